@@ -1,0 +1,41 @@
+"""The console: `accel-asr COMMAND ...`, also `python -m accel_asr COMMAND ...`. One module for each command."""
+
+import sys
+from importlib import import_module
+
+from accel_asr import __version__
+from accel_asr.errors import UserError, user_errors_exit
+from accel_asr.processes import wait_passively
+
+COMMANDS = {  # name -> (module with main(arguments) -> exit code or None, what it does)
+    "train": ("accel_asr.train", "fine-tune a model in this one process; `accelerate launch` starts several"),
+    "transcribe": ("accel_asr.commands.transcribe", "print what is said in audio files"),
+    "push": ("accel_asr.commands.push", "upload the best model of a run to the Hub"),
+}
+
+
+def usage() -> str:
+    """The list of commands."""
+    lines = [f"  {name:<12} {purpose}" for name, (_, purpose) in COMMANDS.items()]
+    return "usage: accel-asr COMMAND [--help] ...\n\ncommands:\n" + "\n".join(lines)
+
+
+def main() -> None:
+    """Run one command; its exit code is the process's: 0 done, 1 something failed, 2 bad input."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return
+    if arguments[0] == "--version":
+        print(f"accel-asr {__version__}")
+        return
+    with user_errors_exit():
+        if arguments[0] not in COMMANDS:
+            raise UserError(f"{arguments[0]!r} is not a command\n{usage()}")
+        module_name, _ = COMMANDS[arguments[0]]
+        wait_passively()
+        raise SystemExit(import_module(module_name).main(arguments[1:]))
+
+
+if __name__ == "__main__":
+    main()

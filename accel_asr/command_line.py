@@ -1,0 +1,165 @@
+"""From the command line and YAML to a checked `Config`: defaults < recipe or YAML < command line."""
+
+import difflib
+import re
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import jsonargparse
+import yaml
+from jsonargparse import ArgumentParser
+
+from accel_asr.config import Config, check_config
+from accel_asr.errors import UserError
+
+RECIPES_DIR = Path(__file__).parent / "recipes"
+DEFAULT_RECIPE = "quickstart"
+
+DESCRIPTION = """Fine-tune a Whisper model with Hugging Face Accelerate. Without --config: the embedded quickstart,
+which needs no network. Every setting below can stand in a YAML file given by --config, and on the command line,
+which wins. Devices, processes and precision belong to `accelerate launch`."""
+
+
+def recipe_names() -> list[str]:
+    """The packaged recipes, by name, in alphabetical order."""
+    return sorted(path.stem for path in RECIPES_DIR.glob("*.yaml"))
+
+
+def parse_config(arguments: list[str]) -> Config:
+    """Read the configuration of a run.
+
+    `--config` is read first wherever it stands, so that an override given before it still wins. `--help` and
+    `--print_config` print and exit with code 0.
+
+    Raises:
+        UserError: unknown setting, wrong type, wrong combination, or no such recipe or file.
+    """
+    config_name, overrides = _take_config_option(arguments)
+    config_path = find_config(config_name)
+    parser = build_parser()
+    try:
+        parsed = parser.parse_args(["--config", str(config_path), *overrides])
+    except (jsonargparse.ArgumentError, UnicodeDecodeError) as error:
+        _raise_explained(str(error), parser=parser, config_path=config_path)
+    try:
+        values = vars(parser.instantiate(parsed))
+    except TypeError as error:
+        raise UserError(_sections_without_settings(parsed)) from error
+    values.pop("config", None)
+    if values["output_dir"] is None:
+        values["output_dir"] = str(Path("runs") / config_path.stem)
+    config = Config(**values)
+    check_config(config)
+    return config
+
+
+def find_config(name: str) -> Path:
+    """The YAML behind `--config`: a recipe's name, or the path of a YAML file.
+
+    Raises:
+        UserError: it is neither; the message lists the recipes.
+    """
+    recipe = RECIPES_DIR / f"{name}.yaml"
+    if name in recipe_names():
+        return recipe
+    if Path(name).is_file():
+        return Path(name)
+    raise UserError(
+        f"--config: {name!r} is neither a recipe nor a YAML file; the recipes are: {', '.join(recipe_names())}"
+    )
+
+
+def build_parser(prog: str = "accel_asr/train.py") -> ArgumentParser:
+    """The parser of all settings, with the field docstrings of `accel_asr.config` as help texts."""
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(prog=prog, description=DESCRIPTION, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument(
+        "--config", action="config", help=f"recipe ({', '.join(recipe_names())}) or YAML file; default {DEFAULT_RECIPE}"
+    )
+    parser.add_class_arguments(Config, as_group=False)
+    return parser
+
+
+def setting_names() -> list[str]:
+    """Every setting by its dotted name, such as `training.learning_rate`."""
+    defaults = build_parser().get_defaults()
+    return [name for name in defaults.keys() if name != "config"]  # noqa: SIM118 - a Namespace iterates otherwise
+
+
+def write_config(config: Config, path: Path) -> None:
+    """Write the resolved configuration; feeding it back with `--config` repeats the run."""
+    path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _take_config_option(arguments: list[str]) -> tuple[str, list[str]]:
+    """Split `arguments` into the value of `--config` and the rest.
+
+    Raises:
+        UserError: `--config` given twice or without a value.
+    """
+    names, rest, remaining = [], [], iter(arguments)
+    for argument in remaining:
+        if argument == "--config":
+            names.append(next(remaining, ""))
+        elif argument.startswith("--config="):
+            names.append(argument.removeprefix("--config="))
+        else:
+            rest.append(argument)
+    if len(names) > 1:
+        raise UserError(f"--config: given {len(names)} times ({', '.join(names)}); give one recipe or YAML file")
+    if names == [""]:
+        raise UserError(f"--config: needs a recipe ({', '.join(recipe_names())}) or a YAML file after it")
+    return (names[0] if names else DEFAULT_RECIPE), rest
+
+
+def _raise_explained(message: str, *, parser: ArgumentParser, config_path: Path) -> NoReturn:
+    """Say in one line what jsonargparse says in many: the setting, the value, the remedy."""
+    unknown = (
+        re.search(r"Group '(?P<group>[\w.]+)' does not accept option '(?P<name>[\w.]+)'", message)
+        or re.search(r"Option '(?P<name>[\w.]+)' is not accepted", message)
+        or re.search(r"unrecognized arguments: --(?P<name>[\w.-]+)", message)
+    )
+    if unknown:
+        group = unknown.groupdict().get("group")
+        name = f"{group}.{unknown['name']}" if group else unknown["name"]
+        raise UserError(f"{name}: there is no such setting; {_nearest_settings(name)}")
+    wrong = re.search(r'Parser key "(?P<name>[\w.]+)"', message)
+    value = re.search(r"(?:Got value|Given value): (?P<value>.*)", message)
+    if wrong and value:
+        name, expected = wrong["name"], _expected_type(wrong["name"], parser)
+        quoting = '; write "no" in quotes, YAML reads a bare no as false' if value["value"] == "False" else ""
+        raise UserError(f"{name}: {value['value']!r} does not fit; give {expected}{quoting}")
+    if any(sign in message for sign in ("Problems parsing config", "Unexpected config", "parse", "codec")):
+        raise UserError(f"--config: {config_path} is not a valid YAML file of settings: {' '.join(message.split())}")
+    raise UserError(f"{' '.join(message.split())}; see --help")
+
+
+def _sections_without_settings(parsed: jsonargparse.Namespace) -> str:
+    """For `training:` with nothing, or a plain value, below it."""
+    wrong = [
+        f"{section.name}: {parsed[section.name]!r} is not a section; write its settings below it, or leave it out"
+        for section in fields(Config)
+        if is_dataclass(section.type) and not isinstance(parsed[section.name], jsonargparse.Namespace)
+    ]
+    return "\n".join(wrong)
+
+
+def _nearest_settings(name: str) -> str:
+    known = setting_names()
+    leaf = name.rsplit(".", 1)[-1]
+    near = [candidate for candidate in known if candidate.rsplit(".", 1)[-1] == leaf]
+    near = near or difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if near:
+        return "did you mean " + " or ".join(near) + "?"
+    return "--help lists all of them"
+
+
+def _expected_type(name: str, parser: ArgumentParser) -> str:
+    """The type of a setting as `--help` prints it, such as `float`."""
+    for line in re.split(r"\n(?=  --)", parser.format_help()):
+        if re.match(rf"\s+--{re.escape(name)}\s", line):
+            shown = re.search(r"\(type: (.*?), default", " ".join(line.split()))
+            if shown:
+                return shown[1]
+    return "a value of the right type (see --help)"

@@ -1,0 +1,1 @@
+"""The console subcommands, one module each."""

@@ -1,0 +1,270 @@
+"""What a run is: one frozen dataclass for each section, with every field documented here and nowhere else.
+
+The field docstrings become `--help` and the README's table of settings. Nothing heavy is imported.
+"""
+
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any, Literal, get_args
+
+from accel_asr.errors import UserError
+
+MixedPrecision = Literal["no", "fp16", "bf16"]
+NormalizerName = Literal["basic", "english", "none"]
+SchedulerType = Literal["constant_with_warmup", "linear"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The model to fine-tune, and how it is told what to do."""
+
+    name_or_path: str = "openai/whisper-tiny"
+    """Hub name or local folder of a Whisper model with its processor; `quickstart` is the embedded base model."""
+    revision: str | None = None
+    """Branch, tag or commit of the model on the Hub."""
+    language: str | None = None
+    """Language spoken, as a code (`en`) or a name (`english`); needed unless the model is English-only."""
+    task: Literal["transcribe", "translate"] = "transcribe"
+    """`transcribe` keeps the language; `translate` trains towards English text."""
+    freeze_encoder: bool = False
+    """Train the decoder only."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the recordings and their texts come from, which are kept, and how they are split."""
+
+    name_or_path: str | None = None
+    """Hub dataset, local folder with `metadata.csv|tsv|jsonl`, manifest file (`.csv .tsv .jsonl .parquet`), or
+    `quickstart` for the embedded clips."""
+    subset: str | None = None
+    """Subset (configuration) of a Hub dataset, such as `en-US`."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub dataset."""
+    train_split: str = "train"
+    """Split to train on. In a folder or manifest: the rows whose `split` column says so, or all when it has none."""
+    eval_split: str | None = None
+    """Split to validate on. Set one of `eval_split`, `train_rows`, `eval_fraction`."""
+    train_rows: int | None = None
+    """Train on the first so many rows that remain after the filters, in order, and validate on the rest."""
+    eval_fraction: float | None = None
+    """Hold out this share of the rows for validation, chosen by `training.seed`."""
+    audio_column: str = "audio"
+    """Column with the audio: Hub audio feature, or path relative to the manifest."""
+    text_column: str = "text"
+    """Column with the text to learn."""
+    max_duration_s: float = 30.0
+    """Longer clips are left out, and counted. Never more than the model's window (30 s for Whisper)."""
+    max_bad_fraction: float = 0.01
+    """Audio that can't be decoded is named, counted and left out; above this share of the rows the run ends before
+    training."""
+    timestamps_probability: float = 0.0
+    """Share of the training labels that carry begin and end times, so that a model keeps or learns timestamps."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the weights move."""
+
+    learning_rate: float = 1e-5
+    """Peak learning rate of AdamW."""
+    lr_scheduler_type: SchedulerType = "constant_with_warmup"
+    """After the linear warmup: stay constant, or fall linearly, to reach zero one step after the last."""
+    warmup_steps: int = 50
+    """Optimizer steps of linear warmup; processes and micro-batches do not count."""
+    num_train_epochs: int = 3
+    """Passes over the training data."""
+    max_steps: int | None = None
+    """Stop after so many optimizer steps, however many epochs that is (fewer or more than `num_train_epochs`)."""
+    per_device_train_batch_size: int = 16
+    """Utterances in one micro-batch on one device."""
+    gradient_accumulation_steps: int = 1
+    """Micro-batches of each device in one optimizer step; their token losses are summed, then divided once."""
+    dataloader_drop_last: bool = True
+    """Leave out the last, incomplete global batch of an epoch (training only; the shuffle differs by epoch)."""
+    dataloader_num_workers: int = 2
+    """Worker processes on each rank that compute log-mel features; 0 computes them in the loop."""
+    weight_decay: float = 0.0
+    """AdamW weight decay; biases and layer norms are exempt."""
+    max_grad_norm: float = 1.0
+    """Clip the gradient norm to this; 0 leaves it alone."""
+    mixed_precision: MixedPrecision | None = None
+    """`no`, `fp16` or `bf16`; unset takes the launcher's choice. Weights and optimizer stay in fp32."""
+    seed: int = 42
+    """Seeds the shuffles, the held-out rows and the random number generators."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How transcripts are made and scored. Every validation utterance is scored exactly once."""
+
+    eval_on_start: bool = True
+    """Score the untouched model first: the baseline."""
+    eval_steps: int | None = None
+    """Evaluate every so many optimizer steps; unset evaluates after every epoch. The last step is always evaluated."""
+    per_device_eval_batch_size: int = 32
+    """Utterances in one generation batch on one device."""
+    generation_max_length: int = 225
+    """Most tokens of a transcript, start tokens not counted; transcripts cut off there are counted."""
+    num_beams: int = 1
+    """Beams of the search; 1 is greedy."""
+    normalizer: NormalizerName = "basic"
+    """What is done to both texts before the normalised scores: Whisper's basic or English normaliser, or nothing."""
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """What is kept to go on from."""
+
+    save_steps: int | None = None
+    """Save every so many optimizer steps; unset saves after every evaluation."""
+    save_total_limit: int = 2
+    """Keep so many of the newest checkpoints. `best/` and `last/` always stay."""
+    resume: bool = False
+    """Go on from the newest checkpoint in `output_dir`; starts from the beginning when it holds none."""
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """What is written while it runs, beside `metrics.jsonl`, which always is."""
+
+    report_to: list[Literal["tensorboard"]] = field(default_factory=lambda: ["tensorboard"])
+    """Trackers of Accelerate; `[]` for none."""
+    logging_steps: int = 10
+    """Write the training loss every so many optimizer steps."""
+
+
+@dataclass(frozen=True)
+class HubConfig:
+    """Publishing the best model after training."""
+
+    push_to_hub: bool = False
+    """Upload `best/` with its model card when training has ended."""
+    hub_model_id: str | None = None
+    """Name on the Hub: `user/name`."""
+    hub_private_repo: bool = False
+    """Create the repository private."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything about a run. Topology and precision belong to `accelerate launch`."""
+
+    output_dir: str | None = None
+    """Run folder; unset is `runs/<name of the recipe>`."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """Model"""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Data"""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """Training"""
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    """Evaluation"""
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    """Checkpoints"""
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    """Tracking"""
+    hub: HubConfig = field(default_factory=HubConfig)
+    """Hub"""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain nested dictionaries, in the order of the sections."""
+        return asdict(self)
+
+
+def check_config(config: Config) -> None:
+    """Check ranges and combinations.
+
+    Raises:
+        UserError: naming every setting that is wrong, its value and the remedy, all at once.
+    """
+    problems = _unset_problems(config)
+    if problems:
+        raise UserError("\n".join(problems))
+    problems = [
+        *_range_problems(config),
+        *_split_problems(config.data),
+        *_hub_problems(config.hub),
+    ]
+    if config.data.name_or_path is None:
+        problems.append(
+            "data.name_or_path is not set; give a Hub dataset, a folder with metadata.csv, a manifest, or quickstart"
+        )
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+_AT_LEAST_ONE = (
+    "training.num_train_epochs",
+    "training.max_steps",
+    "training.per_device_train_batch_size",
+    "training.gradient_accumulation_steps",
+    "evaluation.eval_steps",
+    "evaluation.per_device_eval_batch_size",
+    "evaluation.generation_max_length",
+    "evaluation.num_beams",
+    "checkpoint.save_steps",
+    "checkpoint.save_total_limit",
+    "tracking.logging_steps",
+    "data.train_rows",
+)
+_AT_LEAST_ZERO = (
+    "training.learning_rate",
+    "training.warmup_steps",
+    "training.weight_decay",
+    "training.max_grad_norm",
+    "training.dataloader_num_workers",
+    "training.seed",
+)
+_SHARES = ("data.max_bad_fraction", "data.timestamps_probability")
+
+
+def _unset_problems(config: Config) -> list[str]:
+    """Settings that are null and may not be: the parser lets a null pass anywhere."""
+    return [
+        f"{section.name}.{setting.name}: null does not fit; give a value, or leave it out for the default"
+        for section in fields(config)
+        if is_dataclass(values := getattr(config, section.name))
+        for setting in fields(values)
+        if getattr(values, setting.name) is None and type(None) not in get_args(setting.type)
+    ]
+
+
+def _range_problems(config: Config) -> list[str]:
+    problems = []
+    for names, minimum in ((_AT_LEAST_ONE, 1), (_AT_LEAST_ZERO, 0)):
+        for name in names:
+            value = _setting(config, name)
+            # `not >=` rather than `<`: nan must not pass
+            if value is not None and not (value >= minimum and value != float("inf")):
+                problems.append(f"{name}: {value} is out of range; give a finite number of at least {minimum}")
+    for name in _SHARES:
+        value = _setting(config, name)
+        if not 0 <= value <= 1:
+            problems.append(f"{name}: {value} is out of range; give a share between 0 and 1")
+    if not config.data.max_duration_s > 0:
+        problems.append(f"data.max_duration_s: {config.data.max_duration_s} is out of range; give seconds above 0")
+    return problems
+
+
+def _split_problems(data: DataConfig) -> list[str]:
+    ways = {"eval_split": data.eval_split, "train_rows": data.train_rows, "eval_fraction": data.eval_fraction}
+    given = [f"data.{name}={value}" for name, value in ways.items() if value is not None]
+    if data.eval_fraction is not None and not 0 < data.eval_fraction < 1:
+        return [f"data.eval_fraction: {data.eval_fraction} is out of range; give a share between 0 and 1, such as 0.1"]
+    if len(given) == 1 or data.name_or_path is None:
+        return []
+    have = " and ".join(given) or "none of them is set"
+    return [f"data.eval_split, data.train_rows, data.eval_fraction: {have}; set exactly one to get a validation set"]
+
+
+def _hub_problems(hub: HubConfig) -> list[str]:
+    if hub.push_to_hub and not hub.hub_model_id:
+        return ["hub.push_to_hub: true needs a name; add --hub.hub_model_id user/name"]
+    if hub.hub_model_id is not None and [bool(part) for part in hub.hub_model_id.split("/")] != [True, True]:
+        return [f"hub.hub_model_id: {hub.hub_model_id!r} is not a Hub name; give user/name"]
+    return []
+
+
+def _setting(config: Config, dotted_name: str) -> Any:
+    section, name = dotted_name.split(".")
+    return getattr(getattr(config, section), name)

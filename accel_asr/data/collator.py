@@ -1,0 +1,82 @@
+"""From items to one batch: features stacked, labels padded with -100, exactly one start-of-transcript."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+IGNORED_LABEL = -100  # cross_entropy's default ignore_index
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One clip as a batch takes it: features (mel bins, frames), label from start-of-transcript to end-of-text."""
+
+    utterance_id: str
+    duration_s: float
+    features: np.ndarray
+    token_ids: Sequence[int]
+
+
+@dataclass(slots=True)
+class Batch:
+    """A micro-batch.
+
+    An empty one (a slot that a short last window does not fill) holds one silent row without labels, so that every
+    rank still makes its forward and backward pass, and adds nothing to loss or gradient.
+    """
+
+    utterance_ids: list[str]
+    audio_s: float
+    input_features: torch.Tensor  # (batch, mel bins, frames)
+    decoder_input_ids: torch.Tensor  # (batch, tokens), starts with one <|startoftranscript|>
+    labels: torch.Tensor  # (batch, tokens), the next token of each position, -100 where there is none
+
+    def pin_memory(self) -> "Batch":
+        """Called by the DataLoader, so that the copy to the device can overlap with work there."""
+        return Batch(self.utterance_ids, self.audio_s, *(tensor.pin_memory() for tensor in self._tensors()))
+
+    def to(self, device: torch.device) -> "Batch":
+        """A copy on `device`."""
+        return Batch(
+            self.utterance_ids, self.audio_s, *(tensor.to(device, non_blocking=True) for tensor in self._tensors())
+        )
+
+    def _tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return self.input_features, self.decoder_input_ids, self.labels
+
+
+class Collator:
+    """Make a `Batch` of items.
+
+    The decoder reads each label without its last token and is asked for the same label without its first. That leaves
+    one start token, whichever of Whisper's special tokens coincide. Positions are masked by length, never by value:
+    the padding token is also the end-of-text token, which is a target once.
+    """
+
+    def __init__(self, *, features_shape: tuple[int, int], start_token_id: int, pad_token_id: int) -> None:
+        self.features_shape = features_shape
+        self.start_token_id = start_token_id
+        self.pad_token_id = pad_token_id
+
+    def __call__(self, items: Sequence[Item]) -> Batch:
+        longest = max((len(item.token_ids) - 1 for item in items), default=1)
+        rows = max(len(items), 1)
+        input_features = torch.zeros(rows, *self.features_shape)
+        decoder_input_ids = torch.full((rows, longest), self.pad_token_id, dtype=torch.long)
+        decoder_input_ids[:, 0] = self.start_token_id
+        labels = torch.full((rows, longest), IGNORED_LABEL, dtype=torch.long)
+        for index, item in enumerate(items):
+            assert item.token_ids[0] == self.start_token_id, f"{item.utterance_id}: label without start-of-transcript"
+            length = len(item.token_ids) - 1
+            input_features[index] = torch.from_numpy(item.features)
+            decoder_input_ids[index, :length] = torch.tensor(item.token_ids[:-1])
+            labels[index, :length] = torch.tensor(item.token_ids[1:])
+        return Batch(
+            utterance_ids=[item.utterance_id for item in items],
+            audio_s=sum(item.duration_s for item in items),
+            input_features=input_features,
+            decoder_input_ids=decoder_input_ids,
+            labels=labels,
+        )

@@ -1,0 +1,30 @@
+"""The one error type for mistakes that the user can mend, and how it is shown."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+USAGE_EXIT_CODE = 2
+
+
+class UserError(Exception):
+    """Bad input: the message names the setting, its value and the remedy. Shown without a traceback; exit code 2."""
+
+
+@contextmanager
+def user_errors_exit(*, same_on_every_rank: bool = False) -> Iterator[None]:
+    """Turn a `UserError` raised inside into its message on stderr and `SystemExit(2)`.
+
+    Args:
+        same_on_every_rank: Only the first rank of a launched run speaks; otherwise the others do too, and say who they
+            are, since what happened may have happened to one of them alone.
+    """
+    try:
+        yield
+    except UserError as error:
+        rank = os.environ.get("RANK", "0")
+        if rank == "0" or not same_on_every_rank:
+            prefix = "error" if rank == "0" else f"error [rank {rank}]"
+            print(f"{prefix}: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(USAGE_EXIT_CODE) from None

@@ -1,0 +1,60 @@
+"""One evaluation: transcribe, normalise, score; what train and the console commands both call."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from accelerate import Accelerator
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from accel_asr.data.collator import Collator
+from accel_asr.data.preparation import Utterance
+from accel_asr.evaluation.generation import transcribe_utterances
+from accel_asr.evaluation.normalizers import Normalizer
+from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, score_utterance
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A score with the rows behind it. loss: of a target token, in nats; seconds: wall time on this rank."""
+
+    score: CorpusScore
+    loss: float
+    seconds: float
+    scored: list[ScoredUtterance]
+
+    def record(self) -> dict[str, Any]:
+        """The numbers, as metrics.jsonl and summary.json hold them."""
+        return {**asdict(self.score), "loss": self.loss}
+
+
+def evaluate_model(
+    model: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    utterances: Sequence[Utterance],
+    *,
+    accelerator: Accelerator,
+    collator: Collator,
+    normalizer: Normalizer,
+    batch_size: int,
+    on_batch: Callable[[int], object] = lambda utterances: None,
+) -> Evaluation:
+    """Score `model` on every utterance exactly once. Every rank must call this, and gets the same result."""
+    started_s = time.perf_counter()
+    transcription = transcribe_utterances(
+        model,
+        processor,
+        utterances,
+        accelerator=accelerator,
+        collator=collator,
+        batch_size=batch_size,
+        on_batch=on_batch,
+    )
+    scored = [score_utterance(transcript, normalizer) for transcript in transcription.transcripts]
+    return Evaluation(
+        score=corpus_score(scored),
+        loss=transcription.loss,
+        seconds=time.perf_counter() - started_s,
+        scored=scored,
+    )

@@ -1,0 +1,187 @@
+"""Load a Whisper model with its processor, and tell it which language and task it is for."""
+
+import json
+from pathlib import Path
+
+import torch
+from huggingface_hub.utils import logging as hub_logging
+from safetensors import SafetensorError
+from torch import nn
+from torch.nn import functional as F
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+from transformers.utils import logging
+
+from accel_asr.data.collator import IGNORED_LABEL
+from accel_asr.data.quickstart import BASE_MODEL_DIR, QUICKSTART
+from accel_asr.errors import UserError
+
+
+def quiet_libraries() -> None:
+    """Errors only, and no progress bars for files that are there already.
+
+    `generate` warns at every call about settings that are as they should be, and a Hub that is out of reach is
+    reported once by us and not at each try.
+    """
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()
+
+
+def load_model_and_processor(
+    name_or_path: str, *, revision: str | None = None
+) -> tuple[WhisperForConditionalGeneration, WhisperProcessor]:
+    """Load from a local folder, the Hub, or the embedded quickstart; weights in fp32, attention by SDPA.
+
+    Safetensors only: a pickled checkpoint could run code.
+
+    Raises:
+        UserError: not found, not a Whisper model, or the Hub can't be reached; with the remedy.
+    """
+    source = str(BASE_MODEL_DIR) if name_or_path == QUICKSTART else name_or_path
+    try:
+        # from_pretrained would keep a half precision checkpoint in half; training needs fp32 master weights
+        model, loaded = WhisperForConditionalGeneration.from_pretrained(
+            source,
+            revision=revision,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+        processor = WhisperProcessor.from_pretrained(source, revision=revision)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UserError(_loading_problem(name_or_path, error)) from error
+    missing = sorted(loaded["missing_keys"])
+    if missing:  # from_pretrained fills them with random numbers
+        raise UserError(f"model.name_or_path: {name_or_path!r} lacks weights: {', '.join(missing)}")
+    probe = "say it again"
+    if processor.tokenizer.decode(processor.tokenizer(probe, add_special_tokens=False).input_ids) != probe:
+        raise UserError(
+            f"model.name_or_path: the tokenizer of {name_or_path!r} can't spell {probe!r}; its folder needs "
+            "tokenizer.json, or vocab.json and merges.txt"
+        )
+    if not hasattr(model.generation_config, "no_timestamps_token_id"):
+        raise UserError(
+            f"model.name_or_path: {name_or_path!r} has no Whisper generation settings; copy generation_config.json "
+            "from the model that it was made from into its folder"
+        )
+    # sinusoids, not weights; transformers 5 marks them as trainable when it loads a model
+    model.get_encoder().embed_positions.requires_grad_(False)
+    return model, processor
+
+
+def configure_generation(
+    model: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    *,
+    language: str | None,
+    task: str,
+    max_new_tokens: int,
+    num_beams: int,
+) -> None:
+    """Fix how transcripts are made, in the model's own generation settings.
+
+    Nothing is guessed for each clip (detecting the language costs an encoder pass), the labels start with the same
+    tokens, and whoever loads the saved model later, `pipeline` included, transcribes as it was scored here.
+
+    Args:
+        max_new_tokens: Most tokens of a transcript, start tokens not counted; cut to what the decoder can hold.
+
+    Raises:
+        UserError: a multilingual model without a language, a language it does not know, or an English-only model
+            that is asked for anything else.
+    """
+    generation = model.generation_config
+    generation.forced_decoder_ids = None  # the old way to set the language; it would contradict the new one
+    if getattr(model.config, "forced_decoder_ids", None) is not None:
+        model.config.forced_decoder_ids = None
+    if getattr(generation, "is_multilingual", True):
+        code = language_code(model, language)
+        generation.language, generation.task = code, task
+        processor.tokenizer.set_prefix_tokens(language=code, task=task, predict_timestamps=False)
+    elif (language or "en").lower() not in ("en", "english") or task != "transcribe":
+        raise UserError(
+            f"model.language, model.task: the model is English-only and can't do {language!r}, {task!r}; "
+            "leave both unset, or choose a multilingual model"
+        )
+    room = model.config.max_target_positions - len(processor.tokenizer.prefix_tokens)
+    generation.max_length = None
+    generation.max_new_tokens = min(max_new_tokens, room)
+    generation.num_beams = num_beams
+
+
+def language_code(model: WhisperForConditionalGeneration, language: str | None) -> str:
+    """The model's code for `language`, given as a code or a name.
+
+    Raises:
+        UserError: no language, or one that the model does not know; the message lists those it does.
+    """
+    lang_to_id = getattr(model.generation_config, "lang_to_id", None)
+    if lang_to_id is None:
+        raise UserError(
+            f"language: the model's generation settings name no languages, so it can't be told {language!r}; it is "
+            "English-only, or its folder needs the generation_config.json of the model that it was made from"
+        )
+    known = sorted(token.strip("<|>") for token in lang_to_id)
+    if language is None:
+        raise UserError(
+            "model.language is not set, and the model is multilingual; give the language spoken, for example "
+            f"--model.language en (the model knows: {', '.join(known)})"
+        )
+    code = TO_LANGUAGE_CODE.get(language.lower(), language.lower())
+    if code not in known:
+        raise UserError(f"language: the model does not know {language!r}; it knows: {', '.join(known)}")
+    return code
+
+
+def window_s(processor: WhisperProcessor) -> float:
+    """Seconds of audio that the encoder takes at once: 30 for OpenAI's models."""
+    extractor = processor.feature_extractor
+    return extractor.n_samples / extractor.sampling_rate
+
+
+def freeze_encoder(model: WhisperForConditionalGeneration) -> None:
+    """Exclude the encoder's weights from training."""
+    for parameter in model.get_encoder().parameters():
+        parameter.requires_grad_(False)
+
+
+def summed_token_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Sum of the cross-entropies, in fp32, of all positions whose label is not -100.
+
+    Args:
+        logits: (batch, tokens, vocabulary).
+        labels: (batch, tokens).
+    """
+    return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum")
+
+
+def parameter_counts(model: nn.Module) -> tuple[int, int]:
+    """(all, trainable) parameters."""
+    parameters = list(model.parameters())
+    return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
+
+
+def save_model_folder(
+    model: WhisperForConditionalGeneration, processor: WhisperProcessor, folder: Path, **save_options: object
+) -> None:
+    """Write a Hugging Face model folder (safetensors, tokenizer, generation settings) that `pipeline` loads."""
+    model.save_pretrained(folder, **save_options)
+    processor.save_pretrained(folder)
+    # transformers 5 leaves out what other tools read, and what its own tokenizer.normalize needs when loaded again
+    processor.feature_extractor.save_pretrained(folder)
+    spelling = processor.tokenizer.english_spelling_normalizer
+    if spelling is not None:
+        (folder / "normalizer.json").write_text(json.dumps(spelling, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def _loading_problem(name_or_path: str, error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    if Path(name_or_path).exists():
+        return f"model.name_or_path: {name_or_path!r} is not a folder with a Whisper model and its processor ({reason})"
+    return (
+        f"model.name_or_path: {name_or_path!r} is not a local folder, and the Hugging Face Hub did not give it "
+        f"({reason}); check the name and the network, or give --model.name_or_path <folder>, or try the embedded "
+        f"quickstart (--config quickstart), which needs no network"
+    )

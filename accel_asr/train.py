@@ -1,0 +1,265 @@
+"""Fine-tune Whisper: `accelerate launch accel_asr/train.py`. The whole job, top to bottom.
+
+The command line is read before anything heavy is imported, so that a wrong setting is answered at once.
+"""
+
+import sys
+from pathlib import Path
+
+if not __package__:  # started as a file: Python put accel_asr/ first on the path, where our modules could hide others
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from accel_asr.command_line import parse_config, write_config
+from accel_asr.config import Config
+from accel_asr.errors import UserError, user_errors_exit
+from accel_asr.processes import wait_passively
+from accel_asr.training.run_folder import (
+    CONFIG_FILE,
+    claim_run_folder,
+    folder_written_whole,
+    write_json,
+    write_json_lines,
+)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Read the settings and train. A mistake of the user's ends in one message and exit code 2."""
+    with user_errors_exit(same_on_every_rank=True):
+        config = parse_config(sys.argv[1:] if arguments is None else arguments)
+        claim_run_folder(Path(str(config.output_dir)), resume=config.checkpoint.resume)
+    wait_passively()
+    with user_errors_exit():
+        train(config)
+
+
+def train(config: Config) -> None:
+    """Train as `config` says, and leave the run folder behind. Called on every rank.
+
+    Raises:
+        UserError: something the user can mend; found before training wherever it can be.
+    """
+    import time
+
+    from accel_asr import modeling
+    from accel_asr.data.collator import Collator
+    from accel_asr.data.loading import TrainingItems, WindowPlan, training_windows
+    from accel_asr.data.preparation import LabelEncoder, fingerprint
+    from accel_asr.data.splits import load_train_and_validation
+    from accel_asr.evaluation.evaluating import evaluate_model
+    from accel_asr.evaluation.normalizers import load_normalizer
+    from accel_asr.progress import Display
+    from accel_asr.publishing.hub import push_run
+    from accel_asr.training.checkpoints import Progress, list_checkpoints, restore_checkpoint, save_checkpoint
+    from accel_asr.training.environment import describe_environment
+    from accel_asr.training.schedule import learning_rate_at, set_learning_rate
+    from accel_asr.training.step import NonFiniteError, build_optimizer, train_step
+    from accel_asr.training.topology import start_accelerator
+    from accel_asr.training.tracking import MetricsLog
+
+    training, evaluation = config.training, config.evaluation
+    output_dir = Path(str(config.output_dir))
+
+    # 1. Topology: processes, devices and precision come from the launcher
+    accelerator = start_accelerator(
+        mixed_precision=training.mixed_precision,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        report_to=list(config.tracking.report_to),
+        output_dir=str(output_dir),
+        seed=training.seed,
+    )
+    display = Display(accelerator)
+
+    # 2. Model: weights in fp32, language and task fixed
+    modeling.quiet_libraries()
+    model, processor = modeling.load_model_and_processor(config.model.name_or_path, revision=config.model.revision)
+    modeling.configure_generation(
+        model,
+        processor,
+        language=config.model.language,
+        task=config.model.task,
+        max_new_tokens=evaluation.generation_max_length,
+        num_beams=evaluation.num_beams,
+    )
+    if config.model.freeze_encoder:
+        modeling.freeze_encoder(model)
+    normalizer = load_normalizer(evaluation.normalizer, processor.tokenizer)
+
+    # 3. Data: decoded and checked now, all of it
+    encoder = LabelEncoder(processor.tokenizer)
+    data = load_train_and_validation(
+        config.data,
+        encoder=encoder,
+        sampling_rate_hz=processor.feature_extractor.sampling_rate,
+        window_s=modeling.window_s(processor),
+        max_label_tokens=model.config.max_target_positions,
+        seed=training.seed,
+    )
+    for notice in data.notices:
+        display.say(notice)
+    if not any(normalizer(utterance.text) for utterance in data.validation):
+        raise UserError(
+            f"evaluation.normalizer: {evaluation.normalizer!r} leaves nothing of any validation text to score; choose "
+            "another normaliser, or look at the texts"
+        )
+    collator = Collator(
+        features_shape=(processor.feature_extractor.feature_size, processor.feature_extractor.nb_max_frames),
+        start_token_id=model.config.decoder_start_token_id,
+        pad_token_id=model.config.pad_token_id,
+    )
+    plan = WindowPlan(
+        num_rows=len(data.train),
+        micro_batch_size=training.per_device_train_batch_size,
+        accumulation_steps=training.gradient_accumulation_steps,
+        num_processes=accelerator.num_processes,
+        seed=training.seed,
+        drop_last=training.dataloader_drop_last,
+    )
+    last_step = training.max_steps or training.num_train_epochs * plan.steps_per_epoch
+    eval_steps = evaluation.eval_steps or plan.steps_per_epoch
+    items = TrainingItems(
+        data.train,
+        feature_extractor=processor.feature_extractor,
+        encoder=encoder,
+        timestamps_probability=config.data.timestamps_probability,
+        seed=training.seed,
+    )
+
+    # 4. Optimizer. The schedule is not prepared: Accelerate steps a prepared one num_processes times
+    model.to(accelerator.device)
+    optimizer = build_optimizer(model, learning_rate=training.learning_rate, weight_decay=training.weight_decay)
+    model, optimizer = accelerator.prepare(model, optimizer)
+
+    # 5. Resume, or describe the new run
+    geometry = {
+        "train_utterances": plan.num_rows,
+        "train_data": fingerprint(data.train),
+        "window_size": plan.window_size,
+        "num_processes": plan.num_processes,
+        "seed": training.seed,
+        "model_parameters": modeling.parameter_counts(accelerator.unwrap_model(model))[0],
+    }
+    progress = Progress()
+    found = list_checkpoints(output_dir)
+    if config.checkpoint.resume and found:
+        progress = restore_checkpoint(
+            found[-1], accelerator=accelerator, model=model, optimizer=optimizer, geometry=geometry
+        )
+        display.say(f"resumed after step {progress.step} of {last_step} from {found[-1]}")
+    if accelerator.is_main_process:
+        write_config(config, output_dir / CONFIG_FILE)
+        write_json(output_dir / "environment.json", describe_environment(accelerator))
+        write_json(output_dir / "data_summary.json", data.summary)
+    metrics = MetricsLog(output_dir / "metrics.jsonl", accelerator=accelerator, keep_bytes=progress.metrics_bytes)
+    accelerator.init_trackers("tensorboard")
+
+    def evaluate(name: str, step: int) -> None:
+        """Score the model as it is, write all of it down, and keep the model if it is the best so far."""
+        with display.evaluation_bar(len(data.validation)) as bar:
+            result = evaluate_model(
+                accelerator.unwrap_model(model),
+                processor,
+                data.validation,
+                accelerator=accelerator,
+                collator=collator,
+                normalizer=normalizer,
+                batch_size=evaluation.per_device_eval_batch_size,
+                on_batch=lambda utterances: bar.update(utterances * accelerator.num_processes),
+            )
+        record = {"step": step, "epoch": round(step / plan.steps_per_epoch, 4), **result.record()}
+        best = progress.scores.get("best")
+        # ties keep the earlier
+        is_best = name != "baseline" and (best is None or record["wer"] < best["wer"])
+        progress.scores[name] = record
+        if is_best:
+            progress.scores["best"] = record
+        metrics.write("eval", **record)
+        remark = "baseline" if name == "baseline" else "best so far" if is_best else ""
+        display.show_scores(record, result.scored, remark=remark)
+        if accelerator.is_main_process:
+            rows = (utterance.to_json() for utterance in result.scored)
+            write_json_lines(output_dir / "evaluations" / f"step-{step:08d}.jsonl", rows)
+            write_json(output_dir / "summary.json", progress.scores)
+            if is_best:
+                with folder_written_whole(output_dir / "best") as folder:
+                    modeling.save_model_folder(accelerator.unwrap_model(model), processor, folder)
+
+    # 6. Train: one window of the global batch, one update, one step
+    if evaluation.eval_on_start and progress.step == 0:
+        evaluate("baseline", step=0)
+    display.start_training(first_step=progress.step + 1, last_step=last_step)
+    windows = training_windows(
+        items,
+        plan,
+        collator=collator,
+        rank=accelerator.process_index,
+        first_step=progress.step + 1,
+        last_step=last_step,
+        num_workers=training.dataloader_num_workers,
+        pin_memory=accelerator.device.type == "cuda",
+    )
+    model.train()
+    for step, window in enumerate(windows, start=progress.step + 1):
+        learning_rate = learning_rate_at(
+            step - progress.skipped_steps,
+            peak=training.learning_rate,
+            warmup_steps=training.warmup_steps,
+            last_step=last_step,
+            scheduler_type=training.lr_scheduler_type,
+        )
+        set_learning_rate(optimizer, learning_rate)
+        try:
+            result = train_step(model, optimizer, window, accelerator=accelerator, max_grad_norm=training.max_grad_norm)
+        except NonFiniteError as error:
+            raise UserError(
+                f"training stopped at step {step}, before its update: {error}. Look at these utterances, or lower "
+                f"--training.learning_rate (now {training.learning_rate:g})"
+            ) from error
+        progress.step = step
+        progress.skipped_steps += result.skipped
+        display.show_step(result, learning_rate)
+        is_last = step == last_step
+        if step % config.tracking.logging_steps == 0 or is_last:
+            metrics.write(
+                "train",
+                step,
+                step / plan.steps_per_epoch,
+                loss=result.loss,
+                learning_rate=learning_rate,
+                grad_norm=result.grad_norm,
+                target_tokens=result.target_tokens,
+                audio_seconds_per_second=round(display.audio_seconds_per_second(), 1),
+                skipped_steps=progress.skipped_steps,
+            )
+        pause_started_s = time.perf_counter()
+        evaluates = step % eval_steps == 0 or is_last
+        if evaluates:
+            evaluate("last", step)
+        saves = evaluates if config.checkpoint.save_steps is None else step % config.checkpoint.save_steps == 0
+        if saves or is_last:
+            progress.metrics_bytes = metrics.size_bytes()
+            save_checkpoint(
+                output_dir,
+                accelerator=accelerator,
+                model=model,
+                optimizer=optimizer,
+                progress=progress,
+                geometry=geometry,
+                save_total_limit=config.checkpoint.save_total_limit,
+            )
+        display.pause(time.perf_counter() - pause_started_s)
+    display.close_bar()
+
+    # 7. Keep the last model, and publish
+    if accelerator.is_main_process:
+        with folder_written_whole(output_dir / "last") as folder:
+            modeling.save_model_folder(accelerator.unwrap_model(model), processor, folder)
+    display.show_summary(progress.scores, output_dir)
+    metrics.close()
+    accelerator.end_training()
+    if config.hub.push_to_hub and accelerator.is_main_process:
+        assert config.hub.hub_model_id is not None  # check_config saw to it
+        display.say(push_run(output_dir, hub_model_id=config.hub.hub_model_id, private=config.hub.hub_private_repo))
+
+
+if __name__ == "__main__":
+    main()

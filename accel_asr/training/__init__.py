@@ -1,0 +1,1 @@
+"""One update, and what outlives it: step, schedule, checkpoints, run folder, tracking."""

@@ -1,0 +1,102 @@
+"""The folder of a run: claimed once, described for later readers, and written so that a crash leaves no half file."""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from accel_asr.errors import UserError
+
+CONFIG_FILE = "config.yaml"
+
+
+def claim_run_folder(output_dir: Path, *, resume: bool) -> None:
+    """Refuse a folder that holds another run; call before anything is written.
+
+    Raises:
+        UserError: the folder is a file, holds a run that is not to be resumed, or can't be written.
+    """
+    if (output_dir / CONFIG_FILE).exists() and not resume:
+        raise UserError(
+            f"output_dir: {str(output_dir)!r} already holds a run; go on with it by --checkpoint.resume true, or give "
+            "another folder by --output_dir"
+        )
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"output_dir: {str(output_dir)!r} can't be made a folder ({error.strerror})") from error
+    if not os.access(output_dir, os.W_OK):
+        raise UserError(f"output_dir: {str(output_dir)!r} can't be written; give another folder by --output_dir")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` as an indented JSON file, complete or not at all."""
+    write_text(path, to_json(content, indent=2) + "\n")
+
+
+def write_json_lines(path: Path, objects: Iterator[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line, complete or not at all."""
+    write_text(path, "".join(to_json(line) + "\n" for line in objects))
+
+
+def to_json(content: Any, *, indent: int | None = None) -> str:
+    """`content` as JSON that every reader takes: numbers that are not finite become null."""
+    return json.dumps(_finite(content), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    if isinstance(content, Mapping):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return content
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write beside, flush, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.writing")
+    with beside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+@contextmanager
+def folder_written_whole(folder: Path) -> Iterator[Path]:
+    """Give a new folder to fill; on leaving, flush it to disk and put it in the place of `folder`.
+
+    A crash leaves the old folder, or for an instant of renaming none, and never a half-written one.
+    """
+    beside = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    yield beside
+    for path in beside.rglob("*"):
+        if path.is_file():
+            _flush_to_disk(path)
+    _flush_to_disk(beside)
+    if folder.exists():
+        outgoing = folder.with_name(f".{folder.name}.outgoing")
+        shutil.rmtree(outgoing, ignore_errors=True)
+        folder.rename(outgoing)
+        beside.rename(folder)
+        shutil.rmtree(outgoing)
+    else:
+        beside.rename(folder)
+    _flush_to_disk(folder.parent)
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

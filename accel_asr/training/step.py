@@ -1,0 +1,107 @@
+"""One update: a window of micro-batches on every rank -> one token-weighted step of the optimizer."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
+from accelerate.utils import gather_object
+from torch import nn
+
+from accel_asr.data.collator import IGNORED_LABEL, Batch
+from accel_asr.modeling import summed_token_loss
+
+FUSED_DEVICE_TYPES = ("cpu", "cuda", "xpu", "mps")
+
+
+class NonFiniteError(Exception):
+    """Loss or gradient is not a number; raised on every rank before the weights are touched."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one update was, over all ranks.
+
+    loss: mean cross-entropy of a target token of the window, in nats. grad_norm: before clipping.
+    skipped: fp16 only, the loss scale was too high and the update was left out.
+    """
+
+    loss: float
+    grad_norm: float
+    target_tokens: int
+    audio_s: float
+    skipped: bool
+
+
+def build_optimizer(model: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW over the trainable weights, fused where it can be; biases and norms (one dimension) are not decayed."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    fused = all(p.device.type in FUSED_DEVICE_TYPES and p.dtype == torch.float32 for p in trainable)
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=fused)
+
+
+def train_step(
+    model: nn.Module,
+    optimizer: AcceleratedOptimizer,
+    window: Sequence[Batch],
+    *,
+    accelerator: Accelerator,
+    max_grad_norm: float,
+) -> StepResult:
+    """Update the weights by one window. Every rank must call this, with as many micro-batches as the others.
+
+    loss = sum of token losses / number of target tokens, both over all micro-batches and ranks: the same update
+    however the window is split. Averaging per micro-batch or per rank would weigh short labels more than long ones.
+
+    Args:
+        model: As prepared by Accelerate; called through its wrapper, or gradients would not be synchronised.
+
+    Raises:
+        NonFiniteError: the loss or the gradient is not finite; names the utterances, the weights are untouched.
+    """
+    window = [batch.to(accelerator.device) for batch in window]
+    counts = torch.tensor(
+        [sum(float((batch.labels != IGNORED_LABEL).sum()) for batch in window), sum(batch.audio_s for batch in window)],
+        dtype=torch.float64 if accelerator.device.type != "mps" else torch.float32,
+        device=accelerator.device,
+    )
+    target_tokens, audio_s = accelerator.reduce(counts, reduction="sum").tolist()
+
+    loss_sums = []
+    for index, batch in enumerate(window):
+        is_last = index == len(window) - 1
+        with torch.enable_grad() if is_last else accelerator.no_sync(model):
+            logits = model(
+                input_features=batch.input_features, decoder_input_ids=batch.decoder_input_ids, use_cache=False
+            ).logits
+            loss_sum = summed_token_loss(logits, batch.labels)
+            # DDP averages gradients over the ranks: times num_processes turns that into the sum
+            accelerator.backward(loss_sum * (accelerator.num_processes / target_tokens))
+        loss_sums.append(loss_sum.detach())
+
+    loss = float(accelerator.reduce(torch.stack(loss_sums).sum(), reduction="sum")) / target_tokens
+    grad_norm = float(accelerator.clip_grad_norm_(model.parameters(), max_grad_norm or math.inf))
+    scaler_decides = accelerator.scaler is not None  # fp16: it skips the step and lowers its scale
+    if not math.isfinite(loss) or (not math.isfinite(grad_norm) and not scaler_decides):
+        optimizer.zero_grad()
+        raise NonFiniteError(_non_finite_message(window, loss_sums, loss=loss, grad_norm=grad_norm))
+    optimizer.step()
+    optimizer.zero_grad()
+    return StepResult(loss, grad_norm, int(target_tokens), audio_s, skipped=accelerator.optimizer_step_was_skipped)
+
+
+def _non_finite_message(
+    window: Sequence[Batch], loss_sums: Sequence[torch.Tensor], *, loss: float, grad_norm: float
+) -> str:
+    """Name the micro-batches to blame: those with a loss that is not finite, or else all. A collective."""
+    mine = [(batch.utterance_ids, math.isfinite(float(value))) for batch, value in zip(window, loss_sums, strict=True)]
+    everyones = gather_object(mine)
+    blamed = [ids for ids, finite in everyones if not finite] or [ids for ids, _ in everyones]
+    names = ", ".join(utterance_id for ids in blamed for utterance_id in ids)
+    return f"loss {loss}, gradient norm {grad_norm}; the utterances of the batch: {names}"

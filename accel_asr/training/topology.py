@@ -1,0 +1,68 @@
+"""Start Accelerate as the launcher meant it, and refuse what would silently train something else."""
+
+import os
+import warnings
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import parse_flag_from_env, set_seed
+
+from accel_asr.errors import UserError
+
+PRECISION_VARIABLE = "ACCELERATE_MIXED_PRECISION"
+ACCUMULATION_VARIABLE = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+
+
+def start_accelerator(
+    *, mixed_precision: str | None, gradient_accumulation_steps: int, report_to: list[str], output_dir: str, seed: int
+) -> Accelerator:
+    """The `Accelerator` of this process, its random number generators seeded.
+
+    Raises:
+        UserError: launcher and run disagree, the processes do not see each other, or fp16 is asked of a CPU.
+    """
+    precision = _agreed_precision(mixed_precision)
+    _check_accumulation(gradient_accumulation_steps)
+    has_accelerator = torch.accelerator.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU")
+    if precision == "fp16" and not has_accelerator:
+        raise UserError(
+            "training.mixed_precision: fp16 needs an accelerator, on a CPU Accelerate would train in fp32 and call it "
+            "fp16; use no"
+        )
+    if precision == "bf16" and not has_accelerator and not torch.backends.mkldnn.is_available():
+        warnings.warn("training.mixed_precision: bf16 on this CPU is slower than fp32", stacklevel=2)
+    # without cpu=True a machine that has no accelerator starts ranks that each believe to be alone
+    accelerator = Accelerator(
+        cpu=not has_accelerator, mixed_precision=precision, log_with=report_to or None, project_dir=output_dir
+    )
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched != accelerator.num_processes:
+        raise UserError(
+            f"the launcher started {launched} processes, but this one sees {accelerator.num_processes}: each "
+            "would train alone and write the same folder; launch with --multi_gpu --num_processes N, or with one of "
+            "launch_configs/"
+        )
+    set_seed(seed)
+    return accelerator
+
+
+def _agreed_precision(mixed_precision: str | None) -> str:
+    """The run's choice or the launcher's; a launcher that was told nothing says `no`, which is no choice."""
+    launched = os.environ.get(PRECISION_VARIABLE, "no")
+    if mixed_precision is None:
+        return launched
+    if launched not in ("no", mixed_precision):
+        raise UserError(
+            f"training.mixed_precision: {mixed_precision} here, {launched} in the launcher; remove one of the two "
+            "(--training.mixed_precision, or --mixed_precision of accelerate launch or its configuration file)"
+        )
+    return mixed_precision
+
+
+def _check_accumulation(gradient_accumulation_steps: int) -> None:
+    launched = int(os.environ.pop(ACCUMULATION_VARIABLE, "1"))  # Accelerate would divide the loss by it once more
+    if launched not in (1, gradient_accumulation_steps):
+        raise UserError(
+            f"training.gradient_accumulation_steps: {gradient_accumulation_steps} here, {launched} in the launcher; "
+            "remove it from the launcher's configuration, the run owns it"
+        )

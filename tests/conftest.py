@@ -1,0 +1,144 @@
+"""Fixtures of all tests: a random Whisper with a window of two seconds, clips of tones, and no way to the network.
+
+Heavy imports are inside the fixtures, so that tests of the command line start at once.
+"""
+
+import copy
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+    from accel_asr.data.collator import Collator
+    from accel_asr.data.preparation import Utterance
+
+WINDOW_S = 2
+MAX_NEW_TOKENS = 12  # an untrained model never ends by itself
+SAMPLE_RATE_HZ = 16_000
+
+ModelAndProcessor = tuple["WhisperForConditionalGeneration", "WhisperProcessor"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[None]:
+    """Only loopback: a test that would quietly depend on the network fails at once."""
+    connect = socket.socket.connect
+
+    def connect_to_loopback(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise OSError(f"a test wanted to connect to {address}")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect_to_loopback)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests start as if nobody had launched them, whatever stands in the environment."""
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "ACCELERATE_USE_CPU"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("ACCELERATE_MIXED_PRECISION", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"):
+        monkeypatch.setenv(name, "")  # so that monkeypatch puts back what `start_accelerator` takes out
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Multilingual, two-second window."""
+    from tests.tiny_models import make_tiny_whisper
+
+    return make_tiny_whisper(tmp_path_factory.mktemp("tiny"), max_source_positions=50 * WINDOW_S)
+
+
+@pytest.fixture(scope="session")
+def tiny_english_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Like `whisper-tiny.en`: takes neither language nor task."""
+    from tests.tiny_models import make_tiny_whisper
+
+    folder = tmp_path_factory.mktemp("tiny-en")
+    return make_tiny_whisper(folder, max_source_positions=50 * WINDOW_S, multilingual=False)
+
+
+@pytest.fixture(scope="session")
+def _loaded(tiny_folder: Path) -> ModelAndProcessor:
+    import torch
+
+    from accel_asr import modeling
+
+    torch.set_num_threads(1)
+    modeling.quiet_libraries()
+    model, processor = modeling.load_model_and_processor(str(tiny_folder))
+    modeling.configure_generation(
+        model, processor, language="en", task="transcribe", max_new_tokens=MAX_NEW_TOKENS, num_beams=1
+    )
+    return model, processor
+
+
+@pytest.fixture
+def model_and_processor(_loaded: ModelAndProcessor) -> ModelAndProcessor:
+    """The tiny model, told to transcribe English in few tokens; a copy, to do with as one likes."""
+    return copy.deepcopy(_loaded)
+
+
+@pytest.fixture
+def accelerator() -> Iterator["Accelerator"]:
+    """One process on the CPU; Accelerate's process-wide state is forgotten before and after."""
+    from accelerate import Accelerator
+
+    forget_accelerate()
+    yield Accelerator(cpu=True)
+    forget_accelerate()
+
+
+def forget_accelerate() -> None:
+    """Let the next `Accelerator` start as the first one of a process does."""
+    from accelerate.state import AcceleratorState, GradientState, PartialState
+
+    AcceleratorState._reset_state()
+    PartialState._reset_state()
+    GradientState._reset_state()
+
+
+@pytest.fixture(scope="session")
+def utterances(_loaded: ModelAndProcessor) -> "list[Utterance]":
+    """Seven tone clips `clip-0` to `clip-6`, 0.5 to 1.2 s, with labels of 11 to 19 tokens; not in order of length."""
+    from accel_asr.data.preparation import LabelEncoder, prepare_utterances
+    from accel_asr.data.sources import Row
+    from tests.tiny_datasets import tone_utterances, wav_bytes
+
+    _, processor = _loaded
+    rows = [
+        Row(f"clip-{index}", wav_bytes(clip), " ".join(words)) for index, (words, clip) in enumerate(tone_utterances(7))
+    ]
+    prepared, _ = prepare_utterances(
+        rows,
+        encoder=LabelEncoder(processor.tokenizer),
+        sampling_rate_hz=SAMPLE_RATE_HZ,
+        max_duration_s=WINDOW_S,
+        max_label_tokens=448,
+        max_bad_fraction=0,
+    )
+    assert len(prepared) == 7
+    return prepared
+
+
+@pytest.fixture(scope="session")
+def collator(_loaded: ModelAndProcessor) -> "Collator":
+    """Collates what the tiny model takes."""
+    from accel_asr.data.collator import Collator
+
+    model, processor = _loaded
+    extractor = processor.feature_extractor
+    return Collator(
+        features_shape=(extractor.feature_size, extractor.nb_max_frames),
+        start_token_id=model.config.decoder_start_token_id,
+        pad_token_id=model.config.pad_token_id,
+    )

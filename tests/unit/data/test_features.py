@@ -1,0 +1,63 @@
+"""Log-mel features: analytic peaks, and OpenAI's formula by torch with librosa's filters."""
+
+import math
+
+import librosa
+import numpy as np
+import pytest
+import torch
+from transformers import WhisperFeatureExtractor
+
+from accel_asr.data.audio import to_int16
+from accel_asr.data.features import log_mel
+
+RATE_HZ = 16_000
+MEL_BINS = 80
+EXTRACTOR = WhisperFeatureExtractor(chunk_length=2)
+
+
+def centre_hz(mel_bin: int) -> float:
+    """Slaney's scale: linear up to 1 kHz (15 mels), then 27 mels for a factor of 6.4; 80 filters up to 8 kHz."""
+    highest = 15 + 27 * math.log(8) / math.log(6.4)
+    mels = (mel_bin + 1) * highest / (MEL_BINS + 1)
+    return mels * 200 / 3 if mels < 15 else 1000 * 6.4 ** ((mels - 15) / 27)
+
+
+def tone(frequency_hz: float, *, duration_s: float = 1.0) -> np.ndarray:
+    return to_int16(0.5 * np.sin(2 * np.pi * frequency_hz * np.arange(round(RATE_HZ * duration_s)) / RATE_HZ))
+
+
+@pytest.mark.parametrize("mel_bin", [10, 26, 50, 75])
+def test_a_tone_at_the_centre_of_a_filter_is_loudest_there(mel_bin: int) -> None:
+    features = log_mel(tone(centre_hz(mel_bin)), EXTRACTOR)
+    assert (features[:, 10:90].argmax(axis=0) == mel_bin).all()
+
+
+def test_one_kilohertz_is_in_the_27th_of_80_filters() -> None:
+    assert centre_hz(26) == pytest.approx(1000, rel=0.01)
+    assert log_mel(tone(1000), EXTRACTOR)[:, 50].argmax() == 26
+
+
+def test_the_shape_is_the_models_window() -> None:
+    assert log_mel(tone(1000), EXTRACTOR).shape == (80, 200)
+    assert log_mel(tone(1000), WhisperFeatureExtractor()).shape == (80, 3000)
+    assert log_mel(tone(1000), WhisperFeatureExtractor(feature_size=128)).shape == (128, 3000)
+    assert log_mel(tone(1000), EXTRACTOR).dtype == np.float32
+
+
+def test_it_is_openais_formula() -> None:
+    samples = to_int16(0.3 * np.random.default_rng(0).standard_normal(2 * RATE_HZ).clip(-3, 3))
+    window = torch.hann_window(400, dtype=torch.float64)
+    spectrum = torch.stft(torch.from_numpy(samples / 32768), 400, 160, window=window, return_complex=True)
+    power = spectrum[:, :-1].abs() ** 2  # the frame that begins after the end is left out
+    filters = torch.from_numpy(librosa.filters.mel(sr=RATE_HZ, n_fft=400, n_mels=80)).double()
+    log_power = (filters @ power).clamp(min=1e-10).log10()
+    expected = (log_power.clamp(min=log_power.max() - 8) + 4) / 4
+    np.testing.assert_allclose(log_mel(samples, EXTRACTOR), expected, atol=1e-5)
+
+
+def test_what_follows_a_clip_is_silence() -> None:
+    features = log_mel(tone(1000, duration_s=0.5), EXTRACTOR)
+    silence = features[:, 60:]
+    assert (silence == silence[0, 0]).all()
+    assert silence[0, 0] == features.min()

@@ -1,0 +1,85 @@
+"""The account of a run's data: what was kept for training and validation, and what was not."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from accel_asr.config import DataConfig
+from accel_asr.data.preparation import LabelEncoder
+from accel_asr.data.splits import RunData, load_train_and_validation
+from tests.tiny_datasets import wav_bytes
+
+RATE_HZ = 16_000
+
+
+@pytest.fixture
+def load(model_and_processor):
+    def load_with(data: DataConfig, *, window_s: float = 2.0, seed: int = 0) -> RunData:
+        return load_train_and_validation(
+            data,
+            encoder=LabelEncoder(model_and_processor[1].tokenizer),
+            sampling_rate_hz=RATE_HZ,
+            window_s=window_s,
+            max_label_tokens=448,
+            seed=seed,
+        )
+
+    return load_with
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten clips of 0.1 to 1.0 s, the last two of split `test`; number 3 without text."""
+    lines = ["file_name,text,split"]
+    for number in range(10):
+        (tmp_path / f"{number}.wav").write_bytes(wav_bytes(np.zeros(1600 * (number + 1)), sampling_rate_hz=RATE_HZ))
+        lines.append(f"{number}.wav,{'' if number == 3 else 'my card'},{'test' if number > 7 else 'train'}")
+    (tmp_path / "metadata.csv").write_text("\n".join(lines))
+    return tmp_path
+
+
+def ids(utterances) -> list[str]:
+    return [utterance.utterance_id for utterance in utterances]
+
+
+def test_a_split_of_its_own_validates(load, folder: Path) -> None:
+    data = load(DataConfig(name_or_path=str(folder), eval_split="test"))
+    assert ids(data.train) == [f"{number}.wav" for number in (0, 1, 2, 4, 5, 6, 7)]
+    assert ids(data.validation) == ["8.wav", "9.wav"]
+    assert data.notices == [
+        "train: kept 7 of 8 utterances; dropped 1 (no text)",
+        "test: kept 2 of 2 utterances; dropped none",
+    ]
+
+
+def test_train_rows_count_what_remains_after_the_filters(load, folder: Path) -> None:
+    data = load(DataConfig(name_or_path=str(folder), train_rows=4))
+    assert ids(data.train) == ["0.wav", "1.wav", "2.wav", "4.wav"]
+    assert ids(data.validation) == ["5.wav", "6.wav", "7.wav"]
+
+
+def test_the_held_out_share_follows_the_seed(load, folder: Path) -> None:
+    data = DataConfig(name_or_path=str(folder), eval_fraction=0.4)
+    assert ids(load(data, seed=1).validation) == ids(load(data, seed=1).validation)
+    assert len(load(data).validation) == 3  # 0.4 x 7 = 2.8
+    assert len({tuple(ids(load(data, seed=seed).validation)) for seed in range(5)}) > 1
+
+
+def test_the_models_window_caps_the_longest_clip(load, folder: Path) -> None:
+    data = load(DataConfig(name_or_path=str(folder), train_rows=2), window_s=0.5)
+    assert max(utterance.duration_s for utterance in data.train + data.validation) == pytest.approx(0.3)
+    assert data.summary["dropped"]["not shorter than 0.5 s"]["count"] == 4  # 0.5 to 0.8 s
+
+
+def test_the_summary_adds_up_by_hand(load, folder: Path) -> None:
+    summary = load(DataConfig(name_or_path=str(folder), eval_split="test")).summary
+    assert json.loads(json.dumps(summary)) == summary
+    assert summary["rows"] == {"train": 8, "test": 2}
+    assert summary["dropped"] == {"no text": {"count": 1, "examples": [["3.wav", "empty"]]}}
+    train = summary["train"]
+    # 0.1 + 0.2 + 0.3 + 0.5 + 0.6 + 0.7 + 0.8 s
+    assert (train["utterances"], train["hours"]) == (7, round(3.2 / 3600, 4))
+    assert (train["shortest_s"], train["longest_s"]) == (0.1, 0.8)
+    assert summary["source"]["name_or_path"] == str(folder)

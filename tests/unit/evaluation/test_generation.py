@@ -1,0 +1,204 @@
+"""Transcribing a set: every utterance once, in order, whatever the batches; the loss; transcripts that were cut off."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from accel_asr.data.audio import to_float32
+from accel_asr.evaluation import generation
+from accel_asr.evaluation.evaluating import evaluate_model
+from accel_asr.evaluation.generation import Transcription, transcribe_utterances
+from tests.conftest import MAX_NEW_TOKENS
+
+
+@pytest.fixture
+def transcribe(model_and_processor, utterances, accelerator, collator):
+    def run(model=None, *, batch_size: int = 4, order: list[int] | None = None, on_batch=lambda count: None):
+        chosen = utterances if order is None else [utterances[index] for index in order]
+        own, processor = model_and_processor
+        return transcribe_utterances(
+            model or own,
+            processor,
+            chosen,
+            accelerator=accelerator,
+            collator=collator,
+            batch_size=batch_size,
+            on_batch=on_batch,
+        )
+
+    return run
+
+
+def one_by_one(model, processor, utterances) -> list[tuple[str, bool]]:
+    """(text, whether it fills all places) by transformers alone: each clip for itself, with room for more."""
+    special = processor.tokenizer.convert_tokens_to_ids("<|endoftext|>")  # the first id that is not text
+    results = []
+    for utterance in utterances:
+        features = processor.feature_extractor(
+            to_float32(utterance.samples), sampling_rate=16_000, return_tensors="pt"
+        ).input_features
+        ids = model.generate(features, language="en", task="transcribe", max_new_tokens=MAX_NEW_TOKENS + 4)[0]
+        text_ids = ids[ids < special][:MAX_NEW_TOKENS]
+        results.append((processor.tokenizer.decode(text_ids).strip(), len(text_ids) == MAX_NEW_TOKENS))
+    return results
+
+
+def leaning_to_the_end(model, strength: float):
+    """A copy that prefers the end of text the more, the greater `strength`; from 2 on it says one token and ends."""
+    leaning = copy.deepcopy(model)
+    with torch.no_grad():
+        end = leaning.get_input_embeddings().weight[leaning.config.eos_token_id]
+        leaning.model.decoder.layer_norm.bias += strength * end
+    return leaning
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 7, 100])
+def test_every_utterance_is_transcribed_once_in_the_order_given(transcribe, utterances, batch_size: int) -> None:
+    table = transcribe(batch_size=batch_size).transcripts
+    assert [row.utterance_id for row in table] == [f"clip-{index}" for index in range(7)]
+    assert [row.reference for row in table] == [utterance.text for utterance in utterances]
+    assert [row.duration_s for row in table] == [round(utterance.duration_s, 3) for utterance in utterances]
+
+
+def test_the_order_given_is_the_order_of_the_table(transcribe) -> None:
+    order = [3, 0, 6, 5, 1]
+    expected = {row.utterance_id: row for row in transcribe().transcripts}
+    assert transcribe(order=order).transcripts == [expected[f"clip-{index}"] for index in order]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_transcripts_are_those_of_transformers_clip_by_clip(
+    transcribe, model_and_processor, utterances, batch_size: int
+) -> None:
+    expected = one_by_one(*model_and_processor, utterances)
+    table = transcribe(batch_size=batch_size).transcripts
+    assert [(row.hypothesis, row.cut_off) for row in table] == expected
+    assert len({row.hypothesis for row in table}) > 2  # the clips are told apart
+
+
+def test_the_loss_is_the_mean_of_a_target_token(transcribe, model_and_processor, utterances) -> None:
+    model, processor = model_and_processor
+    exact = copy.deepcopy(model).double()
+    total, tokens = 0.0, 0
+    for utterance in utterances:
+        features = processor.feature_extractor(
+            to_float32(utterance.samples), sampling_rate=16_000, return_tensors="pt"
+        ).input_features.double()
+        ids = torch.tensor(utterance.token_ids)
+        with torch.no_grad():
+            logits = exact(input_features=features, decoder_input_ids=ids[None, :-1]).logits[0]
+        total -= float(logits.log_softmax(dim=-1)[torch.arange(len(ids) - 1), ids[1:]].sum())
+        tokens += len(ids) - 1
+    for batch_size in (1, 4):
+        assert transcribe(batch_size=batch_size).loss == pytest.approx(total / tokens, rel=1e-6)  # 1e-7 seen
+
+
+# -- cut off at the length limit
+
+
+def test_a_model_that_never_ends_is_cut_off(transcribe) -> None:
+    assert all(row.cut_off for row in transcribe().transcripts)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_a_model_that_ends_is_not_cut_off(transcribe, model_and_processor, batch_size: int) -> None:
+    table = transcribe(leaning_to_the_end(model_and_processor[0], 3.0), batch_size=batch_size).transcripts
+    assert not any(row.cut_off for row in table)
+    assert all(row.hypothesis for row in table)  # transformers does not let a transcript begin with the end
+
+
+def test_in_one_batch_some_may_end_and_others_be_cut_off(transcribe, model_and_processor, utterances) -> None:
+    model, processor = model_and_processor
+    for strength in np.arange(1.1, 1.5, 0.02):
+        leaning = leaning_to_the_end(model, strength)
+        expected = one_by_one(leaning, processor, utterances)
+        if 2 <= sum(cut_off for _, cut_off in expected) <= 5:
+            break
+    else:
+        raise AssertionError("no strength lets only some clips end")
+    table = transcribe(leaning, batch_size=7).transcripts
+    assert [(row.hypothesis, row.cut_off) for row in table] == expected
+
+
+def test_an_end_in_the_very_last_place_is_an_end(transcribe, model_and_processor) -> None:
+    model = leaning_to_the_end(model_and_processor[0], 3.0)
+    model.generation_config.max_new_tokens = 2  # one word and the end
+    assert not any(row.cut_off for row in transcribe(model).transcripts)
+    model.generation_config.max_new_tokens = 1
+    assert all(row.cut_off for row in transcribe(model).transcripts)
+
+
+# -- around it
+
+
+def test_progress_counts_the_utterances_of_each_batch(transcribe) -> None:
+    counts: list[int] = []
+    transcribe(batch_size=3, on_batch=counts.append)
+    assert counts == [3, 3, 1]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_goes_back_to_what_it_was_doing(transcribe, model_and_processor, training: bool) -> None:
+    model = model_and_processor[0].train(training)
+    model.config.dropout = 0.5
+    for module in model.modules():
+        if hasattr(module, "dropout"):
+            module.dropout = 0.5
+    first = transcribe(model)
+    assert model.training is training
+    assert transcribe(model) == first  # no dropout in an evaluation
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_the_generators_are_left_alone(transcribe) -> None:
+    before = torch.get_rng_state()
+    transcribe()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    "fault", [lambda rows: rows[1:], lambda rows: [*rows, rows[0]], lambda rows: [*rows[:-1], rows[0]]]
+)
+def test_a_table_with_an_utterance_missing_or_twice_is_an_error(
+    transcribe, monkeypatch: pytest.MonkeyPatch, fault
+) -> None:
+    monkeypatch.setattr(generation, "gather_object", fault)
+    with pytest.raises(AssertionError, match="missing or there twice"):
+        transcribe()
+
+
+def test_ranks_together_give_the_table_of_one(transcribe, monkeypatch: pytest.MonkeyPatch, accelerator) -> None:
+    alone = transcribe(batch_size=2)
+    together: list[list] = []
+    for rank in range(3):  # what each rank has to give: rows, then losses
+        gathered: list[list] = []
+        monkeypatch.setattr(generation, "gather_object", lambda mine, kept=gathered: kept.append(mine) or mine)
+        monkeypatch.setattr(type(accelerator), "num_processes", property(lambda self: 3))
+        monkeypatch.setattr(type(accelerator), "process_index", property(lambda self, rank=rank: rank))
+        with pytest.raises(AssertionError, match="missing or there twice"):
+            transcribe(batch_size=2)
+        together.append(gathered[0])
+    rows = sorted(row for mine in together for row in mine)
+    assert [(hypothesis, cut_off) for _, hypothesis, cut_off in rows] == [
+        (row.hypothesis, row.cut_off) for row in alone.transcripts
+    ]
+    assert [row for row, _, _ in rows] == list(range(7))
+
+
+def test_an_evaluation_holds_the_scores_of_its_transcripts(
+    transcribe, model_and_processor, utterances, accelerator, collator
+) -> None:
+    model, processor = model_and_processor
+    result = evaluate_model(
+        model, processor, utterances, accelerator=accelerator, collator=collator, normalizer=str.lower, batch_size=4
+    )
+    plain: Transcription = transcribe()
+    assert [scored.transcript for scored in result.scored] == plain.transcripts
+    assert result.loss == plain.loss
+    assert (result.score.utterances, result.score.cut_off) == (7, 7)
+    assert set(result.record()) == {"wer", "wer_ortho", "cer", "utterances", "empty_references", "cut_off", "loss"}
+    assert math.isfinite(result.record()["wer"])
+    assert result.seconds > 0

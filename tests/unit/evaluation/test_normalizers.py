@@ -1,0 +1,50 @@
+"""Normalisers by name, with examples by hand."""
+
+import pytest
+
+from accel_asr.errors import UserError
+from accel_asr.evaluation.normalizers import load_normalizer
+
+
+@pytest.fixture
+def tokenizer(model_and_processor):
+    return model_and_processor[1].tokenizer
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hello, World!", "hello world"),
+        ("  I'd like   to PAY. ", "i d like to pay"),
+        ("well [laughs] yes (um) <noise> done", "well yes done"),
+        ("Überweisung", "überweisung"),
+        ("...", ""),
+        ("", ""),
+    ],
+)
+def test_basic_lowercases_and_turns_punctuation_into_spaces(tokenizer, text: str, expected: str) -> None:
+    assert load_normalizer("basic", tokenizer)(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I can't pay.", "i can not pay"),
+        ("Twenty-five dollars", "$25"),
+        ("um, the colour of my cheque", "the color of my check"),  # by the table in the model's folder
+    ],
+)
+def test_english_also_spells_out_and_respells(tokenizer, text: str, expected: str) -> None:
+    assert load_normalizer("english", tokenizer)(text) == expected
+
+
+def test_none_only_trims(tokenizer) -> None:
+    assert load_normalizer("none", tokenizer)("  Hello, World! ") == "Hello, World!"
+
+
+def test_english_without_a_spelling_table_is_refused(tokenizer) -> None:
+    tokenizer.english_spelling_normalizer = None
+    with pytest.raises(UserError) as caught:
+        load_normalizer("english", tokenizer)
+    assert str(caught.value).startswith("evaluation.normalizer: 'english' needs the spelling table normalizer.json")
+    assert str(caught.value).endswith("choose basic")

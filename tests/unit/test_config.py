@@ -1,0 +1,149 @@
+"""Ranges and combinations of settings, each refused with setting, value and remedy."""
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+
+from accel_asr.config import Config, DataConfig, HubConfig, check_config
+from accel_asr.errors import UserError
+
+GOOD = Config(data=DataConfig(name_or_path="quickstart", train_rows=450))
+
+
+def with_setting(dotted_name: str, value: Any, config: Config = GOOD) -> Config:
+    section, name = dotted_name.split(".")
+    changed = dataclasses.replace(getattr(config, section), **{name: value})
+    return dataclasses.replace(config, **{section: changed})
+
+
+def problems(config: Config) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        check_config(config)
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("training.learning_rate", -1e-5),
+        ("training.learning_rate", math.nan),
+        ("training.learning_rate", math.inf),
+        ("training.warmup_steps", -1),
+        ("training.num_train_epochs", 0),
+        ("training.max_steps", 0),
+        ("training.per_device_train_batch_size", 0),
+        ("training.gradient_accumulation_steps", 0),
+        ("training.dataloader_num_workers", -1),
+        ("training.weight_decay", -0.1),
+        ("training.weight_decay", math.nan),
+        ("training.max_grad_norm", -1.0),
+        ("training.max_grad_norm", math.inf),
+        ("training.seed", -1),
+        ("evaluation.eval_steps", 0),
+        ("evaluation.per_device_eval_batch_size", 0),
+        ("evaluation.generation_max_length", 0),
+        ("evaluation.num_beams", 0),
+        ("checkpoint.save_steps", 0),
+        ("checkpoint.save_total_limit", 0),
+        ("tracking.logging_steps", 0),
+        ("data.train_rows", 0),
+        ("data.max_bad_fraction", 1.01),
+        ("data.max_bad_fraction", -0.01),
+        ("data.max_bad_fraction", math.nan),
+        ("data.timestamps_probability", 2.0),
+        ("data.timestamps_probability", math.nan),
+        ("data.max_duration_s", 0.0),
+        ("data.max_duration_s", -30.0),
+        ("data.max_duration_s", math.nan),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_the_remedy(name: str, value: float) -> None:
+    (problem,) = problems(with_setting(name, value))
+    assert problem.startswith(f"{name}: {value} is out of range; give ")
+
+
+@pytest.mark.parametrize("value", [0, 1, -0.1, 1.5, math.nan])
+def test_a_held_out_share_is_strictly_between_none_and_all(value: float) -> None:
+    data = DataConfig(name_or_path="quickstart", eval_fraction=value)
+    (problem,) = problems(Config(data=data))
+    assert problem.startswith(f"data.eval_fraction: {value} is out of range; give a share")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("training.learning_rate", 0.0),
+        ("training.warmup_steps", 0),
+        ("training.max_grad_norm", 0.0),
+        ("training.max_steps", 1),
+        ("training.max_steps", None),
+        ("training.dataloader_num_workers", 0),
+        ("evaluation.eval_steps", None),
+        ("data.max_bad_fraction", 0.0),
+        ("data.max_bad_fraction", 1.0),
+        ("data.timestamps_probability", 1.0),
+        ("data.max_duration_s", 0.5),
+    ],
+)
+def test_the_ends_of_the_ranges_are_let_pass(name: str, value: float | None) -> None:
+    check_config(with_setting(name, value))
+
+
+def test_exactly_one_way_to_a_validation_set() -> None:
+    (none,) = problems(Config(data=DataConfig(name_or_path="quickstart")))
+    assert "none of them is set" in none
+    assert "set exactly one" in none
+    (two,) = problems(Config(data=DataConfig(name_or_path="quickstart", eval_split="test", train_rows=450)))
+    assert "data.eval_split=test and data.train_rows=450" in two
+    for way in ({"eval_split": "test"}, {"train_rows": 450}, {"eval_fraction": 0.1}):
+        check_config(Config(data=DataConfig(name_or_path="quickstart", **way)))  # type: ignore[arg-type]
+
+
+def test_a_run_without_data_is_told_what_to_give() -> None:
+    (problem,) = problems(Config())
+    assert problem.startswith("data.name_or_path is not set; give ")
+
+
+@pytest.mark.parametrize("name", ["mine", "a/b/c"])
+def test_a_hub_name_has_a_user_and_a_name(name: str) -> None:
+    (problem,) = problems(dataclasses.replace(GOOD, hub=HubConfig(push_to_hub=True, hub_model_id=name)))
+    assert problem == f"hub.hub_model_id: {name!r} is not a Hub name; give user/name"
+
+
+@pytest.mark.parametrize("name", ["/", "user/", "/name"])
+def test_neither_half_of_a_hub_name_may_be_missing(name: str) -> None:
+    (problem,) = problems(dataclasses.replace(GOOD, hub=HubConfig(push_to_hub=True, hub_model_id=name)))
+    assert problem == f"hub.hub_model_id: {name!r} is not a Hub name; give user/name"
+
+
+def test_pushing_needs_a_name() -> None:
+    (problem,) = problems(dataclasses.replace(GOOD, hub=HubConfig(push_to_hub=True)))
+    assert problem == "hub.push_to_hub: true needs a name; add --hub.hub_model_id user/name"
+
+
+def test_all_problems_are_told_at_once() -> None:
+    config = with_setting("training.max_steps", 0)
+    config = with_setting("data.max_bad_fraction", 2.0, config)
+    config = with_setting("data.eval_split", "test", config)
+    config = with_setting("hub.push_to_hub", True, config)
+    told = problems(config)
+    assert len(told) == 4
+    named = ("training.max_steps: 0", "data.max_bad_fraction: 2.0", "data.train_rows=450", "hub.push_to_hub")
+    assert all(any(name in line for line in told) for name in named), told
+
+
+def test_a_configuration_can_not_be_changed_after_it_was_checked() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        GOOD.output_dir = "elsewhere"  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        GOOD.training.seed = 1  # type: ignore[misc]
+
+
+def test_the_dictionary_is_plain_and_in_the_order_of_the_sections() -> None:
+    sections = ["output_dir", "model", "data", "training", "evaluation", "checkpoint", "tracking", "hub"]
+    content = GOOD.to_dict()
+    assert list(content) == sections
+    assert content["data"]["train_rows"] == 450
+    assert content["tracking"]["report_to"] == ["tensorboard"]

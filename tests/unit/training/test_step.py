@@ -1,0 +1,189 @@
+"""One update: the same whatever the window is split into, and none at all when a number is not a number."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from accel_asr.data.collator import Item
+from accel_asr.data.features import log_mel
+from accel_asr.modeling import freeze_encoder
+from accel_asr.training.step import NonFiniteError, StepResult, build_optimizer, train_step
+
+
+@pytest.fixture
+def model(model_and_processor):
+    return model_and_processor[0].train()
+
+
+@pytest.fixture
+def items(utterances, model_and_processor) -> list[Item]:
+    """Eight items with labels of 10 to 18 targets."""
+    extractor = model_and_processor[1].feature_extractor
+    made = [Item(u.utterance_id, u.duration_s, log_mel(u.samples, extractor), u.token_ids) for u in utterances]
+    return [*made, Item("clip-7", made[0].duration_s, made[0].features[:, ::-1].copy(), made[1].token_ids)]
+
+
+def trained(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
+    """Every weight but the encoder's sinusoids, which stay fixed."""
+    return [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+
+
+@pytest.fixture
+def step(model, collator, accelerator):
+    """`step(items, micro_batch, ...)`: one train_step from the same weights; its result, and the gradient it used."""
+    start = copy.deepcopy(model.state_dict())
+
+    def run(
+        items: list[Item], micro_batch: int, *, max_grad_norm: float = 0.0, empty: int = 0
+    ) -> tuple[StepResult, dict[str, torch.Tensor]]:
+        model.load_state_dict(start)
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        used = {}
+        optimizer.register_step_pre_hook(
+            lambda *_: used.update({name: weight.grad.clone() for name, weight in trained(model)})
+        )
+        _, prepared = accelerator.prepare(model, optimizer)
+        window = [collator(items[first : first + micro_batch]) for first in range(0, len(items), micro_batch)]
+        window += [collator([]) for _ in range(empty)]
+        return train_step(model, prepared, window, accelerator=accelerator, max_grad_norm=max_grad_norm), used
+
+    return run
+
+
+def reference(model, items: list[Item]) -> tuple[float, dict[str, torch.Tensor]]:
+    """Plain torch, clip by clip without padding, in float64: (sum of the token losses / tokens, its gradient)."""
+    exact = copy.deepcopy(model).double()
+    total, tokens = torch.zeros((), dtype=torch.float64), 0
+    for item in items:
+        ids = torch.tensor(item.token_ids)
+        features = torch.from_numpy(item.features).double()[None]
+        logits = exact(input_features=features, decoder_input_ids=ids[None, :-1]).logits[0]
+        total = total - logits.log_softmax(dim=-1)[torch.arange(len(ids) - 1), ids[1:]].sum()
+        tokens += len(ids) - 1
+    (total / tokens).backward()
+    return float(total.detach()) / tokens, {name: weight.grad for name, weight in trained(exact)}
+
+
+def norm(gradient: dict[str, torch.Tensor]) -> float:
+    return math.sqrt(sum(float(tensor.double().square().sum()) for tensor in gradient.values()))
+
+
+@pytest.mark.parametrize("micro_batch", [8, 4, 3, 1])
+def test_loss_and_gradient_are_those_of_the_whole_window_however_it_is_split(
+    step, model, items: list[Item], micro_batch: int
+) -> None:
+    expected_loss, expected = reference(model, items)
+    result, used = step(items, micro_batch)
+    assert result.loss == pytest.approx(expected_loss, rel=1e-6)  # 1e-7 seen
+    assert result.grad_norm == pytest.approx(norm(expected), rel=1e-6)  # 4e-8 seen
+    difference = {name: used[name].double() - expected[name] for name in expected}
+    assert norm(difference) < 2e-6 * norm(expected)  # 5.5e-7 seen
+    assert result.target_tokens == sum(len(item.token_ids) - 1 for item in items)
+    assert result.audio_s == pytest.approx(sum(item.duration_s for item in items))
+    assert result.skipped is False
+
+
+def test_a_mean_of_micro_batch_means_would_be_another_number(model, items: list[Item]) -> None:
+    whole, _ = reference(model, items)
+    means = [reference(model, items[first : first + 4])[0] for first in (0, 4)]
+    assert abs(sum(means) / 2 - whole) > 1e-3  # so the test above can tell them apart
+
+
+def test_empty_micro_batches_change_nothing(step, items: list[Item]) -> None:
+    result, used = step(items[:5], 2, empty=1)
+    expected_result, expected = step(items[:5], 5)
+    assert result.loss == pytest.approx(expected_result.loss, rel=1e-6)
+    assert result.target_tokens == expected_result.target_tokens
+    assert norm({name: used[name] - expected[name] for name in used}) < 1e-6 * norm(expected)
+
+
+def test_a_gradient_is_clipped_to_its_norm_and_reported_before(step, items: list[Item]) -> None:
+    plain, unclipped = step(items, 4)
+    limit = plain.grad_norm / 10
+    clipped, used = step(items, 4, max_grad_norm=limit)
+    assert clipped.grad_norm == pytest.approx(plain.grad_norm, rel=1e-6)
+    assert norm(used) == pytest.approx(limit, rel=1e-4)
+    for name, gradient in unclipped.items():
+        torch.testing.assert_close(used[name] * 10, gradient, rtol=1e-4, atol=1e-7)
+    _, untouched = step(items, 4, max_grad_norm=plain.grad_norm * 2)
+    assert norm(untouched) == pytest.approx(plain.grad_norm, rel=1e-6)
+
+
+def test_no_gradient_is_left_for_the_next_step(step, model, items: list[Item]) -> None:
+    step(items, 4)
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+# -- numbers that are not numbers
+
+
+def spoiled(items: list[Item], name: str, value: float) -> list[Item]:
+    changed = []
+    for item in items:
+        features = item.features.copy()
+        if item.utterance_id == name:
+            features[3, 7] = value
+        changed.append(Item(item.utterance_id, item.duration_s, features, item.token_ids))
+    return changed
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(("micro_batch", "named"), [(1, "clip-5"), (2, "clip-4, clip-5")])
+def test_a_bad_clip_is_named_and_the_weights_stay(
+    step, model, items: list[Item], value: float, micro_batch: int, named: str
+) -> None:
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(NonFiniteError) as caught:
+        step(spoiled(items, "clip-5", value), micro_batch)
+    assert str(caught.value).endswith(f"the utterances of the batch: {named}")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_a_gradient_that_overflows_stops_before_the_update(step, model, items: list[Item]) -> None:
+    before = copy.deepcopy(model.state_dict())
+    weight = model.model.decoder.layers[0].fc1.weight
+    handle = weight.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(NonFiniteError, match=r"gradient norm (inf|nan); .*: clip-0, clip-1, clip-2"):
+        step(items[:3], 3)
+    handle.remove()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+# -- the optimizer
+
+
+def test_biases_and_norms_are_not_decayed(model) -> None:
+    optimizer = build_optimizer(model, learning_rate=1e-3, weight_decay=0.1)
+    decayed = {id(weight): group["weight_decay"] for group in optimizer.param_groups for weight in group["params"]}
+    assert len(decayed) == len(trained(model)) == sum(len(group["params"]) for group in optimizer.param_groups)
+    for name, weight in trained(model):
+        exempt = name.endswith(".bias") or "layer_norm" in name
+        assert decayed[id(weight)] == (0.0 if exempt else 0.1), name
+
+
+def test_decay_shrinks_weights_without_a_gradient_by_rate_times_decay(model) -> None:
+    optimizer = build_optimizer(model, learning_rate=0.1, weight_decay=0.5)
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    for weight in model.parameters():
+        weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    after = dict(model.named_parameters())
+    matrix, bias = "model.decoder.layers.0.fc1.weight", "model.decoder.layers.0.fc1.bias"
+    torch.testing.assert_close(after[matrix].detach(), before[matrix] * (1 - 0.1 * 0.5))
+    assert torch.equal(after[bias], before[bias])
+
+
+def test_a_frozen_encoder_is_not_in_the_optimizer(model) -> None:
+    freeze_encoder(model)
+    optimizer = build_optimizer(model, learning_rate=1e-3, weight_decay=0.0)
+    held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+    assert held == {id(weight) for weight in model.model.decoder.parameters()}
+
+
+def test_adam_is_fused_for_fp32_and_not_where_it_can_not_be(model) -> None:
+    assert build_optimizer(model, learning_rate=1e-3, weight_decay=0.0).defaults["fused"] is True
+    assert build_optimizer(model.bfloat16(), learning_rate=1e-3, weight_decay=0.0).defaults["fused"] is False

@@ -1,0 +1,138 @@
+"""Starting Accelerate: launcher and run agree, or it is said which of the two to change."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from accel_asr.errors import UserError
+from accel_asr.training import topology
+from accel_asr.training.topology import start_accelerator
+from tests.conftest import forget_accelerate
+
+PRECISION = "ACCELERATE_MIXED_PRECISION"
+ACCUMULATION = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+
+
+@pytest.fixture(autouse=True)
+def fresh_process(monkeypatch: pytest.MonkeyPatch):
+    """A process without accelerator, in which Accelerate has not started."""
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    forget_accelerate()
+    yield
+    forget_accelerate()
+
+
+def start(tmp_path, *, mixed_precision: str | None = None, accumulation: int = 1, seed: int = 0):
+    return start_accelerator(
+        mixed_precision=mixed_precision,
+        gradient_accumulation_steps=accumulation,
+        report_to=[],
+        output_dir=str(tmp_path),
+        seed=seed,
+    )
+
+
+def refused(tmp_path, **options) -> str:
+    with pytest.raises(UserError) as caught:
+        start(tmp_path, **options)
+    return str(caught.value)
+
+
+def test_alone_it_is_one_process_in_fp32_on_the_cpu(tmp_path) -> None:
+    accelerator = start(tmp_path)
+    assert (accelerator.num_processes, accelerator.mixed_precision, accelerator.device.type) == (1, "no", "cpu")
+    assert accelerator.scaler is None
+
+
+def test_the_generators_are_seeded(tmp_path) -> None:
+    start(tmp_path, seed=7)
+    first = float(torch.rand(()))
+    forget_accelerate()
+    start(tmp_path, seed=7)
+    assert float(torch.rand(())) == first
+    torch.manual_seed(7)
+    assert float(torch.rand(())) == first
+
+
+# -- precision
+
+
+@pytest.mark.parametrize("launched", [None, "no", "fp16"])
+def test_fp16_on_a_cpu_is_refused(tmp_path, monkeypatch: pytest.MonkeyPatch, launched: str | None) -> None:
+    if launched:
+        monkeypatch.setenv(PRECISION, launched)
+    told = refused(tmp_path, mixed_precision=None if launched == "fp16" else "fp16")
+    assert told.startswith("training.mixed_precision: fp16 needs an accelerator")
+    assert told.endswith("use no")
+
+
+def test_fp16_is_refused_where_the_launcher_chose_the_cpu_of_a_machine_with_an_accelerator(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")  # as launch_configs/cpu.yaml does
+    assert "fp16 needs an accelerator" in refused(tmp_path, mixed_precision="fp16")
+
+
+@pytest.mark.parametrize(
+    ("launched", "asked", "expected"),
+    [(None, None, "no"), ("bf16", None, "bf16"), ("no", "bf16", "bf16"), ("bf16", "bf16", "bf16"), (None, "no", "no")],
+)
+@pytest.mark.filterwarnings("ignore:training.mixed_precision. bf16 on this CPU")
+def test_the_run_or_the_launcher_chooses_the_precision(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, launched: str | None, asked: str | None, expected: str
+) -> None:
+    if launched:
+        monkeypatch.setenv(PRECISION, launched)
+    assert start(tmp_path, mixed_precision=asked).mixed_precision == expected
+
+
+@pytest.mark.parametrize(("launched", "asked"), [("bf16", "no"), ("fp16", "bf16"), ("fp8", "bf16")])
+def test_two_different_precisions_are_refused_naming_both(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, launched: str, asked: str
+) -> None:
+    monkeypatch.setenv(PRECISION, launched)
+    told = refused(tmp_path, mixed_precision=asked)
+    assert told.startswith(f"training.mixed_precision: {asked} here, {launched} in the launcher; remove one of the two")
+
+
+# -- accumulation
+
+
+def test_accumulation_belongs_to_the_run(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ACCUMULATION, "4")
+    told = refused(tmp_path, accumulation=2)
+    assert told.startswith("training.gradient_accumulation_steps: 2 here, 4 in the launcher; remove it")
+
+
+@pytest.mark.parametrize("launched", ["1", "4"])
+def test_accelerate_never_divides_by_it_itself(tmp_path, monkeypatch: pytest.MonkeyPatch, launched: str) -> None:
+    monkeypatch.setenv(ACCUMULATION, launched)
+    assert start(tmp_path, accumulation=4).gradient_accumulation_steps == 1
+
+
+# -- processes
+
+
+@pytest.mark.parametrize(("launched", "seen"), [("2", 1), ("1", 2)])
+def test_processes_that_do_not_see_each_other_are_stopped(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, launched: str, seen: int
+) -> None:
+    monkeypatch.setattr(topology, "Accelerator", lambda **_: SimpleNamespace(num_processes=seen))
+    monkeypatch.setenv("WORLD_SIZE", launched)
+    told = refused(tmp_path)
+    assert told.startswith(f"the launcher started {launched} processes, but this one sees {seen}")
+    assert "--multi_gpu --num_processes N" in told
+
+
+def test_a_machine_without_accelerator_asks_for_the_cpu(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # without cpu=True two ranks would each believe to be alone: facts.md 2
+    asked = []
+    monkeypatch.setattr(
+        topology, "Accelerator", lambda **options: asked.append(options) or SimpleNamespace(num_processes=1)
+    )
+    start(tmp_path)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    start(tmp_path, mixed_precision="fp16")
+    assert [options["cpu"] for options in asked] == [True, False]
