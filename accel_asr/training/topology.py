@@ -1,6 +1,7 @@
 """Start Accelerate as the launcher meant it, and refuse what would silently train something else."""
 
 import os
+import socket
 import warnings
 
 import torch
@@ -31,6 +32,8 @@ def start_accelerator(
         )
     if precision == "bf16" and not has_accelerator and not torch.backends.mkldnn.is_available():
         warnings.warn("training.mixed_precision: bf16 on this CPU is slower than fp32", stacklevel=2)
+    if not has_accelerator:
+        _talk_over_loopback()
     # without cpu=True a machine that has no accelerator starts ranks that each believe to be alone
     accelerator = Accelerator(
         cpu=not has_accelerator, mixed_precision=precision, log_with=report_to or None, project_dir=output_dir
@@ -44,6 +47,17 @@ def start_accelerator(
         )
     set_seed(seed)
     return accelerator
+
+
+def _talk_over_loopback() -> None:
+    """Let CPU ranks that all run on this machine talk over loopback, unless the user named an interface.
+
+    gloo would take the one that the machine's host name resolves to, which a container's firewall may not let through.
+    """
+    if os.environ.get("LOCAL_WORLD_SIZE", "1") == os.environ.get("WORLD_SIZE", "1"):
+        loopback = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]
+        if loopback:
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback[0])
 
 
 def _agreed_precision(mixed_precision: str | None) -> str:

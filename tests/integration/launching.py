@@ -1,12 +1,17 @@
-"""Run the real commands, under a deadline that ends the whole process group."""
+"""Run the real commands, under a deadline that ends every process they started."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
+
+import psutil
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TRAIN = str(REPOSITORY / "accel_asr" / "train.py")
@@ -24,26 +29,47 @@ class Finished:
 
 
 def run(command: list[str], *, cwd: Path, env: Mapping[str, str] | None = None, deadline_s: float = 240.0) -> Finished:
-    """Run `command` to its end; on the deadline kill all that it started and fail.
+    """Run `command` to its end; on the deadline, end all that it started, and fail with where each process was.
+
+    The output goes to files: a launcher's ranks are in sessions of their own and would hold a pipe open for ever.
 
     `env` is the whole environment; by default this process's, offline, with one thread for each process.
     """
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        env=dict(env) if env is not None else offline_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        out, err = process.communicate(timeout=deadline_s)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        out, err = process.communicate()
-        raise AssertionError(f"{command} took more than {deadline_s} s\n{out[-2000:]}\n{err[-2000:]}") from None
-    return Finished(process.returncode, out, err)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**(env if env is not None else offline_environment()), "PYTHONFAULTHANDLER": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        try:
+            process.wait(timeout=deadline_s)
+        except subprocess.TimeoutExpired:
+            end_with_traces(process.pid)
+            raise AssertionError(
+                f"{command} took more than {deadline_s} s\n{_all_of(out)[-2000:]}\n{_all_of(err)[-12000:]}"
+            ) from None
+        return Finished(process.returncode, _all_of(out), _all_of(err))
+
+
+def end_with_traces(pid: int) -> None:
+    """Abort a process and all its descendants, which makes each of them print its stacks; then kill what is left."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    for process in reversed(family):  # the ranks first: their launcher would end them without a word
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGABRT)
+    _, alive = psutil.wait_procs(family, timeout=5)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _all_of(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
 
 
 def launch_training(settings: list[str], *, cwd: Path, launcher: list[str] | None = None) -> Finished:

@@ -136,3 +136,24 @@ def test_a_machine_without_accelerator_asks_for_the_cpu(tmp_path, monkeypatch: p
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     start(tmp_path, mixed_precision="fp16")
     assert [options["cpu"] for options in asked] == [True, False]
+
+
+# -- the network between ranks of one machine
+
+
+@pytest.mark.parametrize(
+    ("local", "world", "interface"), [("2", "2", "lo"), ("1", "2", None)], ids=["one machine", "two machines"]
+)
+def test_ranks_of_one_machine_talk_over_loopback(monkeypatch, local: str, world: str, interface: str | None) -> None:
+    monkeypatch.setattr(topology.socket, "if_nameindex", lambda: [(1, "lo"), (2, "eth0")])
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", local)
+    monkeypatch.setenv("WORLD_SIZE", world)
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+    topology._talk_over_loopback()
+    assert topology.os.environ.get("GLOO_SOCKET_IFNAME") == interface
+
+
+def test_the_users_interface_stands(monkeypatch) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth1")
+    topology._talk_over_loopback()
+    assert topology.os.environ["GLOO_SOCKET_IFNAME"] == "eth1"

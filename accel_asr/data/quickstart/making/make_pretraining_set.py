@@ -79,9 +79,10 @@ def main() -> int:
 
 def report(rows: list[dict], train: list[grammar.Sentence], arguments: argparse.Namespace) -> None:
     """Print what was made."""
-    quickstart = [sentence for part in grammar.quickstart_sentences() for sentence in part]
     counts = grammar.word_counts(train)
-    rare = [word for word in grammar.word_counts(quickstart) if counts[word] < grammar.MIN_WORD_COUNT]
+    rare = [word for word in grammar.words_known_before_fine_tuning() if counts[word] < grammar.MIN_WORD_COUNT]
+    quickstart = grammar.word_counts([sentence for part in grammar.quickstart_sentences() for sentence in part])
+    new = {word: count for word, count in quickstart.items() if counts[word] == 0}
     durations_s = np.array([_duration_s(row) for row in rows])
     shortest_s, mean_s, longest_s = durations_s.min(), durations_s.mean(), durations_s.max()
     print(f"clips                      {len(rows)} ({arguments.validation} validation)")
@@ -90,7 +91,10 @@ def report(rows: list[dict], train: list[grammar.Sentence], arguments: argparse.
     print(f"duration                   {shortest_s:.2f} to {longest_s:.2f} s, mean {mean_s:.2f} s")
     print(f"voices                     {len(PRETRAINING_VOICES)}")
     print(f"words                      {counts.total()}, {len({word.lower() for word in counts})} distinct")
-    print(f"the quickstart's words     {len(rare)} come less than {grammar.MIN_WORD_COUNT} times {rare[:10]}")
+    print(
+        f"the quickstart's words     {len(new)} of {len(quickstart)} never come, {sum(new.values())} of {quickstart.total()} said"
+    )
+    print(f"the others                 {len(rare)} come less than {grammar.MIN_WORD_COUNT} times {rare[:10]}")
     print(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.1f} MB")
 
 

@@ -2,16 +2,17 @@
 
 A sentence is a caller's request in 3 to 12 words, first letter capitalised, no final punctuation, digits spoken one by
 one as words. Everything is a pure function of a seed. The quickstart's sentences are drawn first and do not depend on
-how much pretraining text is asked for; the pretraining text then leaves them out.
+how much pretraining text is asked for; the pretraining text then leaves them out, and speaks of other
+things than banks.
 """
 
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from accel_asr.data.quickstart.making.templates import ACTIONS, DIGITS, INTENTS, SLOTS, STATEMENTS
+from accel_asr.data.quickstart.making.templates import ACTIONS, DIGITS, INTENTS, OTHER_WORDS, SLOTS, STATEMENTS
 
 MIN_WORDS, MAX_WORDS = 3, 12
 QUICKSTART_SEED = 20260114
@@ -49,6 +50,9 @@ def expand(template: str, rng: random.Random) -> str:
     return " ".join(template.split())
 
 
+Draw = Callable[[str, random.Random], Sentence]
+
+
 def draw_sentence(intent: str, rng: random.Random) -> Sentence:
     """Draw a sentence of `intent` with MIN_WORDS..MAX_WORDS words."""
     while True:
@@ -68,19 +72,28 @@ def draw_sentence(intent: str, rng: random.Random) -> Sentence:
             return Sentence(text[0].upper() + text[1:], intent)
 
 
+def draw_sentence_about_other_things(intent: str, rng: random.Random) -> Sentence:
+    """Draw a sentence of the same pattern with OTHER_WORDS in the place of the words of a bank."""
+    words = []
+    for word in draw_sentence(intent, rng).text.split():
+        other = OTHER_WORDS.get(word) or OTHER_WORDS.get(word.lower(), word)
+        words.append(other.capitalize() if word.istitle() else other)
+    return Sentence(" ".join(words), intent)
+
+
 def draw_digit_string(rng: random.Random, *, min_digits: int = 1) -> Sentence:
     """Draw `min_digits` to MAX_DIGITS digit words, the first one capitalised."""
     words = [rng.choice(DIGITS) for _ in range(rng.randint(min_digits, MAX_DIGITS))]
     return Sentence(" ".join(words).capitalize())
 
 
-def _draw_new(num: int, rng: random.Random, taken: set[str]) -> list[Sentence]:
+def _draw_new(num: int, rng: random.Random, taken: set[str], *, draw: Draw = draw_sentence) -> list[Sentence]:
     """Draw `num` sentences that are not in `taken` (and add them to it), the intents in turn, then shuffled."""
     sentences: list[Sentence] = []
     for index in range(num):
         intent = INTENTS[index % len(INTENTS)]
         for _ in range(MAX_TRIES):
-            sentence = draw_sentence(intent, rng)
+            sentence = draw(intent, rng)
             if sentence.text not in taken:
                 break
         else:
@@ -96,14 +109,17 @@ def _draw_new(num: int, rng: random.Random, taken: set[str]) -> list[Sentence]:
 def _draw_rare(
     num: int, rng: random.Random, taken: set[str], *, known: list[Sentence], wanted: set[str]
 ) -> list[Sentence]:
-    """Draw up to `num` new sentences that bring the `wanted` words to MIN_WORD_COUNT; `known` already counts."""
+    """Draw up to `num` new sentences about other things that bring the `wanted` words to MIN_WORD_COUNT.
+
+    The sentences `known` already count.
+    """
     counts = word_counts(known)
     sentences: list[Sentence] = []
     for _ in range(MAX_TRIES * num):
         rare = {word for word in wanted if counts[word] < MIN_WORD_COUNT}
         if not rare or len(sentences) == num:
             break
-        sentence = draw_sentence(rng.choice(INTENTS), rng)
+        sentence = draw_sentence_about_other_things(rng.choice(INTENTS), rng)
         if sentence.text not in taken and rare.intersection(sentence.text.split()):
             taken.add(sentence.text)
             counts.update(sentence.text.split())
@@ -130,15 +146,15 @@ def quickstart_sentences() -> tuple[list[Sentence], list[Sentence]]:
 def pretraining_sentences(num_train: int, num_validation: int, *, seed: int) -> tuple[list[Sentence], list[Sentence]]:
     """Return training and validation text for pretraining.
 
-    No sentence is in the quickstart, none is in both parts, and none comes twice, but for digit strings in the
-    training part: there are only ten of one digit, and a model should hear them often.
+    It speaks of other things than banks. No sentence is in the quickstart, none is in both parts, and none comes twice,
+    but for digit strings in the training part: there are only ten of one digit, and a model should hear them often.
     """
     rng = random.Random(seed)
     train_part, validation_part = quickstart_sentences()
     taken = {sentence.text for sentence in train_part + validation_part}
 
     num_digit_strings = round(DIGIT_STRING_SHARE * num_validation)
-    validation = _draw_new(num_validation - num_digit_strings, rng, taken)
+    validation = _draw_new(num_validation - num_digit_strings, rng, taken, draw=draw_sentence_about_other_things)
     while len(validation) < num_validation:
         sentence = draw_digit_string(rng, min_digits=4)  # shorter ones the training part cannot do without
         if sentence.text not in taken:
@@ -148,9 +164,9 @@ def pretraining_sentences(num_train: int, num_validation: int, *, seed: int) -> 
 
     num_digit_strings = round(DIGIT_STRING_SHARE * num_train)
     num_spoken, num_rare = num_train - num_digit_strings, round(RARE_WORD_SHARE * num_train)
-    train = _draw_new(num_spoken - num_rare, rng, taken)
-    train += _draw_rare(num_rare, rng, taken, known=train, wanted=set(word_counts(train_part + validation_part)))
-    train += _draw_new(num_spoken - len(train), rng, taken)
+    train = _draw_new(num_spoken - num_rare, rng, taken, draw=draw_sentence_about_other_things)
+    train += _draw_rare(num_rare, rng, taken, known=train, wanted=words_known_before_fine_tuning())
+    train += _draw_new(num_spoken - len(train), rng, taken, draw=draw_sentence_about_other_things)
     while len(train) < num_train:
         sentence = draw_digit_string(rng)
         if sentence.text not in validation_texts:
@@ -158,6 +174,13 @@ def pretraining_sentences(num_train: int, num_validation: int, *, seed: int) -> 
     rng.shuffle(train)
     rng.shuffle(validation)
     return train, validation
+
+
+def words_known_before_fine_tuning() -> set[str]:
+    """The quickstart's words that pretraining has too: all but the words of a bank."""
+    train, validation = quickstart_sentences()
+    new = {word for bank_word in OTHER_WORDS for word in (bank_word, bank_word.capitalize())}
+    return set(word_counts(train + validation)) - new
 
 
 def word_counts(sentences: Iterable[Sentence]) -> Counter[str]:

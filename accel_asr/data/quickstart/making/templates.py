@@ -1,5 +1,8 @@
 """The words of the quickstart's callers: templates written for this project, for the 14 intents of MINDS-14.
 
+The pretraining text has the same patterns about other things: OTHER_WORDS stand there for the words of a bank, so that
+these are what fine-tuning has to teach.
+
 A template is text with slots in braces: `{person}` stands for one entry of SLOTS, `{a|b|}` for one of the alternatives
 written there (the last one empty). Entries and alternatives may hold slots again. `sentences.py` draws from them.
 """
@@ -282,4 +285,45 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
         "how do I pay a bill {online|with the app|from my {account}}",
         "the number on {my|the} {bill} is {digits}",
     ),
+}
+
+# In the pretraining text each of these words is replaced: nobody there has an account, a card or a loan.
+OTHER_WORDS: dict[str, str] = {
+    "account": "garden",
+    "address": "balloon",
+    "app": "oven",
+    "ATM": "lake",
+    "balance": "weather",
+    "bank": "farm",
+    "banking": "cooking",
+    "bill": "picture",
+    "bills": "pictures",
+    "branch": "castle",
+    "business": "summer",
+    "card": "ticket",
+    "cards": "tickets",
+    "cash": "sugar",
+    "charge": "finger",
+    "checking": "purple",
+    "company": "village",
+    "credit": "winter",
+    "debit": "window",
+    "debits": "windows",
+    "deposit": "paint",
+    "deposited": "painted",
+    "direct": "yellow",
+    "dollars": "apples",
+    "joint": "silver",
+    "limit": "shadow",
+    "loan": "dinner",
+    "machine": "camera",
+    "money": "music",
+    "pay": "clean",
+    "payment": "lesson",
+    "payments": "lessons",
+    "pounds": "bottles",
+    "savings": "orange",
+    "transaction": "flower",
+    "transactions": "flowers",
+    "transfer": "basket",
 }

@@ -13,28 +13,15 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-PRETRAINING_VOICES = (
-    "en-us+m1",
-    "en-us+m3",
-    "en-us+m7",
-    "en-us+f2",
-    "en-us+f4",
-    "en-us+john",
-    "en-us+steph",
-    "en-us+paul",
-    "en-us+linda",
-    "en+m1",
-    "en+m4",
-    "en+f1",
-    "en+f2",
-    "en+pedro",
-    "en-gb-x-rp+m3",
-    "en-gb-x-rp+f4",
-    "en-gb-x-rp+Andy",
-    "en-gb-scotland+m7",
-    "en-gb-scotland+f1",
-    "en-029+m4",
-    "en-029+f2",
+PRETRAINING_VARIANTS = {
+    "en-us": "Alex Alicia Denis Gene Hugo Marco Michael Mike anika benjamin f1 f2 f4 john linda m1 m3 m7 paul rob steph",
+    "en": "Annie antonio edward f1 f2 f4 m1 m4 pedro quincy",
+    "en-gb-x-rp": "Andy f4 m1 m3 steph2",
+    "en-gb-scotland": "f1 m3 m7",
+    "en-029": "f2 m4",
+}
+PRETRAINING_VOICES = tuple(
+    f"{accent}+{variant}" for accent, variants in PRETRAINING_VARIANTS.items() for variant in variants.split()
 )
 QUICKSTART_TRAIN_VOICES = (
     "en-us+m2",
