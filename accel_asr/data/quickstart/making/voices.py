@@ -14,11 +14,13 @@ import subprocess
 from dataclasses import dataclass
 
 PRETRAINING_VARIANTS = {
-    "en-us": "Alex Alicia Denis Gene Hugo Marco Michael Mike anika benjamin f1 f2 f4 john linda m1 m3 m7 paul rob steph",
-    "en": "Annie antonio edward f1 f2 f4 m1 m4 pedro quincy",
-    "en-gb-x-rp": "Andy f4 m1 m3 steph2",
-    "en-gb-scotland": "f1 m3 m7",
-    "en-029": "f2 m4",
+    "en-us": (
+        "m1 m3 m7 f1 f2 f4 john steph paul linda Alex Alicia Gene Mike Michael Hugo Denis Marco anika rob benjamin"
+    ),
+    "en": "m1 m4 f1 f2 f4 pedro Annie antonio edward quincy",
+    "en-gb-x-rp": "m1 m3 f4 Andy steph2",
+    "en-gb-scotland": "m3 m7 f1",
+    "en-029": "m4 f2",
 }
 PRETRAINING_VOICES = tuple(
     f"{accent}+{variant}" for accent, variants in PRETRAINING_VARIANTS.items() for variant in variants.split()
