@@ -89,6 +89,8 @@ class TrainingConfig:
     """Clip the gradient norm to this; 0 leaves it alone."""
     mixed_precision: MixedPrecision | None = None
     """`no`, `fp16` or `bf16`; unset takes the launcher's choice. Weights and optimizer stay in fp32."""
+    ddp_timeout: int = 1800
+    """Seconds after which a rank gives up waiting for the others."""
     seed: int = 42
     """Seeds the shuffles, the held-out rows and the random number generators."""
 
@@ -198,6 +200,7 @@ _AT_LEAST_ONE = (
     "training.max_steps",
     "training.per_device_train_batch_size",
     "training.gradient_accumulation_steps",
+    "training.ddp_timeout",
     "evaluation.eval_steps",
     "evaluation.per_device_eval_batch_size",
     "evaluation.generation_max_length",

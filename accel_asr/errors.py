@@ -8,8 +8,19 @@ from contextlib import contextmanager
 USAGE_EXIT_CODE = 2
 
 
+INTERRUPTED_EXIT_CODE = 130  # as a shell reports Ctrl-C
+
+
 class UserError(Exception):
-    """Bad input: the message names the setting, its value and the remedy. Shown without a traceback; exit code 2."""
+    """Bad input: the message names the setting, its value and the remedy. Shown without a traceback; exit code 2.
+
+    Args:
+        same_on_every_rank: All ranks raise it, so that the first one's message is enough.
+    """
+
+    def __init__(self, message: str, *, same_on_every_rank: bool = False) -> None:
+        super().__init__(message)
+        self.same_on_every_rank = same_on_every_rank
 
 
 @contextmanager
@@ -24,7 +35,10 @@ def user_errors_exit(*, same_on_every_rank: bool = False) -> Iterator[None]:
         yield
     except UserError as error:
         rank = os.environ.get("RANK", "0")
-        if rank == "0" or not same_on_every_rank:
+        if rank == "0" or not (same_on_every_rank or error.same_on_every_rank):
             prefix = "error" if rank == "0" else f"error [rank {rank}]"
             print(f"{prefix}: {error}", file=sys.stderr, flush=True)
         raise SystemExit(USAGE_EXIT_CODE) from None
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr, flush=True)
+        raise SystemExit(INTERRUPTED_EXIT_CODE) from None

@@ -17,23 +17,30 @@ from accel_asr.training.run_folder import (
     CONFIG_FILE,
     claim_run_folder,
     folder_written_whole,
+    full_disk_explained,
     write_json,
     write_json_lines,
 )
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Read the settings and train. A mistake of the user's ends in one message and exit code 2."""
+def main(arguments: list[str] | None = None) -> int:
+    """Read the settings and train; returns the exit code, 75 after a stop that was asked for.
+
+    A mistake of the user's ends in one message and exit code 2.
+    """
     with user_errors_exit(same_on_every_rank=True):
         config = parse_config(sys.argv[1:] if arguments is None else arguments)
         claim_run_folder(Path(str(config.output_dir)), resume=config.checkpoint.resume)
     wait_passively()
-    with user_errors_exit():
-        train(config)
+    with user_errors_exit(), full_disk_explained(Path(str(config.output_dir))):
+        return train(config)
 
 
-def train(config: Config) -> None:
+def train(config: Config) -> int:
     """Train as `config` says, and leave the run folder behind. Called on every rank.
+
+    Returns:
+        0 when training came to its end, STOPPED_EXIT_CODE when a signal stopped it and a checkpoint was saved.
 
     Raises:
         UserError: something the user can mend; found before training wherever it can be.
@@ -49,12 +56,14 @@ def train(config: Config) -> None:
     from accel_asr.evaluation.normalizers import load_normalizer
     from accel_asr.progress import Display
     from accel_asr.publishing.hub import push_run
-    from accel_asr.training.checkpoints import Progress, list_checkpoints, restore_checkpoint, save_checkpoint
+    from accel_asr.training.checkpoints import Geometry, Progress, find_checkpoint, restore_checkpoint, save_checkpoint
     from accel_asr.training.environment import describe_environment
+    from accel_asr.training.main_process import write_on_main_process
     from accel_asr.training.schedule import learning_rate_at, set_learning_rate
-    from accel_asr.training.step import NonFiniteError, build_optimizer, train_step
+    from accel_asr.training.step import NonFiniteError, build_optimizer, settle_gradient_buckets, train_step
+    from accel_asr.training.stopping import STOPPED_EXIT_CODE, StopRequests, leave_signals_to_the_loop
     from accel_asr.training.topology import start_accelerator
-    from accel_asr.training.tracking import MetricsLog
+    from accel_asr.training.tracking import MetricsLog, start_trackers
 
     training, evaluation = config.training, config.evaluation
     output_dir = Path(str(config.output_dir))
@@ -66,6 +75,7 @@ def train(config: Config) -> None:
         report_to=list(config.tracking.report_to),
         output_dir=str(output_dir),
         seed=training.seed,
+        timeout_s=training.ddp_timeout,
     )
     display = Display(accelerator)
 
@@ -130,27 +140,36 @@ def train(config: Config) -> None:
     model, optimizer = accelerator.prepare(model, optimizer)
 
     # 5. Resume, or describe the new run
-    geometry = {
-        "train_utterances": plan.num_rows,
-        "train_data": fingerprint(data.train),
-        "window_size": plan.window_size,
-        "num_processes": plan.num_processes,
-        "seed": training.seed,
-        "model_parameters": modeling.parameter_counts(accelerator.unwrap_model(model))[0],
-    }
+    settle_gradient_buckets(model, collator([]), accelerator=accelerator)
+    geometry = Geometry(
+        train_utterances=plan.num_rows,
+        train_data=fingerprint(data.train),
+        seed=training.seed,
+        steps_per_epoch=plan.steps_per_epoch,
+        model_parameters=modeling.parameter_counts(accelerator.unwrap_model(model))[0],
+        num_processes=plan.num_processes,
+        accumulation_steps=plan.accumulation_steps,
+        micro_batch_size=plan.micro_batch_size,
+    )
     progress = Progress()
-    found = list_checkpoints(output_dir)
-    if config.checkpoint.resume and found:
-        progress = restore_checkpoint(
-            found[-1], accelerator=accelerator, model=model, optimizer=optimizer, geometry=geometry
-        )
-        display.say(f"resumed after step {progress.step} of {last_step} from {found[-1]}")
-    if accelerator.is_main_process:
+    if config.checkpoint.resume:
+        checkpoint, notices = find_checkpoint(output_dir)
+        if checkpoint is not None:
+            progress, differences = restore_checkpoint(
+                checkpoint, accelerator=accelerator, model=model, optimizer=optimizer, geometry=geometry
+            )
+            notices += [*differences, f"resumed after step {progress.step} of {last_step} from {checkpoint}"]
+        for notice in notices:
+            display.say(notice)
+
+    def describe_run() -> None:
         write_config(config, output_dir / CONFIG_FILE)
         write_json(output_dir / "environment.json", describe_environment(accelerator))
         write_json(output_dir / "data_summary.json", data.summary)
+
+    write_on_main_process(accelerator, output_dir, describe_run)
     metrics = MetricsLog(output_dir / "metrics.jsonl", accelerator=accelerator, keep_bytes=progress.metrics_bytes)
-    accelerator.init_trackers("tensorboard")
+    start_trackers(accelerator, first_step=progress.step + 1)
 
     def evaluate(name: str, step: int) -> None:
         """Score the model as it is, write all of it down, and keep the model if it is the best so far."""
@@ -175,7 +194,8 @@ def train(config: Config) -> None:
         metrics.write("eval", **record)
         remark = "baseline" if name == "baseline" else "best so far" if is_best else ""
         display.show_scores(record, result.scored, remark=remark)
-        if accelerator.is_main_process:
+
+        def write() -> None:
             rows = (utterance.to_json() for utterance in result.scored)
             write_json_lines(output_dir / "evaluations" / f"step-{step:08d}.jsonl", rows)
             write_json(output_dir / "summary.json", progress.scores)
@@ -183,10 +203,25 @@ def train(config: Config) -> None:
                 with folder_written_whole(output_dir / "best") as folder:
                     modeling.save_model_folder(accelerator.unwrap_model(model), processor, folder)
 
+        write_on_main_process(accelerator, output_dir, write)
+
+    def save() -> None:
+        """Save a checkpoint."""
+        progress.metrics_bytes = metrics.size_bytes()
+        save_checkpoint(
+            output_dir,
+            accelerator=accelerator,
+            model=model,
+            optimizer=optimizer,
+            progress=progress,
+            geometry=geometry,
+            save_total_limit=config.checkpoint.save_total_limit,
+        )
+
+    def evaluation_is_due(step: int) -> bool:
+        return step % eval_steps == 0 or step == last_step
+
     # 6. Train: one window of the global batch, one update, one step
-    if evaluation.eval_on_start and progress.step == 0:
-        evaluate("baseline", step=0)
-    display.start_training(first_step=progress.step + 1, last_step=last_step)
     windows = training_windows(
         items,
         plan,
@@ -196,70 +231,93 @@ def train(config: Config) -> None:
         last_step=last_step,
         num_workers=training.dataloader_num_workers,
         pin_memory=accelerator.device.type == "cuda",
+        worker_init=leave_signals_to_the_loop,
     )
-    model.train()
-    for step, window in enumerate(windows, start=progress.step + 1):
-        learning_rate = learning_rate_at(
-            step - progress.skipped_steps,
-            peak=training.learning_rate,
-            warmup_steps=training.warmup_steps,
-            last_step=last_step,
-            scheduler_type=training.lr_scheduler_type,
-        )
-        set_learning_rate(optimizer, learning_rate)
-        try:
-            result = train_step(model, optimizer, window, accelerator=accelerator, max_grad_norm=training.max_grad_norm)
-        except NonFiniteError as error:
-            raise UserError(
-                f"training stopped at step {step}, before its update: {error}. Look at these utterances, or lower "
-                f"--training.learning_rate (now {training.learning_rate:g})"
-            ) from error
-        progress.step = step
-        progress.skipped_steps += result.skipped
-        display.show_step(result, learning_rate)
-        is_last = step == last_step
-        if step % config.tracking.logging_steps == 0 or is_last:
-            metrics.write(
-                "train",
-                step,
-                step / plan.steps_per_epoch,
-                loss=result.loss,
-                learning_rate=learning_rate,
-                grad_norm=result.grad_norm,
-                target_tokens=result.target_tokens,
-                audio_seconds_per_second=round(display.audio_seconds_per_second(), 1),
-                skipped_steps=progress.skipped_steps,
+    stopped = False
+    with StopRequests() as stop:
+        if progress.step == 0:
+            if evaluation.eval_on_start:
+                evaluate("baseline", step=0)
+        elif evaluation_is_due(progress.step) and progress.scores.get("last", {}).get("step") != progress.step:
+            evaluate("last", progress.step)  # the run was stopped before it
+        display.start_training(first_step=progress.step + 1, last_step=last_step)
+        model.train()
+        for step, window in enumerate(windows, start=progress.step + 1):
+            learning_rate = learning_rate_at(
+                step - progress.skipped_steps,
+                peak=training.learning_rate,
+                warmup_steps=training.warmup_steps,
+                last_step=last_step,
+                scheduler_type=training.lr_scheduler_type,
             )
-        pause_started_s = time.perf_counter()
-        evaluates = step % eval_steps == 0 or is_last
-        if evaluates:
-            evaluate("last", step)
-        saves = evaluates if config.checkpoint.save_steps is None else step % config.checkpoint.save_steps == 0
-        if saves or is_last:
-            progress.metrics_bytes = metrics.size_bytes()
-            save_checkpoint(
-                output_dir,
-                accelerator=accelerator,
-                model=model,
-                optimizer=optimizer,
-                progress=progress,
-                geometry=geometry,
-                save_total_limit=config.checkpoint.save_total_limit,
-            )
-        display.pause(time.perf_counter() - pause_started_s)
+            set_learning_rate(optimizer, learning_rate)
+            try:
+                result = train_step(
+                    model,
+                    optimizer,
+                    window,
+                    accelerator=accelerator,
+                    max_grad_norm=training.max_grad_norm,
+                    stop_requested=stop.received is not None,
+                )
+            except NonFiniteError as error:
+                raise UserError(
+                    f"training stopped at step {step}, before its update: {error}. Look at these utterances, or lower "
+                    f"--training.learning_rate (now {training.learning_rate:g})",
+                    same_on_every_rank=True,
+                ) from error
+            progress.step = step
+            progress.skipped_steps += result.skipped
+            display.show_step(result, learning_rate)
+            is_last = step == last_step
+            if step % config.tracking.logging_steps == 0 or is_last:
+                metrics.write(
+                    "train",
+                    step,
+                    step / plan.steps_per_epoch,
+                    loss=result.loss,
+                    learning_rate=learning_rate,
+                    grad_norm=result.grad_norm,
+                    target_tokens=result.target_tokens,
+                    audio_seconds_per_second=round(display.audio_seconds_per_second(), 1),
+                    skipped_steps=progress.skipped_steps,
+                )
+            pause_started_s = time.perf_counter()
+            stopped = result.stop_requested and not is_last
+            evaluates = evaluation_is_due(step) and not stopped  # an evaluation may take longer than the grace period
+            if evaluates:
+                evaluate("last", step)
+            saves = evaluates if config.checkpoint.save_steps is None else step % config.checkpoint.save_steps == 0
+            if saves or is_last or stopped:
+                save()
+            display.pause(time.perf_counter() - pause_started_s)
+            if stopped:
+                break
     display.close_bar()
+    if stopped:
+        display.say(
+            f"stopped after step {progress.step} of {last_step}, as asked by a signal; a checkpoint is saved. Go on "
+            "with the same command and --checkpoint.resume true"
+        )
+        metrics.close()
+        accelerator.wait_for_everyone()  # a launcher ends the others as soon as one rank has ended
+        accelerator.end_training()
+        return STOPPED_EXIT_CODE
 
     # 7. Keep the last model, and publish
-    if accelerator.is_main_process:
+    def write_last() -> None:
         with folder_written_whole(output_dir / "last") as folder:
             modeling.save_model_folder(accelerator.unwrap_model(model), processor, folder)
+
+    write_on_main_process(accelerator, output_dir, write_last)
     display.show_summary(progress.scores, output_dir)
     metrics.close()
     accelerator.end_training()
     if config.hub.push_to_hub and accelerator.is_main_process:
         assert config.hub.hub_model_id is not None  # check_config saw to it
         display.say(push_run(output_dir, hub_model_id=config.hub.hub_model_id, private=config.hub.hub_private_repo))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """Which utterances are in which batch: pure functions of (seed, step, rank), so that resuming skips nothing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -130,6 +130,7 @@ def training_windows(
     last_step: int,
     num_workers: int,
     pin_memory: bool,
+    worker_init: Callable[[int], None] | None = None,
 ) -> Iterator[list[Batch]]:
     """Yield, for each optimizer step, this rank's micro-batches. Starting late costs nothing."""
     loader = DataLoader(
@@ -138,6 +139,7 @@ def training_windows(
         collate_fn=collator,
         num_workers=num_workers,
         pin_memory=pin_memory,
+        worker_init_fn=worker_init,
         generator=torch.Generator(),  # else its base seed is drawn from where dropout draws: not so after a resume
     )
     window: list[Batch] = []

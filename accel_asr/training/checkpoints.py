@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import random
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
@@ -17,6 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from accel_asr.errors import UserError
+from accel_asr.training.main_process import write_on_main_process
+from accel_asr.training.random_state import random_state, restore_random_state, seed_for
 from accel_asr.training.run_folder import folder_written_whole, write_json
 
 CHECKPOINTS_DIR = "checkpoints"
@@ -26,6 +26,32 @@ MODEL_FILE, OPTIMIZER_FILE, RNG_FILE, STATE_FILE = (
     "rng.safetensors",
     "state.json",
 )
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The numbers that the order of training depends on; compared on resume.
+
+    A run may go on with other `num_processes`, `accumulation_steps` and `micro_batch_size` of the same product.
+    """
+
+    train_utterances: int
+    train_data: int
+    seed: int
+    steps_per_epoch: int
+    model_parameters: int
+    num_processes: int
+    accumulation_steps: int
+    micro_batch_size: int
+
+    @property
+    def window_size(self) -> int:
+        return self.num_processes * self.accumulation_steps * self.micro_batch_size
+
+    def window_sum(self) -> str:
+        """How the global batch comes about, for messages."""
+        processes = f"{self.num_processes} process{'es' if self.num_processes > 1 else ''}"
+        return f"{processes} x {self.accumulation_steps} x {self.micro_batch_size} = {self.window_size}"
 
 
 @dataclass
@@ -59,38 +85,71 @@ def save_checkpoint(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
-    geometry: Mapping[str, int],
+    geometry: Geometry,
     save_total_limit: int,
 ) -> None:
     """Save all that a run needs to go on. Every rank must call this; the main process writes.
 
     Atomic: a crash leaves the one before. Then the oldest beyond `save_total_limit` go.
 
-    Args:
-        geometry: The numbers that the order of training depends on; compared on resume.
     """
-    rng_states = gather_object([_rng_state(accelerator.device)])
-    if not accelerator.is_main_process:
-        return
+    rng_states = gather_object([random_state(accelerator.device)])
     unwrapped = accelerator.unwrap_model(model)
-    with folder_written_whole(checkpoint_path(output_dir, progress.step)) as folder:
-        save_file(_contiguous(_distinct_tensors(unwrapped)), folder / MODEL_FILE)
-        save_file(_contiguous(_optimizer_tensors(optimizer, unwrapped)), folder / OPTIMIZER_FILE)
-        ranks = {
-            f"rank{rank}.{name}": state for rank, states in enumerate(rng_states) for name, state in states.items()
-        }
-        save_file(ranks, folder / RNG_FILE)
-        state = {
-            "progress": asdict(progress),
-            "geometry": dict(geometry),
-            "trained_parameters": _parameter_names(optimizer, unwrapped),
-            "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
-            "torch_threads": torch.get_num_threads(),
-            "sha256": {name: _sha256(folder / name) for name in (MODEL_FILE, OPTIMIZER_FILE, RNG_FILE)},
-        }
-        write_json(folder / STATE_FILE, state)
-    for old in list_checkpoints(output_dir)[:-save_total_limit]:
-        shutil.rmtree(old)
+
+    def write() -> None:
+        with folder_written_whole(checkpoint_path(output_dir, progress.step)) as folder:
+            save_file(_contiguous(_distinct_tensors(unwrapped)), folder / MODEL_FILE)
+            save_file(_contiguous(_optimizer_tensors(optimizer, unwrapped)), folder / OPTIMIZER_FILE)
+            ranks = {
+                f"rank{rank}.{name}": state for rank, states in enumerate(rng_states) for name, state in states.items()
+            }
+            save_file(ranks, folder / RNG_FILE)
+            state = {
+                "progress": asdict(progress),
+                "geometry": asdict(geometry),
+                "trained_parameters": _parameter_names(optimizer, unwrapped),
+                "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
+                "torch_threads": torch.get_num_threads(),
+                "sha256": {name: _sha256(folder / name) for name in (MODEL_FILE, OPTIMIZER_FILE, RNG_FILE)},
+            }
+            write_json(folder / STATE_FILE, state)
+        for old in list_checkpoints(output_dir)[:-save_total_limit]:
+            shutil.rmtree(old)
+
+    write_on_main_process(accelerator, output_dir, write)
+
+
+def find_checkpoint(output_dir: Path) -> tuple[Path | None, list[str]]:
+    """The newest checkpoint that is as it was written, and a notice for each newer one that is not. A collective.
+
+    Every rank reads the files; None where there has never been a checkpoint.
+
+    Raises:
+        UserError: all of them are damaged, or the ranks do not see the same ones.
+    """
+    notices: list[str] = []
+    intact: Path | None = None
+    found = list_checkpoints(output_dir)
+    for folder in reversed(found):
+        damage = _damage(folder)
+        if damage is None:
+            intact = folder
+            break
+        notices.append(f"checkpoint {str(folder)!r} is damaged ({damage}), skipped for the one before it")
+    everyones = gather_object([str(intact)])
+    if len(set(everyones)) > 1:
+        raise UserError(
+            f"checkpoint.resume: the ranks do not see the same checkpoints in {str(output_dir)!r} (newest intact "
+            f"one by rank: {', '.join(everyones)}); several machines need an --output_dir on a file system that they share"
+        )
+    if found and intact is None:
+        raise UserError(
+            f"checkpoint.resume: no checkpoint in {str(output_dir)!r} is intact:\n"
+            + "\n".join(f"  {notice}" for notice in notices)
+            + "\ndelete them to start from the beginning, or give another --output_dir",
+            same_on_every_rank=True,
+        )
+    return intact, notices
 
 
 def restore_checkpoint(
@@ -99,29 +158,31 @@ def restore_checkpoint(
     accelerator: Accelerator,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    geometry: Mapping[str, int],
-) -> Progress:
+    geometry: Geometry,
+) -> tuple[Progress, list[str]]:
     """Put model, optimizer, scaler and random number generators back. Every rank must call this, and reads by itself.
 
+    Returns:
+        The progress, and a notice for each reason why the run will not go on bit for bit as if it had not stopped.
+
     Raises:
-        UserError: the checkpoint is damaged, or was made by a run with another geometry.
+        UserError: the checkpoint was made by a run that this one can't go on with; all numbers are named.
     """
-    state = _read_state(folder)
-    different = [
-        f"{name} was {state['geometry'].get(name)} and is {value}"
-        for name, value in geometry.items()
-        if state["geometry"].get(name) != value
-    ]
-    if different:
-        raise UserError(
-            f"checkpoint.resume: {str(folder)!r} can't be gone on with, since the run has changed: "
-            f"{'; '.join(different)}; use the settings of the run's config.yaml, or another --output_dir"
+    state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+    progress = Progress(**state["progress"])
+    notices = _check_geometry(folder, state["geometry"], geometry)
+    if state["torch_threads"] != torch.get_num_threads():
+        notices.append(
+            f"the checkpoint was made with {state['torch_threads']} threads a process and this run has "
+            f"{torch.get_num_threads()} (OMP_NUM_THREADS): sums round otherwise, so it goes on equal to about 1e-5, "
+            "not bit for bit"
         )
     unwrapped = accelerator.unwrap_model(model)
     if _parameter_names(optimizer, unwrapped) != state["trained_parameters"]:
         raise UserError(
             f"checkpoint.resume: {str(folder)!r} can't be gone on with, since other weights are trained now; use the "
-            "settings of the run's config.yaml (model.freeze_encoder), or another --output_dir"
+            "settings of the run's config.yaml (model.freeze_encoder), or another --output_dir",
+            same_on_every_rank=True,
         )
     # the tied output projection is stored once, under the embedding's name, and shares its storage here
     missing = unwrapped.load_state_dict(load_file(folder / MODEL_FILE), strict=False)
@@ -131,33 +192,51 @@ def restore_checkpoint(
     _restore_optimizer(optimizer, unwrapped, load_file(folder / OPTIMIZER_FILE))
     if accelerator.scaler is not None and state["scaler"]:
         accelerator.scaler.load_state_dict(state["scaler"])
-    prefix = f"rank{accelerator.process_index}."
-    _set_rng_state(
-        {
-            name.removeprefix(prefix): value
-            for name, value in load_file(folder / RNG_FILE).items()
-            if name.startswith(prefix)
-        }
-    )
-    return Progress(**state["progress"])
+    if state["geometry"]["num_processes"] == accelerator.num_processes:
+        prefix = f"rank{accelerator.process_index}."
+        every_rank = load_file(folder / RNG_FILE)
+        restore_random_state(
+            {name.removeprefix(prefix): value for name, value in every_rank.items() if name.startswith(prefix)}
+        )
+    else:
+        seed_for(geometry.seed, progress.step, accelerator.process_index)
+    return progress, notices
 
 
-def _read_state(folder: Path) -> dict[str, Any]:
-    """The JSON part, once every file beside it has been found to be as it was written."""
+def _check_geometry(folder: Path, saved: Mapping[str, int], geometry: Geometry) -> list[str]:
+    """Refuse another run; give a notice where the same global batch is dealt out otherwise."""
+    dealing = ("num_processes", "accumulation_steps", "micro_batch_size")
+    different = [
+        f"{name} was {saved.get(name)} and is {value}"
+        for name, value in asdict(geometry).items()
+        if name not in dealing and saved.get(name) != value
+    ]
+    before = Geometry(**{**asdict(geometry), **{name: saved[name] for name in dealing}})
+    if before.window_size != geometry.window_size:
+        sums = f"was {before.window_sum()} and is {geometry.window_sum()}"
+        different.insert(0, f"the global batch (processes x accumulation x micro-batch) {sums}")
+    if different:
+        raise UserError(
+            f"checkpoint.resume: {str(folder)!r} can't be gone on with, since the run has changed: "
+            f"{'; '.join(different)}; use the settings of the run's config.yaml, or another --output_dir",
+            same_on_every_rank=True,
+        )
+    if before == geometry:
+        return []
+    return [
+        f"the checkpoint's global batch was {before.window_sum()}, this run's is {geometry.window_sum()}: the same, so "
+        "it goes on equal to about 1e-5, not bit for bit"
+    ]
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with the files of a checkpoint; None when all are as they were written."""
     try:
         state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
         damaged = [name for name, digest in state["sha256"].items() if _sha256(folder / name) != digest]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(_damaged(folder, str(error))) from error
-    if damaged:
-        raise UserError(_damaged(folder, f"{', '.join(damaged)} is not what was written"))
-    return state
-
-
-def _damaged(folder: Path, reason: str) -> str:
-    return (
-        f"checkpoint.resume: {str(folder)!r} is damaged ({reason}); delete that folder to go on from the one before it"
-    )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{STATE_FILE}: no {error}" if isinstance(error, KeyError) else str(error)
+    return f"{', '.join(damaged)} is not what was written" if damaged else None
 
 
 def _distinct_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -195,32 +274,6 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tenso
         name, key = full_name.rsplit("/", 1)
         states.setdefault(number[name], {})[key] = tensor
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _rng_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """The states of this rank's generators (torch on CPU and GPU, NumPy, Python), as tensors."""
-    numpy_state, python_state = np.random.get_state(legacy=True), random.getstate()
-    assert isinstance(numpy_state, tuple)
-    states = {
-        "torch": torch.get_rng_state(),
-        "numpy.keys": torch.from_numpy(numpy_state[1].astype(np.int64)),
-        "numpy.rest": torch.tensor([numpy_state[2], numpy_state[3]], dtype=torch.int64),
-        "numpy.cached_gaussian": torch.tensor([numpy_state[4]], dtype=torch.float64),
-        "python": torch.tensor(python_state[1], dtype=torch.int64),
-    }
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def _set_rng_state(states: Mapping[str, torch.Tensor]) -> None:
-    torch.set_rng_state(states["torch"])
-    position, has_gaussian = states["numpy.rest"].tolist()
-    keys = states["numpy.keys"].numpy().astype(np.uint32)
-    np.random.set_state(("MT19937", keys, position, has_gaussian, float(states["numpy.cached_gaussian"])))
-    random.setstate((3, tuple(states["python"].tolist()), None))
-    if "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"])
 
 
 def _contiguous(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

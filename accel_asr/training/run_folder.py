@@ -1,5 +1,6 @@
 """The folder of a run: claimed once, described for later readers, and written so that a crash leaves no half file."""
 
+import errno
 import json
 import math
 import os
@@ -7,18 +8,31 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from safetensors import SafetensorError
 
 from accel_asr.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 CONFIG_FILE = "config.yaml"
+LOCK_FILE = ".lock"
+_FULL_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+_held_locks: list[IO[bytes]] = []  # a lock lasts as long as its file is open
 
 
 def claim_run_folder(output_dir: Path, *, resume: bool) -> None:
-    """Refuse a folder that holds another run; call before anything is written.
+    """Refuse a folder that holds another run, and lock it for this one; call before anything is written.
+
+    Only the first rank locks. The lock is the process's own: it goes with the process, however that ends.
 
     Raises:
-        UserError: the folder is a file, holds a run that is not to be resumed, or can't be written.
+        UserError: the folder is a file, holds a run that is not to be resumed, can't be written, or is being written
+            by another process.
     """
     if (output_dir / CONFIG_FILE).exists() and not resume:
         raise UserError(
@@ -31,6 +45,45 @@ def claim_run_folder(output_dir: Path, *, resume: bool) -> None:
         raise UserError(f"output_dir: {str(output_dir)!r} can't be made a folder ({error.strerror})") from error
     if not os.access(output_dir, os.W_OK):
         raise UserError(f"output_dir: {str(output_dir)!r} can't be written; give another folder by --output_dir")
+    if os.environ.get("RANK", "0") == "0":
+        _lock(output_dir)
+
+
+def _lock(output_dir: Path) -> None:
+    """Lock the folder as POSIX record locks do: not inherited by DataLoader workers, and gone with the process."""
+    if fcntl is None:
+        return
+    file = (output_dir / LOCK_FILE).open("ab")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            return  # a file system without locks
+        raise UserError(
+            f"output_dir: another process is writing {str(output_dir)!r}; wait for it to end, or give another folder "
+            "by --output_dir"
+        ) from error
+    _held_locks.append(file)
+
+
+@contextmanager
+def full_disk_explained(output_dir: Path) -> Iterator[None]:
+    """Turn the errors of a full disk into one message that says what is safe and what to do.
+
+    Raises:
+        UserError: the disk is full, or a quota is used up.
+    """
+    try:
+        yield
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in _FULL_DISK_ERRNOS
+        # safetensors wraps the error of the operating system in one of its own
+        if not (full or (isinstance(error, SafetensorError) and "os error 28" in str(error))):
+            raise
+        raise UserError(
+            f"output_dir: no space is left on the disk of {str(output_dir)!r}. Everything saved before is whole; make "
+            "room, and go on from the last checkpoint by --checkpoint.resume true"
+        ) from error
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

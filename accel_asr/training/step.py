@@ -9,9 +9,11 @@ from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.utils import gather_object
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from accel_asr.data.collator import IGNORED_LABEL, Batch
 from accel_asr.modeling import summed_token_loss
+from accel_asr.training.random_state import random_state_kept
 
 FUSED_DEVICE_TYPES = ("cpu", "cuda", "xpu", "mps")
 
@@ -25,7 +27,7 @@ class StepResult:
     """What one update was, over all ranks.
 
     loss: mean cross-entropy of a target token of the window, in nats. grad_norm: before clipping.
-    skipped: fp16 only, the loss scale was too high and the update was left out.
+    skipped: fp16 only, the loss scale was too high and the update was left out. stop_requested: by any rank.
     """
 
     loss: float
@@ -33,6 +35,7 @@ class StepResult:
     target_tokens: int
     audio_s: float
     skipped: bool
+    stop_requested: bool
 
 
 def build_optimizer(model: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
@@ -46,6 +49,23 @@ def build_optimizer(model: nn.Module, *, learning_rate: float, weight_decay: flo
     return torch.optim.AdamW(groups, lr=learning_rate, fused=fused)
 
 
+def settle_gradient_buckets(model: nn.Module, batch: Batch, *, accelerator: Accelerator) -> None:
+    """Make one forward and backward pass for nothing; weights and generators stay. Call before restoring a checkpoint.
+
+    DDP sorts its gradient buckets by what its first backward pass saw, and the sums of more than two ranks depend on
+    that order: without this the first step after a resume would not be bit for bit the one of a run that went on.
+    """
+    if not isinstance(model, DistributedDataParallel):
+        return
+    with random_state_kept(accelerator.device):
+        batch = batch.to(accelerator.device)
+        logits = model(
+            input_features=batch.input_features, decoder_input_ids=batch.decoder_input_ids, use_cache=False
+        ).logits
+        accelerator.backward(summed_token_loss(logits, batch.labels))
+    model.zero_grad()
+
+
 def train_step(
     model: nn.Module,
     optimizer: AcceleratedOptimizer,
@@ -53,6 +73,7 @@ def train_step(
     *,
     accelerator: Accelerator,
     max_grad_norm: float,
+    stop_requested: bool = False,
 ) -> StepResult:
     """Update the weights by one window. Every rank must call this, with as many micro-batches as the others.
 
@@ -61,17 +82,22 @@ def train_step(
 
     Args:
         model: As prepared by Accelerate; called through its wrapper, or gradients would not be synchronised.
+        stop_requested: This rank was told to stop; all ranks learn of it with the token counts, at no cost.
 
     Raises:
         NonFiniteError: the loss or the gradient is not finite; names the utterances, the weights are untouched.
     """
     window = [batch.to(accelerator.device) for batch in window]
     counts = torch.tensor(
-        [sum(float((batch.labels != IGNORED_LABEL).sum()) for batch in window), sum(batch.audio_s for batch in window)],
+        [
+            sum(float((batch.labels != IGNORED_LABEL).sum()) for batch in window),
+            sum(batch.audio_s for batch in window),
+            float(stop_requested),
+        ],
         dtype=torch.float64 if accelerator.device.type != "mps" else torch.float32,
         device=accelerator.device,
     )
-    target_tokens, audio_s = accelerator.reduce(counts, reduction="sum").tolist()
+    target_tokens, audio_s, stop_requests = accelerator.reduce(counts, reduction="sum").tolist()
 
     loss_sums = []
     for index, batch in enumerate(window):
@@ -93,7 +119,14 @@ def train_step(
         raise NonFiniteError(_non_finite_message(window, loss_sums, loss=loss, grad_norm=grad_norm))
     optimizer.step()
     optimizer.zero_grad()
-    return StepResult(loss, grad_norm, int(target_tokens), audio_s, skipped=accelerator.optimizer_step_was_skipped)
+    return StepResult(
+        loss,
+        grad_norm,
+        int(target_tokens),
+        audio_s,
+        skipped=accelerator.optimizer_step_was_skipped,
+        stop_requested=stop_requests > 0,
+    )
 
 
 def _non_finite_message(

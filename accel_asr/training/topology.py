@@ -3,10 +3,11 @@
 import os
 import socket
 import warnings
+from datetime import timedelta
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import parse_flag_from_env, set_seed
+from accelerate.utils import InitProcessGroupKwargs, parse_flag_from_env, set_seed
 
 from accel_asr.errors import UserError
 
@@ -15,9 +16,18 @@ ACCUMULATION_VARIABLE = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
 
 
 def start_accelerator(
-    *, mixed_precision: str | None, gradient_accumulation_steps: int, report_to: list[str], output_dir: str, seed: int
+    *,
+    mixed_precision: str | None,
+    gradient_accumulation_steps: int,
+    report_to: list[str],
+    output_dir: str,
+    seed: int,
+    timeout_s: int = 1800,
 ) -> Accelerator:
     """The `Accelerator` of this process, its random number generators seeded.
+
+    Args:
+        timeout_s: After so many seconds in a collective that another rank does not join, a rank gives up.
 
     Raises:
         UserError: launcher and run disagree, the processes do not see each other, or fp16 is asked of a CPU.
@@ -36,7 +46,11 @@ def start_accelerator(
         _talk_over_loopback()
     # without cpu=True a machine that has no accelerator starts ranks that each believe to be alone
     accelerator = Accelerator(
-        cpu=not has_accelerator, mixed_precision=precision, log_with=report_to or None, project_dir=output_dir
+        cpu=not has_accelerator,
+        mixed_precision=precision,
+        log_with=report_to or None,
+        project_dir=output_dir,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(seconds=timeout_s))],
     )
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if launched != accelerator.num_processes:

@@ -9,6 +9,14 @@ from accelerate import Accelerator
 from accel_asr.training.run_folder import to_json
 
 
+def start_trackers(accelerator: Accelerator, *, first_step: int) -> None:
+    """Start the trackers that the `Accelerator` was given.
+
+    TensorBoard is told to hide what a run that was killed wrote for `first_step` and later ones.
+    """
+    accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": first_step}})
+
+
 class MetricsLog:
     """One JSON object a line, `{"kind": "train" | "eval", "step", "epoch", ...}`; the main process writes.
 
