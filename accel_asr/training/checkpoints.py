@@ -140,7 +140,7 @@ def find_checkpoint(output_dir: Path) -> tuple[Path | None, list[str]]:
     if len(set(everyones)) > 1:
         raise UserError(
             f"checkpoint.resume: the ranks do not see the same checkpoints in {str(output_dir)!r} (newest intact "
-            f"one by rank: {', '.join(everyones)}); several machines need an --output_dir on a file system that they share"
+            f"one by rank: {', '.join(everyones)}); several machines need an --output_dir on a file system they share"
         )
     if found and intact is None:
         raise UserError(

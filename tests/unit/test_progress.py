@@ -74,7 +74,9 @@ def test_throughput_is_audio_over_time_without_pauses(monkeypatch: pytest.Monkey
     shown = display()
     shown.start_training(first_step=1, last_step=2)
     clock.now_s += 10
-    shown.show_step(StepResult(loss=1.0, grad_norm=1.0, target_tokens=5, audio_s=60.0, skipped=False), 1e-5)
+    shown.show_step(
+        StepResult(loss=1.0, grad_norm=1.0, target_tokens=5, audio_s=60.0, skipped=False, stop_requested=False), 1e-5
+    )
     assert shown.audio_seconds_per_second() == 6.0
     clock.now_s += 90  # an evaluation
     shown.pause(90)
@@ -86,7 +88,7 @@ def test_other_ranks_show_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     shown = display(is_main=False)
     shown.start_training(first_step=1, last_step=2)
     shown.say("hello")
-    shown.show_step(StepResult(1.0, 1.0, 5, 60.0, skipped=False), 1e-5)
+    shown.show_step(StepResult(1.0, 1.0, 5, 60.0, skipped=False, stop_requested=False), 1e-5)
     shown.show_scores(record(30, 0.25), SCORED, remark="")
     with shown.evaluation_bar(5) as bar:
         bar.update(5)

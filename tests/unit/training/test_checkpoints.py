@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,26 @@ from accel_asr.errors import UserError
 from accel_asr.modeling import freeze_encoder, load_model_and_processor
 from accel_asr.training import checkpoints
 from accel_asr.training.checkpoints import (
+    Geometry,
     Progress,
     checkpoint_path,
+    find_checkpoint,
     list_checkpoints,
     restore_checkpoint,
     save_checkpoint,
 )
 from accel_asr.training.step import build_optimizer, train_step
 
-GEOMETRY = {"train_utterances": 7, "window_size": 4, "num_processes": 1, "seed": 42, "last_step": 10}
+GEOMETRY = Geometry(
+    train_utterances=7,
+    train_data=1234,
+    seed=42,
+    steps_per_epoch=2,
+    model_parameters=99,
+    num_processes=1,
+    accumulation_steps=2,
+    micro_batch_size=2,
+)
 FILES = {"model.safetensors", "optimizer.safetensors", "rng.safetensors", "state.json"}
 
 
@@ -62,12 +74,12 @@ class Run:
         return checkpoint_path(output_dir, self.progress.step)
 
     def restore(self, folder: Path, **changed: int) -> Progress:
-        self.progress = restore_checkpoint(
+        self.progress, self.notices = restore_checkpoint(
             folder,
             accelerator=self.accelerator,
             model=self.model,
             optimizer=self.optimizer,
-            geometry=GEOMETRY | changed,
+            geometry=replace(GEOMETRY, **changed),
         )
         return self.progress
 
@@ -170,7 +182,7 @@ def test_a_checkpoint_is_safetensors_and_json_only(saved: Path, tmp_path: Path) 
         with safe_open(saved / name, "pt") as file:
             assert list(file.keys())
     state = json.loads((saved / "state.json").read_text())
-    assert (state["progress"]["step"], state["geometry"]) == (2, GEOMETRY)
+    assert (state["progress"]["step"], state["geometry"]) == (2, asdict(GEOMETRY))
 
 
 def test_the_names_sort_by_step(tmp_path: Path) -> None:
@@ -217,38 +229,87 @@ def refused(run: Run, folder: Path, **changed: int) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", sorted(FILES))
-@pytest.mark.parametrize("damage", ["truncated", "missing", "one bit"])
-def test_a_damaged_file_is_named(new_run, saved: Path, name: str, damage: str) -> None:
-    path = saved / name
+def damage(path: Path, how: str) -> None:
     content = path.read_bytes()
-    if damage == "missing":
+    if how == "missing":
         path.unlink()
-    elif damage == "truncated":
+    elif how == "truncated":
         path.write_bytes(content[: len(content) // 2])
     else:  # in a weight, not in a header; for the JSON file one that makes it invalid
-        middle = 0 if name == "state.json" else len(content) - 8
+        middle = 0 if path.name == "state.json" else len(content) - 8
         path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
-    told = refused(new_run(), saved)
-    assert told.startswith(f"checkpoint.resume: {str(saved)!r} is damaged (")
-    assert "delete that folder to go on from the one before it" in told
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+@pytest.mark.parametrize("how", ["truncated", "missing", "one bit"])
+def test_a_damaged_checkpoint_is_named_and_skipped_for_the_one_before(
+    new_run, tmp_path: Path, name: str, how: str
+) -> None:
+    run = new_run()
+    run.step()
+    first = run.save(tmp_path)
+    run.step()
+    second = run.save(tmp_path)
+    assert find_checkpoint(tmp_path) == (second, [])
+    damage(second / name, how)
+    found, notices = find_checkpoint(tmp_path)
+    assert found == first
+    assert len(notices) == 1
+    assert notices[0].startswith(f"checkpoint {str(second)!r} is damaged (")
     if name != "state.json":
-        assert name in told
+        assert name in notices[0]
 
 
-def test_a_state_without_checksums_is_damaged(new_run, saved: Path) -> None:
+def test_when_all_are_damaged_none_is_gone_on_from(saved: Path, accelerator, tmp_path: Path) -> None:
     (saved / "state.json").write_text("{}")
-    assert "is damaged" in refused(new_run(), saved)
+    with pytest.raises(UserError, match=r"no checkpoint in .* is intact") as caught:
+        find_checkpoint(tmp_path)
+    assert "sha256" in str(caught.value)
 
 
-def test_another_geometry_is_refused_with_both_numbers(new_run, saved: Path) -> None:
-    told = refused(new_run(), saved, num_processes=2, window_size=8)
+def test_a_run_that_never_saved_starts_from_the_beginning(accelerator, tmp_path: Path) -> None:
+    assert find_checkpoint(tmp_path) == (None, [])
+
+
+def test_another_global_batch_is_refused_with_both_sums(new_run, saved: Path) -> None:
+    told = refused(new_run(), saved, num_processes=2, seed=7)
     assert told.startswith(f"checkpoint.resume: {str(saved)!r} can't be gone on with")
-    assert "window_size was 4 and is 8; num_processes was 1 and is 2" in told
+    assert "was 1 process x 2 x 2 = 4 and is 2 processes x 2 x 2 = 8; seed was 42 and is 7" in told
+
+
+def test_the_same_global_batch_dealt_out_otherwise_goes_on_and_says_so(new_run, saved: Path) -> None:
+    run = new_run()
+    assert run.restore(saved, accumulation_steps=1, micro_batch_size=4).step == 2
+    assert "was 1 process x 2 x 2 = 4, this run's is 1 process x 1 x 4 = 4: the same" in run.notices[0]
+    assert len(run.notices) == 1
+
+
+def test_another_number_of_threads_is_said(new_run, saved: Path) -> None:
+    state = json.loads((saved / "state.json").read_text())
+    state["torch_threads"] += 3
+    (saved / "state.json").write_text(json.dumps(state))
+    run = new_run()
+    run.restore(saved)
+    assert f"made with {state['torch_threads']} threads a process" in run.notices[0]
+
+
+def test_a_rank_without_a_state_is_seeded_by_seed_step_and_rank(new_run, saved: Path) -> None:
+    state = json.loads((saved / "state.json").read_text())
+    state["geometry"] |= {"num_processes": 2, "accumulation_steps": 1}
+    (saved / "state.json").write_text(json.dumps(state))
+    drawn = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        new_run().restore(saved)
+        drawn.append(float(torch.rand(())))
+    assert drawn[0] == drawn[1]
 
 
 def test_a_geometry_that_the_checkpoint_does_not_know_is_refused(new_run, saved: Path) -> None:
-    assert "train_data was None and is 5" in refused(new_run(), saved, train_data=5)
+    state = json.loads((saved / "state.json").read_text())
+    del state["geometry"]["train_data"]
+    (saved / "state.json").write_text(json.dumps(state))
+    assert "train_data was None and is 1234" in refused(new_run(), saved)
 
 
 def test_a_checkpoint_of_other_trained_weights_is_refused(new_run, saved: Path) -> None:

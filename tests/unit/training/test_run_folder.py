@@ -30,7 +30,7 @@ def test_a_new_folder_is_made_with_its_parents(tmp_path: Path) -> None:
 def test_a_folder_with_other_things_in_it_can_be_claimed(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     claim_run_folder(tmp_path, resume=False)
-    assert names(tmp_path) == ["notes.txt"]
+    assert names(tmp_path) == [".lock", "notes.txt"]
 
 
 def test_a_folder_that_holds_a_run_is_refused_unless_it_is_resumed(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ NUM_QUICKSTART_TRAIN = 450
 NUM_QUICKSTART_VALIDATION = 113  # 563 in all, as many as MINDS-14 en-US has
 DIGIT_STRING_SHARE = 0.08  # of the pretraining text: "Seven", "Four two seven one"
 MAX_DIGITS = 6
+WORD_STRING_SHARE = 0.10  # of the pretraining text: "River much the Friday", so that no word can be guessed
+MAX_STRING_WORDS = 6
 RARE_WORD_SHARE = 0.01  # of the pretraining text: drawn for the quickstart words that are rare in the rest
 MIN_WORD_COUNT = 15  # of each of the quickstart's words in the pretraining text
 MAX_TRIES = 200  # draws in a row without a new sentence: then the grammar counts as used up
@@ -87,6 +89,12 @@ def draw_digit_string(rng: random.Random, *, min_digits: int = 1) -> Sentence:
     return Sentence(" ".join(words).capitalize())
 
 
+def draw_word_string(vocabulary: list[str], rng: random.Random) -> Sentence:
+    """Draw 2 to MAX_STRING_WORDS words that have nothing to do with each other."""
+    text = " ".join(rng.choice(vocabulary) for _ in range(rng.randint(2, MAX_STRING_WORDS)))
+    return Sentence(text[0].upper() + text[1:])
+
+
 def _draw_new(num: int, rng: random.Random, taken: set[str], *, draw: Draw = draw_sentence) -> list[Sentence]:
     """Draw `num` sentences that are not in `taken` (and add them to it), the intents in turn, then shuffled."""
     sentences: list[Sentence] = []
@@ -147,7 +155,8 @@ def pretraining_sentences(num_train: int, num_validation: int, *, seed: int) -> 
     """Return training and validation text for pretraining.
 
     It speaks of other things than banks. No sentence is in the quickstart, none is in both parts, and none comes twice,
-    but for digit strings in the training part: there are only ten of one digit, and a model should hear them often.
+    but for strings of digits or words in the training part: there are only ten of one digit, and a model should hear
+    them often.
     """
     rng = random.Random(seed)
     train_part, validation_part = quickstart_sentences()
@@ -162,11 +171,13 @@ def pretraining_sentences(num_train: int, num_validation: int, *, seed: int) -> 
             validation.append(sentence)
     validation_texts = {sentence.text for sentence in validation}
 
-    num_digit_strings = round(DIGIT_STRING_SHARE * num_train)
-    num_spoken, num_rare = num_train - num_digit_strings, round(RARE_WORD_SHARE * num_train)
+    num_digit_strings, num_word_strings = round(DIGIT_STRING_SHARE * num_train), round(WORD_STRING_SHARE * num_train)
+    num_spoken, num_rare = num_train - num_digit_strings - num_word_strings, round(RARE_WORD_SHARE * num_train)
     train = _draw_new(num_spoken - num_rare, rng, taken, draw=draw_sentence_about_other_things)
     train += _draw_rare(num_rare, rng, taken, known=train, wanted=words_known_before_fine_tuning())
     train += _draw_new(num_spoken - len(train), rng, taken, draw=draw_sentence_about_other_things)
+    vocabulary = sorted({word for sentence in train for word in sentence.text.split()[1:]})  # as within a sentence
+    train += [draw_word_string(vocabulary, rng) for _ in range(num_word_strings)]
     while len(train) < num_train:
         sentence = draw_digit_string(rng)
         if sentence.text not in validation_texts:
