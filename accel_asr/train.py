@@ -62,7 +62,7 @@ def train(config: Config) -> int:
     from accel_asr.training.schedule import learning_rate_at, set_learning_rate
     from accel_asr.training.step import NonFiniteError, build_optimizer, settle_gradient_buckets, train_step
     from accel_asr.training.stopping import STOPPED_EXIT_CODE, StopRequests, leave_signals_to_the_loop
-    from accel_asr.training.topology import start_accelerator
+    from accel_asr.training.topology import shut_down, start_accelerator
     from accel_asr.training.tracking import MetricsLog, start_trackers
 
     training, evaluation = config.training, config.evaluation
@@ -301,7 +301,8 @@ def train(config: Config) -> int:
         )
         metrics.close()
         accelerator.wait_for_everyone()  # a launcher ends the others as soon as one rank has ended
-        accelerator.end_training()
+        model, optimizer = accelerator.unwrap_model(model), None
+        shut_down(accelerator)
         return STOPPED_EXIT_CODE
 
     # 7. Keep the last model, and publish
@@ -312,7 +313,8 @@ def train(config: Config) -> int:
     write_on_main_process(accelerator, output_dir, write_last)
     display.show_summary(progress.scores, output_dir)
     metrics.close()
-    accelerator.end_training()
+    model, optimizer = accelerator.unwrap_model(model), None
+    shut_down(accelerator)
     if config.hub.push_to_hub and accelerator.is_main_process:
         assert config.hub.hub_model_id is not None  # check_config saw to it
         display.say(push_run(output_dir, hub_model_id=config.hub.hub_model_id, private=config.hub.hub_private_repo))

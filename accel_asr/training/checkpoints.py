@@ -17,9 +17,8 @@ from torch import nn
 from accel_asr.errors import UserError
 from accel_asr.training.main_process import write_on_main_process
 from accel_asr.training.random_state import random_state, restore_random_state, seed_for
-from accel_asr.training.run_folder import folder_written_whole, write_json
+from accel_asr.training.run_folder import checkpoint_path, folder_written_whole, list_checkpoints, write_json
 
-CHECKPOINTS_DIR = "checkpoints"
 MODEL_FILE, OPTIMIZER_FILE, RNG_FILE, STATE_FILE = (
     "model.safetensors",
     "optimizer.safetensors",
@@ -66,16 +65,6 @@ class Progress:
     skipped_steps: int = 0
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
     metrics_bytes: int = 0
-
-
-def checkpoint_path(output_dir: Path, step: int) -> Path:
-    """`output_dir/checkpoints/step-00000030`: the names sort by step."""
-    return output_dir / CHECKPOINTS_DIR / f"step-{step:08d}"
-
-
-def list_checkpoints(output_dir: Path) -> list[Path]:
-    """The complete checkpoints, oldest first. One that is being written has another name."""
-    return sorted((output_dir / CHECKPOINTS_DIR).glob("step-[0-9]*"))
 
 
 def save_checkpoint(

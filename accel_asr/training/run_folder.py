@@ -20,7 +20,9 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 CONFIG_FILE = "config.yaml"
+CHECKPOINTS_DIR = "checkpoints"
 LOCK_FILE = ".lock"
+WRITING, OUTGOING = ".writing", ".outgoing"  # ends of the names of folders that are being written or replaced
 _FULL_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 _held_locks: list[IO[bytes]] = []  # a lock lasts as long as its file is open
 
@@ -47,6 +49,7 @@ def claim_run_folder(output_dir: Path, *, resume: bool) -> None:
         raise UserError(f"output_dir: {str(output_dir)!r} can't be written; give another folder by --output_dir")
     if os.environ.get("RANK", "0") == "0":
         _lock(output_dir)
+        _clear_up_after_a_crash(output_dir)
 
 
 def _lock(output_dir: Path) -> None:
@@ -66,6 +69,16 @@ def _lock(output_dir: Path) -> None:
     _held_locks.append(file)
 
 
+def _clear_up_after_a_crash(output_dir: Path) -> None:
+    """Remove half-written folders, and put back one that was about to be replaced."""
+    for parent in (output_dir, output_dir / CHECKPOINTS_DIR):
+        for left in parent.glob(f".*{WRITING}"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        for left in parent.glob(f".*{OUTGOING}"):
+            replaced = left.with_name(left.name.removeprefix(".").removesuffix(OUTGOING))
+            shutil.rmtree(left) if replaced.exists() else left.rename(replaced)
+
+
 @contextmanager
 def full_disk_explained(output_dir: Path) -> Iterator[None]:
     """Turn the errors of a full disk into one message that says what is safe and what to do.
@@ -80,10 +93,21 @@ def full_disk_explained(output_dir: Path) -> Iterator[None]:
         # safetensors wraps the error of the operating system in one of its own
         if not (full or (isinstance(error, SafetensorError) and "os error 28" in str(error))):
             raise
+        checkpoints = list_checkpoints(output_dir)
+        remedy = f"go on from {str(checkpoints[-1])!r} by --checkpoint.resume true" if checkpoints else "start again"
         raise UserError(
-            f"output_dir: no space is left on the disk of {str(output_dir)!r}. Everything saved before is whole; make "
-            "room, and go on from the last checkpoint by --checkpoint.resume true"
+            f"output_dir: no space is left on the disk of {str(output_dir)!r}; make room, and {remedy}"
         ) from error
+
+
+def checkpoint_path(output_dir: Path, step: int) -> Path:
+    """`output_dir/checkpoints/step-00000030`: the names sort by step."""
+    return output_dir / CHECKPOINTS_DIR / f"step-{step:08d}"
+
+
+def list_checkpoints(output_dir: Path) -> list[Path]:
+    """The complete checkpoints, oldest first. One that is being written has another name."""
+    return sorted((output_dir / CHECKPOINTS_DIR).glob("step-[0-9]*"))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -114,7 +138,7 @@ def _finite(content: Any) -> Any:
 def write_text(path: Path, text: str) -> None:
     """Write beside, flush, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.writing")
+    beside = path.with_name(f".{path.name}{WRITING}")
     with beside.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -126,18 +150,23 @@ def write_text(path: Path, text: str) -> None:
 def folder_written_whole(folder: Path) -> Iterator[Path]:
     """Give a new folder to fill; on leaving, flush it to disk and put it in the place of `folder`.
 
-    A crash leaves the old folder, or for an instant of renaming none, and never a half-written one.
+    A crash leaves the old folder (between two renamings under another name, which the next run undoes), and never a
+    half-written one.
     """
-    beside = folder.with_name(f".{folder.name}.writing")
+    beside = folder.with_name(f".{folder.name}{WRITING}")
     shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    yield beside
-    for path in beside.rglob("*"):
-        if path.is_file():
-            _flush_to_disk(path)
-    _flush_to_disk(beside)
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        for path in beside.rglob("*"):
+            if path.is_file():
+                _flush_to_disk(path)
+        _flush_to_disk(beside)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)  # on a full disk it would be in the way
+        raise
     if folder.exists():
-        outgoing = folder.with_name(f".{folder.name}.outgoing")
+        outgoing = folder.with_name(f".{folder.name}{OUTGOING}")
         shutil.rmtree(outgoing, ignore_errors=True)
         folder.rename(outgoing)
         beside.rename(folder)

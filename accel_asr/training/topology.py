@@ -1,5 +1,6 @@
 """Start Accelerate as the launcher meant it, and refuse what would silently train something else."""
 
+import gc
 import os
 import socket
 import warnings
@@ -61,6 +62,18 @@ def start_accelerator(
         )
     set_seed(seed)
     return accelerator
+
+
+def shut_down(accelerator: Accelerator) -> None:
+    """Close the trackers and leave the process group; call once nothing refers to the prepared model any more.
+
+    DDP's reducer must be gone before the group is destroyed. As the last owner of a gloo group it would join the
+    group's threads while holding Python's lock, for which one of those threads may be waiting: then a rank that
+    has finished its work never ends (seen with three ranks and torch 2.13).
+    """
+    accelerator.free_memory()
+    gc.collect()
+    accelerator.end_training()
 
 
 def _talk_over_loopback() -> None:

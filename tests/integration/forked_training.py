@@ -1,0 +1,180 @@
+"""Run training many times from one process that has imported everything: a start costs a fork, not ten seconds.
+
+`python -m tests.integration.forked_training PLAN.json` forks a process for each rank, which runs `accel_asr.train.main`
+as a launcher's child would, with the launcher's environment variables; then ends some of them, as the plan says.
+It prints one JSON line for each launch: the exit codes of the ranks, negative for a signal.
+
+A plan is a list of launches: {"settings": [...], "processes": n, "ends": END or null, "cwd": folder}. An END is
+{"moment": MOMENT, "count": n, "signal": number, "rank": r, "twice": bool}: the signal reaches rank r (-1: all) when it
+comes to the moment for the n-th time, or after `count` seconds for the moment "time".
+
+Every rank appends to `ledger.jsonl` in `cwd` which utterances it trained on in which step, once the step is done.
+"""
+
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.integration.launching import end_with_traces
+
+MOMENTS = ("step", "evaluation", "checkpoint", "rename", "time")
+DEADLINE_S = 120
+
+
+def main() -> None:
+    plan = json.loads(Path(sys.argv[1]).read_text())
+    import_everything()
+    for launch in plan:
+        started_s = time.monotonic()
+        codes = run_launch(launch)
+        print(json.dumps({"codes": codes, "seconds": round(time.monotonic() - started_s, 1)}), flush=True)
+
+
+def import_everything() -> None:
+    """What `train` imports; nothing is computed, so that forking is safe."""
+    import torch
+    from torch.utils import tensorboard  # noqa: F401
+    from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline  # noqa: F401
+
+    import accel_asr.data.splits
+    import accel_asr.evaluation.evaluating
+    import accel_asr.publishing.hub
+    import accel_asr.train
+    import accel_asr.training.checkpoints
+    import accel_asr.training.topology  # noqa: F401
+
+    torch.set_num_threads(1)
+
+
+def run_launch(launch: dict[str, Any]) -> list[int]:
+    """Fork the ranks, wait for all of them; a rank left behind by a killed one must end by itself."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    pids = []
+    for rank in range(launch["processes"]):
+        pid = os.fork()
+        if pid == 0:
+            run_rank(launch, rank, port)
+        pids.append(pid)
+    ends = launch["ends"]
+    if ends and ends["moment"] == "time":
+        time.sleep(ends["count"])
+        for rank, pid in enumerate(pids):
+            if ends["rank"] in (-1, rank):
+                os.kill(pid, ends["signal"])
+    codes: dict[int, int] = {}
+    deadline_s = time.monotonic() + DEADLINE_S
+    while len(codes) < len(pids):
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid:
+            codes[pid] = os.waitstatus_to_exitcode(status)
+        elif time.monotonic() > deadline_s:
+            for left in set(pids) - set(codes):
+                end_with_traces(left)
+            raise TimeoutError(f"{launch} did not end in {DEADLINE_S} s")
+        else:
+            time.sleep(0.01)
+    return [codes[pid] for pid in pids]
+
+
+def run_rank(launch: dict[str, Any], rank: int, port: int) -> None:
+    """Be one rank; never returns."""
+    os.chdir(launch["cwd"])
+    log = os.open(f"rank{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    if launch["processes"] > 1:
+        size = str(launch["processes"])
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    code = 1
+    try:
+        keep_ledger(rank, settings=launch["settings"])
+        ends = launch["ends"]
+        if ends and ends["moment"] != "time" and ends["rank"] in (-1, rank):
+            end_at(ends)
+        from accel_asr import train
+
+        code = train.main(launch["settings"])
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def keep_ledger(rank: int, *, settings: list[str]) -> None:
+    """Write down what each finished step was trained on. The step is counted from the newest checkpoint on."""
+    from accel_asr.training import checkpoints, step
+
+    train_step, restore = step.train_step, checkpoints.restore_checkpoint
+    done = 0
+
+    def counted_restore(folder: Path, **options: Any) -> Any:
+        nonlocal done
+        progress, notices = restore(folder, **options)
+        done = progress.step
+        return progress, notices
+
+    def recorded_step(model: Any, optimizer: Any, window: Any, **options: Any) -> Any:
+        nonlocal done
+        result = train_step(model, optimizer, window, **options)
+        done += 1
+        with Path("ledger.jsonl").open("a") as ledger:
+            ids = [utterance_id for batch in window for utterance_id in batch.utterance_ids]
+            ledger.write(json.dumps({"step": done, "rank": rank, "ids": ids, "settings": settings[-1]}) + "\n")
+        return result
+
+    checkpoints.restore_checkpoint, step.train_step = counted_restore, recorded_step
+
+
+def end_at(ends: dict[str, Any]) -> None:
+    """Send this process the signal when it comes to the moment for the n-th time."""
+    from accel_asr.evaluation import generation
+    from accel_asr.training import checkpoints, run_folder, step
+
+    count = 0
+
+    def before(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == ends["count"]:
+                for _ in range(2 if ends.get("twice") else 1):
+                    os.kill(os.getpid(), ends["signal"])
+            return function(*arguments, **options)
+
+        return wrapped
+
+    if ends["moment"] == "step":  # with gradients half summed up
+        step.summed_token_loss = before(step.summed_token_loss)
+    elif ends["moment"] == "evaluation":
+        generation._transcribe_batch = before(generation._transcribe_batch)
+    elif ends["moment"] == "checkpoint":  # with some of its files there
+        checkpoints.save_file = before(checkpoints.save_file)
+    elif ends["moment"] == "rename":  # with all of them there, under the other name
+        run_folder._flush_to_disk = before(run_folder._flush_to_disk)
+
+
+def random_kill(rng: random.Random, processes: int) -> dict[str, Any]:
+    """SIGKILL at a moment drawn at random, of one rank or of all."""
+    moment = rng.choice(MOMENTS)
+    most = {"step": 12, "evaluation": 3, "checkpoint": 6, "rename": 9, "time": 4}[moment]
+    count = rng.uniform(0.5, most) if moment == "time" else rng.randint(1, most)
+    return {"moment": moment, "count": count, "signal": int(signal.SIGKILL), "rank": rng.randint(-1, processes - 1)}
+
+
+if __name__ == "__main__":
+    main()
