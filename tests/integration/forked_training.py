@@ -12,6 +12,7 @@ Every rank appends to `ledger.jsonl` in `cwd` which utterances it trained on in 
 """
 
 import json
+import math
 import os
 import random
 import signal
@@ -27,6 +28,7 @@ from tests.integration.launching import end_with_traces
 
 MOMENTS = ("step", "evaluation", "checkpoint", "rename", "time")
 DEADLINE_S = 120
+GRACE_S = 5
 
 
 def main() -> None:
@@ -55,7 +57,7 @@ def import_everything() -> None:
 
 
 def run_launch(launch: dict[str, Any]) -> list[int]:
-    """Fork the ranks, wait for all of them; a rank left behind by a killed one must end by itself."""
+    """Fork the ranks, wait for all of them; when one has failed, give the others GRACE_S, as a launcher does."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -72,11 +74,18 @@ def run_launch(launch: dict[str, Any]) -> list[int]:
             if ends["rank"] in (-1, rank):
                 os.kill(pid, ends["signal"])
     codes: dict[int, int] = {}
+    failed_s = 0.0
     deadline_s = time.monotonic() + DEADLINE_S
     while len(codes) < len(pids):
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid:
             codes[pid] = os.waitstatus_to_exitcode(status)
+            if codes[pid] != 0 and not failed_s:
+                failed_s = time.monotonic()
+        elif failed_s and time.monotonic() > failed_s + launch.get("grace_s", GRACE_S):
+            for left in set(pids) - set(codes):
+                os.kill(left, signal.SIGKILL)
+            failed_s = math.inf
         elif time.monotonic() > deadline_s:
             for left in set(pids) - set(codes):
                 end_with_traces(left)
@@ -171,9 +180,10 @@ def end_at(ends: dict[str, Any]) -> None:
 def random_kill(rng: random.Random, processes: int) -> dict[str, Any]:
     """SIGKILL at a moment drawn at random, of one rank or of all."""
     moment = rng.choice(MOMENTS)
-    most = {"step": 12, "evaluation": 3, "checkpoint": 6, "rename": 9, "time": 4}[moment]
+    most = {"step": 4, "evaluation": 2, "checkpoint": 6, "rename": 9, "time": 2.5}[moment]  # a few steps further
     count = rng.uniform(0.5, most) if moment == "time" else rng.randint(1, most)
-    return {"moment": moment, "count": count, "signal": int(signal.SIGKILL), "rank": rng.randint(-1, processes - 1)}
+    rank = rng.randint(-1, 0 if moment in ("checkpoint", "rename") else processes - 1)  # only the first rank writes
+    return {"moment": moment, "count": count, "signal": int(signal.SIGKILL), "rank": rank}
 
 
 if __name__ == "__main__":

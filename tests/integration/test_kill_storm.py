@@ -1,0 +1,39 @@
+"""Twenty kills in a row, at moments drawn at random, on 1, 2 and 4 processes. Minutes: marked slow."""
+
+import random
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.integration.forked_training import random_kill
+from tests.integration.test_resume import RESUME, TOPOLOGIES
+from tests.integration.tones import STEPS_PER_EPOCH, TRAIN_CLIPS, TonesJob
+
+pytestmark = pytest.mark.slow
+KILLS = 20
+EPOCHS = 20
+LONG = ("--training.num_train_epochs", str(EPOCHS))
+
+
+@pytest.mark.parametrize("processes", TOPOLOGIES)
+def test_twenty_kills_in_a_row_change_nothing(tones: TonesJob, processes: int) -> None:
+    topology, rng = TOPOLOGIES[processes], random.Random(processes)
+    whole, storm = f"long{processes}", f"storm{processes}"
+    plan = [tones.launch(whole, topology, *LONG)]
+    plan += [tones.launch(storm, topology, *LONG, *RESUME, ends=random_kill(rng, processes)) for _ in range(KILLS)]
+    plan += [tones.launch(storm, topology, *LONG, *RESUME)]
+    codes = tones.run_plan(plan, deadline_s=900)
+    assert codes[0] == codes[-1] == [0] * processes
+    assert all(-signal.SIGKILL in ranks for ranks in codes[1:-1]), codes  # each of them did kill
+
+    weights, expected = (load_file(tones.run_dir(run) / "last" / "model.safetensors") for run in (storm, whole))
+    assert all(torch.equal(weights[key], weight) for key, weight in expected.items())
+    assert tones.metrics(storm) == tones.metrics(whole)
+    ledger = tones.ledger(storm)
+    assert ledger == tones.ledger(whole)
+    for epoch in range(EPOCHS):
+        steps = range(epoch * STEPS_PER_EPOCH + 1, (epoch + 1) * STEPS_PER_EPOCH + 1)
+        ids = [utterance for (step, _), lists in ledger.items() if step in steps for one in lists for utterance in one]
+        assert len(ids) == len(set(ids)) == TRAIN_CLIPS
