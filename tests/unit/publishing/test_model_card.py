@@ -87,7 +87,7 @@ def test_the_tables_hold_the_numbers_of_the_run(make_run) -> None:
     ):
         assert f"\n{row}\n" in text, row
     assert "- left out: 3 (no text)\n- left out: 1 (not shorter than 30 s)" in text
-    assert "- learning_rate: 0.0002\n" in text
+    assert "- learning_rate: 0.0005\n" in text
     assert "- num_processes: 2\n" in text
     assert "113 validation utterances" in text
     assert "torch 2.13.0" in text
