@@ -260,10 +260,15 @@ def _split_problems(data: DataConfig) -> list[str]:
     return [f"data.eval_split, data.train_rows, data.eval_fraction: {have}; set exactly one to get a validation set"]
 
 
+def is_hub_name(name: str) -> bool:
+    """Whether `name` looks like `user/name`."""
+    return [bool(part) for part in name.split("/")] == [True, True]
+
+
 def _hub_problems(hub: HubConfig) -> list[str]:
     if hub.push_to_hub and not hub.hub_model_id:
         return ["hub.push_to_hub: true needs a name; add --hub.hub_model_id user/name"]
-    if hub.hub_model_id is not None and [bool(part) for part in hub.hub_model_id.split("/")] != [True, True]:
+    if hub.hub_model_id is not None and not is_hub_name(hub.hub_model_id):
         return [f"hub.hub_model_id: {hub.hub_model_id!r} is not a Hub name; give user/name"]
     return []
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from accel_asr.config import is_hub_name
 from accel_asr.errors import UserError
 
 
@@ -22,7 +23,7 @@ def main(arguments: list[str]) -> int:
         UserError: not a finished run, or the Hub refuses.
     """
     options = build_parser().parse_args(arguments)
-    if options.hub_model_id.count("/") != 1:
+    if not is_hub_name(options.hub_model_id):
         raise UserError(f"--hub_model_id: {options.hub_model_id!r} is not a Hub name; give user/name")
     from accel_asr.publishing.hub import push_run
 
