@@ -48,12 +48,10 @@ def train(config: Config) -> int:
     import time
 
     from accel_asr import modeling
-    from accel_asr.data.collator import Collator
-    from accel_asr.data.loading import TrainingItems, WindowPlan, training_windows
-    from accel_asr.data.preparation import LabelEncoder, fingerprint
-    from accel_asr.data.splits import load_train_and_validation
+    from accel_asr.data.loading import WindowPlan, training_windows
+    from accel_asr.data.preparation import fingerprint
     from accel_asr.evaluation.evaluating import evaluate_model
-    from accel_asr.evaluation.normalizers import load_normalizer
+    from accel_asr.job import load_job
     from accel_asr.progress import Display
     from accel_asr.publishing.hub import push_run
     from accel_asr.training.checkpoints import Geometry, Progress, find_checkpoint, restore_checkpoint, save_checkpoint
@@ -79,43 +77,13 @@ def train(config: Config) -> int:
     )
     display = Display(accelerator)
 
-    # 2. Model: weights in fp32, language and task fixed
-    modeling.quiet_libraries()
-    model, processor = modeling.load_model_and_processor(config.model.name_or_path, revision=config.model.revision)
-    modeling.configure_generation(
-        model,
-        processor,
-        language=config.model.language,
-        task=config.model.task,
-        max_new_tokens=evaluation.generation_max_length,
-        num_beams=evaluation.num_beams,
-    )
-    if config.model.freeze_encoder:
-        modeling.freeze_encoder(model)
-    normalizer = load_normalizer(evaluation.normalizer, processor.tokenizer)
-
-    # 3. Data: decoded and checked now, all of it
-    encoder = LabelEncoder(processor.tokenizer)
-    data = load_train_and_validation(
-        config.data,
-        encoder=encoder,
-        sampling_rate_hz=processor.feature_extractor.sampling_rate,
-        window_s=modeling.window_s(processor),
-        max_label_tokens=model.config.max_target_positions,
-        seed=training.seed,
-    )
+    # 2. Model and data: loaded, decoded and checked now, all of it
+    job = load_job(config.model, config.data, config.evaluation, seed=training.seed)
+    model, processor, data, collator = job.model, job.processor, job.data, job.collator
     for notice in data.notices:
         display.say(notice)
-    if not any(normalizer(utterance.text) for utterance in data.validation):
-        raise UserError(
-            f"evaluation.normalizer: {evaluation.normalizer!r} leaves nothing of any validation text to score; choose "
-            "another normaliser, or look at the texts"
-        )
-    collator = Collator(
-        features_shape=(processor.feature_extractor.feature_size, processor.feature_extractor.nb_max_frames),
-        start_token_id=model.config.decoder_start_token_id,
-        pad_token_id=model.config.pad_token_id,
-    )
+
+    # 3. Plan: which utterances are in which step of which rank
     plan = WindowPlan(
         num_rows=len(data.train),
         micro_batch_size=training.per_device_train_batch_size,
@@ -126,13 +94,6 @@ def train(config: Config) -> int:
     )
     last_step = training.max_steps or training.num_train_epochs * plan.steps_per_epoch
     eval_steps = evaluation.eval_steps or plan.steps_per_epoch
-    items = TrainingItems(
-        data.train,
-        feature_extractor=processor.feature_extractor,
-        encoder=encoder,
-        timestamps_probability=config.data.timestamps_probability,
-        seed=training.seed,
-    )
 
     # 4. Optimizer. The schedule is not prepared: Accelerate steps a prepared one num_processes times
     model.to(accelerator.device)
@@ -180,7 +141,7 @@ def train(config: Config) -> int:
                 data.validation,
                 accelerator=accelerator,
                 collator=collator,
-                normalizer=normalizer,
+                normalizer=job.normalizer,
                 batch_size=evaluation.per_device_eval_batch_size,
                 on_batch=lambda utterances: bar.update(utterances * accelerator.num_processes),
             )
@@ -223,7 +184,7 @@ def train(config: Config) -> int:
 
     # 6. Train: one window of the global batch, one update, one step
     windows = training_windows(
-        items,
+        job.items,
         plan,
         collator=collator,
         rank=accelerator.process_index,

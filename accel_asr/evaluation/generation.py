@@ -25,6 +25,14 @@ class Transcription:
     loss: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """What one rank found: (row, hypothesis, cut off), and (first row, summed token loss, target tokens) by batch."""
+
+    rows: list[tuple[int, str, bool]]
+    losses: list[tuple[int, float, int]]
+
+
 def transcribe_utterances(
     model: WhisperForConditionalGeneration,
     processor: WhisperProcessor,
@@ -46,24 +54,48 @@ def transcribe_utterances(
     """
     batches = evaluation_batches([utterance.duration_s for utterance in utterances], batch_size)
     mine = batches[accelerator.process_index :: accelerator.num_processes]
+    share = transcribe_batches(
+        model, processor, utterances, mine, accelerator=accelerator, collator=collator, on_batch=on_batch
+    )
+    return whole_table(utterances, Share(rows=gather_object(share.rows), losses=gather_object(share.losses)))
+
+
+def transcribe_batches(
+    model: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    utterances: Sequence[Utterance],
+    batches: Sequence[Sequence[int]],
+    *,
+    accelerator: Accelerator,
+    collator: Collator,
+    on_batch: Callable[[int], object] = lambda utterances: None,
+) -> Share:
+    """Transcribe these batches of rows of `utterances`, on this rank alone: it waits for no other."""
     was_training = model.training
     model.eval()
-    rows: list[tuple[int, str, bool]] = []  # (row, hypothesis, cut off)
-    losses: list[tuple[int, float, int]] = []  # (first row of the batch, summed loss, target tokens)
-    for batch_rows in mine:
+    share = Share(rows=[], losses=[])
+    for batch_rows in batches:
         batch = collator([_item(utterances[row], processor) for row in batch_rows]).to(accelerator.device)
         with torch.no_grad(), accelerator.autocast():
             hypotheses, cut_off, loss_sum = _transcribe_batch(model, processor, batch)
-        rows += zip(batch_rows, hypotheses, cut_off, strict=True)
-        losses.append((batch_rows[0], loss_sum, int((batch.labels != IGNORED_LABEL).sum())))
+        share.rows.extend(zip(batch_rows, hypotheses, cut_off, strict=True))
+        share.losses.append((batch_rows[0], loss_sum, int((batch.labels != IGNORED_LABEL).sum())))
         on_batch(len(batch_rows))
     model.train(was_training)
+    return share
 
-    gathered = sorted(gather_object(rows))
-    assert [row for row, _, _ in gathered] == list(range(len(utterances))), "an utterance is missing or there twice"
+
+def whole_table(utterances: Sequence[Utterance], shares: Share) -> Transcription:
+    """The table of all utterances, in their order, from all shares put together.
+
+    Raises:
+        AssertionError: an utterance is missing, or there twice.
+    """
+    rows = sorted(shares.rows)
+    assert [row for row, _, _ in rows] == list(range(len(utterances))), "an utterance is missing or there twice"
     # added in a fixed order, so that the loss does not depend on the number of ranks in its last digit
-    everyones_losses = sorted(gather_object(losses))
-    loss = sum(loss_sum for _, loss_sum, _ in everyones_losses) / sum(tokens for _, _, tokens in everyones_losses)
+    losses = sorted(shares.losses)
+    loss = sum(loss_sum for _, loss_sum, _ in losses) / sum(tokens for _, _, tokens in losses)
     transcripts = [
         Transcript(
             utterance_id=utterance.utterance_id,
@@ -72,7 +104,7 @@ def transcribe_utterances(
             hypothesis=hypothesis,
             cut_off=cut_off,
         )
-        for utterance, (_, hypothesis, cut_off) in zip(utterances, gathered, strict=True)
+        for utterance, (_, hypothesis, cut_off) in zip(utterances, rows, strict=True)
     ]
     return Transcription(transcripts=transcripts, loss=loss)
 

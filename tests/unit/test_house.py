@@ -20,7 +20,8 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # Imports point one way: each part may import what stands above it, as far as it is named here.
 # design.md 5: commands, train -> publishing, evaluation, training -> modeling, data -> config. Of the helper modules,
 # errors and processes are below everything; command_line stands beside config; progress shows what evaluation and
-# training hand to it, so it stands above both and below train. evaluation and training do not know each other.
+# training hand to it, so it stands above both and below train, and so does verification, which compares what both give;
+# job loads what train and verify start from. evaluation and training do not know each other.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "processes": set(),
@@ -32,6 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"config", "data", "errors", "modeling"},
     "evaluation": {"config", "data", "errors", "modeling"},
     "publishing": {"config", "errors"},
+    "job": {"config", "data", "errors", "evaluation", "modeling"},
+    "verification": {"data", "evaluation", "training"},
     "progress": {"evaluation", "training"},
 }
 ENTRIES = {"train", "commands", "__main__"}  # may import everything

@@ -1,0 +1,194 @@
+"""`accel-asr verify [--verify_utterances N] [any setting of a run]`: is this launch the training that one process does?
+
+Under `accelerate launch ... -m accel_asr verify` with your processes, precision and settings, on your model and data.
+Nothing is written.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from accel_asr.command_line import build_parser, parse_config
+from accel_asr.config import Config
+from accel_asr.errors import UserError, user_errors_exit
+
+if TYPE_CHECKING:
+    from accel_asr.data.preparation import Utterance
+    from accel_asr.verification import Check
+
+UTTERANCES_HELP = (
+    "compare a global batch of at most so many training utterances, and so many validation utterances (default 32)"
+)
+DESCRIPTION = """Compare this launch with one process that takes each global batch at once: loss, gradient, weights,
+learning rates, transcripts. Takes the settings of a run, writes nothing. Exit code 0 when all agree, 1 when not."""
+TABLE_WIDTH = 100  # at least, also where the output is no terminal
+
+
+def main(arguments: list[str]) -> int:
+    """Compare; returns 0 when every check passes, else 1. Bad input ends in one message and exit code 2."""
+    with user_errors_exit(same_on_every_rank=True):
+        utterances, settings = _take_utterances_option(arguments)
+        if {"-h", "--help"} & set(settings):
+            parser = build_parser(prog="accel-asr verify")
+            parser.description = DESCRIPTION
+            parser.add_argument("--verify_utterances", type=int, metavar="N", help=UTTERANCES_HELP)
+            parser.print_help()
+            return 0
+        config = parse_config(settings)
+    return verify(config, most_utterances=utterances)
+
+
+def verify(config: Config, *, most_utterances: int) -> int:
+    """Compare as `config` says. Called on every rank, and returns the same on all.
+
+    Raises:
+        UserError: as training would, before it begins; or a loss or gradient is not finite.
+    """
+    import copy
+    from functools import partial
+
+    from accel_asr.data.loading import WindowPlan
+    from accel_asr.job import load_job
+    from accel_asr.progress import Display
+    from accel_asr.training.schedule import learning_rate_at
+    from accel_asr.training.step import NonFiniteError, build_optimizer
+    from accel_asr.training.topology import shut_down, start_accelerator
+    from accel_asr.verification import (
+        compare_evaluation,
+        compare_training,
+        plan_to_verify,
+        steps_to_verify,
+        worst_of_ranks,
+    )
+
+    training = config.training
+    accelerator = start_accelerator(
+        mixed_precision=training.mixed_precision,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        report_to=[],
+        output_dir=str(config.output_dir),
+        seed=training.seed,
+        timeout_s=training.ddp_timeout,
+    )
+    display = Display(accelerator)
+    job = load_job(config.model, config.data, config.evaluation, seed=training.seed)
+    for notice in job.data.notices:
+        display.say(notice)
+
+    run_plan = WindowPlan(
+        num_rows=len(job.data.train),
+        micro_batch_size=training.per_device_train_batch_size,
+        accumulation_steps=training.gradient_accumulation_steps,
+        num_processes=accelerator.num_processes,
+        seed=training.seed,
+        drop_last=training.dataloader_drop_last,
+    )
+    last_step = training.max_steps or training.num_train_epochs * run_plan.steps_per_epoch
+    plan, notes = plan_to_verify(run_plan, most_utterances=most_utterances)
+    steps = steps_to_verify(plan, warmup_steps=training.warmup_steps, last_step=last_step)
+    validation, batch_size = _utterances_to_score(
+        job.data.validation, most_utterances, accelerator.num_processes, config.evaluation.per_device_eval_batch_size
+    )
+    if accelerator.num_processes == 1:
+        notes.append("one process: its transcripts are compared with a second pass of its own")
+    precision = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
+    display.say(
+        f"\none process x one batch of {plan.window_size} in fp32, against {plan.num_processes} processes x "
+        f"{plan.accumulation_steps} accumulation steps x {plan.micro_batch_size} = {plan.window_size} in {precision} "
+        f"on {accelerator.device.type}\n"
+        f"windows of the steps {', '.join(map(str, steps))} with {', '.join(str(len(plan.window(s))) for s in steps)} "
+        f"utterances; {len(validation)} validation utterances in batches of {batch_size}\n"
+        f"{''.join(f'note: {note}' + chr(10) for note in notes)}"
+        "note: dropout, layer drop and SpecAugment are off, and no gradient is clipped"
+    )
+
+    model = job.model.to(accelerator.device).eval()  # eval: nothing is drawn at random
+    build = partial(build_optimizer, learning_rate=training.learning_rate, weight_decay=training.weight_decay)
+    reference = copy.deepcopy(model)
+    reference_optimizer = build(reference)
+    prepared, optimizer = accelerator.prepare(model, build(model))
+    try:
+        checks = compare_training(
+            prepared,
+            optimizer,
+            reference=reference,
+            reference_optimizer=reference_optimizer,
+            accelerator=accelerator,
+            items=job.items,
+            plan=plan,
+            collator=job.collator,
+            steps=steps,
+            learning_rate_of=partial(
+                learning_rate_at,
+                peak=training.learning_rate,
+                warmup_steps=training.warmup_steps,
+                last_step=last_step,
+                scheduler_type=training.lr_scheduler_type,
+            ),
+        )
+    except NonFiniteError as error:
+        raise UserError(f"there is nothing to compare: {error}", same_on_every_rank=True) from error
+    checks += compare_evaluation(
+        model,
+        job.processor,
+        validation,
+        accelerator=accelerator,
+        collator=job.collator,
+        normalizer=job.normalizer,
+        batch_size=batch_size,
+    )
+    checks = worst_of_ranks(checks)
+    if accelerator.is_main_process:
+        _show(checks)
+    prepared = optimizer = None
+    shut_down(accelerator)
+    return 0 if all(check.passed for check in checks) else 1
+
+
+def _take_utterances_option(arguments: list[str]) -> tuple[int, list[str]]:
+    """(the number of `--verify_utterances`, the settings of the run).
+
+    Raises:
+        UserError: it is no number of at least 2.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--verify_utterances", type=int, default=32)
+    try:
+        options, settings = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise UserError(f"--verify_utterances: {error.message}; give a number of at least 2") from error
+    if options.verify_utterances < 2:
+        raise UserError(f"--verify_utterances: {options.verify_utterances} is too few; give a number of at least 2")
+    return options.verify_utterances, settings
+
+
+def _utterances_to_score(
+    validation: "Sequence[Utterance]", most_utterances: int, num_processes: int, batch_size: int
+) -> "tuple[Sequence[Utterance], int]":
+    """The first validation utterances and a batch size, so that each rank has a batch and they do not come out even."""
+    count = min(most_utterances, len(validation))
+    batch_size = max(1, min(batch_size, count // (2 * num_processes)))
+    if count > 1 and count % (num_processes * batch_size) == 0:
+        count -= 1
+    return validation[:count], batch_size
+
+
+def _show(checks: "Sequence[Check]") -> None:
+    """Print the table, and one line that says it all."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="farthest off of all windows and ranks", title_justify="left")
+    table.add_column("check")
+    for column in ("one process", "this launch", "difference", "allowed"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for check in checks:
+        verdict = "pass" if check.passed else "FAIL"
+        table.add_row(check.name, check.alone, check.launched, f"{check.difference:.2g}", f"{check.allowed:g}", verdict)
+    console = Console(soft_wrap=True)
+    console.width = max(console.width, TABLE_WIDTH)
+    console.print(table)
+    failed = [check.name for check in checks if not check.passed]
+    told = f"FAIL: {', '.join(failed)}" if failed else f"pass: all {len(checks)} checks"
+    console.print(told, markup=False, highlight=False)
