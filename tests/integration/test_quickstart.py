@@ -56,7 +56,7 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_run_folder_holds_what_is_promised(one_process: tuple[Path, Finished]) -> None:
     run, _ = one_process
     assert {path.name for path in run.iterdir()} == {
-        "best", "checkpoints", "config.yaml", "data_summary.json", "environment.json", "evaluations", "last",
+        ".lock", "best", "checkpoints", "config.yaml", "data_summary.json", "environment.json", "evaluations", "last",
         "metrics.jsonl", "summary.json", "tensorboard",
     }  # fmt: skip
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["step-00000002", "step-00000004"]
