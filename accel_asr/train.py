@@ -58,6 +58,7 @@ def train(config: Config) -> int:
     from accel_asr.training.environment import describe_environment
     from accel_asr.training.main_process import write_on_main_process
     from accel_asr.training.schedule import learning_rate_at, set_learning_rate
+    from accel_asr.training.sharding import whole_model
     from accel_asr.training.step import NonFiniteError, build_optimizer, settle_gradient_buckets, train_step
     from accel_asr.training.stopping import STOPPED_EXIT_CODE, StopRequests, leave_signals_to_the_loop
     from accel_asr.training.topology import shut_down, start_accelerator
@@ -134,9 +135,10 @@ def train(config: Config) -> int:
 
     def evaluate(name: str, step: int) -> None:
         """Score the model as it is, write all of it down, and keep the model if it is the best so far."""
+        whole = whole_model(accelerator, model)
         with display.evaluation_bar(len(data.validation)) as bar:
             result = evaluate_model(
-                accelerator.unwrap_model(model),
+                whole,
                 processor,
                 data.validation,
                 accelerator=accelerator,
@@ -162,7 +164,7 @@ def train(config: Config) -> int:
             write_json(output_dir / "summary.json", progress.scores)
             if is_best:
                 with folder_written_whole(output_dir / "best") as folder:
-                    modeling.save_model_folder(accelerator.unwrap_model(model), processor, folder)
+                    modeling.save_model_folder(whole, processor, folder)
 
         write_on_main_process(accelerator, output_dir, write)
 
@@ -262,19 +264,21 @@ def train(config: Config) -> int:
         )
         metrics.close()
         accelerator.wait_for_everyone()  # a launcher ends the others as soon as one rank has ended
-        model, optimizer = accelerator.unwrap_model(model), None
+        model, optimizer, job = None, None, None  # type: ignore[assignment]
         shut_down(accelerator)
         return STOPPED_EXIT_CODE
 
     # 7. Keep the last model, and publish
+    last_model = whole_model(accelerator, model)
+
     def write_last() -> None:
         with folder_written_whole(output_dir / "last") as folder:
-            modeling.save_model_folder(accelerator.unwrap_model(model), processor, folder)
+            modeling.save_model_folder(last_model, processor, folder)
 
     write_on_main_process(accelerator, output_dir, write_last)
     display.show_summary(progress.scores, output_dir)
     metrics.close()
-    model, optimizer = accelerator.unwrap_model(model), None
+    model, optimizer, job = None, None, None  # type: ignore[assignment]  # before the process group, see shut_down
     shut_down(accelerator)
     if config.hub.push_to_hub and accelerator.is_main_process:
         assert config.hub.hub_model_id is not None  # check_config saw to it

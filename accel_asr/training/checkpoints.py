@@ -18,6 +18,7 @@ from accel_asr.errors import UserError
 from accel_asr.training.main_process import write_on_main_process
 from accel_asr.training.random_state import random_state, restore_random_state, seed_for
 from accel_asr.training.run_folder import checkpoint_path, folder_written_whole, list_checkpoints, write_json
+from accel_asr.training.sharding import dealt_out_like, whole_tensors
 
 MODEL_FILE, OPTIMIZER_FILE, RNG_FILE, STATE_FILE = (
     "model.safetensors",
@@ -84,11 +85,13 @@ def save_checkpoint(
     """
     rng_states = gather_object([random_state(accelerator.device)])
     unwrapped = accelerator.unwrap_model(model)
+    model_tensors = whole_tensors(_distinct_tensors(unwrapped), keep=accelerator.is_main_process)
+    optimizer_tensors = whole_tensors(_optimizer_tensors(optimizer, unwrapped), keep=accelerator.is_main_process)
 
     def write() -> None:
         with folder_written_whole(checkpoint_path(output_dir, progress.step)) as folder:
-            save_file(_contiguous(_distinct_tensors(unwrapped)), folder / MODEL_FILE)
-            save_file(_contiguous(_optimizer_tensors(optimizer, unwrapped)), folder / OPTIMIZER_FILE)
+            save_file(_contiguous(model_tensors), folder / MODEL_FILE)
+            save_file(_contiguous(optimizer_tensors), folder / OPTIMIZER_FILE)
             ranks = {
                 f"rank{rank}.{name}": state for rank, states in enumerate(rng_states) for name, state in states.items()
             }
@@ -174,8 +177,10 @@ def restore_checkpoint(
             same_on_every_rank=True,
         )
     # the tied output projection is stored once, under the embedding's name, and shares its storage here
-    missing = unwrapped.load_state_dict(load_file(folder / MODEL_FILE), strict=False)
-    expected = set(unwrapped.state_dict()) - set(_distinct_tensors(unwrapped))
+    weights = unwrapped.state_dict()
+    saved = {name: dealt_out_like(weights[name], tensor) for name, tensor in load_file(folder / MODEL_FILE).items()}
+    missing = unwrapped.load_state_dict(saved, strict=False)
+    expected = set(weights) - set(_distinct_tensors(unwrapped))
     assert set(missing.missing_keys) == expected, missing
     assert not missing.unexpected_keys, missing
     _restore_optimizer(optimizer, unwrapped, load_file(folder / OPTIMIZER_FILE))
@@ -231,10 +236,10 @@ def _damage(folder: Path) -> str | None:
 def _distinct_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     """The state without second names of the same tensor: whisper's `proj_out.weight` is its embedding."""
     distinct, seen = {}, set()
-    for name, tensor in model.state_dict().items():
-        if tensor.data_ptr() not in seen:
-            seen.add(tensor.data_ptr())
-            distinct[name] = tensor
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            distinct[name] = tensor.detach()
     return distinct
 
 
@@ -258,10 +263,13 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tenso
     """Put the state back; learning rate, weight decay and the rest stay as the run's settings have them."""
     names = [name for group in _parameter_names(optimizer, model) for name in group]
     number = {name: index for index, name in enumerate(names)}  # as optimizer.state_dict() counts parameters
+    parameters = dict(model.named_parameters())
     states: dict[int, dict[str, torch.Tensor]] = {}
     for full_name, tensor in tensors.items():
         name, key = full_name.rsplit("/", 1)
-        states.setdefault(number[name], {})[key] = tensor
+        is_like_the_weight = tensor.shape == parameters[name].shape  # all but the count of steps
+        placed = dealt_out_like(parameters[name], tensor) if is_like_the_weight else tensor
+        states.setdefault(number[name], {})[key] = placed
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from accel_asr.data.collator import IGNORED_LABEL, Batch
 from accel_asr.modeling import summed_token_loss
 from accel_asr.training.random_state import random_state_kept
+from accel_asr.training.sharding import whole_tensor
 
 FUSED_DEVICE_TYPES = ("cpu", "cuda", "xpu", "mps")
 
@@ -112,7 +113,7 @@ def train_step(
         loss_sums.append(loss_sum.detach())
 
     loss = float(accelerator.reduce(torch.stack(loss_sums).sum(), reduction="sum")) / target_tokens
-    grad_norm = float(accelerator.clip_grad_norm_(model.parameters(), max_grad_norm or math.inf))
+    grad_norm = float(whole_tensor(accelerator.clip_grad_norm_(model.parameters(), max_grad_norm or math.inf)))
     scaler_decides = accelerator.scaler is not None  # fp16: it skips the step and lowers its scale
     if not math.isfinite(loss) or (not math.isfinite(grad_norm) and not scaler_decides):
         optimizer.zero_grad()

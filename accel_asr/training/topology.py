@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, parse_flag_from_env, set_seed
 
 from accel_asr.errors import UserError
+from accel_asr.training.sharding import settle_sharding
 
 PRECISION_VARIABLE = "ACCELERATE_MIXED_PRECISION"
 ACCUMULATION_VARIABLE = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
@@ -31,7 +32,8 @@ def start_accelerator(
         timeout_s: After so many seconds in a collective that another rank does not join, a rank gives up.
 
     Raises:
-        UserError: launcher and run disagree, the processes do not see each other, or fp16 is asked of a CPU.
+        UserError: launcher and run disagree, the processes do not see each other, fp16 or FSDP is asked of a CPU, or
+            DeepSpeed is asked for.
     """
     precision = _agreed_precision(mixed_precision)
     _check_accumulation(gradient_accumulation_steps)
@@ -41,6 +43,7 @@ def start_accelerator(
             "training.mixed_precision: fp16 needs an accelerator, on a CPU Accelerate would train in fp32 and call it "
             "fp16; use no"
         )
+    _check_engine(has_accelerator=has_accelerator)
     if precision == "bf16" and not has_accelerator and not torch.backends.mkldnn.is_available():
         warnings.warn("training.mixed_precision: bf16 on this CPU is slower than fp32", stacklevel=2)
     if not has_accelerator:
@@ -60,6 +63,7 @@ def start_accelerator(
             "would train alone and write the same folder; launch with --multi_gpu --num_processes N, or with one of "
             "launch_configs/"
         )
+    settle_sharding(accelerator)
     set_seed(seed)
     return accelerator
 
@@ -98,6 +102,23 @@ def _agreed_precision(mixed_precision: str | None) -> str:
             "(--training.mixed_precision, or --mixed_precision of accelerate launch or its configuration file)"
         )
     return mixed_precision
+
+
+def _check_engine(*, has_accelerator: bool) -> None:
+    """Refuse what would train otherwise than it says: DeepSpeed anywhere, FSDP on a CPU."""
+    if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
+        raise UserError(
+            "the launcher asks for DeepSpeed, whose engine clips and updates within each backward pass: every "
+            "micro-batch would be an update, and none could be checked before; launch with launch_configs/fsdp2.yaml, "
+            "which shards weights, gradients and optimizer state",
+            same_on_every_rank=True,
+        )
+    if parse_flag_from_env("ACCELERATE_USE_FSDP") and not has_accelerator:
+        raise UserError(
+            "the launcher asks for FSDP, which needs GPUs: on a CPU Accelerate would train with DDP and call it FSDP; "
+            "launch with launch_configs/cpu_2_processes.yaml",
+            same_on_every_rank=True,
+        )
 
 
 def _check_accumulation(gradient_accumulation_steps: int) -> None:

@@ -7,7 +7,7 @@ It prints one JSON line for each launch: the exit codes of the ranks, negative f
 A plan is a list of launches: {"settings": [...], "processes": n, "ends": END or null, "cwd": folder}. An END is
 {"moment": MOMENT, "count": n, "signal": number, "rank": r, "twice": bool}: the signal reaches rank r (-1: all) when it
 comes to the moment for the n-th time, or after `count` seconds for the moment "time". With the signal 0 the rank raises
-a RuntimeError instead.
+a RuntimeError instead. A launch with "fsdp": true trains with sharded weights (`relabelled`).
 
 Every rank appends to `ledger.jsonl` in `cwd` which utterances it trained on in which step, once the step is done.
 """
@@ -109,6 +109,10 @@ def run_rank(launch: dict[str, Any], rank: int, port: int) -> None:
     code = 1
     try:
         keep_ledger(rank, settings=launch["settings"])
+        if launch.get("fsdp"):
+            from tests.integration.relabelled import pretend_to_shard
+
+            pretend_to_shard()
         ends = launch["ends"]
         if ends and ends["moment"] != "time" and ends["rank"] in (-1, rank):
             end_at(ends)

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
 
 from accel_asr.errors import UserError
 from accel_asr.training import topology
@@ -129,13 +131,36 @@ def test_processes_that_do_not_see_each_other_are_stopped(
 def test_a_machine_without_accelerator_asks_for_the_cpu(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     # without cpu=True two ranks would each believe to be alone: facts.md 2
     asked = []
-    monkeypatch.setattr(
-        topology, "Accelerator", lambda **options: asked.append(options) or SimpleNamespace(num_processes=1)
-    )
+    started = SimpleNamespace(num_processes=1, distributed_type=DistributedType.NO)
+    monkeypatch.setattr(topology, "Accelerator", lambda **options: asked.append(options) or started)
     start(tmp_path)
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     start(tmp_path, mixed_precision="fp16")
     assert [options["cpu"] for options in asked] == [True, False]
+
+
+# -- engines
+
+
+def test_deepspeed_is_refused_for_what_shards_as_much(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    told = refused(tmp_path)
+    assert told.startswith("the launcher asks for DeepSpeed")
+    assert "launch_configs/fsdp2.yaml" in told
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    assert refused(tmp_path) == told
+
+
+def test_fsdp_on_a_cpu_is_refused(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    told = refused(tmp_path)
+    assert told.startswith("the launcher asks for FSDP, which needs GPUs")
+    assert told.endswith("launch with launch_configs/cpu_2_processes.yaml")
+
+
+def test_accelerate_trains_ddp_where_fsdp_is_asked_of_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:  # facts.md 37
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert Accelerator(cpu=True).distributed_type != DistributedType.FSDP
 
 
 # -- the network between ranks of one machine
