@@ -6,7 +6,7 @@ Accelerate has never seen; then all train and evaluate together with the trainer
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,6 +24,7 @@ from accel_asr.evaluation.evaluating import evaluate_model
 from accel_asr.evaluation.generation import transcribe_batches, whole_table
 from accel_asr.evaluation.normalizers import Normalizer
 from accel_asr.evaluation.scoring import corpus_score, score_utterance
+from accel_asr.progress import percent
 from accel_asr.training.schedule import set_learning_rate
 from accel_asr.training.step import StepResult, train_step
 
@@ -43,11 +44,13 @@ class Tolerances:
     update: float
 
 
-# the reference is always fp32; half precision is compared with it, so its own rounding has to pass
+# The reference is always fp32. Seen on the quickstart, in this order: 3e-7, 4e-7, 1e-12, 3e-5 in fp32, and 3e-3, 2e-3,
+# 1e-4, 4e-2 in bf16, from rounding alone; a larger model rounds more often. fp16 was not run. Adam's first updates go
+# by the sign of the gradient, so that weights whose gradient is nearly nothing may go either way.
 TOLERANCES = {
     "no": Tolerances(loss=1e-5, norm=1e-4, direction=1e-5, update=1e-2),
-    "fp16": Tolerances(loss=1e-2, norm=2e-2, direction=1e-3, update=0.5),
-    "bf16": Tolerances(loss=2e-2, norm=5e-2, direction=1e-2, update=1.0),
+    "fp16": Tolerances(loss=1e-2, norm=2e-2, direction=1e-2, update=0.5),
+    "bf16": Tolerances(loss=2e-2, norm=5e-2, direction=1e-2, update=0.5),
 }
 
 
@@ -63,12 +66,12 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        return self.difference <= self.allowed  # not so for nan
+        return self.difference <= self.allowed
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """Two lists of tensors as two vectors: their norms, 1 - cosine, and |other - one| / |one|."""
+    """Two lists of tensors as two vectors: their norms, 1 - cosine, and |other - one| / |one|; inf for what is nan."""
 
     norm: float
     other_norm: float
@@ -76,17 +79,30 @@ class Likeness:
     difference: float
 
 
+@dataclass(frozen=True)
+class ComparedStep:
+    """One window: its learning rate by the formula, both losses, the gradients, the rates of every group used."""
+
+    learning_rate: float
+    loss: float
+    launched_loss: float
+    gradients: Likeness
+    launched_rates: list[float]
+
+
 def likeness(ones: Iterable[torch.Tensor], others: Iterable[torch.Tensor]) -> Likeness:
-    """Compare in fp64, tensor by tensor; where a vector is zero, the other one has to be."""
-    sums = torch.zeros(4, dtype=torch.float64)
+    """Compare in fp64, tensor by tensor."""
+    sums = [0.0, 0.0, 0.0, 0.0]
     for one, other in zip(ones, others, strict=True):
         a, b = one.detach().cpu().double(), other.detach().cpu().double()
-        sums += torch.stack([(a * a).sum(), (b * b).sum(), (a * b).sum(), (b - a).square().sum()])
-    norm, other_norm, product, difference = sums[0].sqrt(), sums[1].sqrt(), sums[2], sums[3].sqrt()
-    if not float(norm) or not float(other_norm):
-        return Likeness(float(norm), float(other_norm), float(norm != other_norm), float(difference))
-    turned = max(float(1 - product / (norm * other_norm)), 0.0) if math.isfinite(float(product)) else math.nan
-    return Likeness(float(norm), float(other_norm), turned, float(difference / norm))
+        parts = ((a * a).sum(), (b * b).sum(), (a * b).sum(), (b - a).square().sum())
+        sums = [total + float(part) for total, part in zip(sums, parts, strict=True)]
+    norm, other_norm, difference = math.sqrt(sums[0]), math.sqrt(sums[1]), math.sqrt(sums[3])
+    if norm and other_norm:
+        turned = max(_inf_for_nan(1 - sums[2] / (norm * other_norm)), 0.0)
+    else:
+        turned = float(norm != other_norm)
+    return Likeness(norm, other_norm, turned, _inf_for_nan(difference / norm if norm else difference))
 
 
 def plan_to_verify(plan: WindowPlan, *, most_utterances: int) -> tuple[WindowPlan, list[str]]:
@@ -137,80 +153,98 @@ def compare_training(
     Raises:
         NonFiniteError: loss or gradient of the launched side is not finite; on every rank.
     """
-    allowed = TOLERANCES[accelerator.mixed_precision]
     weights = _trainable(accelerator.unwrap_model(model))
     reference_weights = _trainable(reference)
     start = [weight.detach().clone() for weight in reference_weights]
     alone_plan = replace(plan, num_processes=1, accumulation_steps=1, micro_batch_size=plan.window_size)
-    updates: list[tuple[Likeness, list[float]]] = []  # gradient and learning rates that the optimizer was given
+    given: list[tuple[Likeness, list[float]]] = []  # (gradients, learning rates) of each update of one step
 
     def look(inner: torch.optim.Optimizer, *_: object) -> None:
-        gradients = likeness((_gradient(w) for w in reference_weights), (_gradient(w) for w in weights))
-        updates.append((gradients, [group["lr"] for group in inner.param_groups]))
+        gradients = likeness(map(_gradient, reference_weights), map(_gradient, weights))
+        if math.isfinite(gradients.other_norm):  # fp16: else an overflow, and no update
+            given.append((gradients, [group["lr"] for group in inner.param_groups]))
 
     hook = optimizer.optimizer.register_step_pre_hook(look)
-    losses: list[tuple[float, float]] = []
-    gradients: list[Likeness] = []
-    rates: list[list[float]] = []
-    expected_ids: Counter[tuple[int, str]] = Counter()
-    ids: list[tuple[int, str]] = []
+    compared, expected_ids, ids = [], [], []
     for step in steps:
-        rate = learning_rate_of(step)
         [whole] = _window(items, alone_plan, step, rank=0, collator=collator)
         window = _window(items, plan, step, rank=accelerator.process_index, collator=collator)
-        expected_ids.update((step, utterance_id) for utterance_id in whole.utterance_ids)
+        expected_ids += [(step, utterance_id) for utterance_id in whole.utterance_ids]
         ids += [(step, utterance_id) for batch in window for utterance_id in batch.utterance_ids]
-
-        set_learning_rate(reference_optimizer, rate)
+        learning_rate = learning_rate_of(step)
+        set_learning_rate(reference_optimizer, learning_rate)
+        set_learning_rate(optimizer, learning_rate)
         reference_optimizer.zero_grad()
         loss = mean_token_loss(reference, whole.to(accelerator.device))
         loss.backward()
-        set_learning_rate(optimizer, rate)
-        updates.clear()
+        given.clear()
         result = _update(model, optimizer, window, accelerator=accelerator)
+        assert given, "train_step made no update"
         reference_optimizer.step()
-        losses.append((float(loss.detach()), result.loss))
-        gradients.append(updates[-1][0])
-        rates += [group_rates for _, group_rates in updates[-1:]]
+        rates = [rate for _, group_rates in given for rate in group_rates]
+        compared.append(ComparedStep(learning_rate, float(loss.detach()), result.loss, given[0][0], rates))
     hook.remove()
-
-    ids = gather_object(ids)
-    odd_ids = (Counter(ids) - expected_ids) + (expected_ids - Counter(ids))
-    worst_loss = max(losses, key=lambda pair: _relative(*pair))
-    worst_norm = max(gradients, key=lambda pair: _relative(pair.norm, pair.other_norm))
-    worst_turn = max(gradients, key=lambda pair: pair.turned)
-    update = likeness(
+    changes = likeness(
         (weight - before for weight, before in zip(reference_weights, start, strict=True)),
         (weight - before for weight, before in zip(weights, start, strict=True)),
     )
-    expected_rates = [learning_rate_of(step) for step in steps]
-    rate_errors = [
-        abs(rate - expected) for expected, group in zip(expected_rates, rates, strict=True) for rate in group
-    ]
-    shown_rates = [f"{group[0]:.3g}" for group in rates]
     return [
-        Check("utterances trained on", str(expected_ids.total()), str(len(ids)), odd_ids.total(), 0),
-        Check("loss", f"{worst_loss[0]:.6f}", f"{worst_loss[1]:.6f}", _relative(*worst_loss), allowed.loss),
+        _same_ids("utterances trained", expected_ids, gather_object(ids)),
+        *training_checks(
+            compared,
+            changes,
+            groups=len(reference_optimizer.param_groups),
+            allowed=TOLERANCES[accelerator.mixed_precision],
+        ),
+    ]
+
+
+def training_checks(
+    compared: Sequence[ComparedStep], changes: Likeness, *, groups: int, allowed: Tolerances
+) -> list[Check]:
+    """What one rank found: of losses and gradients those of the step that is farthest off.
+
+    Args:
+        changes: Of all weights, by all steps together.
+        groups: Parameter groups of the optimizer; each has to use each step's learning rate once.
+    """
+    losses = max(compared, key=lambda step: _relative(step.loss, step.launched_loss))
+    norms = max((step.gradients for step in compared), key=lambda pair: _relative(pair.norm, pair.other_norm))
+    turned = max(step.gradients.turned for step in compared)
+    rates_off = max(
+        max(abs(rate - step.learning_rate) for rate in step.launched_rates)
+        if len(step.launched_rates) == groups
+        else math.inf
+        for step in compared
+    )
+    return [
+        Check(
+            "loss",
+            f"{losses.loss:.6f}",
+            f"{losses.launched_loss:.6f}",
+            _relative(losses.loss, losses.launched_loss),
+            allowed.loss,
+        ),
         Check(
             "gradient norm",
-            f"{worst_norm.norm:.6f}",
-            f"{worst_norm.other_norm:.6f}",
-            _relative(worst_norm.norm, worst_norm.other_norm),
+            f"{norms.norm:.6g}",
+            f"{norms.other_norm:.6g}",
+            _relative(norms.norm, norms.other_norm),
             allowed.norm,
         ),
-        Check("gradient cosine", "1", f"{1 - worst_turn.turned:.8f}", worst_turn.turned, allowed.direction),
+        Check("gradient direction", "cosine 1", f"cosine {1 - turned:.8f}", turned, allowed.direction),
         Check(
-            f"change by {len(steps)} updates",
-            f"{update.norm:.6g}",
-            f"{update.other_norm:.6g}",
-            update.difference,
+            f"change by {len(compared)} updates",
+            f"{changes.norm:.6g}",
+            f"{changes.other_norm:.6g}",
+            changes.difference,
             allowed.update,
         ),
         Check(
             "learning rates",
-            " ".join(f"{rate:.3g}" for rate in expected_rates),
-            " ".join(shown_rates),
-            max(rate_errors),
+            " ".join(f"{step.learning_rate:.3g}" for step in compared),
+            " ".join(f"{rate:.3g}" for step in compared for rate in step.launched_rates[::groups]),
+            rates_off,
             0,
         ),
     ]
@@ -247,26 +281,18 @@ def compare_evaluation(
         normalizer=normalizer,
         batch_size=batch_size,
     )
-    expected_ids = Counter(utterance.utterance_id for utterance in utterances)
-    ids = Counter(row.transcript.utterance_id for row in together.scored)
-    rows = zip(alone.transcripts, (row.transcript for row in together.scored), strict=True)
-    different = sum(one != other for one, other in rows)
+    transcripts = [row.transcript for row in together.scored]
+    different = sum(one != other for one, other in zip(alone.transcripts, transcripts, strict=True))
     wer, other_wer = score.wer, together.score.wer
     both_undefined = math.isnan(wer) and math.isnan(other_wer)
-    loss = TOLERANCES["no"].loss  # the same batches in the same precision on both sides
+    # the same batches in the same precision on both sides
+    loss_allowed = TOLERANCES["no"].loss
+    loss_off = _relative(alone.loss, together.loss)
     return [
-        Check(
-            "utterances scored",
-            str(expected_ids.total()),
-            str(ids.total()),
-            ((ids - expected_ids) + (expected_ids - ids)).total(),
-            0,
-        ),
-        Check("different transcripts", "0", str(different), different, 0),
-        Check("WER", f"{wer:.6f}", f"{other_wer:.6f}", 0.0 if both_undefined else abs(other_wer - wer), 0),
-        Check(
-            "validation loss", f"{alone.loss:.6f}", f"{together.loss:.6f}", _relative(alone.loss, together.loss), loss
-        ),
+        _same_ids("utterances scored", [u.utterance_id for u in utterances], [row.utterance_id for row in transcripts]),
+        Check("transcripts that differ", "0", str(different), different, 0),
+        Check("WER", percent(wer), percent(other_wer), 0.0 if both_undefined else abs(other_wer - wer), 0),
+        Check("validation loss", f"{alone.loss:.6f}", f"{together.loss:.6f}", loss_off, loss_allowed),
     ]
 
 
@@ -281,6 +307,12 @@ def mean_token_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
         input_features=batch.input_features, decoder_input_ids=batch.decoder_input_ids, use_cache=False
     ).logits
     return F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED_LABEL)
+
+
+def _same_ids(name: str, expected: Sequence[Hashable], found: Sequence[Hashable]) -> Check:
+    """How many utterances are missing, too many, or there more often than they should be."""
+    wanted, there = Counter(expected), Counter(found)
+    return Check(name, str(len(expected)), str(len(found)), ((there - wanted) + (wanted - there)).total(), 0)
 
 
 def _update(
@@ -310,7 +342,12 @@ def _gradient(weight: nn.Parameter) -> torch.Tensor:
 
 
 def _relative(one: float, other: float) -> float:
-    return abs(other - one) / abs(one) if one else abs(other)
+    return _inf_for_nan(abs(other - one) / abs(one) if one else abs(other))
+
+
+def _inf_for_nan(value: float) -> float:
+    """A difference that is not a number is the largest there is: `max` must find it."""
+    return math.inf if math.isnan(value) else value
 
 
 def _badness(check: Check) -> tuple[bool, float]:

@@ -21,7 +21,7 @@ UTTERANCES_HELP = (
 )
 DESCRIPTION = """Compare this launch with one process that takes each global batch at once: loss, gradient, weights,
 learning rates, transcripts. Takes the settings of a run, writes nothing. Exit code 0 when all agree, 1 when not."""
-TABLE_WIDTH = 100  # at least, also where the output is no terminal
+TABLE_WIDTH = 120  # also where the output is no terminal, for which rich takes 80
 
 
 def main(arguments: list[str]) -> int:
@@ -47,6 +47,8 @@ def verify(config: Config, *, most_utterances: int) -> int:
     import copy
     from functools import partial
 
+    from accelerate.utils import DistributedType
+
     from accel_asr.data.loading import WindowPlan
     from accel_asr.job import load_job
     from accel_asr.progress import Display
@@ -70,6 +72,11 @@ def verify(config: Config, *, most_utterances: int) -> int:
         seed=training.seed,
         timeout_s=training.ddp_timeout,
     )
+    if accelerator.distributed_type == DistributedType.FSDP:
+        raise UserError(
+            "verify compares whole models, and FSDP shards this one; launch with --multi_gpu on as many processes",
+            same_on_every_rank=True,
+        )
     display = Display(accelerator)
     job = load_job(config.model, config.data, config.evaluation, seed=training.seed)
     for notice in job.data.notices:
@@ -90,17 +97,22 @@ def verify(config: Config, *, most_utterances: int) -> int:
         job.data.validation, most_utterances, accelerator.num_processes, config.evaluation.per_device_eval_batch_size
     )
     if accelerator.num_processes == 1:
-        notes.append("one process: its transcripts are compared with a second pass of its own")
-    precision = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
+        notes.append("one process: its transcripts are compared with those of a second pass of its own")
+    if accelerator.mixed_precision != "no":
+        notes.append("half precision is compared loosely; launch with --mixed_precision no for the sharp comparison")
+    notes.append("dropout, layer drop and SpecAugment are off, and no gradient is clipped")
+    precision = "fp32" if accelerator.mixed_precision == "no" else accelerator.mixed_precision
+    processes = "1 process" if plan.num_processes == 1 else f"{plan.num_processes} processes"
     display.say(
-        f"\none process x one batch of {plan.window_size} in fp32, against {plan.num_processes} processes x "
-        f"{plan.accumulation_steps} accumulation steps x {plan.micro_batch_size} = {plan.window_size} in {precision} "
-        f"on {accelerator.device.type}\n"
-        f"windows of the steps {', '.join(map(str, steps))} with {', '.join(str(len(plan.window(s))) for s in steps)} "
-        f"utterances; {len(validation)} validation utterances in batches of {batch_size}\n"
-        f"{''.join(f'note: {note}' + chr(10) for note in notes)}"
-        "note: dropout, layer drop and SpecAugment are off, and no gradient is clipped"
+        f"\nthis launch: {processes} x {plan.accumulation_steps} accumulation steps x {plan.micro_batch_size} = "
+        f"{plan.window_size} utterances, {precision} on {accelerator.device.type}\n"
+        f"against:     1 process with one batch of {plan.window_size}, fp32\n"
+        f"training:    steps {', '.join(map(str, steps))} of {last_step}, with "
+        f"{', '.join(str(len(plan.window(step))) for step in steps)} utterances\n"
+        f"validation:  {len(validation)} utterances in batches of {batch_size}"
     )
+    for note in notes:
+        display.say(f"note: {note}")
 
     model = job.model.to(accelerator.device).eval()  # eval: nothing is drawn at random
     build = partial(build_optimizer, learning_rate=training.learning_rate, weight_decay=training.weight_decay)
@@ -178,7 +190,7 @@ def _show(checks: "Sequence[Check]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="farthest off of all windows and ranks", title_justify="left")
+    table = Table(title="of all steps and ranks, what is farthest off", title_justify="left")
     table.add_column("check")
     for column in ("one process", "this launch", "difference", "allowed"):
         table.add_column(column, justify="right")

@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"config", "data", "errors", "modeling"},
     "publishing": {"config", "errors"},
     "job": {"config", "data", "errors", "evaluation", "modeling"},
-    "verification": {"data", "evaluation", "training"},
+    "verification": {"data", "evaluation", "progress", "training"},
     "progress": {"evaluation", "training"},
 }
 ENTRIES = {"train", "commands", "__main__"}  # may import everything

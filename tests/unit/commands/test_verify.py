@@ -1,0 +1,186 @@
+"""`accel-asr verify` in one process, and the comparisons it is made of."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+from torch.nn import functional as F
+
+from accel_asr.commands import verify
+from accel_asr.data.collator import IGNORED_LABEL
+from accel_asr.data.loading import WindowPlan
+from accel_asr.training import step
+from accel_asr.verification import (
+    TOLERANCES,
+    ComparedStep,
+    Likeness,
+    likeness,
+    plan_to_verify,
+    steps_to_verify,
+    training_checks,
+)
+from tests.conftest import forget_accelerate
+from tests.tiny_datasets import SAMPLE_RATE_HZ, tone_utterances
+
+SAME = Likeness(norm=1.0, other_norm=1.0, turned=0.0, difference=0.0)
+
+
+@pytest.fixture(autouse=True)
+def _first_accelerator(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    forget_accelerate()
+    yield
+    forget_accelerate()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, tiny_folder: Path) -> list[str]:
+    """Train the tiny model on nine clips of tones, score three."""
+    lines = ["audio,text"]
+    for index, (words, samples) in enumerate(tone_utterances(12)):
+        soundfile.write(tmp_path / f"{index}.wav", samples, SAMPLE_RATE_HZ)
+        lines.append(f"{index}.wav,{' '.join(words)}")
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path = tmp_path / "job.yaml"
+    path.write_text(
+        f"model: {{name_or_path: {tiny_folder}, language: en}}\n"
+        f"data: {{name_or_path: {manifest}, train_rows: 9}}\n"
+        "training: {per_device_train_batch_size: 4, dataloader_drop_last: false, warmup_steps: 2}\n"
+        "evaluation: {generation_max_length: 5}\n"
+        f"output_dir: {tmp_path / 'run'}\n",
+        encoding="utf-8",
+    )
+    return ["--config", str(path)]
+
+
+def test_one_process_is_compared_with_its_batch_split(settings, tmp_path: Path, capsys) -> None:
+    assert verify.main(settings) == 0
+    out = capsys.readouterr().out
+    assert "1 process x 2 accumulation steps x 2 = 4 utterances" in out
+    assert "note: one process without accumulation: its batch of 4 is split by 2" in out
+    assert "with 4, 4, 1 utterances" in out
+    assert "FAIL" not in out
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_mean_of_micro_batch_means_fails(settings, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mean_times_constant(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return 14 * F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED_LABEL)
+
+    monkeypatch.setattr(step, "summed_token_loss", mean_times_constant)
+    # without the short window, whose empty micro-batch has no mean at all
+    assert verify.main([*settings, "--training.dataloader_drop_last", "true"]) == 1
+    out = capsys.readouterr().out
+    assert "FAIL: loss, gradient norm, gradient direction, change by 3 updates\n" in out
+
+
+@pytest.mark.parametrize("given", [["--verify_utterances", "1"], ["--verify_utterances", "x"], ["--verify_utterances"]])
+def test_a_number_of_utterances_that_is_none(settings, given: list[str], capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        verify.main([*settings, *given])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: --verify_utterances: ")
+
+
+def test_a_setting_that_there_is_not(settings, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        verify.main([*settings, "--training.batch_size", "3"])
+    assert ended.value.code == 2
+    assert "training.batch_size: there is no such setting" in capsys.readouterr().err
+
+
+def test_help_shows_the_option_beside_the_settings(capsys) -> None:
+    assert verify.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("usage: accel-asr verify")
+    assert "--verify_utterances N" in out
+    assert "--training.learning_rate" in out
+
+
+# -- what is compared
+
+
+def plan(processes: int, accumulation: int, micro: int, rows: int = 100) -> WindowPlan:
+    return WindowPlan(rows, micro, accumulation, processes, seed=0, drop_last=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ((1, 1, 15), (1, 3, 5)),
+        ((1, 1, 7), (1, 7, 1)),
+        ((1, 1, 1), (1, 2, 1)),
+        ((1, 1, 64), (1, 2, 16)),
+        ((1, 2, 16), (1, 2, 16)),
+        ((2, 1, 15), (2, 1, 15)),
+        ((2, 2, 16), (2, 2, 8)),
+        ((8, 8, 4), (8, 8, 1)),
+    ],
+)
+def test_the_window_is_made_small_and_never_of_one_batch(given: tuple[int, ...], made: tuple[int, ...]) -> None:
+    small, notes = plan_to_verify(plan(*given), most_utterances=32)
+    assert (small.num_processes, small.accumulation_steps, small.micro_batch_size) == made
+    assert bool(notes) == (given != made)
+
+
+def test_the_steps_are_the_first_the_peak_and_a_short_one() -> None:
+    of_eight = plan(1, 2, 4)  # 12 full windows and one of four rows
+    assert steps_to_verify(of_eight, warmup_steps=20, last_step=3 * 13 + 5) == [1, 20, 39]
+    assert len(of_eight.window(39)) == 4
+    assert steps_to_verify(of_eight, warmup_steps=0, last_step=5) == [1, 2, 5]
+    assert steps_to_verify(of_eight, warmup_steps=50, last_step=1) == [1]
+
+
+@pytest.mark.parametrize(("count", "processes", "batch_size"), [(32, 2, 57), (13, 2, 3), (8, 1, 2), (3, 8, 32)])
+def test_validation_batches_do_not_come_out_even(count: int, processes: int, batch_size: int) -> None:
+    taken, size = verify._utterances_to_score(list(range(40)), count, processes, batch_size)  # type: ignore[arg-type]
+    assert len(taken) % (processes * size) != 0
+    assert size <= batch_size
+    assert count - 1 <= len(taken) <= count
+
+
+# -- how it is compared
+
+
+def test_likeness_of_vectors_in_parts() -> None:
+    one, other = torch.tensor([3.0, 4.0]), torch.tensor([-4.0, 3.0])
+    turned = likeness([one[:1], one[1:]], [other[:1], other[1:]])
+    assert (turned.norm, turned.other_norm, turned.turned) == (5.0, 5.0, 1.0)
+    assert turned.difference == pytest.approx(math.sqrt(2))
+    assert likeness([one], [2 * one]) == Likeness(5.0, 10.0, 0.0, 1.0)
+    assert likeness([0 * one], [0 * one]) == Likeness(0.0, 0.0, 0.0, 0.0)
+    assert likeness([one], [0 * one]).turned == 1.0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_number_fails(value: float) -> None:
+    spoiled = likeness([torch.ones(2)], [torch.tensor([1.0, value])])
+    steps = [compared(), compared(gradients=spoiled, launched_loss=value), compared()]
+    assert failed(steps, changes=spoiled) == ["loss", "gradient norm", "gradient direction", "change by 3 updates"]
+
+
+def compared(**changed: object) -> ComparedStep:
+    values = {"learning_rate": 0.1, "loss": 2.0, "launched_loss": 2.0, "gradients": SAME, "launched_rates": [0.1, 0.1]}
+    return ComparedStep(**{**values, **changed})  # type: ignore[arg-type]
+
+
+def failed(steps: list[ComparedStep], changes: Likeness = SAME) -> list[str]:
+    checks = training_checks(steps, changes, groups=2, allowed=TOLERANCES["no"])
+    return [check.name for check in checks if not check.passed]
+
+
+def test_steps_that_agree_pass() -> None:
+    assert failed([compared(), compared(launched_loss=2.0 * (1 + 1e-6))]) == []
+
+
+@pytest.mark.parametrize("rates", [[0.1, 0.2], [0.1, 0.1, 0.1, 0.1], [0.1]])
+def test_another_rate_in_one_group_or_two_updates_for_one_step_fail(rates: list[float]) -> None:
+    assert failed([compared(), compared(launched_rates=rates)]) == ["learning rates"]
+
+
+def test_the_worst_step_counts() -> None:
+    assert failed([compared(), compared(launched_loss=2.1), compared()]) == ["loss"]
