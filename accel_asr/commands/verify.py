@@ -47,12 +47,11 @@ def verify(config: Config, *, most_utterances: int) -> int:
     import copy
     from functools import partial
 
-    from accelerate.utils import DistributedType
-
     from accel_asr.data.loading import WindowPlan
     from accel_asr.job import load_job
     from accel_asr.progress import Display
     from accel_asr.training.schedule import learning_rate_at
+    from accel_asr.training.sharding import is_sharded
     from accel_asr.training.step import NonFiniteError, build_optimizer
     from accel_asr.training.topology import shut_down, start_accelerator
     from accel_asr.verification import (
@@ -72,7 +71,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
         seed=training.seed,
         timeout_s=training.ddp_timeout,
     )
-    if accelerator.distributed_type == DistributedType.FSDP:
+    if is_sharded(accelerator):
         raise UserError(
             "verify compares whole models, and FSDP shards this one; launch with --multi_gpu on as many processes",
             same_on_every_rank=True,
