@@ -125,7 +125,8 @@ def train_step(
         grad_norm,
         int(target_tokens),
         audio_s,
-        skipped=accelerator.optimizer_step_was_skipped,
+        # not accelerator.optimizer_step_was_skipped: a fused optimizer is called, and skips the update by itself
+        skipped=scaler_decides and not math.isfinite(grad_norm),
         stop_requested=stop_requests > 0,
     )
 

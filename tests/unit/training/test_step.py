@@ -153,6 +153,24 @@ def test_a_gradient_that_overflows_stops_before_the_update(step, model, items: l
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
+# -- fp16
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e38], ids=["scale that fits", "scale that overflows"])
+def test_an_fp16_update_that_overflows_is_left_out_and_said(model, collator, accelerator, items, scale: float) -> None:
+    """The scaler of a GPU, on a CPU: what matters is that our fused optimizer and it agree about what happened."""
+    accelerator.state._mixed_precision, accelerator.native_amp = "fp16", True
+    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    optimizer = build_optimizer(model, learning_rate=1e-3, weight_decay=0.0)
+    before = copy.deepcopy(model.state_dict())
+    _, prepared = accelerator.prepare(model, optimizer)
+    result = train_step(model, prepared, [collator(items[:3])], accelerator=accelerator, max_grad_norm=1.0)
+    unchanged = all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    overflows = scale > 1.0
+    assert (result.skipped, unchanged) == (overflows, overflows)
+    assert accelerator.scaler.get_scale() == pytest.approx(scale / 2 if overflows else scale)
+
+
 # -- the optimizer
 
 

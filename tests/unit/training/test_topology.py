@@ -81,7 +81,7 @@ def test_fp16_is_refused_where_the_launcher_chose_the_cpu_of_a_machine_with_an_a
     ("launched", "asked", "expected"),
     [(None, None, "no"), ("bf16", None, "bf16"), ("no", "bf16", "bf16"), ("bf16", "bf16", "bf16"), (None, "no", "no")],
 )
-@pytest.mark.filterwarnings("ignore:training.mixed_precision. bf16 on this CPU")
+@pytest.mark.filterwarnings("ignore:training.mixed_precision. this CPU")
 def test_the_run_or_the_launcher_chooses_the_precision(
     tmp_path, monkeypatch: pytest.MonkeyPatch, launched: str | None, asked: str | None, expected: str
 ) -> None:
@@ -182,3 +182,10 @@ def test_the_users_interface_stands(monkeypatch) -> None:
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth1")
     topology._talk_over_loopback()
     assert topology.os.environ["GLOO_SOCKET_IFNAME"] == "eth1"
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_bf16_on_a_cpu_without_its_instructions_is_warned_of(tmp_path, monkeypatch, recwarn, fast: bool) -> None:
+    monkeypatch.setattr(topology, "_cpu_multiplies_bf16", lambda: fast)
+    start(tmp_path, mixed_precision="bf16")
+    assert ["4 to 12 times slower" in str(warning.message) for warning in recwarn] == ([] if fast else [True])
