@@ -16,7 +16,10 @@ import psutil
 REPOSITORY = Path(__file__).resolve().parents[2]
 TRAIN = str(REPOSITORY / "accel_asr" / "train.py")
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"]
-TWO_PROCESSES = ["--multi_gpu", "--num_processes", "2", "--main_process_port", "0"]
+TWO_PROCESSES = [
+    *("--config_file", str(REPOSITORY / "launch_configs" / "cpu_2_processes.yaml")),
+    *("--main_process_port", "0"),
+]
 
 
 @dataclass(frozen=True)

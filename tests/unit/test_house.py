@@ -9,7 +9,6 @@ from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
-from accelerate.commands.config.config_args import load_config_from_file
 
 from accel_asr.settings_table import with_settings
 
@@ -193,29 +192,6 @@ def test_every_setting_is_used() -> None:
         if isinstance(node, ast.Attribute)
     }
     assert [name for name in config_fields() if name.split(".")[1] not in used] == []
-
-
-# -- launch configurations
-
-LAUNCH_CONFIGS = {  # distributed type, processes
-    "cpu": ("NO", 1),
-    "cpu_2_processes": ("MULTI_GPU", 2),
-    "single_gpu": ("NO", 1),
-    "multi_gpu": ("MULTI_GPU", 8),
-    "multi_node": ("MULTI_GPU", 16),
-    "fsdp2": ("FSDP", 8),
-    "deepspeed_zero2": ("DEEPSPEED", 8),
-}
-
-
-@pytest.mark.parametrize("path", sorted((REPOSITORY / "launch_configs").glob("*.yaml")), ids=lambda path: path.stem)
-def test_accelerate_opens_every_launch_configuration(path: Path) -> None:
-    config = load_config_from_file(str(path))
-    assert (config.distributed_type.value, config.num_processes) == LAUNCH_CONFIGS[path.stem]
-    assert config.mixed_precision == ("no" if path.stem.startswith("cpu") else "bf16")
-    assert config.use_cpu is (path.stem == "cpu")
-    # the run owns accumulation; Accelerate would divide the loss by it once more
-    assert "gradient_accumulation_steps" not in path.read_text(encoding="utf-8")
 
 
 # -- the tests themselves
