@@ -34,24 +34,34 @@ class DataConfig:
     """Where the recordings and their texts come from, which are kept, and how they are split."""
 
     name_or_path: str | None = None
-    """Hub dataset, local folder with `metadata.csv|tsv|jsonl`, manifest file (`.csv .tsv .jsonl .parquet`), or
-    `quickstart` for the embedded clips."""
+    """Hub dataset; local folder with `metadata.csv|tsv|jsonl`, with a `.txt` beside each audio file, or written by
+    `save_to_disk`; manifest file (`.csv .tsv .jsonl .json .parquet`); or `quickstart` for the embedded clips."""
     subset: str | None = None
     """Subset (configuration) of a Hub dataset, such as `en-US`."""
     revision: str | None = None
     """Branch, tag or commit of a Hub dataset."""
     train_split: str = "train"
-    """Split to train on. In a folder or manifest: the rows whose `split` column says so, or all when it has none."""
+    """Split to train on. In a manifest: the rows whose `split` column says so, or all when it has none; in a folder
+    with `.txt` files: the sub-folder of that name."""
     eval_split: str | None = None
-    """Split to validate on. Set one of `eval_split`, `train_rows`, `eval_fraction`."""
+    """Split to validate on. Set one of `eval_split`, `train_rows`, `eval_fraction`, `eval_rows`."""
     train_rows: int | None = None
     """Train on the first so many rows that remain after the filters, in order, and validate on the rest."""
     eval_fraction: float | None = None
     """Hold out this share of the rows for validation, chosen by `training.seed`."""
+    eval_rows: int | None = None
+    """Hold out so many rows for validation, chosen by `training.seed`."""
+    group_column: str | None = None
+    """Column, such as the speaker, whose rows of one value are held out together or not at all, as near to
+    `eval_fraction` or `eval_rows` as whole groups come."""
     audio_column: str = "audio"
     """Column with the audio: Hub audio feature, or path relative to the manifest."""
     text_column: str = "text"
     """Column with the text to learn."""
+    allow_outside_paths: bool = False
+    """Let a manifest name files outside of its own folder: by an absolute path, `..` or a link."""
+    channel: int | None = None
+    """Channel to take from each recording, counted from 0; unset averages all."""
     max_duration_s: float = 30.0
     """Longer clips are left out, and counted. Never more than the model's window (30 s for Whisper)."""
     max_bad_fraction: float = 0.01
@@ -189,7 +199,7 @@ def check_config(config: Config) -> None:
     ]
     if config.data.name_or_path is None:
         problems.append(
-            "data.name_or_path is not set; give a Hub dataset, a folder with metadata.csv, a manifest, or quickstart"
+            "data.name_or_path is not set; give a Hub dataset, a folder of audio, a manifest, or quickstart"
         )
     if problems:
         raise UserError("\n".join(problems))
@@ -209,6 +219,7 @@ _AT_LEAST_ONE = (
     "checkpoint.save_total_limit",
     "tracking.logging_steps",
     "data.train_rows",
+    "data.eval_rows",
 )
 _AT_LEAST_ZERO = (
     "training.learning_rate",
@@ -217,6 +228,7 @@ _AT_LEAST_ZERO = (
     "training.max_grad_norm",
     "training.dataloader_num_workers",
     "training.seed",
+    "data.channel",
 )
 _SHARES = ("data.max_bad_fraction", "data.timestamps_probability")
 
@@ -250,14 +262,21 @@ def _range_problems(config: Config) -> list[str]:
 
 
 def _split_problems(data: DataConfig) -> list[str]:
-    ways = {"eval_split": data.eval_split, "train_rows": data.train_rows, "eval_fraction": data.eval_fraction}
-    given = [f"data.{name}={value}" for name, value in ways.items() if value is not None]
+    ways = ("eval_split", "train_rows", "eval_fraction", "eval_rows")
+    given = [f"data.{name}={getattr(data, name)}" for name in ways if getattr(data, name) is not None]
     if data.eval_fraction is not None and not 0 < data.eval_fraction < 1:
         return [f"data.eval_fraction: {data.eval_fraction} is out of range; give a share between 0 and 1, such as 0.1"]
-    if len(given) == 1 or data.name_or_path is None:
+    if data.name_or_path is None:
         return []
+    if len(given) == 1:
+        if data.group_column is None or data.eval_fraction is not None or data.eval_rows is not None:
+            return []
+        return [
+            f"data.group_column: {data.group_column!r} does not go with {given[0]}, which says already what is held "
+            "out; set data.eval_fraction or data.eval_rows instead, or leave out data.group_column"
+        ]
     have = " and ".join(given) or "none of them is set"
-    return [f"data.eval_split, data.train_rows, data.eval_fraction: {have}; set exactly one to get a validation set"]
+    return [f"{', '.join(f'data.{name}' for name in ways)}: {have}; set exactly one to get a validation set"]
 
 
 def is_hub_name(name: str) -> bool:

@@ -1,20 +1,17 @@
 """Tables of Hub datasets, with their known traps: loading scripts, audio that wants a decoder, unreachable Hubs."""
 
-from typing import Any
-
 import datasets
 from huggingface_hub.errors import HTTPError  # of the HTTP client that this huggingface_hub uses
 
 from accel_asr.data.manifests import Table
 from accel_asr.data.quickstart import QUICKSTART
+from accel_asr.data.saved_datasets import encoded_columns
 from accel_asr.errors import UserError
 
 CONVERTED_REVISION = "refs/convert/parquet"  # where the Hub keeps a Parquet copy of every dataset
 
 
-def load_hub_table(
-    name: str, *, subset: str | None, revision: str | None, split: str, audio_column: str
-) -> tuple[Table, list[str]]:
+def load_hub_table(name: str, *, subset: str | None, revision: str | None, split: str) -> tuple[Table, list[str]]:
     """Download one split of a Hub dataset, with its audio left encoded.
 
     A repository that still holds a loading script, which `datasets` refuses, is read from the Parquet copy that the
@@ -54,10 +51,7 @@ def load_hub_table(
         raise UserError(f"data.subset, data.train_split, data.eval_split: {name!r}: {_first_line(error)}") from error
     except (OSError, HTTPError) as error:
         raise UserError(unreachable_hub("data.name_or_path", name, "data", error)) from error
-    if audio_column in dataset.column_names and isinstance(dataset.features[audio_column], datasets.Audio):
-        dataset = dataset.cast_column(audio_column, datasets.Audio(decode=False))
-    columns: dict[str, list[Any]] = {column: dataset[column][:] for column in dataset.column_names}
-    return columns, notices
+    return encoded_columns(dataset), notices
 
 
 def unreachable_hub(setting: str, name: str, section: str, error: Exception) -> str:

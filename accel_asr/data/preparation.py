@@ -1,7 +1,6 @@
-"""From rows to utterances that can be trained on or scored: decode, tokenise, filter with reasons, split."""
+"""From rows to utterances that can be trained on or scored: decode, tokenise, filter with reasons."""
 
 import math
-import random
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ import numpy as np
 from transformers import WhisperTokenizer
 
 from accel_asr.data.audio import AudioError, decode, to_int16
-from accel_asr.data.sources import Row
+from accel_asr.data.rows import Row
 from accel_asr.errors import UserError
 
 MAX_EXAMPLES = 20
@@ -23,7 +22,8 @@ TIMESTAMP_STEP_S = 0.02  # Whisper's timestamp tokens are 20 ms apart
 class Utterance:
     """One clip, ready for batches.
 
-    `samples` is int16 at the model's rate; `token_ids` are the label from <|startoftranscript|> to <|endoftext|>.
+    `samples` is int16 at the model's rate; `token_ids` are the label from <|startoftranscript|> to <|endoftext|>;
+    `group` is what the clips that must stay together share.
     """
 
     utterance_id: str
@@ -31,6 +31,7 @@ class Utterance:
     duration_s: float
     samples: np.ndarray
     token_ids: tuple[int, ...]
+    group: str | None = None
 
 
 @dataclass
@@ -86,6 +87,7 @@ def prepare_utterances(
     max_duration_s: float,
     max_label_tokens: int,
     max_bad_fraction: float,
+    channel: int | None = None,
     num_threads: int = 4,
 ) -> tuple[list[Utterance], Drops]:
     """Decode and check every row now, so that nothing bad ends a run hours later. Order is kept.
@@ -104,7 +106,14 @@ def prepare_utterances(
         try:
             if row.audio is None:
                 return "the row holds no audio"
-            return to_int16(decode(row.audio, sampling_rate_hz=sampling_rate_hz))
+            samples = decode(
+                row.audio,
+                sampling_rate_hz=sampling_rate_hz,
+                channel=channel,
+                start_s=row.start_s,
+                end_s=row.end_s,
+            )
+            return to_int16(samples)
         except AudioError as error:
             return str(error)
 
@@ -127,7 +136,7 @@ def prepare_utterances(
                     detail = f"{len(token_ids)} tokens"
                     drops.add(f"label longer than {max_label_tokens} tokens", row.utterance_id, detail)
                 else:
-                    utterances.append(Utterance(row.utterance_id, text, duration_s, samples, token_ids))
+                    utterances.append(Utterance(row.utterance_id, text, duration_s, samples, token_ids, row.group))
     if len(undecodable) > max_bad_fraction * len(rows):
         named = "\n".join(f"  {utterance_id}: {reason}" for utterance_id, reason in undecodable[:MAX_EXAMPLES])
         more = f"\n  and {len(undecodable) - MAX_EXAMPLES} more" if len(undecodable) > MAX_EXAMPLES else ""
@@ -139,39 +148,6 @@ def prepare_utterances(
     if not utterances:
         raise UserError(f"data.name_or_path: no utterance is left after the filters ({drops.sentence()})")
     return utterances, drops
-
-
-def split_first(utterances: list[Utterance], *, train_rows: int) -> tuple[list[Utterance], list[Utterance]]:
-    """The first `train_rows` utterances to train on, the rest to validate on, in order.
-
-    Raises:
-        UserError: nothing would be left to validate on.
-    """
-    if train_rows >= len(utterances):
-        raise UserError(
-            f"data.train_rows: {train_rows} leaves nothing to validate on, only {len(utterances)} utterances remain "
-            "after the filters; give a smaller number, or data.eval_fraction instead"
-        )
-    return utterances[:train_rows], utterances[train_rows:]
-
-
-def split_fraction(
-    utterances: list[Utterance], *, eval_fraction: float, seed: int
-) -> tuple[list[Utterance], list[Utterance]]:
-    """Hold out a share of the utterances, chosen by `seed`; both parts keep the source's order.
-
-    Raises:
-        UserError: one of the two parts would be empty.
-    """
-    eval_count = round(eval_fraction * len(utterances))
-    if not 0 < eval_count < len(utterances):
-        raise UserError(
-            f"data.eval_fraction: {eval_fraction} of {len(utterances)} utterances is {eval_count}; "
-            "both the training and the validation part need at least one"
-        )
-    held_out = set(random.Random(seed).sample(range(len(utterances)), eval_count))
-    train = [utterance for index, utterance in enumerate(utterances) if index not in held_out]
-    return train, [utterance for index, utterance in enumerate(utterances) if index in held_out]
 
 
 def fingerprint(utterances: Sequence[Utterance]) -> int:

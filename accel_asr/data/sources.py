@@ -1,25 +1,18 @@
 """From a source's name to rows: a Hub dataset, a folder, a manifest, or the embedded quickstart."""
 
-from collections.abc import Mapping
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from accel_asr.data.manifests import MANIFEST_SUFFIXES, Table, find_manifest, read_manifest, select_split
+from accel_asr.data.audio_paths import AudioPaths, named
+from accel_asr.data.columns import find_columns
+from accel_asr.data.manifests import MANIFEST_SUFFIXES, find_manifest, read_manifest, select_split
 from accel_asr.data.quickstart import CLIPS_PARQUET, QUICKSTART
+from accel_asr.data.rows import Found, Row, file_name, rows_of
+from accel_asr.data.saved_datasets import is_saved_dataset, load_saved_table
+from accel_asr.data.text_files import list_files, read_text_files
 from accel_asr.errors import UserError
-
-
-@dataclass(frozen=True)
-class Row:
-    """One recording and its text, not yet decoded.
-
-    `audio` is the encoded file's bytes, its path, or None where the source holds none.
-    """
-
-    utterance_id: str
-    audio: bytes | Path | None
-    text: str | None
 
 
 @dataclass(frozen=True)
@@ -36,64 +29,68 @@ def load_source(
     split: str,
     audio_column: str,
     text_column: str,
+    group_column: str | None = None,
     subset: str | None = None,
     revision: str | None = None,
+    allow_outside_paths: bool = False,
 ) -> Source:
     """Read one split of a source. Nothing is decoded here.
 
     Raises:
-        UserError: no such source, unreadable, a missing column (the message lists those there are), an empty split.
+        UserError: no such source, unreadable, a missing column (the message lists those there are), an empty split, a
+            URL, or a path out of the source's folder without `allow_outside_paths`.
     """
     path = CLIPS_PARQUET if name_or_path == QUICKSTART else Path(name_or_path)
-    notices: list[str] = []
-    table: Table
     if path.exists():
-        manifest = find_manifest(path) if path.is_dir() else path
-        table = select_split(read_manifest(manifest), split=split, manifest=manifest)
-        folder, id_prefix = manifest.parent, None
-        if audio_column not in table and "file_name" in table:
-            audio_column = "file_name"  # the audiofolder convention
+        found = _find_local(
+            path,
+            split=split,
+            audio_column=audio_column,
+            text_column=text_column,
+            allow_outside=allow_outside_paths,
+        )
     elif path.suffix in MANIFEST_SUFFIXES or name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") > 1:
         raise UserError(f"data.name_or_path: {name_or_path!r} does not exist; check the path, or give a Hub dataset")
     else:
         from accel_asr.data.hub_datasets import load_hub_table  # `datasets` takes a second to import
 
-        table, notices = load_hub_table(
-            name_or_path, subset=subset, revision=revision, split=split, audio_column=audio_column
-        )
-        folder, id_prefix = Path(), split
-    if not any(table.values()):
+        table, notices = load_hub_table(name_or_path, subset=subset, revision=revision, split=split)
+        found = Found(table, notices, audio_column, text_column, id_prefix=split)
+    if not any(found.table.values()):
         raise UserError(f"data.name_or_path: {name_or_path!r} has no rows in its split {split!r}")
-    for setting, column in (("data.audio_column", audio_column), ("data.text_column", text_column)):
-        if column not in table:
-            raise UserError(f"{setting}: there is no column {column!r}; the columns are: {', '.join(table)}")
-    rows = _rows(table[audio_column], table[text_column], folder=folder, id_prefix=id_prefix)
+    rows, notices = rows_of(found, group_column=group_column)
     return Source(rows=rows, notices=notices)
 
 
-def _rows(audios: list[Any], texts: list[Any], *, folder: Path, id_prefix: str | None) -> list[Row]:
-    """Rows with unique ids: `<split>-<row>` for a Hub split; the file's name, as given, for a local source."""
-    rows, seen = [], set()
-    for index, (audio, text) in enumerate(zip(audios, texts, strict=True)):
-        file_name, content = _audio_reference(audio, folder)
-        utterance_id = f"{id_prefix or 'row'}-{index:06d}" if id_prefix is not None or not file_name else file_name
-        while utterance_id in seen:
-            utterance_id = f"{utterance_id}#{index}"
-        seen.add(utterance_id)
-        rows.append(Row(utterance_id, content, None if text is None else str(text)))
-    return rows
+def _find_local(path: Path, *, split: str, audio_column: str, text_column: str, allow_outside: bool) -> Found:
+    folder = path if path.is_dir() else path.parent
+    paths = AudioPaths(folder, allow_outside=allow_outside)
+    if path.is_dir() and is_saved_dataset(path):
+        table, has_splits = load_saved_table(path, split=split)
+        if not has_splits:
+            table = select_split(table, split=split, manifest=path)
+        id_prefix = split if has_splits else None
+        return Found(table, [], audio_column, text_column, paths, id_prefix)
+    manifest = find_manifest(path) if path.is_dir() else path
+    if manifest is None:
+        table, notices = read_text_files(path, split=split, paths=paths)
+        return Found(table, notices, "file_name", "text", paths)
+    table, notices = read_manifest(manifest), []
+    if any(table.values()):
+        if path.is_dir():
+            columns = find_columns(table, audio_column=audio_column, text_column=text_column)
+            notices = _unlisted(table[columns.audio], paths=paths, manifest=manifest)
+        table = select_split(table, split=split, manifest=manifest)
+    return Found(table, notices, audio_column, text_column, paths, is_manifest=True)
 
 
-def _audio_reference(audio: Any, folder: Path) -> tuple[str | None, bytes | Path | None]:
-    """What an audio cell refers to: (its file name if it has one, its bytes or path)."""
-    if isinstance(audio, Mapping):
-        file_name, content = audio.get("path"), audio.get("bytes")
-        return file_name, content if content is not None else _path(file_name, folder)
-    if isinstance(audio, bytes):
-        return None, audio
-    file_name = str(audio) if audio else None
-    return file_name, _path(file_name, folder)
-
-
-def _path(file_name: str | None, folder: Path) -> Path | None:
-    return folder / file_name if file_name else None
+def _unlisted(audios: list[Any], *, paths: AudioPaths, manifest: Path) -> list[str]:
+    """A notice of audio files in a manifest's folder that it does not list."""
+    listed = {os.path.normpath(os.path.join(paths.folder, name)) for name in map(file_name, audios) if name}
+    there, _, _ = list_files(paths.folder)
+    unlisted = [name for name in there if os.path.normpath(os.path.join(paths.folder, name)) not in listed]
+    if not unlisted or len(unlisted) == len(there):  # a table that holds the audio itself lists none
+        return []
+    return [
+        f"{len(unlisted):,} of {len(there):,} audio files in the folder are not listed in {manifest.name}: {named(unlisted)}"
+    ]

@@ -5,16 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from accel_asr.config import DataConfig
-from accel_asr.data.preparation import (
-    Drops,
-    LabelEncoder,
-    Utterance,
-    hours,
-    prepare_utterances,
-    split_first,
-    split_fraction,
-)
+from accel_asr.data.holdout import count_to_hold_out, split_first, split_groups, split_random
+from accel_asr.data.preparation import Drops, LabelEncoder, Utterance, hours, prepare_utterances
 from accel_asr.data.sources import load_source
+from accel_asr.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,9 @@ def load_train_and_validation(
             audio_column=data.audio_column,
             text_column=data.text_column,
             subset=data.subset,
+            group_column=data.group_column,
             revision=data.revision,
+            allow_outside_paths=data.allow_outside_paths,
         )
         utterances, drops = prepare_utterances(
             source.rows,
@@ -61,8 +57,9 @@ def load_train_and_validation(
             max_duration_s=min(data.max_duration_s, window_s),
             max_label_tokens=max_label_tokens,
             max_bad_fraction=data.max_bad_fraction,
+            channel=data.channel,
         )
-        notices.extend(source.notices)
+        notices.extend(notice for notice in source.notices if notice not in notices)
         notices.append(f"{split}: kept {len(utterances):,} of {len(source.rows):,} utterances; {drops.sentence()}")
         total[split] = len(source.rows)
         all_drops.merge(drops)
@@ -71,11 +68,20 @@ def load_train_and_validation(
     train = prepare(data.train_split)
     if data.eval_split is not None:
         validation = prepare(data.eval_split)
+        if [utterance.utterance_id for utterance in validation] == [utterance.utterance_id for utterance in train]:
+            raise UserError(
+                f"data.eval_split: {data.eval_split!r} holds the very utterances of data.train_split="
+                f"{data.train_split}, so the source does not tell them apart; set data.eval_fraction instead"
+            )
     elif data.train_rows is not None:
         train, validation = split_first(train, train_rows=data.train_rows)
     else:
-        assert data.eval_fraction is not None
-        train, validation = split_fraction(train, eval_fraction=data.eval_fraction, seed=seed)
+        count = count_to_hold_out(len(train), eval_fraction=data.eval_fraction, eval_rows=data.eval_rows)
+        if data.group_column is None:
+            train, validation = split_random(train, count=count, seed=seed)
+        else:
+            (train, validation), notice = split_groups(train, count=count, seed=seed, column=data.group_column)
+            notices.append(notice)
     summary = {
         "source": {"name_or_path": data.name_or_path, "subset": data.subset, "revision": data.revision},
         "rows": total,

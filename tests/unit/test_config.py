@@ -49,6 +49,7 @@ def problems(config: Config) -> list[str]:
         ("checkpoint.save_total_limit", 0),
         ("tracking.logging_steps", 0),
         ("data.train_rows", 0),
+        ("data.channel", -1),
         ("data.max_bad_fraction", 1.01),
         ("data.max_bad_fraction", -0.01),
         ("data.max_bad_fraction", math.nan),
@@ -85,6 +86,7 @@ def test_a_held_out_share_is_strictly_between_none_and_all(value: float) -> None
         ("data.max_bad_fraction", 1.0),
         ("data.timestamps_probability", 1.0),
         ("data.max_duration_s", 0.5),
+        ("data.channel", 0),
     ],
 )
 def test_the_ends_of_the_ranges_are_let_pass(name: str, value: float | None) -> None:
@@ -97,8 +99,23 @@ def test_exactly_one_way_to_a_validation_set() -> None:
     assert "set exactly one" in none
     (two,) = problems(Config(data=DataConfig(name_or_path="quickstart", eval_split="test", train_rows=450)))
     assert "data.eval_split=test and data.train_rows=450" in two
-    for way in ({"eval_split": "test"}, {"train_rows": 450}, {"eval_fraction": 0.1}):
+    for way in ({"eval_split": "test"}, {"train_rows": 450}, {"eval_fraction": 0.1}, {"eval_rows": 5}):
         check_config(Config(data=DataConfig(name_or_path="quickstart", **way)))  # type: ignore[arg-type]
+
+
+def test_a_held_out_count_is_at_least_one() -> None:
+    (problem,) = problems(Config(data=DataConfig(name_or_path="quickstart", eval_rows=0)))
+    assert problem == "data.eval_rows: 0 is out of range; give a finite number of at least 1"
+
+
+@pytest.mark.parametrize("way", [{"eval_split": "test"}, {"train_rows": 450}])
+def test_groups_go_with_holding_out_by_chance(way: dict[str, Any]) -> None:
+    (problem,) = problems(Config(data=DataConfig(name_or_path="quickstart", group_column="speaker", **way)))
+    (name, value) = next(iter(way.items()))
+    assert problem.startswith(f"data.group_column: 'speaker' does not go with data.{name}={value}, ")
+    assert "set data.eval_fraction or data.eval_rows" in problem
+    for other in ({"eval_fraction": 0.1}, {"eval_rows": 5}):
+        check_config(Config(data=DataConfig(name_or_path="quickstart", group_column="speaker", **other)))
 
 
 def test_a_run_without_data_is_told_what_to_give() -> None:

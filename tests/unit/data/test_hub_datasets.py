@@ -41,7 +41,7 @@ def table_of(**columns: list) -> datasets.Dataset:
 
 
 def load(*, subset: str | None = "en-US", revision: str | None = None):
-    return load_hub_table("lab/speech", subset=subset, revision=revision, split="train", audio_column="audio")
+    return load_hub_table("lab/speech", subset=subset, revision=revision, split="train")
 
 
 def refused(**options: Any) -> str:

@@ -1,4 +1,4 @@
-"""Rows to utterances: what is kept, what is dropped and why, what the labels are, how the rest is split."""
+"""Rows to utterances: what is kept, what is dropped and why, what the labels are."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,10 +17,8 @@ from accel_asr.data.preparation import (
     fingerprint,
     hours,
     prepare_utterances,
-    split_first,
-    split_fraction,
 )
-from accel_asr.data.sources import Row
+from accel_asr.data.rows import Row
 from accel_asr.errors import UserError
 from tests.tiny_datasets import wav_bytes
 
@@ -44,6 +42,7 @@ def prepare(
     max_duration_s: float = 2.0,
     max_label_tokens: int = 448,
     max_bad_fraction: float = 1.0,
+    channel: int | None = None,
 ) -> tuple[list[Utterance], Drops]:
     return prepare_utterances(
         rows,
@@ -52,6 +51,7 @@ def prepare(
         max_duration_s=max_duration_s,
         max_label_tokens=max_label_tokens,
         max_bad_fraction=max_bad_fraction,
+        channel=channel,
     )
 
 
@@ -75,6 +75,15 @@ def test_samples_are_int16_at_the_models_rate(encoder: LabelEncoder, tmp_path: P
     assert kept[0].samples.dtype == np.int16
     np.testing.assert_array_equal(kept[0].samples, samples)
     assert [(utterance.duration_s, len(utterance.samples)) for utterance in kept] == [(0.1, 1600), (0.5, 8000)]
+
+
+def test_a_segment_a_channel_and_a_group_reach_the_utterance(encoder: LabelEncoder, tmp_path: Path) -> None:
+    samples = to_int16(np.stack([np.linspace(-0.5, 0.5, 3200), np.zeros(3200)], axis=1))
+    soundfile.write(tmp_path / "a.wav", samples, RATE_HZ)
+    row = Row("a", tmp_path / "a.wav", "x", start_s=0.05, end_s=0.15, group="mary")
+    (kept,), _ = prepare([row], encoder, channel=0)
+    np.testing.assert_array_equal(kept.samples, samples[800:2400, 0])
+    assert (kept.duration_s, kept.group) == (0.1, "mary")
 
 
 def test_text_is_trimmed(encoder: LabelEncoder) -> None:
@@ -199,37 +208,6 @@ def numbered(count: int) -> list[Utterance]:
     ]
 
 
-def test_the_first_rows_train_and_the_rest_validate() -> None:
-    everything = numbered(563)
-    train, validation = split_first(everything, train_rows=450)
-    assert (train, validation) == (everything[:450], everything[450:])
-    assert len(validation) == 113
-
-
-@pytest.mark.parametrize("train_rows", [10, 11])
-def test_something_must_be_left_to_validate_on(train_rows: int) -> None:
-    with pytest.raises(UserError, match=rf"data.train_rows: {train_rows} leaves nothing .* only 10 utterances remain"):
-        split_first(numbered(10), train_rows=train_rows)
-
-
-def test_a_held_out_share_is_disjoint_complete_in_order_and_seeded() -> None:
-    everything = numbered(100)
-    train, validation = split_fraction(everything, eval_fraction=0.1, seed=7)
-    assert (len(train), len(validation)) == (90, 10)
-    numbers = [[int(utterance.utterance_id[1:]) for utterance in part] for part in (train, validation)]
-    assert sorted(numbers[0] + numbers[1]) == list(range(100))
-    assert numbers == [sorted(part) for part in numbers]
-    assert numbers[1] != list(range(10))
-    assert split_fraction(everything, eval_fraction=0.1, seed=7) == (train, validation)
-    assert split_fraction(everything, eval_fraction=0.1, seed=8) != (train, validation)
-
-
-@pytest.mark.parametrize(("rows", "share"), [(10, 0.01), (3, 0.95), (1, 0.5)])
-def test_neither_part_may_be_empty(rows: int, share: float) -> None:
-    with pytest.raises(UserError, match=f"data.eval_fraction: {share} of {rows} utterances is "):
-        split_fraction(numbered(rows), eval_fraction=share, seed=0)
-
-
 def test_hours() -> None:
     assert hours(numbered(2400)) == 1.0
 
@@ -252,7 +230,7 @@ def test_the_fingerprint_sees_the_order() -> None:
 def test_decoding_in_threads_does_not_reorder(encoder: LabelEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
-    def slow_first(source: bytes, *, sampling_rate_hz: int) -> np.ndarray:
+    def slow_first(source: bytes, **options: object) -> np.ndarray:
         time.sleep(0.05 if source == b"0" else 0)
         return np.full(100, int(source) / 32768, dtype=np.float32)
 

@@ -168,7 +168,7 @@ def test_a_manifest_without_rows_is_said_to_have_none(manifest, content: str, su
 
 
 def test_other_files_and_folders_without_metadata_are_told_what_is_needed(manifest, tmp_path: Path) -> None:
-    assert "is not a manifest; give one of .csv .tsv .jsonl .parquet, or a folder" in refused(
+    assert "is not a manifest; give one of .csv .tsv .jsonl .parquet .json, or a folder" in refused(
         manifest("a.txt", "hello")
     )
     (tmp_path / "bare").mkdir()

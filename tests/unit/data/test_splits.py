@@ -1,5 +1,6 @@
 """The account of a run's data: what was kept for training and validation, and what was not."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from accel_asr.config import DataConfig
 from accel_asr.data.preparation import LabelEncoder
 from accel_asr.data.splits import RunData, load_train_and_validation
+from accel_asr.errors import UserError
 from tests.tiny_datasets import wav_bytes
 
 RATE_HZ = 16_000
@@ -83,3 +85,59 @@ def test_the_summary_adds_up_by_hand(load, folder: Path) -> None:
     assert (train["utterances"], train["hours"]) == (7, round(3.2 / 3600, 4))
     assert (train["shortest_s"], train["longest_s"]) == (0.1, 0.8)
     assert summary["source"]["name_or_path"] == str(folder)
+
+
+def test_a_count_of_rows_is_held_out_by_the_seed(load, folder: Path) -> None:
+    data = DataConfig(name_or_path=str(folder), eval_rows=2)
+    assert len(load(data).validation) == 2
+    assert len(load(data).train) == 5
+    assert len({tuple(ids(load(data, seed=seed).validation)) for seed in range(5)}) > 1
+
+
+def test_a_speaker_is_never_on_both_sides(load, folder: Path) -> None:
+    lines = (folder / "metadata.csv").read_text().splitlines()
+    speakers = ["speaker", *("ada" if number in (0, 5, 9) else "bo" for number in range(10))]
+    (folder / "metadata.csv").write_text("\n".join(f"{line},{who}" for line, who in zip(lines, speakers, strict=True)))
+    data = load(DataConfig(name_or_path=str(folder), eval_rows=1, group_column="speaker"))
+    assert ids(data.validation) == ["0.wav", "5.wav"]
+    assert data.notices[-1] == "held out 1 of 2 values of speaker (ada): 2 utterances, where 1 were asked for"
+    assert data.summary["notices"] == data.notices
+    with pytest.raises(UserError, match=r"data.group_column: there is no column 'voice'; the columns are: file_name"):
+        load(DataConfig(name_or_path=str(folder), eval_rows=1, group_column="voice"))
+
+
+def test_a_source_that_tells_no_splits_apart_is_not_validated_on_what_it_trains_on(load, folder: Path) -> None:
+    lines = (folder / "metadata.csv").read_text().splitlines()
+    (folder / "metadata.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines))
+    with pytest.raises(UserError, match=r"data.eval_split: 'test' holds the very utterances of data.train_split=train"):
+        load(DataConfig(name_or_path=str(folder), eval_split="test"))
+
+
+def test_what_is_said_of_the_source_is_said_once(load, folder: Path) -> None:
+    (folder / "forgotten.wav").write_bytes(b"")
+    notices = load(DataConfig(name_or_path=str(folder), eval_split="test")).notices
+    assert [notice for notice in notices if "forgotten.wav" in notice] == [
+        "1 of 11 audio files in the folder are not listed in metadata.csv: forgotten.wav"
+    ]
+
+
+def test_the_paths_of_the_settings_reach_the_source(load, folder: Path) -> None:
+    manifest = folder / "lists" / "clips.csv"
+    manifest.parent.mkdir()
+    manifest.write_text("audio,text\n../0.wav,my card\n../1.wav,my card\n")
+    with pytest.raises(UserError, match=r"data.allow_outside_paths: false, but 2 files"):
+        load(DataConfig(name_or_path=str(manifest), train_rows=1))
+    assert ids(load(DataConfig(name_or_path=str(manifest), train_rows=1, allow_outside_paths=True)).train) == [
+        "../0.wav"
+    ]
+
+
+def test_the_channel_of_the_settings_is_decoded(load, tmp_path: Path) -> None:
+    channels = np.stack([np.zeros(1600), np.full(1600, 0.5)], axis=1)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.wav").write_bytes(wav_bytes(channels, sampling_rate_hz=RATE_HZ))
+        (tmp_path / f"{name}.txt").write_text("my card")
+    data = DataConfig(name_or_path=str(tmp_path), train_rows=1)
+    for channel, value in ((None, 8192), (0, 0), (1, 16384)):
+        loaded = load(dataclasses.replace(data, channel=channel))
+        assert set(loaded.train[0].samples.tolist()) == {value}

@@ -1,0 +1,71 @@
+"""The kinds of recording that soundfile can't read and PyAV, an optional extra with an FFmpeg of its own, can."""
+
+import io
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+PYAV_KINDS = ("m4a", "aac", "webm", "mp4")
+_HEAD_BYTES = 12
+
+
+class PyAVError(Exception):
+    """What PyAV says, in a few words, without the file's name."""
+
+
+def has_pyav() -> bool:
+    """Whether the extra is installed."""
+    return find_spec("av") is not None
+
+
+def pyav_kind(source: bytes | Path) -> str | None:
+    """Which of `PYAV_KINDS` a file is, by its first bytes and not by its name; None if it is none of them."""
+    if isinstance(source, bytes):
+        head = source[:_HEAD_BYTES]
+    else:
+        try:
+            with source.open("rb") as file:
+                head = file.read(_HEAD_BYTES)
+        except OSError:
+            return None
+    if head[4:8] == b"ftyp":  # ISO base media
+        return "m4a" if head[8:11] == b"M4A" else "mp4"
+    if head[:4] == b"\x1aE\xdf\xa3":  # EBML: Matroska and WebM
+        return "webm"
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:  # ADTS: twelve ones, layer 0
+        return "aac"
+    return None
+
+
+def read_with_pyav(source: bytes | Path, *, end_s: float | None = None) -> tuple[np.ndarray, int]:
+    """Decode the first audio stream, and no further than `end_s`.
+
+    Returns:
+        float32 samples, shape (samples, channels), and their rate in Hz.
+
+    Raises:
+        PyAVError: there is no audio in it, or it can't be decoded to its end.
+    """
+    import av
+
+    try:
+        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as container:
+            if not container.streams.audio:
+                raise PyAVError("it has no audio stream")
+            stream = container.streams.audio[0]
+            rate_hz = stream.codec_context.sample_rate
+            to_float = av.AudioResampler(format="fltp", rate=rate_hz)  # planar float32 at the file's own rate
+            pieces = []
+            frames = 0
+            for frame in container.decode(stream):
+                for converted in to_float.resample(frame):
+                    pieces.append(converted.to_ndarray().T)
+                    frames += converted.samples
+                if end_s is not None and frames >= end_s * rate_hz:
+                    break
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise PyAVError(getattr(error, "strerror", None) or str(error)) from error
+    if not pieces:
+        raise PyAVError("it holds no samples")
+    return np.concatenate(pieces), rate_hz
