@@ -60,6 +60,7 @@ def _lock(output_dir: Path) -> None:
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
+        file.close()
         if error.errno not in (errno.EACCES, errno.EAGAIN):
             return  # a file system without locks
         raise UserError(

@@ -1,15 +1,21 @@
 """Claiming a run's folder, and writing so that what stood there stays when writing fails."""
 
+import errno
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from accel_asr.errors import UserError
 from accel_asr.training.run_folder import (
     CONFIG_FILE,
+    checkpoint_path,
     claim_run_folder,
     folder_written_whole,
+    full_disk_explained,
     write_json,
     write_json_lines,
 )
@@ -55,6 +61,68 @@ def test_a_file_in_the_way_is_named(tmp_path: Path, resume: bool) -> None:
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UserError, match=f"output_dir: {str(path)!r} can't be made a folder"):
             claim_run_folder(path, resume=resume)
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from accel_asr.training.run_folder import claim_run_folder
+claim_run_folder(Path(sys.argv[1]), resume=True)
+print("claimed", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_folder_that_another_process_writes_is_refused_until_that_is_gone(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "claimed\n"
+        with pytest.raises(UserError, match=f"another process is writing {str(tmp_path)!r}"):
+            claim_run_folder(tmp_path, resume=True)
+        holder.kill()
+    claim_run_folder(tmp_path, resume=True)  # a process that was killed holds nothing
+
+
+def test_only_the_first_rank_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    claim_run_folder(tmp_path, resume=False)
+    assert names(tmp_path) == []
+
+
+def test_what_a_crash_left_half_done_is_cleared_up(tmp_path: Path) -> None:
+    for left in (".best.outgoing", ".last.outgoing", "last", "checkpoints/.step-00000004.writing"):
+        (tmp_path / left).mkdir(parents=True)
+    (tmp_path / ".best.outgoing" / "model.safetensors").write_text("whole")
+    (tmp_path / ".summary.json.writing").write_text("ha")
+    claim_run_folder(tmp_path, resume=True)
+    assert names(tmp_path) == [".lock", "best", "checkpoints", "last"]
+    assert (tmp_path / "best" / "model.safetensors").read_text() == "whole"
+    assert names(tmp_path / "checkpoints") == []
+
+
+# -- a full disk
+
+FULL = [
+    OSError(errno.ENOSPC, "No space left on device"),
+    OSError(errno.EDQUOT, "Disk quota exceeded"),
+    SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),  # as seen
+]
+
+
+@pytest.mark.parametrize("error", FULL, ids=["disk", "quota", "safetensors"])
+def test_a_full_disk_is_one_message_that_names_the_last_checkpoint(tmp_path: Path, error: Exception) -> None:
+    said = f"no space is left on the disk of {str(tmp_path)!r}.*start again"
+    with pytest.raises(UserError, match=said), full_disk_explained(tmp_path):
+        raise error
+    checkpoint_path(tmp_path, 30).mkdir(parents=True)
+    said = "go on from .*step-00000030' by --checkpoint.resume true"
+    with pytest.raises(UserError, match=said), full_disk_explained(tmp_path):
+        raise error
+
+
+def test_other_errors_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), full_disk_explained(tmp_path):
+        raise PermissionError(errno.EACCES, "Permission denied")
 
 
 # -- files
