@@ -3,11 +3,14 @@
 import io
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 PYAV_KINDS = ("m4a", "aac", "webm", "mp4")
+MISSING_TOLERANCE_S = 0.5  # less may be the end of a film's pictures
 _HEAD_BYTES = 12
+_CONTAINER_CLOCK_HZ = 1_000_000  # FFmpeg's AV_TIME_BASE
 
 
 class PyAVError(Exception):
@@ -64,8 +67,22 @@ def read_with_pyav(source: bytes | Path, *, end_s: float | None = None) -> tuple
                     frames += converted.samples
                 if end_s is not None and frames >= end_s * rate_hz:
                     break
+            else:
+                promised_s = _promised_s(container)
+                if frames < (promised_s - MISSING_TOLERANCE_S) * rate_hz:
+                    raise PyAVError(f"it ends at {frames / rate_hz:.2f} s, where its header says {promised_s:.2f} s")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise PyAVError(getattr(error, "strerror", None) or str(error)) from error
     if not pieces:
         raise PyAVError("it holds no samples")
     return np.concatenate(pieces), rate_hz
+
+
+def _promised_s(container: Any) -> float:
+    """How long a file says that it is; 0 where it only lets FFmpeg guess, as a bare AAC stream does."""
+    stream = container.streams.audio[0]
+    if container.format.name == "aac":
+        return 0.0
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / _CONTAINER_CLOCK_HZ

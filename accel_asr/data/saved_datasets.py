@@ -27,6 +27,11 @@ def load_saved_table(folder: Path, *, split: str) -> tuple[Table, bool]:
 
     try:
         dataset = datasets.load_from_disk(str(folder))
+    except IndexError as error:  # `datasets` itself can't open what it saved without a row
+        raise UserError(
+            f"data.name_or_path: the saved dataset {str(folder)!r} has no rows, or has a split without any; "
+            "save it again with rows in each split"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # a torn folder raises any of these
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(

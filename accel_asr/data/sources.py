@@ -91,6 +91,5 @@ def _unlisted(audios: list[Any], *, paths: AudioPaths, manifest: Path) -> list[s
     unlisted = [name for name in there if os.path.normpath(os.path.join(paths.folder, name)) not in listed]
     if not unlisted or len(unlisted) == len(there):  # a table that holds the audio itself lists none
         return []
-    return [
-        f"{len(unlisted):,} of {len(there):,} audio files in the folder are not listed in {manifest.name}: {named(unlisted)}"
-    ]
+    of_all = f"{len(unlisted):,} of {len(there):,} audio files in the folder"
+    return [f"{of_all} are not listed in {manifest.name}: {named(unlisted)}"]

@@ -1,0 +1,83 @@
+"""Folders of `save_to_disk`: audio stays encoded, splits are told apart, and torn folders end in one message."""
+
+from pathlib import Path
+
+import datasets
+import pyarrow.parquet
+import pytest
+
+from accel_asr.data.sources import Source, load_source
+from accel_asr.errors import UserError
+from tests.tiny_datasets import make_minds14_like
+
+
+def load(folder: Path, *, split: str = "train", audio_column: str = "audio", text_column: str = "text") -> Source:
+    return load_source(str(folder), split=split, audio_column=audio_column, text_column=text_column)
+
+
+def refused(folder: Path, **options: str) -> str:
+    with pytest.raises(UserError) as caught:
+        load(folder, **options)
+    return str(caught.value)
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> datasets.Dataset:
+    parquet = make_minds14_like(tmp_path / "hub", rows=4) / "en-US" / "train-00000-of-00001.parquet"
+    dataset = datasets.Dataset(pyarrow.parquet.read_table(parquet))
+    assert dataset.features["audio"] == datasets.Audio(sampling_rate=8_000)  # decoding it would want torchcodec
+    return dataset
+
+
+def test_a_saved_dataset_is_read_with_its_audio_encoded(speech: datasets.Dataset, tmp_path: Path) -> None:
+    speech.save_to_disk(tmp_path / "saved")
+    rows = load(tmp_path / "saved", text_column="english_transcription").rows
+    assert [row.text for row in rows] == speech["english_transcription"][:]
+    assert all(isinstance(row.audio, bytes) and row.audio.startswith(b"RIFF") for row in rows)
+    assert len({row.utterance_id for row in rows}) == 4
+
+
+def test_the_splits_of_a_saved_dictionary_are_told_apart(speech: datasets.Dataset, tmp_path: Path) -> None:
+    parts = datasets.DatasetDict({"train": speech.select([0, 2, 3]), "test": speech.select([1])})
+    parts.save_to_disk(tmp_path / "saved")
+    rows = load(tmp_path / "saved", text_column="transcription").rows
+    assert [row.utterance_id for row in rows] == ["train-000000", "train-000001", "train-000002"]
+    (row,) = load(tmp_path / "saved", split="test", text_column="transcription").rows
+    assert (row.utterance_id, row.text) == ("test-000000", speech["transcription"][1])
+    told = refused(tmp_path / "saved", split="dev")
+    assert told.startswith("data.train_split or data.eval_split")
+    assert told.endswith("has no split 'dev'; it has: test, train")
+
+
+def test_paths_are_relative_to_the_folder_and_stay_in_it(tmp_path: Path) -> None:
+    datasets.Dataset.from_dict({"audio": ["a.wav"], "text": ["one"]}).save_to_disk(tmp_path / "saved")
+    assert load(tmp_path / "saved").rows[0].audio == tmp_path / "saved" / "a.wav"
+    datasets.Dataset.from_dict({"audio": ["../a.wav"], "text": ["one"]}).save_to_disk(tmp_path / "other")
+    assert "data.allow_outside_paths: false" in refused(tmp_path / "other")
+
+
+def test_a_split_column_selects_and_a_missing_column_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    table = {"audio": ["a.wav", "b.wav"], "said": ["one", "two"], "split": ["train", "test"]}
+    datasets.Dataset.from_dict(table).save_to_disk(tmp_path / "saved")
+    assert [row.text for row in load(tmp_path / "saved", split="test", text_column="said").rows] == ["two"]
+    assert refused(tmp_path / "saved") == (
+        "data.text_column: there is no column 'text'; the columns are: audio, said, split"
+    )
+
+
+def test_an_empty_one_is_said_to_have_no_rows(tmp_path: Path) -> None:
+    datasets.Dataset.from_dict({"audio": [], "text": []}).save_to_disk(tmp_path / "saved")
+    assert "has no rows, or has a split without any" in refused(tmp_path / "saved")
+
+
+@pytest.mark.parametrize("torn", ["state.json", "dataset_info.json", "data-00000-of-00001.arrow"])
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"{not json"])
+def test_a_torn_folder_is_named(tmp_path: Path, torn: str, content: bytes) -> None:
+    datasets.Dataset.from_dict({"audio": ["a.wav"], "text": ["one"]}).save_to_disk(tmp_path / "saved")
+    (tmp_path / "saved" / torn).write_bytes(content)
+    if (torn, content) == ("dataset_info.json", b"{}"):  # the table itself says what it holds
+        assert len(load(tmp_path / "saved").rows) == 1
+    else:
+        told = refused(tmp_path / "saved")
+        assert told.startswith(f"data.name_or_path: can't read the saved dataset {str(tmp_path / 'saved')!r}: ")
+        assert "\n" not in told
