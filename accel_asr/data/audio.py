@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from accel_asr.data.pyav_decoding import PYAV_KINDS, PyAVError, has_pyav, pyav_kind, read_with_pyav
+from accel_asr.data.pyav_decoding import MISSING_TOLERANCE_S, PYAV_KINDS, PyAVError, has_pyav, pyav_kind, read_with_pyav
 
 INT16_SCALE = 32768  # one more than the largest int16: soundfile's own convention for float <-> int16
 END_TOLERANCE_S = 0.1  # manifests round: a segment may end so much after its recording
@@ -75,8 +75,9 @@ def _read_with_soundfile(
             file.seek(first)
         samples = file.read(stop - first, dtype="float32", always_2d=True)
         missing = stop - first - len(samples)  # the headers of some MP3s promise a little more than there is
-        if (start_s, end_s) != (None, None) and missing > END_TOLERANCE_S * file.samplerate:
-            raise AudioError(f"it ends within the segment, at {(stop - missing) / file.samplerate:.2f} s")
+        if missing > MISSING_TOLERANCE_S * file.samplerate:
+            ends_s, promised_s = (stop - missing) / file.samplerate, file.frames / file.samplerate
+            raise AudioError(f"it ends at {ends_s:.2f} s, where its header says {promised_s:.2f} s")
         return samples, file.samplerate
 
 

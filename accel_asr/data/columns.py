@@ -42,10 +42,11 @@ def find_columns(table: Table, *, audio_column: str, text_column: str) -> Column
     """
     notices: tuple[str, ...] = ()
     wanted = {"data.audio_column": audio_column, "data.text_column": text_column}
-    if audio_column not in table and "file_name" in table:
+    audio_is_open = audio_column not in table and audio_column == DataConfig.audio_column
+    if audio_is_open and "file_name" in table:
         audio_column = "file_name"  # the audiofolder convention, which needs no mention
+        audio_is_open = False
     if audio_column not in table or text_column not in table:
-        audio_is_open = audio_column not in table and audio_column == DataConfig.audio_column
         text_is_open = text_column not in table and text_column == DataConfig.text_column
         for kind, usual_audio, usual_text in CONVENTIONS:
             audio = usual_audio if audio_is_open else audio_column

@@ -112,6 +112,9 @@ def test_a_column_that_was_asked_for_is_not_replaced(lines) -> None:
     assert refused(path, text_column="sentense").startswith("data.audio_column: there is no column 'audio'")
     told = refused(path, audio_column="path", text_column="sentense")
     assert told == "data.text_column: there is no column 'sentense'; the columns are: path, sentence"
+    assert refused(path, audio_column="pth").startswith("data.audio_column: there is no column 'pth'")
+    path = lines({"file_name": "a.wav", "text": "one"})
+    assert refused(path, audio_column="pth").startswith("data.audio_column: there is no column 'pth'")
 
 
 # -- segments
