@@ -41,7 +41,6 @@ def find_columns(table: Table, *, audio_column: str, text_column: str) -> Column
         UserError: a column is missing; lists those there are.
     """
     notices: tuple[str, ...] = ()
-    wanted = {"data.audio_column": audio_column, "data.text_column": text_column}
     audio_is_open = audio_column not in table and audio_column == DataConfig.audio_column
     if audio_is_open and "file_name" in table:
         audio_column = "file_name"  # the audiofolder convention, which needs no mention
@@ -52,9 +51,10 @@ def find_columns(table: Table, *, audio_column: str, text_column: str) -> Column
             audio = usual_audio if audio_is_open else audio_column
             text = usual_text if text_is_open else text_column
             if audio in table and text in table:
+                replaced = [(audio_column, audio)] * audio_is_open + [(text_column, text)] * text_is_open
                 notices = (
-                    f"there is no column {' or '.join(repr(name) for name in wanted.values() if name not in table)}; "
-                    f"took {audio!r} for the audio and {text!r} for the text, as in {kind}",
+                    f"there is no column {' or '.join(repr(before) for before, _ in replaced)}; "
+                    f"took {' and '.join(repr(after) for _, after in replaced)}, as in {kind}",
                 )
                 audio_column, text_column = audio, text
                 break

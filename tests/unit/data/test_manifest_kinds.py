@@ -50,9 +50,7 @@ def test_a_nemo_manifest_needs_no_settings(lines, name: str) -> None:
     path = lines({"audio_filepath": "a.wav", "text": "one", "duration": 1.2}, name=name)
     source = load(path)
     assert source.rows == [Row("a.wav", path.parent / "a.wav", "one")]
-    assert source.notices == [
-        "there is no column 'audio'; took 'audio_filepath' for the audio and 'text' for the text, as in a NeMo manifest"
-    ]
+    assert source.notices == ["there is no column 'audio'; took 'audio_filepath', as in a NeMo manifest"]
 
 
 def test_json_may_also_be_one_array(tmp_path: Path) -> None:
@@ -79,10 +77,13 @@ def test_common_voice_as_it_is_unpacked(tmp_path: Path) -> None:
         Row("common_voice_1.mp3", tmp_path / "clips" / "common_voice_1.mp3", '"Hello," he said.'),
         Row("common_voice_2.mp3", tmp_path / "clips" / "common_voice_2.mp3", 'She said "no'),
     ]
-    assert source.notices == [
-        "there is no column 'audio' or 'text'; took 'path' for the audio and 'sentence' for the text, "
-        "as in Common Voice"
-    ]
+    assert source.notices == ["there is no column 'audio' or 'text'; took 'path' and 'sentence', as in Common Voice"]
+
+
+def test_one_name_may_be_configured_and_the_other_usual(lines) -> None:
+    source = load(lines({"audio": "a.wav", "path": "b.wav", "sentence": "one"}))
+    assert [(row.utterance_id, row.text) for row in source.rows] == [("a.wav", "one")]
+    assert source.notices == ["there is no column 'text'; took 'sentence', as in Common Voice"]
 
 
 def test_common_voice_with_its_clips_beside_the_table(tmp_path: Path) -> None:
@@ -268,7 +269,7 @@ def test_every_manifest_of_real_recordings_is_read_without_an_edit(realdata: Pat
         source = load(manifest, split=split, allow_outside_paths=False)
         assert len(source.rows) == count or split == "train"
         assert all(isinstance(row.audio, Path) and row.audio.is_file() for row in source.rows)
-        assert "took 'file' for the audio" in source.notices[0]
+        assert "took 'file', as in a list of files" in source.notices[0]
 
 
 @pytest.mark.realdata
