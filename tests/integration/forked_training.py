@@ -187,8 +187,8 @@ def end_at(ends: dict[str, Any]) -> None:
 def random_kill(rng: random.Random, processes: int) -> dict[str, Any]:
     """SIGKILL at a moment drawn at random, of one rank or of all."""
     moment = rng.choice(MOMENTS)
-    most = {"step": 4, "evaluation": 2, "checkpoint": 6, "rename": 9, "time": 2.5}[moment]  # a few steps further
-    count = rng.uniform(0.5, most) if moment == "time" else rng.randint(1, most)
+    most = {"step": 4, "evaluation": 2, "checkpoint": 6, "rename": 9, "time": 0.6}[moment]  # a few steps further
+    count = rng.uniform(0.05, most) if moment == "time" else rng.randint(1, most)
     rank = rng.randint(-1, 0 if moment in ("checkpoint", "rename") else processes - 1)  # only the first rank writes
     return {"moment": moment, "count": count, "signal": int(signal.SIGKILL), "rank": rank}
 

@@ -13,7 +13,7 @@ from tests.integration.tones import STEPS_PER_EPOCH, TRAIN_CLIPS, TonesJob
 
 pytestmark = pytest.mark.slow
 KILLS = 20
-EPOCHS = 20
+EPOCHS = 30  # more steps than twenty launches can come to
 LONG = ("--training.num_train_epochs", str(EPOCHS))
 
 
