@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 USAGE_EXIT_CODE = 2
-
-
 INTERRUPTED_EXIT_CODE = 130  # as a shell reports Ctrl-C
 
 

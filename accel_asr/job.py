@@ -1,13 +1,13 @@
-"""What a run works on: the model, the data, and how one becomes batches for the other. Where train and verify start."""
+"""What a run works on: the model, the data, and the order of training on it. Where train and verify start."""
 
 from dataclasses import dataclass
 
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr import modeling
-from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig
+from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
 from accel_asr.data.collator import Collator
-from accel_asr.data.loading import TrainingItems
+from accel_asr.data.loading import TrainingItems, WindowPlan
 from accel_asr.data.preparation import LabelEncoder
 from accel_asr.data.splits import RunData, load_train_and_validation
 from accel_asr.errors import UserError
@@ -72,3 +72,20 @@ def load_job(model_settings: ModelConfig, data_settings: DataConfig, evaluation:
         pad_token_id=model.config.pad_token_id,
     )
     return Job(model=model, processor=processor, normalizer=normalizer, data=data, items=items, collator=collator)
+
+
+def plan_training(training: TrainingConfig, *, num_rows: int, num_processes: int) -> tuple[WindowPlan, int]:
+    """The order of training on `num_rows` utterances, and the last optimizer step.
+
+    Raises:
+        UserError: the global batch is larger than the data.
+    """
+    plan = WindowPlan(
+        num_rows=num_rows,
+        micro_batch_size=training.per_device_train_batch_size,
+        accumulation_steps=training.gradient_accumulation_steps,
+        num_processes=num_processes,
+        seed=training.seed,
+        drop_last=training.dataloader_drop_last,
+    )
+    return plan, training.max_steps or training.num_train_epochs * plan.steps_per_epoch

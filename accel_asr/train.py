@@ -48,10 +48,10 @@ def train(config: Config) -> int:
     import time
 
     from accel_asr import modeling
-    from accel_asr.data.loading import WindowPlan, training_windows
+    from accel_asr.data.loading import training_windows
     from accel_asr.data.preparation import fingerprint
     from accel_asr.evaluation.evaluating import evaluate_model
-    from accel_asr.job import load_job
+    from accel_asr.job import load_job, plan_training
     from accel_asr.progress import Display
     from accel_asr.publishing.hub import push_run
     from accel_asr.training.checkpoints import Geometry, Progress, find_checkpoint, restore_checkpoint, save_checkpoint
@@ -85,15 +85,7 @@ def train(config: Config) -> int:
         display.say(notice)
 
     # 3. Plan: which utterances are in which step of which rank
-    plan = WindowPlan(
-        num_rows=len(data.train),
-        micro_batch_size=training.per_device_train_batch_size,
-        accumulation_steps=training.gradient_accumulation_steps,
-        num_processes=accelerator.num_processes,
-        seed=training.seed,
-        drop_last=training.dataloader_drop_last,
-    )
-    last_step = training.max_steps or training.num_train_epochs * plan.steps_per_epoch
+    plan, last_step = plan_training(training, num_rows=len(data.train), num_processes=accelerator.num_processes)
     eval_steps = evaluation.eval_steps or plan.steps_per_epoch
 
     # 4. Optimizer. The schedule is not prepared: Accelerate steps a prepared one num_processes times

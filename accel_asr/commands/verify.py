@@ -14,7 +14,7 @@ from accel_asr.errors import UserError, user_errors_exit
 
 if TYPE_CHECKING:
     from accel_asr.data.preparation import Utterance
-    from accel_asr.verification import Check
+    from accel_asr.verification.checks import Check
 
 UTTERANCES_HELP = (
     "compare a global batch of at most so many training utterances, and so many validation utterances (default 32)"
@@ -47,20 +47,15 @@ def verify(config: Config, *, most_utterances: int) -> int:
     import copy
     from functools import partial
 
-    from accel_asr.data.loading import WindowPlan
-    from accel_asr.job import load_job
+    from accel_asr.job import load_job, plan_training
     from accel_asr.progress import Display
     from accel_asr.training.schedule import learning_rate_at
     from accel_asr.training.sharding import is_sharded
     from accel_asr.training.step import NonFiniteError, build_optimizer
     from accel_asr.training.topology import shut_down, start_accelerator
-    from accel_asr.verification import (
-        compare_evaluation,
-        compare_training,
-        plan_to_verify,
-        steps_to_verify,
-        worst_of_ranks,
-    )
+    from accel_asr.verification.checks import worst_of_ranks
+    from accel_asr.verification.transcripts import compare_evaluation
+    from accel_asr.verification.updates import compare_training, plan_to_verify, steps_to_verify
 
     training = config.training
     accelerator = start_accelerator(
@@ -81,15 +76,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
     for notice in job.data.notices:
         display.say(notice)
 
-    run_plan = WindowPlan(
-        num_rows=len(job.data.train),
-        micro_batch_size=training.per_device_train_batch_size,
-        accumulation_steps=training.gradient_accumulation_steps,
-        num_processes=accelerator.num_processes,
-        seed=training.seed,
-        drop_last=training.dataloader_drop_last,
-    )
-    last_step = training.max_steps or training.num_train_epochs * run_plan.steps_per_epoch
+    run_plan, last_step = plan_training(training, num_rows=len(job.data.train), num_processes=accelerator.num_processes)
     plan, notes = plan_to_verify(run_plan, most_utterances=most_utterances)
     steps = steps_to_verify(plan, warmup_steps=training.warmup_steps, last_step=last_step)
     validation, batch_size = _utterances_to_score(

@@ -60,10 +60,7 @@ def settle_gradient_buckets(model: nn.Module, batch: Batch, *, accelerator: Acce
         return
     with random_state_kept(accelerator.device):
         batch = batch.to(accelerator.device)
-        logits = model(
-            input_features=batch.input_features, decoder_input_ids=batch.decoder_input_ids, use_cache=False
-        ).logits
-        accelerator.backward(summed_token_loss(logits, batch.labels))
+        accelerator.backward(_summed_loss(model, batch))
     model.zero_grad()
 
 
@@ -104,10 +101,7 @@ def train_step(
     for index, batch in enumerate(window):
         is_last = index == len(window) - 1
         with torch.enable_grad() if is_last else accelerator.no_sync(model):
-            logits = model(
-                input_features=batch.input_features, decoder_input_ids=batch.decoder_input_ids, use_cache=False
-            ).logits
-            loss_sum = summed_token_loss(logits, batch.labels)
+            loss_sum = _summed_loss(model, batch)
             # DDP averages gradients over the ranks: times num_processes turns that into the sum
             accelerator.backward(loss_sum * (accelerator.num_processes / target_tokens))
         loss_sums.append(loss_sum.detach())
@@ -129,6 +123,14 @@ def train_step(
         skipped=scaler_decides and not math.isfinite(grad_norm),
         stop_requested=stop_requests > 0,
     )
+
+
+def _summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Forward pass, through the model's wrapper, to the sum of the batch's token losses."""
+    logits = model(
+        input_features=batch.input_features, decoder_input_ids=batch.decoder_input_ids, use_cache=False
+    ).logits
+    return summed_token_loss(logits, batch.labels)
 
 
 def _non_finite_message(

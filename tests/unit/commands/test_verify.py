@@ -13,15 +13,8 @@ from accel_asr.commands import verify
 from accel_asr.data.collator import IGNORED_LABEL
 from accel_asr.data.loading import WindowPlan
 from accel_asr.training import step
-from accel_asr.verification import (
-    TOLERANCES,
-    ComparedStep,
-    Likeness,
-    likeness,
-    plan_to_verify,
-    steps_to_verify,
-    training_checks,
-)
+from accel_asr.verification.checks import TOLERANCES, Likeness, likeness
+from accel_asr.verification.updates import ComparedStep, plan_to_verify, steps_to_verify, training_checks
 from tests.conftest import forget_accelerate
 from tests.tiny_datasets import SAMPLE_RATE_HZ, tone_utterances
 
