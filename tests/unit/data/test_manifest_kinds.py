@@ -11,18 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from accel_asr.data.audio import decode
-from accel_asr.data.sources import Row, Source, load_source
-from accel_asr.errors import UserError
-
-
-def load(path: Path | str, **options: Any) -> Source:
-    return load_source(str(path), **({"split": "train", "audio_column": "audio", "text_column": "text"} | options))
-
-
-def refused(path: Path | str, **options: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        load(path, **options)
-    return str(caught.value)
+from accel_asr.data.sources import Row, Source
+from tests.unit.data.local_sources import load, refused
 
 
 @pytest.fixture

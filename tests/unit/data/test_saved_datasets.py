@@ -6,19 +6,8 @@ import datasets
 import pyarrow.parquet
 import pytest
 
-from accel_asr.data.sources import Source, load_source
-from accel_asr.errors import UserError
 from tests.tiny_datasets import make_minds14_like
-
-
-def load(folder: Path, *, split: str = "train", audio_column: str = "audio", text_column: str = "text") -> Source:
-    return load_source(str(folder), split=split, audio_column=audio_column, text_column=text_column)
-
-
-def refused(folder: Path, **options: str) -> str:
-    with pytest.raises(UserError) as caught:
-        load(folder, **options)
-    return str(caught.value)
+from tests.unit.data.local_sources import load, refused
 
 
 @pytest.fixture

@@ -7,18 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from accel_asr.data.sources import Row, Source, load_source
-from accel_asr.errors import UserError
-
-
-def load(path: Path | str, *, split: str = "train", audio_column: str = "audio", text_column: str = "text") -> Source:
-    return load_source(str(path), split=split, audio_column=audio_column, text_column=text_column)
-
-
-def refused(path: Path | str, **options: str) -> str:
-    with pytest.raises(UserError) as caught:
-        load(path, **options)
-    return str(caught.value)
+from accel_asr.data.sources import Row
+from tests.unit.data.local_sources import load, refused
 
 
 @pytest.fixture
