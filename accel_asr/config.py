@@ -30,19 +30,64 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class TextConfig:
+    """What is done to every text, of training and validation alike; nothing unless set. The model card says it."""
+
+    lowercase: bool = False
+    """Turn texts into lower case."""
+    remove_punctuation: bool = False
+    """Turn punctuation into spaces, but for apostrophes and hyphens inside of words."""
+    replacements: dict[str, str] = field(default_factory=dict)
+    """What to put in place of what, before all else, such as `{"&": " and "}`."""
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """One of several sources in `data.sources`; what is unset is as `data` says."""
+
+    name_or_path: str = ""
+    """As `data.name_or_path`."""
+    name: str | None = None
+    """What the reports call it; unset is the last part of `name_or_path`."""
+    weight: float | None = None
+    """Share of the training utterances of an epoch, against the other weights; unset everywhere trains on every row."""
+    validate: bool = True
+    """Whether rows of it are validated on."""
+    subset: str | None = None
+    """As `data.subset`."""
+    revision: str | None = None
+    """As `data.revision`."""
+    train_split: str | None = None
+    """As `data.train_split`."""
+    eval_split: str | None = None
+    """As `data.eval_split`."""
+    audio_column: str | None = None
+    """As `data.audio_column`."""
+    text_column: str | None = None
+    """As `data.text_column`."""
+    language: str | None = None
+    """Language of all its rows, for what has no column that says it."""
+    task: Literal["transcribe", "translate"] | None = None
+    """Task of all its rows."""
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Where the recordings and their texts come from, which are kept, and how they are split."""
 
     name_or_path: str | None = None
     """Hub dataset; local folder with `metadata.csv|tsv|jsonl`, with a `.txt` beside each audio file, or written by
-    `save_to_disk`; manifest file (`.csv .tsv .jsonl .json .parquet`); or `quickstart` for the embedded clips."""
+    `save_to_disk`; manifest file (`.csv .tsv .jsonl .json .parquet`); WebDataset shards (`shards/{000..012}.tar`, also
+    by `https://`); or `quickstart` for the embedded clips."""
+    sources: list[SourceConfig] = field(default_factory=list)
+    """Several sources in one run, in place of `name_or_path`; each a section of its own in the YAML file."""
     subset: str | None = None
     """Subset (configuration) of a Hub dataset, such as `en-US`."""
     revision: str | None = None
     """Branch, tag or commit of a Hub dataset."""
     train_split: str = "train"
-    """Split to train on. In a manifest: the rows whose `split` column says so, or all when it has none; in a folder
-    with `.txt` files: the sub-folder of that name."""
+    """Split to train on, also a part of it, `train[:90%]`. In a manifest: the rows whose `split` column says so, or all
+    when it has none; in a folder with `.txt` files: the sub-folder of that name."""
     eval_split: str | None = None
     """Split to validate on. Set one of `eval_split`, `train_rows`, `eval_fraction`, `eval_rows`."""
     train_rows: int | None = None
@@ -58,17 +103,29 @@ class DataConfig:
     """Column with the audio: Hub audio feature, or path relative to the manifest."""
     text_column: str = "text"
     """Column with the text to learn."""
+    language_column: str | None = "language"
+    """Column with the language of each row, where the source has it; it wins over `model.language`."""
+    task_column: str | None = None
+    """Column that says `transcribe` or `translate` for each row; empty cells are as `model.task`."""
+    prompt_column: str | None = None
+    """Column with the text that came before, given to the decoder and not learnt. Its end is kept if it is too long."""
+    text: TextConfig = field(default_factory=TextConfig)
+    """Text"""
     allow_outside_paths: bool = False
     """Let a manifest name files outside of its own folder: by an absolute path, `..` or a link."""
     channel: int | None = None
     """Channel to take from each recording, counted from 0; unset averages all."""
     max_duration_s: float = 30.0
     """Longer clips are left out, and counted. Never more than the model's window (30 s for Whisper)."""
+    long_labels: Literal["drop", "cut"] = "drop"
+    """What to do with a text that the decoder's positions can't hold: leave the row out, or cut the text at a word."""
     max_bad_fraction: float = 0.01
     """Audio that can't be decoded is named, counted and left out; above this share of the rows the run ends before
     training."""
     timestamps_probability: float = 0.0
     """Share of the training labels that carry begin and end times, so that a model keeps or learns timestamps."""
+    cache_dir: str | None = None
+    """Where indexes of sources are kept, for the next run; unset is `$ACCEL_ASR_CACHE`, or `~/.cache/accel_asr`."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +148,12 @@ class TrainingConfig:
     """Micro-batches of each device in one optimizer step; their token losses are summed, then divided once."""
     dataloader_drop_last: bool = True
     """Leave out the last, incomplete global batch of an epoch (training only; the shuffle differs by epoch)."""
+    group_by_length: bool = False
+    """Put clips of like length into one global batch; which, and in which order, still changes with every epoch."""
+    batch_seconds: float | None = None
+    """Make micro-batches of so many seconds of audio in place of `per_device_train_batch_size` utterances."""
     dataloader_num_workers: int = 2
-    """Worker processes on each rank that compute log-mel features; 0 computes them in the loop."""
+    """Worker processes on each rank that decode audio and compute log-mel features; 0 does it in the loop."""
     weight_decay: float = 0.0
     """AdamW weight decay; biases and layer norms are exempt."""
     max_grad_norm: float = 1.0
@@ -194,13 +255,10 @@ def check_config(config: Config) -> None:
         raise UserError("\n".join(problems))
     problems = [
         *_range_problems(config),
+        *_source_problems(config.data),
         *_split_problems(config.data),
         *_hub_problems(config.hub),
     ]
-    if config.data.name_or_path is None:
-        problems.append(
-            "data.name_or_path is not set; give a Hub dataset, a folder of audio, a manifest, or quickstart"
-        )
     if problems:
         raise UserError("\n".join(problems))
 
@@ -256,17 +314,52 @@ def _range_problems(config: Config) -> list[str]:
         value = _setting(config, name)
         if not 0 <= value <= 1:
             problems.append(f"{name}: {value} is out of range; give a share between 0 and 1")
+    seconds = config.training.batch_seconds
+    if seconds is not None and not 0 < seconds < float("inf"):
+        problems.append(f"training.batch_seconds: {seconds} is out of range; give seconds above 0")
     if not config.data.max_duration_s > 0:
         problems.append(f"data.max_duration_s: {config.data.max_duration_s} is out of range; give seconds above 0")
+    return problems
+
+
+def _source_problems(data: DataConfig) -> list[str]:
+    """What is wrong with the list of sources, or that there is none."""
+    if not data.sources:
+        if data.name_or_path is not None:
+            return []
+        return [
+            "data.name_or_path is not set; give a Hub dataset, a folder of audio, a manifest, or quickstart, or "
+            "several of them in data.sources"
+        ]
+    problems = []
+    if data.name_or_path is not None:
+        problems.append(
+            f"data.name_or_path, data.sources: {data.name_or_path!r} and a list are given; put all into the list"
+        )
+    problems += [
+        f"data.sources: source {number} has no name_or_path; give a Hub dataset, a folder or a manifest"
+        for number, source in enumerate(data.sources, start=1)
+        if not source.name_or_path
+    ]
+    weights = [source.weight for source in data.sources]
+    if any(weight is not None and not 0 < weight < float("inf") for weight in weights):
+        problems.append(f"data.sources: weights {weights} are out of range; give finite numbers above 0")
+    elif len({weight is None for weight in weights}) > 1:
+        problems.append(f"data.sources: weights {weights}; give every source one, or none to train on every row")
+    if not any(source.validate for source in data.sources):
+        problems.append("data.sources: validate is false for all of them; leave some source to validate on")
     return problems
 
 
 def _split_problems(data: DataConfig) -> list[str]:
     ways = ("eval_split", "train_rows", "eval_fraction", "eval_rows")
     given = [f"data.{name}={getattr(data, name)}" for name in ways if getattr(data, name) is not None]
+    of_sources = [source.eval_split for source in data.sources if source.eval_split is not None]
+    if of_sources and data.eval_split is None:
+        given.insert(0, f"eval_split={of_sources[0]} of a source")
     if data.eval_fraction is not None and not 0 < data.eval_fraction < 1:
         return [f"data.eval_fraction: {data.eval_fraction} is out of range; give a share between 0 and 1, such as 0.1"]
-    if data.name_or_path is None:
+    if data.name_or_path is None and not data.sources:
         return []
     if len(given) == 1:
         if data.group_column is None or data.eval_fraction is not None or data.eval_rows is not None:

@@ -7,23 +7,30 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from accel_asr import modeling
 from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
 from accel_asr.data.collator import Collator
-from accel_asr.data.loading import TrainingItems, WindowPlan
-from accel_asr.data.preparation import LabelEncoder
+from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.loading import ClipItems
 from accel_asr.data.splits import RunData, load_train_and_validation
+from accel_asr.data.utterances import Utterances
+from accel_asr.data.window_plan import WindowPlan
 from accel_asr.errors import UserError
 from accel_asr.evaluation.normalizers import Normalizer, load_normalizer
 
 
 @dataclass(frozen=True)
 class Job:
-    """Model with weights in fp32, language and task fixed, on no device yet; data decoded and checked, all of it."""
+    """Model with weights in fp32, language and task fixed, on no device yet; data indexed and checked, all of it."""
 
     model: WhisperForConditionalGeneration
     processor: WhisperProcessor
     normalizer: Normalizer
     data: RunData
-    items: TrainingItems
+    train_items: ClipItems
     collator: Collator
+
+    def items_of(self, utterances: Utterances) -> ClipItems:
+        """Utterances as items that are evaluated: with untimed labels."""
+        encoder = self.train_items.encoder
+        return ClipItems(utterances, feature_extractor=self.processor.feature_extractor, encoder=encoder)
 
 
 def load_job(model_settings: ModelConfig, data_settings: DataConfig, evaluation: EvaluationConfig, *, seed: int) -> Job:
@@ -41,25 +48,27 @@ def load_job(model_settings: ModelConfig, data_settings: DataConfig, evaluation:
         task=model_settings.task,
         max_new_tokens=evaluation.generation_max_length,
         num_beams=evaluation.num_beams,
+        language_of_rows=data_settings.language_column is not None,
     )
     if model_settings.freeze_encoder:
         modeling.freeze_encoder(model)
     normalizer = load_normalizer(evaluation.normalizer, processor.tokenizer)
-    encoder = LabelEncoder(processor.tokenizer)
+    encoder = LabelEncoder(processor.tokenizer, max_label_tokens=model.config.max_target_positions)
     data = load_train_and_validation(
         data_settings,
         encoder=encoder,
         sampling_rate_hz=processor.feature_extractor.sampling_rate,
         window_s=modeling.window_s(processor),
-        max_label_tokens=model.config.max_target_positions,
         seed=seed,
     )
+    if model_settings.language is None and encoder.languages:
+        _require_languages(model, data)
     if not any(normalizer(utterance.text) for utterance in data.validation):
         raise UserError(
             f"evaluation.normalizer: {evaluation.normalizer!r} leaves nothing of any validation text to score; choose "
             "another normaliser, or look at the texts"
         )
-    items = TrainingItems(
+    items = ClipItems(
         data.train,
         feature_extractor=processor.feature_extractor,
         encoder=encoder,
@@ -71,21 +80,41 @@ def load_job(model_settings: ModelConfig, data_settings: DataConfig, evaluation:
         start_token_id=model.config.decoder_start_token_id,
         pad_token_id=model.config.pad_token_id,
     )
-    return Job(model=model, processor=processor, normalizer=normalizer, data=data, items=items, collator=collator)
+    return Job(model=model, processor=processor, normalizer=normalizer, data=data, train_items=items, collator=collator)
 
 
-def plan_training(training: TrainingConfig, *, num_rows: int, num_processes: int) -> tuple[WindowPlan, int]:
-    """The order of training on `num_rows` utterances, and the last optimizer step.
+def _require_languages(model: WhisperForConditionalGeneration, data: RunData) -> None:
+    """Where the run has no language of its own, each row must have one.
+
+    Raises:
+        UserError: some have none.
+    """
+    for utterances in (data.train, data.validation):
+        for part in range(len(utterances.parts)):
+            if utterances.parts[part].language is None:
+                rows = utterances.row_of[utterances.part_of == part]
+                if None in utterances.parts[part].index.texts_of("language", rows):
+                    modeling.language_code(model, None)
+
+
+def plan_training(training: TrainingConfig, data: RunData, *, num_processes: int) -> tuple[WindowPlan, int]:
+    """The order of training, and the last optimizer step.
 
     Raises:
         UserError: the global batch is larger than the data.
     """
+    by_length = training.group_by_length or training.batch_seconds is not None
     plan = WindowPlan(
-        num_rows=num_rows,
+        num_rows=len(data.train),
         micro_batch_size=training.per_device_train_batch_size,
         accumulation_steps=training.gradient_accumulation_steps,
         num_processes=num_processes,
         seed=training.seed,
         drop_last=training.dataloader_drop_last,
+        part_sizes=data.train.part_sizes(),
+        weights=data.weights or (),
+        durations_s=data.train.durations_s() if by_length else None,
+        group_by_length=training.group_by_length,
+        batch_seconds=training.batch_seconds,
     )
-    return plan, training.max_steps or training.num_train_epochs * plan.steps_per_epoch
+    return plan, training.max_steps or plan.last_step(training.num_train_epochs)

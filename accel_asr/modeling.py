@@ -79,6 +79,7 @@ def configure_generation(
     task: str,
     max_new_tokens: int,
     num_beams: int,
+    language_of_rows: bool = False,
 ) -> None:
     """Fix how transcripts are made, in the model's own generation settings.
 
@@ -87,6 +88,7 @@ def configure_generation(
 
     Args:
         max_new_tokens: Most tokens of a transcript, start tokens not counted; cut to what the decoder can hold.
+        language_of_rows: Rows say what is spoken: without a `language`, whoever loads the saved model has it detected.
 
     Raises:
         UserError: a multilingual model without a language, a language it does not know, or an English-only model
@@ -97,9 +99,10 @@ def configure_generation(
     if getattr(model.config, "forced_decoder_ids", None) is not None:
         model.config.forced_decoder_ids = None
     if getattr(generation, "is_multilingual", True):
-        code = language_code(model, language)
+        code = None if language is None and language_of_rows else language_code(model, language)
         generation.language, generation.task = code, task
-        processor.tokenizer.set_prefix_tokens(language=code, task=task, predict_timestamps=False)
+        # where only rows say what is spoken, their languages take the place of this one in every label
+        processor.tokenizer.set_prefix_tokens(language=code or "en", task=task, predict_timestamps=False)
     elif (language or "en").lower() not in ("en", "english") or task != "transcribe":
         raise UserError(
             f"model.language, model.task: the model is English-only and can't do {language!r}, {task!r}; "

@@ -93,6 +93,15 @@ class Display:
                 row_remark,
             )
         self.console.print(table)
+        for kind in ("language", "source"):
+            for value, part in record.get(f"by_{kind}", {}).items():
+                told = f"  {kind} {value}: WER {percent(part['wer'])}, CER {percent(part['cer'])}"
+                self.console.print(f"{told}, {part['utterances']:,} utterances", markup=False, highlight=False)
+        for utterance in scored:
+            transcript = utterance.transcript
+            if transcript.audio_problem is not None:
+                told = f"  not decoded, scored as an empty transcript: {transcript.utterance_id}"
+                self.console.print(f"{told} ({transcript.audio_problem})", markup=False, highlight=False)
         for utterance in scored[:SHOWN_UTTERANCES]:
             transcript = utterance.transcript
             self.console.print(f"  reference   {transcript.reference}", markup=False, highlight=False)

@@ -46,6 +46,7 @@ def train(config: Config) -> int:
         UserError: something the user can mend; found before training wherever it can be.
     """
     import time
+    from dataclasses import astuple
 
     from accel_asr import modeling
     from accel_asr.data.loading import training_windows
@@ -63,6 +64,7 @@ def train(config: Config) -> int:
     from accel_asr.training.stopping import STOPPED_EXIT_CODE, StopRequests, leave_signals_to_the_loop
     from accel_asr.training.topology import shut_down, start_accelerator
     from accel_asr.training.tracking import MetricsLog, start_trackers
+    from accel_asr.training.unreadable import note_unreadable
 
     training, evaluation = config.training, config.evaluation
     output_dir = Path(str(config.output_dir))
@@ -81,12 +83,12 @@ def train(config: Config) -> int:
     # 2. Model and data: loaded, decoded and checked now, all of it
     job = load_job(config.model, config.data, config.evaluation, seed=training.seed)
     model, processor, data, collator = job.model, job.processor, job.data, job.collator
+    validation_items = job.items_of(data.validation)
     for notice in data.notices:
         display.say(notice)
 
     # 3. Plan: which utterances are in which step of which rank
-    plan, last_step = plan_training(training, num_rows=len(data.train), num_processes=accelerator.num_processes)
-    eval_steps = evaluation.eval_steps or plan.steps_per_epoch
+    plan, last_step = plan_training(training, data, num_processes=accelerator.num_processes)
 
     # 4. Optimizer. The schedule is not prepared: Accelerate steps a prepared one num_processes times
     model.to(accelerator.device)
@@ -103,7 +105,8 @@ def train(config: Config) -> int:
         model_parameters=modeling.parameter_counts(accelerator.unwrap_model(model))[0],
         num_processes=plan.num_processes,
         accumulation_steps=plan.accumulation_steps,
-        micro_batch_size=plan.micro_batch_size,
+        micro_batch_size=plan.batch_seconds or plan.micro_batch_size,
+        order=plan.order_checksum,
     )
     progress = Progress()
     if config.checkpoint.resume:
@@ -131,15 +134,15 @@ def train(config: Config) -> int:
         with display.evaluation_bar(len(data.validation)) as bar:
             result = evaluate_model(
                 whole,
-                processor,
-                data.validation,
+                validation_items,
                 accelerator=accelerator,
                 collator=collator,
                 normalizer=job.normalizer,
                 batch_size=evaluation.per_device_eval_batch_size,
+                num_workers=training.dataloader_num_workers,
                 on_batch=lambda utterances: bar.update(utterances * accelerator.num_processes),
             )
-        record = {"step": step, "epoch": round(step / plan.steps_per_epoch, 4), **result.record()}
+        record = {"step": step, "epoch": round(plan.epochs_at(step), 4), **result.record()}
         best = progress.scores.get("best")
         # ties keep the earlier
         is_best = name != "baseline" and (best is None or record["wer"] < best["wer"])
@@ -174,11 +177,12 @@ def train(config: Config) -> int:
         )
 
     def evaluation_is_due(step: int) -> bool:
-        return step % eval_steps == 0 or step == last_step
+        every = evaluation.eval_steps
+        return step == last_step or (step % every == 0 if every else plan.ends_epoch(step))
 
     # 6. Train: one window of the global batch, one update, one step
     windows = training_windows(
-        job.items,
+        job.train_items,
         plan,
         collator=collator,
         rank=accelerator.process_index,
@@ -224,12 +228,24 @@ def train(config: Config) -> int:
             progress.step = step
             progress.skipped_steps += result.skipped
             display.show_step(result, learning_rate)
+            if result.failed:
+                told = note_unreadable(
+                    result.failed,
+                    progress,
+                    step=step,
+                    train_utterances=plan.num_rows,
+                    max_bad_fraction=config.data.max_bad_fraction,
+                )
+                display.say(told)
+                metrics.write(
+                    "unreadable", step, plan.epochs_at(step), recordings=[astuple(item) for item in result.failed]
+                )
             is_last = step == last_step
             if step % config.tracking.logging_steps == 0 or is_last:
                 metrics.write(
                     "train",
                     step,
-                    step / plan.steps_per_epoch,
+                    plan.epochs_at(step),
                     loss=result.loss,
                     learning_rate=learning_rate,
                     grad_norm=result.grad_norm,

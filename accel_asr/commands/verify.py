@@ -13,7 +13,7 @@ from accel_asr.config import Config
 from accel_asr.errors import UserError, user_errors_exit
 
 if TYPE_CHECKING:
-    from accel_asr.data.preparation import Utterance
+    from accel_asr.data.utterances import Utterances
     from accel_asr.verification.checks import Check
 
 UTTERANCES_HELP = (
@@ -76,7 +76,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
     for notice in job.data.notices:
         display.say(notice)
 
-    run_plan, last_step = plan_training(training, num_rows=len(job.data.train), num_processes=accelerator.num_processes)
+    run_plan, last_step = plan_training(training, job.data, num_processes=accelerator.num_processes)
     plan, notes = plan_to_verify(run_plan, most_utterances=most_utterances)
     steps = steps_to_verify(plan, warmup_steps=training.warmup_steps, last_step=last_step)
     validation, batch_size = _utterances_to_score(
@@ -112,7 +112,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
             reference=reference,
             reference_optimizer=reference_optimizer,
             accelerator=accelerator,
-            items=job.items,
+            items=job.train_items,
             plan=plan,
             collator=job.collator,
             steps=steps,
@@ -128,8 +128,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
         raise UserError(f"there is nothing to compare: {error}", same_on_every_rank=True) from error
     checks += compare_evaluation(
         model,
-        job.processor,
-        validation,
+        job.items_of(validation),
         accelerator=accelerator,
         collator=job.collator,
         normalizer=job.normalizer,
@@ -161,8 +160,8 @@ def _take_utterances_option(arguments: list[str]) -> tuple[int, list[str]]:
 
 
 def _utterances_to_score(
-    validation: "Sequence[Utterance]", most_utterances: int, num_processes: int, batch_size: int
-) -> "tuple[Sequence[Utterance], int]":
+    validation: "Utterances", most_utterances: int, num_processes: int, batch_size: int
+) -> "tuple[Utterances, int]":
     """The first validation utterances and a batch size, so that each rank has a batch and they do not come out even."""
     count = min(most_utterances, len(validation))
     batch_size = max(1, min(batch_size, count // (2 * num_processes)))

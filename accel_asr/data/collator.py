@@ -1,6 +1,6 @@
 """From items to one batch: features stacked, labels padded with -100, exactly one start-of-transcript."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,24 @@ IGNORED_LABEL = -100  # cross_entropy's default ignore_index
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One clip as a batch takes it: features (mel bins, frames), label from start-of-transcript to end-of-text."""
+    """One clip as a batch takes it: features (mel bins, frames), label from start-of-transcript to end-of-text.
+
+    The first `prompt_tokens` of the label come before its start-of-transcript, and are read but not learnt.
+    """
 
     utterance_id: str
     duration_s: float
     features: np.ndarray
     token_ids: Sequence[int]
+    prompt_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FailedItem:
+    """A clip that could not be decoded; the batch is without it."""
+
+    utterance_id: str
+    reason: str
 
 
 @dataclass(slots=True)
@@ -32,16 +44,19 @@ class Batch:
     input_features: torch.Tensor  # (batch, mel bins, frames)
     decoder_input_ids: torch.Tensor  # (batch, tokens), starts with one <|startoftranscript|>
     labels: torch.Tensor  # (batch, tokens), the next token of each position, -100 where there is none
+    failed: list[FailedItem]  # clips that should be in it, and could not be decoded
 
     def pin_memory(self) -> "Batch":
         """Called by the DataLoader, so that the copy to the device can overlap with work there."""
-        return Batch(self.utterance_ids, self.audio_s, *(tensor.pin_memory() for tensor in self._tensors()))
+        return self._with(tensor.pin_memory() for tensor in self._tensors())
 
     def to(self, device: torch.device) -> "Batch":
         """A copy on `device`."""
-        return Batch(
-            self.utterance_ids, self.audio_s, *(tensor.to(device, non_blocking=True) for tensor in self._tensors())
-        )
+        return self._with(tensor.to(device, non_blocking=True) for tensor in self._tensors())
+
+    def _with(self, tensors: Iterable[torch.Tensor]) -> "Batch":
+        input_features, decoder_input_ids, labels = tensors
+        return Batch(self.utterance_ids, self.audio_s, input_features, decoder_input_ids, labels, self.failed)
 
     def _tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         return self.input_features, self.decoder_input_ids, self.labels
@@ -51,8 +66,9 @@ class Collator:
     """Make a `Batch` of items.
 
     The decoder reads each label without its last token and is asked for the same label without its first. That leaves
-    one start token, whichever of Whisper's special tokens coincide. Positions are masked by length, never by value:
-    the padding token is also the end-of-text token, which is a target once.
+    one start token, whichever of Whisper's special tokens coincide; a previous text before it is read and not
+    asked for. Positions are masked by length, never by value: the padding token is also the end-of-text token, which
+    is a target once.
     """
 
     def __init__(self, *, features_shape: tuple[int, int], start_token_id: int, pad_token_id: int) -> None:
@@ -60,7 +76,8 @@ class Collator:
         self.start_token_id = start_token_id
         self.pad_token_id = pad_token_id
 
-    def __call__(self, items: Sequence[Item]) -> Batch:
+    def __call__(self, given: Sequence[Item | FailedItem]) -> Batch:
+        items = [item for item in given if isinstance(item, Item)]
         longest = max((len(item.token_ids) - 1 for item in items), default=1)
         rows = max(len(items), 1)
         input_features = torch.zeros(rows, *self.features_shape)
@@ -68,15 +85,18 @@ class Collator:
         decoder_input_ids[:, 0] = self.start_token_id
         labels = torch.full((rows, longest), IGNORED_LABEL, dtype=torch.long)
         for index, item in enumerate(items):
-            assert item.token_ids[0] == self.start_token_id, f"{item.utterance_id}: label without start-of-transcript"
+            assert item.token_ids[item.prompt_tokens] == self.start_token_id, (
+                f"{item.utterance_id}: no start token"
+            )
             length = len(item.token_ids) - 1
             input_features[index] = torch.from_numpy(item.features)
             decoder_input_ids[index, :length] = torch.tensor(item.token_ids[:-1])
-            labels[index, :length] = torch.tensor(item.token_ids[1:])
+            labels[index, item.prompt_tokens : length] = torch.tensor(item.token_ids[item.prompt_tokens + 1 :])
         return Batch(
             utterance_ids=[item.utterance_id for item in items],
             audio_s=sum(item.duration_s for item in items),
             input_features=input_features,
             decoder_input_ids=decoder_input_ids,
             labels=labels,
+            failed=[item for item in given if isinstance(item, FailedItem)],
         )

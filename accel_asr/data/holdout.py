@@ -1,27 +1,30 @@
-"""Which utterances are held out for validation: the last ones, a share, a count, or whole groups."""
+"""Which utterances are held out for validation: the last ones, a share, a count, or whole groups.
+
+Each function returns a mask of those that are, shape (utterances,).
+"""
 
 import random
 from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from accel_asr.data.audio_paths import named
-from accel_asr.data.preparation import Utterance
 from accel_asr.errors import UserError
 
-Parts = tuple[list[Utterance], list[Utterance]]  # training, validation; both in the source's order
 
-
-def split_first(utterances: list[Utterance], *, train_rows: int) -> Parts:
-    """The first `train_rows` utterances to train on, the rest to validate on.
+def split_first(available: int, *, train_rows: int) -> np.ndarray:
+    """The first `train_rows` of the utterances are trained on, the rest held out.
 
     Raises:
         UserError: nothing would be left to validate on.
     """
-    if train_rows >= len(utterances):
+    if train_rows >= available:
         raise UserError(
-            f"data.train_rows: {train_rows} leaves nothing to validate on, only {len(utterances)} utterances remain "
+            f"data.train_rows: {train_rows} leaves nothing to validate on, only {available} utterances remain "
             "after the filters; give a smaller number, or data.eval_fraction instead"
         )
-    return utterances[:train_rows], utterances[train_rows:]
+    return np.arange(available) >= train_rows
 
 
 def count_to_hold_out(available: int, *, eval_fraction: float | None, eval_rows: int | None) -> int:
@@ -47,51 +50,56 @@ def count_to_hold_out(available: int, *, eval_fraction: float | None, eval_rows:
     return count
 
 
-def split_random(utterances: list[Utterance], *, count: int, seed: int) -> Parts:
+def split_random(available: int, *, count: int, seed: int) -> np.ndarray:
     """Hold out `count` utterances, chosen by `seed`."""
-    held_out = set(random.Random(seed).sample(range(len(utterances)), count))
-    train = [utterance for index, utterance in enumerate(utterances) if index not in held_out]
-    return train, [utterance for index, utterance in enumerate(utterances) if index in held_out]
+    held = np.zeros(available, dtype=bool)
+    held[random.Random(seed).sample(range(available), count)] = True
+    return held
 
 
-def split_groups(utterances: list[Utterance], *, count: int, seed: int, column: str) -> tuple[Parts, str]:
+def split_groups(
+    groups: Sequence[str | None], ids: Callable[[], Sequence[str]], *, count: int, seed: int, column: str
+) -> tuple[np.ndarray, str]:
     """Hold out whole groups, chosen by `seed`, of about `count` utterances together.
 
     Groups are gone through in a shuffled order, and each is taken that brings the sum nearer to `count`; if none does,
     the smallest is.
 
+    Args:
+        groups: Of each utterance.
+        ids: Called for the names of the utterances, for a message.
+
     Returns:
-        The parts, and a notice of what was held out.
+        The mask, and a notice of what was held out.
 
     Raises:
         UserError: an utterance without a group, or not two groups.
     """
-    without = [utterance.utterance_id for utterance in utterances if utterance.group is None]
-    if without:
+    if None in groups:
+        without = [name for name, group in zip(ids(), groups, strict=True) if group is None]
         raise UserError(
-            f"data.group_column: {len(without):,} of {len(utterances):,} utterances have nothing in {column!r} "
+            f"data.group_column: {len(without):,} of {len(groups):,} utterances have nothing in {column!r} "
             f"({named(without)}), so they can't be kept on one side; fill it in, or leave out data.group_column"
         )
-    sizes = Counter(utterance.group for utterance in utterances if utterance.group is not None)
+    sizes = Counter(group for group in groups if group is not None)
     if len(sizes) < 2:
         raise UserError(
-            f"data.group_column: all {len(utterances):,} utterances have the same {column!r} ({named(list(sizes))}); "
+            f"data.group_column: all {len(groups):,} utterances have the same {column!r} ({named(list(sizes))}); "
             "at least two are needed, one to train on and one to hold out; leave out data.group_column"
         )
     order = sorted(sizes)
     random.Random(seed).shuffle(order)
-    chosen: list[str] = []
+    chosen: set[str] = set()
     held = 0
     for group in order:
         if abs(held + sizes[group] - count) < abs(held - count) and len(chosen) < len(order) - 1:
-            chosen.append(group)
+            chosen.add(group)
             held += sizes[group]
     if not chosen:
-        chosen = [min(order, key=lambda group: sizes[group])]
-    train = [utterance for utterance in utterances if utterance.group not in chosen]
-    validation = [utterance for utterance in utterances if utterance.group in chosen]
+        chosen = {min(order, key=lambda group: sizes[group])}
+    mask = np.array([group in chosen for group in groups])
     notice = (
         f"held out {len(chosen):,} of {len(sizes):,} values of {column} ({named(sorted(chosen))}): "
-        f"{len(validation):,} utterances, where {count:,} were asked for"
+        f"{int(mask.sum()):,} utterances, where {count:,} were asked for"
     )
-    return (train, validation), notice
+    return mask, notice

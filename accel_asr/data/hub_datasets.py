@@ -1,24 +1,25 @@
-"""Tables of Hub datasets, with their known traps: loading scripts, audio that wants a decoder, unreachable Hubs."""
+"""Hub datasets, with their known traps: loading scripts, audio that wants a decoder, unreachable Hubs."""
+
+from typing import Any
 
 import datasets
 from huggingface_hub.errors import HTTPError  # of the HTTP client that this huggingface_hub uses
 
-from accel_asr.data.manifests import Table
 from accel_asr.data.quickstart import QUICKSTART
-from accel_asr.data.saved_datasets import encoded_columns
+from accel_asr.data.saved_datasets import encoded
 from accel_asr.errors import UserError
 
 CONVERTED_REVISION = "refs/convert/parquet"  # where the Hub keeps a Parquet copy of every dataset
 
 
-def load_hub_table(name: str, *, subset: str | None, revision: str | None, split: str) -> tuple[Table, list[str]]:
+def open_hub_dataset(name: str, *, subset: str | None, revision: str | None, split: str) -> tuple[Any, list[str]]:
     """Download one split of a Hub dataset, with its audio left encoded.
 
     A repository that still holds a loading script, which `datasets` refuses, is read from the Parquet copy that the
     Hub made of it, by folder: asked for by name, that copy mixes all subsets without a word.
 
     Returns:
-        The table, and notices for the user.
+        The dataset, mapped into memory, and notices for the user.
 
     Raises:
         UserError: unreachable, unknown, gated, no such subset or split; with the remedy.
@@ -51,7 +52,7 @@ def load_hub_table(name: str, *, subset: str | None, revision: str | None, split
         raise UserError(f"data.subset, data.train_split, data.eval_split: {name!r}: {_first_line(error)}") from error
     except (OSError, HTTPError) as error:
         raise UserError(unreachable_hub("data.name_or_path", name, "data", error)) from error
-    return encoded_columns(dataset), notices
+    return encoded(dataset), notices
 
 
 def unreachable_hub(setting: str, name: str, section: str, error: Exception) -> str:

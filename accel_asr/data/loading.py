@@ -1,78 +1,19 @@
-"""Which utterances are in which batch: pure functions of (seed, step, rank), so that resuming skips nothing."""
+"""Items, made in DataLoader workers when a batch needs them, and the batches of training and evaluation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import WhisperFeatureExtractor
 
-from accel_asr.data.collator import Batch, Collator, Item
+from accel_asr.data.audio import AudioError
+from accel_asr.data.collator import Batch, Collator, FailedItem, Item
 from accel_asr.data.features import log_mel
-from accel_asr.data.preparation import LabelEncoder, Utterance
-from accel_asr.errors import UserError
-
-RowKey = tuple[int, int]  # (epoch, row)
-
-
-@dataclass(frozen=True)
-class WindowPlan:
-    """The order of training: optimizer step 1, 2, 3, ... each has one window of rows.
-
-    A window is the global batch: processes x accumulation steps x micro-batch. Its rows depend on the seed and the
-    step alone, so the same window is trained on however it is dealt out.
-    """
-
-    num_rows: int
-    micro_batch_size: int
-    accumulation_steps: int
-    num_processes: int
-    seed: int
-    drop_last: bool
-
-    def __post_init__(self) -> None:
-        if self.steps_per_epoch == 0:
-            raise UserError(
-                f"training.per_device_train_batch_size: the global batch of {self.window_size} utterances "
-                f"({self.num_processes} processes x {self.accumulation_steps} accumulation steps x "
-                f"{self.micro_batch_size}) is larger than the {self.num_rows} training utterances; "
-                "make it smaller, or set --training.dataloader_drop_last false"
-            )
-
-    @property
-    def window_size(self) -> int:
-        return self.num_processes * self.accumulation_steps * self.micro_batch_size
-
-    @property
-    def steps_per_epoch(self) -> int:
-        full, rest = divmod(self.num_rows, self.window_size)
-        return full if self.drop_last or rest == 0 else full + 1
-
-    def epoch_of(self, step: int) -> int:
-        """The epoch, from 0, that optimizer step `step`, from 1, belongs to."""
-        return (step - 1) // self.steps_per_epoch
-
-    def window(self, step: int) -> np.ndarray:
-        """The rows of optimizer step `step`, from 1: all of the global batch, fewer in a short last window."""
-        epoch = self.epoch_of(step)
-        first = (step - 1 - epoch * self.steps_per_epoch) * self.window_size
-        return epoch_order(self.num_rows, self.seed, epoch)[first : first + self.window_size]
-
-    def micro_batches(self, step: int, rank: int) -> list[list[RowKey]]:
-        """What `rank` trains on in `step`: always `accumulation_steps` micro-batches, empty where rows ran out."""
-        epoch, rows = self.epoch_of(step), self.window(step)
-        slots = [
-            (micro * self.num_processes + rank) * self.micro_batch_size for micro in range(self.accumulation_steps)
-        ]
-        return [[(epoch, int(row)) for row in rows[slot : slot + self.micro_batch_size]] for slot in slots]
-
-
-@lru_cache(maxsize=2)
-def epoch_order(num_rows: int, seed: int, epoch: int) -> np.ndarray:
-    """The shuffle of one epoch, shape (num_rows,): a pure function, the same on every rank and after any restart."""
-    return np.random.default_rng((seed, epoch)).permutation(num_rows)
+from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.utterances import Utterance
+from accel_asr.data.window_plan import RowKey, WindowPlan
 
 
 class MicroBatchSampler:
@@ -89,8 +30,11 @@ class MicroBatchSampler:
         return max(self.last_step - self.first_step + 1, 0) * self.plan.accumulation_steps
 
 
-class TrainingItems(Dataset[Item]):
-    """Utterances as items, indexed by (epoch, row): features are computed on access, in a DataLoader worker."""
+class ClipItems(Dataset[Item | FailedItem]):
+    """Utterances as items, indexed by (epoch, row): decoded and turned into features on access, in a DataLoader worker.
+
+    It can be sent to another process: nothing in it is large.
+    """
 
     def __init__(
         self,
@@ -107,21 +51,38 @@ class TrainingItems(Dataset[Item]):
         self.timestamps_probability = timestamps_probability
         self.seed = seed
 
-    def __getitem__(self, key: RowKey) -> Item:
+    def __getitem__(self, key: RowKey) -> Item | FailedItem:
         epoch, row = key
-        utterance = self.utterances[row]
-        token_ids = utterance.token_ids
         # drawn from (seed, epoch, row), not from a worker's generator, so that a resumed run draws the same
-        if self.timestamps_probability and (
+        timed = self.timestamps_probability and (
             np.random.default_rng((self.seed, epoch, row)).random() < self.timestamps_probability
-        ):
-            token_ids = self.encoder.with_timestamps(token_ids, utterance.duration_s)
-        features = log_mel(utterance.samples, self.feature_extractor)
-        return Item(utterance.utterance_id, utterance.duration_s, features, token_ids)
+        )
+        return make_item(
+            self.utterances[row], feature_extractor=self.feature_extractor, encoder=self.encoder, timed=bool(timed)
+        )
+
+
+def make_item(
+    utterance: Utterance, *, feature_extractor: WhisperFeatureExtractor, encoder: LabelEncoder, timed: bool = False
+) -> Item | FailedItem:
+    """Decode one utterance, and make its features and its label.
+
+    Args:
+        timed: The label carries begin and end times.
+    """
+    try:
+        samples = utterance.samples()
+    except AudioError as error:
+        return FailedItem(utterance.utterance_id, str(error))
+    label = encoder.encode(utterance.text, language=utterance.language, task=utterance.task, prompt=utterance.prompt)
+    if timed:
+        label = encoder.with_timestamps(label, utterance.duration_s)
+    features = log_mel(samples, feature_extractor)
+    return Item(utterance.utterance_id, utterance.duration_s, features, label.token_ids, label.prompt_tokens)
 
 
 def training_windows(
-    items: TrainingItems,
+    items: ClipItems,
     plan: WindowPlan,
     *,
     collator: Collator,
@@ -150,10 +111,42 @@ def training_windows(
             window = []
 
 
-def evaluation_batches(durations_s: Sequence[float], batch_size: int) -> list[list[int]]:
-    """Rows of each evaluation batch, longest first: alike lengths decode together.
+@dataclass(frozen=True)
+class EvaluationBatch:
+    """Rows that are transcribed together, and how many tokens of each one's label are given to the decoder."""
+
+    rows: list[int]
+    start_tokens: int
+
+
+def evaluation_batches(items: ClipItems, batch_size: int) -> list[EvaluationBatch]:
+    """The batches of an evaluation, longest first: alike lengths decode together, and so do equally many given tokens.
 
     The batches do not depend on the number of processes, so neither do the transcripts; ranks take them in turn.
     """
-    order = sorted(range(len(durations_s)), key=lambda row: (-durations_s[row], row))
-    return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+    encoder = items.encoder
+    by_start: dict[int, list[tuple[float, int]]] = {}
+    for row, utterance in enumerate(items.utterances):
+        prompt_tokens = encoder.encode(utterance.text, prompt=utterance.prompt).prompt_tokens if utterance.prompt else 0
+        by_start.setdefault(prompt_tokens + len(encoder.prefix()), []).append((-utterance.duration_s, row))
+    batches = []
+    for start_tokens, found in sorted(by_start.items()):
+        order = [row for _, row in sorted(found)]
+        batches += [
+            EvaluationBatch(order[first : first + batch_size], start_tokens)
+            for first in range(0, len(order), batch_size)
+        ]
+    return batches
+
+
+def evaluation_loader(
+    items: ClipItems, batches: Sequence[EvaluationBatch], *, collator: Collator, num_workers: int
+) -> DataLoader[Batch]:
+    """A loader of these batches, in order."""
+    return DataLoader(
+        items,  # type: ignore[arg-type]
+        batch_sampler=[[(0, row) for row in batch.rows] for batch in batches],
+        collate_fn=collator,
+        num_workers=min(num_workers, len(batches)),
+        generator=torch.Generator(),
+    )

@@ -1,164 +1,192 @@
-"""From rows to utterances that can be trained on or scored: decode, tokenise, filter with reasons."""
+"""From an index to utterances that can be trained on or scored: filters with reasons, nothing decoded."""
 
-import math
+import hashlib
+import json
+import os
 import zlib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from transformers import WhisperTokenizer
 
-from accel_asr.data.audio import AudioError, decode, to_int16
-from accel_asr.data.rows import Row
+from accel_asr.data.audio_paths import named
+from accel_asr.data.index import Index
+from accel_asr.data.labels import TASKS, LabelEncoder, language_code
+from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError
 
 MAX_EXAMPLES = 20
-TIMESTAMP_STEP_S = 0.02  # Whisper's timestamp tokens are 20 ms apart
-
-
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """One clip, ready for batches.
-
-    `samples` is int16 at the model's rate; `token_ids` are the label from <|startoftranscript|> to <|endoftext|>;
-    `group` is what the clips that must stay together share.
-    """
-
-    utterance_id: str
-    text: str
-    duration_s: float
-    samples: np.ndarray
-    token_ids: tuple[int, ...]
-    group: str | None = None
 
 
 @dataclass
 class Drops:
-    """What was left out, by reason, each with its utterance id and the particulars."""
+    """What was left out, by reason: how many, and the first of them, each with its utterance id and the particulars."""
 
-    by_reason: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
-    def add(self, reason: str, utterance_id: str, detail: str) -> None:
-        self.by_reason.setdefault(reason, []).append((utterance_id, detail))
+    def add(self, reason: str, count: int, examples: list[tuple[str, str]]) -> None:
+        """Count some more, and keep the first examples."""
+        if count:
+            self.counts[reason] += count
+            kept = self.examples.setdefault(reason, [])
+            kept.extend(examples[: MAX_EXAMPLES - len(kept)])
 
     def merge(self, other: "Drops") -> None:
-        for reason, dropped in other.by_reason.items():
-            self.by_reason.setdefault(reason, []).extend(dropped)
+        for reason, count in other.counts.items():
+            self.add(reason, count, other.examples[reason])
 
     def sentence(self) -> str:
         """`dropped 101 (longer than 30 s), 17 (empty text)`, or `dropped none`."""
-        counts = [f"{len(dropped):,} ({reason})" for reason, dropped in self.by_reason.items()]
+        counts = [f"{count:,} ({reason})" for reason, count in self.counts.items()]
         return "dropped " + (", ".join(counts) or "none")
 
     def summary(self) -> dict[str, Any]:
         """For data_summary.json: count and the first examples of each reason."""
         return {
-            reason: {"count": len(dropped), "examples": [list(example) for example in dropped[:MAX_EXAMPLES]]}
-            for reason, dropped in self.by_reason.items()
+            reason: {"count": count, "examples": [list(example) for example in self.examples[reason]]}
+            for reason, count in self.counts.items()
         }
 
 
-class LabelEncoder:
-    """Text to label ids, with one start-of-transcript, the language, the task, and optionally begin and end times."""
-
-    def __init__(self, tokenizer: WhisperTokenizer) -> None:
-        self.tokenizer = tokenizer
-        self.no_timestamps_id: int = tokenizer.convert_tokens_to_ids("<|notimestamps|>")
-        self.first_timestamp_id = self.no_timestamps_id + 1
-
-    def encode(self, text: str) -> tuple[int, ...]:
-        """<|startoftranscript|> [<|language|> <|task|>] <|notimestamps|> text <|endoftext|>."""
-        return tuple(self.tokenizer(text, split_special_tokens=True).input_ids)
-
-    def with_timestamps(self, token_ids: Sequence[int], duration_s: float) -> tuple[int, ...]:
-        """The same label with <|0.00|> in place of <|notimestamps|> and the clip's end before <|endoftext|>."""
-        begin = token_ids.index(self.no_timestamps_id)
-        end_id = self.first_timestamp_id + math.floor(round(duration_s / TIMESTAMP_STEP_S, 6))
-        return (*token_ids[:begin], self.first_timestamp_id, *token_ids[begin + 1 : -1], end_id, token_ids[-1])
-
-
 def prepare_utterances(
-    rows: Sequence[Row],
+    part: Part,
     *,
     encoder: LabelEncoder,
-    sampling_rate_hz: int,
     max_duration_s: float,
-    max_label_tokens: int,
     max_bad_fraction: float,
-    channel: int | None = None,
-    num_threads: int = 4,
-) -> tuple[list[Utterance], Drops]:
-    """Decode and check every row now, so that nothing bad ends a run hours later. Order is kept.
+    cut_long_labels: bool = False,
+) -> tuple[Utterances, Drops]:
+    """The rows of a part that can be used, in order, and the account of the others.
 
     Clips not shorter than `max_duration_s`, rows without text, and labels that the decoder's positions can't hold are
-    dropped with their reason. The audio stays in memory as int16: about 115 MB an hour at 16 kHz.
+    left out with their reason; the latter are kept and cut if `cut_long_labels`.
 
     Raises:
-        UserError: more than `max_bad_fraction` of the rows can't be decoded, or none is left.
+        UserError: more than `max_bad_fraction` of the rows can't be read, a language or task that there is not, or
+            no row is left.
     """
+    index = part.index
+    _refuse_unknown_languages_and_tasks(part, encoder)
+    durations_s = index.durations_s
+    lengths = label_lengths(part, encoder)
+    unreadable = np.isnan(durations_s)
+    # the decoder reads all but the last token; one more place for the end time of a timestamped label
+    too_long = lengths > encoder.max_label_tokens
+    reasons = (
+        ("undecodable audio", unreadable, lambda row: index.text_of("problem", row) or ""),
+        ("no text", lengths == 0, lambda row: "null" if index.text_of("text", row) is None else "empty"),
+        (
+            f"not shorter than {max_duration_s:g} s",
+            durations_s >= max_duration_s,
+            lambda row: f"{durations_s[row]:.2f} s",
+        ),
+        (
+            f"label longer than {encoder.max_label_tokens} tokens",
+            too_long & (not cut_long_labels),
+            lambda row: f"{lengths[row]} tokens",
+        ),
+    )
     drops = Drops()
-    utterances = []
-    undecodable = []
-
-    def samples_or_reason(row: Row) -> np.ndarray | str:
-        try:
-            if row.audio is None:
-                return "the row holds no audio"
-            samples = decode(
-                row.audio,
-                sampling_rate_hz=sampling_rate_hz,
-                channel=channel,
-                start_s=row.start_s,
-                end_s=row.end_s,
-            )
-            return to_int16(samples)
-        except AudioError as error:
-            return str(error)
-
-    with ThreadPoolExecutor(num_threads) as pool:  # soundfile and soxr release the interpreter lock
-        for row, samples in zip(rows, pool.map(samples_or_reason, rows), strict=True):
-            if isinstance(samples, str):
-                undecodable.append((row.utterance_id, samples))
-                drops.add("undecodable audio", row.utterance_id, samples)
-                continue
-            duration_s = len(samples) / sampling_rate_hz
-            if row.text is None or not row.text.strip():
-                drops.add("no text", row.utterance_id, "null" if row.text is None else "empty")
-            elif duration_s >= max_duration_s:
-                drops.add(f"not shorter than {max_duration_s:g} s", row.utterance_id, f"{duration_s:.2f} s")
-            else:
-                text = row.text.strip()
-                token_ids = encoder.encode(text)
-                # the decoder reads all but the last token; one more place for the end time of a timestamped label
-                if len(token_ids) > max_label_tokens:
-                    detail = f"{len(token_ids)} tokens"
-                    drops.add(f"label longer than {max_label_tokens} tokens", row.utterance_id, detail)
-                else:
-                    utterances.append(Utterance(row.utterance_id, text, duration_s, samples, token_ids, row.group))
-    if len(undecodable) > max_bad_fraction * len(rows):
-        named = "\n".join(f"  {utterance_id}: {reason}" for utterance_id, reason in undecodable[:MAX_EXAMPLES])
-        more = f"\n  and {len(undecodable) - MAX_EXAMPLES} more" if len(undecodable) > MAX_EXAMPLES else ""
-        raise UserError(
-            f"data.max_bad_fraction: {len(undecodable)} of {len(rows)} recordings can't be decoded, more than "
-            f"the share of {max_bad_fraction:g} that is let pass; mend them or raise --data.max_bad_fraction:\n"
-            f"{named}{more}"
-        )
-    if not utterances:
+    keep = np.ones(len(index), dtype=bool)
+    for reason, wrong, detail in reasons:
+        dropped = np.flatnonzero(wrong & keep)
+        first = dropped[:MAX_EXAMPLES].tolist()
+        drops.add(reason, len(dropped), [(part.prefix + _id(index, row), detail(row)) for row in first])
+        keep[dropped] = False
+    _refuse_too_many_unreadable(index, np.flatnonzero(unreadable), max_bad_fraction)
+    if not keep.any():
         raise UserError(f"data.name_or_path: no utterance is left after the filters ({drops.sentence()})")
-    return utterances, drops
+    return Utterances.of_part(part, np.flatnonzero(keep)), drops
 
 
-def fingerprint(utterances: Sequence[Utterance]) -> int:
-    """A checksum of the ids, texts and audio, in order: training can only be gone on with on the same data."""
+def label_lengths(part: Part, encoder: LabelEncoder) -> np.ndarray:
+    """Tokens of each row's label, shape (rows,), 0 where there is no text; kept beside the index for the next time."""
+    index = part.index
+    tokenizer = encoder.tokenizer
+    told = json.dumps([asdict(part.text), tokenizer.backend_tokenizer.to_str(), len(encoder.prefix())], sort_keys=True)
+    path = index.folder / f"label-lengths-{hashlib.sha256(told.encode()).hexdigest()[:24]}.npy"
+    try:
+        lengths = np.load(path, allow_pickle=False)
+        if lengths.shape == (len(index),):
+            return lengths
+    except (OSError, ValueError):
+        pass
+    pieces = []
+    for texts in index.texts():
+        processed = [part.text(text) if text else "" for text in texts]
+        counts = encoder.lengths(processed)
+        counts[[not text for text in processed]] = 0
+        pieces.append(counts)
+    lengths = np.concatenate(pieces)
+    writing = path.with_suffix(f".{os.getpid()}.npy")
+    np.save(writing, lengths, allow_pickle=False)
+    writing.replace(path)
+    return lengths
+
+
+def fingerprint(utterances: Utterances) -> int:
+    """A checksum of what is trained on, in order: training can only be gone on with on the same data."""
     checksum = 0
-    for utterance in utterances:
-        checksum = zlib.crc32(f"{utterance.utterance_id}\n{utterance.text}\n".encode(), checksum)
-        checksum = zlib.crc32(utterance.samples.tobytes(), checksum)
-    return checksum
+    for part in utterances.parts:
+        told = [part.index.facts["checksum"], part.name, part.channel, part.language, part.task, asdict(part.text)]
+        checksum = zlib.crc32(json.dumps(told, sort_keys=True).encode(), checksum)
+    checksum = zlib.crc32(utterances.part_of.tobytes(), checksum)
+    return zlib.crc32(utterances.row_of.tobytes(), checksum)
 
 
-def hours(utterances: Sequence[Utterance]) -> float:
+def hours(utterances: Utterances) -> float:
     """Hours of audio."""
-    return sum(utterance.duration_s for utterance in utterances) / 3600
+    return float(utterances.durations_s().sum()) / 3600
+
+
+def _id(index: Index, row: int) -> str:
+    return index.text_of("utterance_id", row) or ""
+
+
+def _refuse_too_many_unreadable(index: Index, unreadable: np.ndarray, max_bad_fraction: float) -> None:
+    if len(unreadable) <= max_bad_fraction * len(index):
+        return
+    first = unreadable[:MAX_EXAMPLES].tolist()
+    lines = "\n".join(f"  {_id(index, row)}: {index.text_of('problem', row)}" for row in first)
+    more = f"\n  and {len(unreadable) - MAX_EXAMPLES} more" if len(unreadable) > MAX_EXAMPLES else ""
+    raise UserError(
+        f"data.max_bad_fraction: {len(unreadable)} of {len(index)} recordings can't be decoded, more than "
+        f"the share of {max_bad_fraction:g} that is let pass; mend them or raise --data.max_bad_fraction:\n"
+        f"{lines}{more}"
+    )
+
+
+def _refuse_unknown_languages_and_tasks(part: Part, encoder: LabelEncoder) -> None:
+    """Refuse what the model has no token for: a row that is taught in a wrong language does harm in silence."""
+    problems = []
+    languages = Counter(_distinct(part.index, "language"))
+    unknown = {said: count for said, count in languages.items() if not _is_known(language_code(said), encoder)}
+    if unknown:
+        known = ", ".join(sorted(encoder.languages)) or "en"
+        problems.append(
+            f"data.language_column: {sum(unknown.values()):,} of {len(part.index):,} rows are in a language that the "
+            f"model does not know ({named([repr(name) for name in sorted(unknown)])}); it knows: {known}. Mend the "
+            "column, or set data.language_column to null and model.language to what is spoken"
+        )
+    tasks = Counter(said for said in _distinct(part.index, "task") if said not in TASKS)
+    if tasks:
+        problems.append(
+            f"data.task_column: {sum(tasks.values()):,} of {len(part.index):,} rows say neither {' nor '.join(TASKS)} "
+            f"({named([repr(name) for name in sorted(tasks)])}); mend the column, or leave out data.task_column"
+        )
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def _is_known(code: str | None, encoder: LabelEncoder) -> bool:
+    return code in encoder.languages or (not encoder.languages and code == "en")
+
+
+def _distinct(index: Index, name: str) -> Iterator[str]:
+    """The cells of a column that say something."""
+    if index.has_any(name):
+        for texts in index.texts(name):
+            yield from (text for text in texts if text)

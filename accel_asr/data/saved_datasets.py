@@ -1,9 +1,12 @@
-"""Folders that `datasets` wrote with `save_to_disk`: a Dataset, or a DatasetDict with its splits."""
+"""Datasets of the library `datasets`: what `save_to_disk` wrote, and how rows are read without torchcodec."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accel_asr.data.audio import AudioError
 from accel_asr.data.manifests import Table
+from accel_asr.data.rows import DatasetCell
 from accel_asr.errors import UserError
 
 
@@ -14,11 +17,11 @@ def is_saved_dataset(folder: Path) -> bool:
     )
 
 
-def load_saved_table(folder: Path, *, split: str) -> tuple[Table, bool]:
-    """One split of a saved DatasetDict, or all of a saved Dataset, with audio left encoded.
+def open_saved_dataset(folder: Path, *, split: str) -> tuple[Any, bool]:
+    """One split of a saved DatasetDict, or all of a saved Dataset, mapped into memory.
 
     Returns:
-        The table, and whether the folder told its splits apart.
+        The dataset, and whether the folder told its splits apart.
 
     Raises:
         UserError: unreadable, or no such split; names those there are.
@@ -46,14 +49,56 @@ def load_saved_table(folder: Path, *, split: str) -> tuple[Table, bool]:
                 f"it has: {', '.join(sorted(dataset))}"
             )
         dataset = dataset[split]
-    return encoded_columns(dataset), has_splits
+    return encoded(dataset), has_splits
 
 
-def encoded_columns(dataset: Any) -> Table:
-    """All columns of a Dataset, with audio as bytes and path: decoding it would need torchcodec."""
+def encoded(dataset: Any) -> Any:
+    """The same dataset with audio as bytes and path: decoding it would need torchcodec."""
     import datasets
 
     for column, feature in dataset.features.items():
         if isinstance(feature, datasets.Audio):
             dataset = dataset.cast_column(column, datasets.Audio(decode=False))
-    return {column: dataset[column][:] for column in dataset.column_names}
+    return dataset
+
+
+def table_of(dataset: Any) -> Table:
+    """All columns of an `encoded` dataset; those that hold audio as `DatasetCell`s, so that none of it is read."""
+    table: dict[str, Any] = {}
+    as_arrow = dataset.with_format("arrow")
+    for column in dataset.column_names:
+        kind = str(as_arrow.features[column])
+        if kind.startswith("Audio"):
+            cells = as_arrow.select_columns([column])[:].column(column)
+            names = [name for chunk in cells.chunks for name in chunk.field("path").to_pylist()]
+            table[column] = [DatasetCell(row, name) for row, name in enumerate(names)]
+        elif "binary" in kind:
+            table[column] = [DatasetCell(row) for row in range(len(dataset))]
+        else:
+            table[column] = dataset[column][:]
+    return table
+
+
+@dataclass(frozen=True)
+class DatasetAudio:
+    """The audio of an `encoded` dataset; a copy in another process maps the same files."""
+
+    dataset: Any
+    column: str
+
+    def get(self, row: int) -> bytes | Path:
+        """The encoded recording of one row, or its path.
+
+        Raises:
+            AudioError: the row holds neither, or the files of the dataset can't be read.
+        """
+        try:
+            cell = self.dataset[row][self.column]
+        except (OSError, ValueError) as error:
+            raise AudioError(f"the dataset can't be read ({error})") from error
+        content = cell.get("bytes") if isinstance(cell, dict) else cell
+        if content:
+            return bytes(content)
+        if isinstance(cell, dict) and cell.get("path"):
+            return Path(cell["path"])
+        raise AudioError("the row holds no audio")

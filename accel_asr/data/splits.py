@@ -1,104 +1,211 @@
 """Training and validation utterances of a run, with the account of what was kept and what was not."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from accel_asr.config import DataConfig
+import numpy as np
+
+from accel_asr.config import DataConfig, SourceConfig
+from accel_asr.data.cache_folder import default_cache_dir
 from accel_asr.data.holdout import count_to_hold_out, split_first, split_groups, split_random
-from accel_asr.data.preparation import Drops, LabelEncoder, Utterance, hours, prepare_utterances
-from accel_asr.data.sources import load_source
+from accel_asr.data.index_building import open_index
+from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.preparation import Drops, hours, label_lengths, prepare_utterances
+from accel_asr.data.rows import RowColumns
+from accel_asr.data.sources import SourceName
+from accel_asr.data.text_processing import TextProcessing
+from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError
 
 
 @dataclass(frozen=True)
 class RunData:
-    """`summary` is data_summary.json; `notices` are lines for the user."""
+    """`weights` are those of the training utterances' parts, None without; `summary` is data_summary.json."""
 
-    train: list[Utterance]
-    validation: list[Utterance]
+    train: Utterances
+    validation: Utterances
+    weights: tuple[float, ...] | None
     summary: dict[str, Any]
     notices: list[str]
 
 
 def load_train_and_validation(
-    data: DataConfig, *, encoder: LabelEncoder, sampling_rate_hz: int, window_s: float, max_label_tokens: int, seed: int
+    data: DataConfig, *, encoder: LabelEncoder, sampling_rate_hz: int, window_s: float, seed: int
 ) -> RunData:
-    """Load, decode, filter, and split. Every rank does it for itself, so that none waits for another.
+    """Index, filter, and split. Every rank does it for itself; what one has indexed the others find.
 
     Args:
         window_s: The most the model hears at once; it caps `data.max_duration_s`.
-        max_label_tokens: The decoder's positions.
 
     Raises:
         UserError: as the parts of it raise.
     """
-    assert data.name_or_path is not None
+    sources = resolved_sources(data)
     notices: list[str] = []
-    total: dict[str, int] = {}
+    rows: dict[str, int] = {}
     all_drops = Drops()
 
-    def prepare(split: str) -> list[Utterance]:
-        assert data.name_or_path is not None
-        source = load_source(
-            data.name_or_path,
-            split=split,
-            audio_column=data.audio_column,
-            text_column=data.text_column,
-            subset=data.subset,
-            group_column=data.group_column,
-            revision=data.revision,
-            allow_outside_paths=data.allow_outside_paths,
-        )
+    def prepare(source: SourceConfig, split: str) -> Utterances:
+        part, told = open_part(data, source, split, sampling_rate_hz=sampling_rate_hz, several=len(sources) > 1)
         utterances, drops = prepare_utterances(
-            source.rows,
+            part,
             encoder=encoder,
-            sampling_rate_hz=sampling_rate_hz,
             max_duration_s=min(data.max_duration_s, window_s),
-            max_label_tokens=max_label_tokens,
             max_bad_fraction=data.max_bad_fraction,
-            channel=data.channel,
+            cut_long_labels=data.long_labels == "cut",
         )
-        notices.extend(notice for notice in source.notices if notice not in notices)
-        notices.append(f"{split}: kept {len(utterances):,} of {len(source.rows):,} utterances; {drops.sentence()}")
-        total[split] = len(source.rows)
+        label = part.prefix + split
+        told.append(f"{label}: kept {len(utterances):,} of {len(part.index):,} utterances; {drops.sentence()}")
+        cut = int((label_lengths(part, encoder)[utterances.row_of] > encoder.max_label_tokens).sum())
+        if cut:
+            told.append(f"{label}: {cut:,} texts are too long for the decoder, and cut at a word")
+        notices.extend(notice for notice in told if notice not in notices)
+        rows[label] = len(part.index)
         all_drops.merge(drops)
         return utterances
 
-    train = prepare(data.train_split)
-    if data.eval_split is not None:
-        validation = prepare(data.eval_split)
-        if [utterance.utterance_id for utterance in validation] == [utterance.utterance_id for utterance in train]:
-            raise UserError(
-                f"data.eval_split: {data.eval_split!r} holds the very utterances of data.train_split="
-                f"{data.train_split}, so the source does not tell them apart; set data.eval_fraction instead"
-            )
-    elif data.train_rows is not None:
-        train, validation = split_first(train, train_rows=data.train_rows)
-    else:
-        count = count_to_hold_out(len(train), eval_fraction=data.eval_fraction, eval_rows=data.eval_rows)
-        if data.group_column is None:
-            train, validation = split_random(train, count=count, seed=seed)
-        else:
-            (train, validation), notice = split_groups(train, count=count, seed=seed, column=data.group_column)
-            notices.append(notice)
+    train = [prepare(source, source.train_split or data.train_split) for source in sources]
+    validation = _given_validation(data, sources, train, prepare)
+    if validation is None:
+        train, validation, notice = _held_out(data, sources, train, seed=seed)
+        notices += notice
+    together = Utterances.together(train)
+    weights = None
+    if len(sources) > 1 and sources[0].weight is not None:
+        weights = tuple(float(source.weight or 0) for source in sources)
     summary = {
         "source": {"name_or_path": data.name_or_path, "subset": data.subset, "revision": data.revision},
-        "rows": total,
-        "train": _part_summary(train),
-        "validation": _part_summary(validation),
+        "sources": [asdict(source) for source in sources] if len(sources) > 1 else [],
+        "text": asdict(data.text),
+        "rows": rows,
+        "train": _summary(together, encoder),
+        "validation": _summary(validation, encoder),
         "dropped": all_drops.summary(),
         "notices": notices,
     }
-    return RunData(train=train, validation=validation, summary=summary, notices=notices)
+    return RunData(train=together, validation=validation, weights=weights, summary=summary, notices=notices)
 
 
-def _part_summary(utterances: Sequence[Utterance]) -> dict[str, Any]:
-    durations_s = [utterance.duration_s for utterance in utterances]
+def resolved_sources(data: DataConfig) -> list[SourceConfig]:
+    """The sources of a run, with what they leave unset taken from `data`; names are made unique."""
+    if not data.sources:
+        assert data.name_or_path is not None
+        return [SourceConfig(name_or_path=data.name_or_path, subset=data.subset, revision=data.revision)]
+    named: list[SourceConfig] = []
+    taken: set[str] = set()
+    for source in data.sources:
+        name = base = source.name or Path(source.name_or_path.rstrip("/")).name
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{base}-{number}"
+        taken.add(name)
+        named.append(
+            replace(source, name=name, subset=source.subset or data.subset, revision=source.revision or data.revision)
+        )
+    return named
+
+
+def open_part(
+    data: DataConfig,
+    source: SourceConfig,
+    split: str,
+    *,
+    sampling_rate_hz: int,
+    several: bool = False,
+    decode_all: bool = False,
+) -> tuple[Part, list[str]]:
+    """The index of one split of one source, and how its rows are read; and notices for the user.
+
+    Raises:
+        UserError: as `open_index` raises.
+    """
+    index, notices = open_index(
+        SourceName(
+            source.name_or_path,
+            split=split,
+            audio_column=source.audio_column or data.audio_column,
+            text_column=source.text_column or data.text_column,
+            columns=RowColumns(data.group_column, data.language_column, data.task_column, data.prompt_column),
+            subset=source.subset,
+            revision=source.revision,
+            allow_outside_paths=data.allow_outside_paths,
+        ),
+        cache_dir=Path(data.cache_dir) if data.cache_dir else default_cache_dir(),
+        channel=data.channel,
+        decode_all=decode_all,
+    )
+    part = Part(
+        index,
+        TextProcessing(**asdict(data.text)),
+        sampling_rate_hz,
+        channel=data.channel,
+        name=source.name if several else None,
+        language=source.language,
+        task=source.task,
+    )
+    return part, [f"{part.prefix.rstrip('/')}: {notice}" if several else notice for notice in notices]
+
+
+def _given_validation(
+    data: DataConfig, sources: list[SourceConfig], train: list[Utterances], prepare: Any
+) -> Utterances | None:
+    """The validation splits of the sources, where they have any; None where rows are to be held out."""
+    if data.eval_split is None and not any(source.eval_split for source in sources):
+        return None
+    parts = []
+    for source, trained in zip(sources, train, strict=True):
+        split = source.eval_split or data.eval_split
+        if not source.validate or split is None:
+            continue
+        validation = prepare(source, split)
+        if validation.ids() == trained.ids():
+            raise UserError(
+                f"data.eval_split: {split!r} holds the very utterances of data.train_split="
+                f"{source.train_split or data.train_split}, so the source does not tell them apart; set "
+                "data.eval_fraction instead"
+            )
+        parts.append(validation)
+    return Utterances.together(parts)
+
+
+def _held_out(
+    data: DataConfig, sources: list[SourceConfig], train: list[Utterances], *, seed: int
+) -> tuple[list[Utterances], Utterances, list[str]]:
+    """What is left to train on of each source, what is held out of all that are validated on, and notices."""
+    numbers = [number for number, source in enumerate(sources) if source.validate]
+    together = Utterances.together([train[number] for number in numbers])
+    count = len(together)
+    notices: list[str] = []
+    if data.train_rows is not None:
+        held = split_first(count, train_rows=data.train_rows)
+    else:
+        wanted = count_to_hold_out(count, eval_fraction=data.eval_fraction, eval_rows=data.eval_rows)
+        if data.group_column is None:
+            held = split_random(count, count=wanted, seed=seed)
+        else:
+            groups = together.cells("group")
+            held, notice = split_groups(groups, together.ids, count=wanted, seed=seed, column=data.group_column)
+            notices.append(notice)
+    left = list(train)
+    for part, number in enumerate(numbers):
+        left[number] = train[number].select(~held[together.part_of == part])
+        if not len(left[number]):
+            raise UserError(
+                f"data.sources: all of {sources[number].name!r} is held out for validation, nothing of it is left to "
+                "train on; hold out less, or set its validate to false"
+            )
+    return left, together.select(held), notices
+
+
+def _summary(utterances: Utterances, encoder: LabelEncoder) -> dict[str, Any]:
+    durations_s = utterances.durations_s()
+    lengths = utterances.numbers(lambda part: label_lengths(part, encoder))
     return {
         "utterances": len(utterances),
         "hours": round(hours(utterances), 4),
-        "shortest_s": round(min(durations_s), 3),
-        "longest_s": round(max(durations_s), 3),
-        "longest_label_tokens": max(len(utterance.token_ids) for utterance in utterances),
+        "shortest_s": round(float(np.min(durations_s)), 3),
+        "longest_s": round(float(np.max(durations_s)), 3),
+        "longest_label_tokens": int(np.max(lengths)),
     }

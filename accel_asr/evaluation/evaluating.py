@@ -1,18 +1,18 @@
 """One evaluation: transcribe, normalise, score; what train and the console commands both call."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from accelerate import Accelerator
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from transformers import WhisperForConditionalGeneration
 
 from accel_asr.data.collator import Collator
-from accel_asr.data.preparation import Utterance
+from accel_asr.data.loading import ClipItems
 from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.evaluation.normalizers import Normalizer
-from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, score_utterance
+from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, score_utterance, scores_by
 
 
 @dataclass(frozen=True)
@@ -25,30 +25,38 @@ class Evaluation:
     scored: list[ScoredUtterance]
 
     def record(self) -> dict[str, Any]:
-        """The numbers, as metrics.jsonl and summary.json hold them."""
-        return {**asdict(self.score), "loss": self.loss}
+        """The numbers, as metrics.jsonl and summary.json hold them; also of each language and source, if several."""
+        record = {**asdict(self.score), "loss": self.loss}
+        parts_by = {
+            "by_language": scores_by(self.scored, lambda utterance: utterance.transcript.language),
+            "by_source": scores_by(self.scored, lambda utterance: utterance.transcript.source),
+        }
+        for name, parts in parts_by.items():
+            if len(parts) > 1:
+                record[name] = {value or "unset": asdict(score) for value, score in parts.items()}
+        return record
 
 
 def evaluate_model(
     model: WhisperForConditionalGeneration,
-    processor: WhisperProcessor,
-    utterances: Sequence[Utterance],
+    items: ClipItems,
     *,
     accelerator: Accelerator,
     collator: Collator,
     normalizer: Normalizer,
     batch_size: int,
+    num_workers: int = 0,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Evaluation:
-    """Score `model` on every utterance exactly once. Every rank must call this, and gets the same result."""
+    """Score `model` on every utterance of `items` exactly once. Every rank must call this, and gets the same result."""
     started_s = time.perf_counter()
     transcription = transcribe_utterances(
         model,
-        processor,
-        utterances,
+        items,
         accelerator=accelerator,
         collator=collator,
         batch_size=batch_size,
+        num_workers=num_workers,
         on_batch=on_batch,
     )
     scored = [score_utterance(transcript, normalizer) for transcript in transcription.transcripts]

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 from transformers.modeling_outputs import BaseModelOutput
 
-from accel_asr.data.collator import IGNORED_LABEL, Batch, Collator, Item
-from accel_asr.data.features import log_mel
-from accel_asr.data.loading import evaluation_batches
-from accel_asr.data.preparation import Utterance
+from accel_asr.data.collator import IGNORED_LABEL, Batch, Collator
+from accel_asr.data.loading import ClipItems, EvaluationBatch, evaluation_batches, evaluation_loader
+from accel_asr.data.utterances import Utterance
 from accel_asr.evaluation.scoring import Transcript
 from accel_asr.modeling import summed_token_loss
 
@@ -27,60 +26,75 @@ class Transcription:
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """What one rank found: (row, hypothesis, cut off), and (first row, summed token loss, target tokens) by batch."""
+    """What one rank found: (row, hypothesis, cut off, why its audio failed), and (first row, summed token loss, target
+    tokens) by batch."""
 
-    rows: list[tuple[int, str, bool]]
+    rows: list[tuple[int, str, bool, str | None]]
     losses: list[tuple[int, float, int]]
 
 
 def transcribe_utterances(
     model: WhisperForConditionalGeneration,
-    processor: WhisperProcessor,
-    utterances: Sequence[Utterance],
+    items: ClipItems,
     *,
     accelerator: Accelerator,
     collator: Collator,
     batch_size: int,
+    num_workers: int = 0,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Transcription:
     """Generate a transcript for each utterance. Every rank must call this; every rank gets the whole table.
 
     Args:
-        model: Unwrapped; how it transcribes stands in its generation settings (`modeling.configure_generation`).
+        model: Unwrapped; how it transcribes stands in its generation settings (`modeling.configure_generation`), but
+            each row's own language, task and prompt are given to it.
         on_batch: Called after each batch of this rank with the number of utterances in it.
 
     Raises:
         AssertionError: an utterance is missing from the gathered table, or there twice.
     """
-    batches = evaluation_batches([utterance.duration_s for utterance in utterances], batch_size)
+    batches = evaluation_batches(items, batch_size)
     mine = batches[accelerator.process_index :: accelerator.num_processes]
     share = transcribe_batches(
-        model, processor, utterances, mine, accelerator=accelerator, collator=collator, on_batch=on_batch
+        model, items, mine, accelerator=accelerator, collator=collator, num_workers=num_workers, on_batch=on_batch
     )
-    return whole_table(utterances, Share(rows=gather_object(share.rows), losses=gather_object(share.losses)))
+    return whole_table(items.utterances, Share(rows=gather_object(share.rows), losses=gather_object(share.losses)))
 
 
 def transcribe_batches(
     model: WhisperForConditionalGeneration,
-    processor: WhisperProcessor,
-    utterances: Sequence[Utterance],
-    batches: Sequence[Sequence[int]],
+    items: ClipItems,
+    batches: Sequence[EvaluationBatch],
     *,
     accelerator: Accelerator,
     collator: Collator,
+    num_workers: int = 0,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Share:
-    """Transcribe these batches of rows of `utterances`, on this rank alone: it waits for no other."""
+    """Transcribe these batches of rows of `items`, on this rank alone: it waits for no other.
+
+    An utterance that can't be decoded gets an empty hypothesis, and the reason.
+    """
     was_training = model.training
     model.eval()
     share = Share(rows=[], losses=[])
-    for batch_rows in batches:
-        batch = collator([_item(utterances[row], processor) for row in batch_rows]).to(accelerator.device)
-        with torch.no_grad(), accelerator.autocast():
-            hypotheses, cut_off, loss_sum = _transcribe_batch(model, processor, batch)
-        share.rows.extend(zip(batch_rows, hypotheses, cut_off, strict=True))
-        share.losses.append((batch_rows[0], loss_sum, int((batch.labels != IGNORED_LABEL).sum())))
-        on_batch(len(batch_rows))
+    loaded = evaluation_loader(items, batches, collator=collator, num_workers=num_workers)
+    for wanted, batch in zip(batches, loaded, strict=True):
+        failed = {item.utterance_id: item.reason for item in batch.failed}
+        names = {row: items.utterances[row].utterance_id for row in wanted.rows} if failed else {}
+        share.rows.extend((row, "", False, failed[name]) for row, name in names.items() if name in failed)
+        rows = [row for row in wanted.rows if names.get(row) not in failed]
+        if rows:
+            with torch.no_grad(), accelerator.autocast():
+                hypotheses, cut_off, loss_sum = _transcribe_batch(
+                    model,
+                    batch.to(accelerator.device),
+                    tokenizer=items.encoder.tokenizer,
+                    start_tokens=wanted.start_tokens,
+                )
+            share.rows.extend((*told, None) for told in zip(rows, hypotheses, cut_off, strict=True))
+            share.losses.append((rows[0], loss_sum, int((batch.labels != IGNORED_LABEL).sum())))
+        on_batch(len(wanted.rows))
     model.train(was_training)
     return share
 
@@ -92,10 +106,11 @@ def whole_table(utterances: Sequence[Utterance], shares: Share) -> Transcription
         AssertionError: an utterance is missing, or there twice.
     """
     rows = sorted(shares.rows)
-    assert [row for row, _, _ in rows] == list(range(len(utterances))), "an utterance is missing or there twice"
+    assert [row for row, *_ in rows] == list(range(len(utterances))), "an utterance is missing or there twice"
     # added in a fixed order, so that the loss does not depend on the number of ranks in its last digit
     losses = sorted(shares.losses)
-    loss = sum(loss_sum for _, loss_sum, _ in losses) / sum(tokens for _, _, tokens in losses)
+    tokens = sum(tokens for _, _, tokens in losses)
+    loss = sum(loss_sum for _, loss_sum, _ in losses) / tokens if tokens else float("nan")
     transcripts = [
         Transcript(
             utterance_id=utterance.utterance_id,
@@ -103,21 +118,23 @@ def whole_table(utterances: Sequence[Utterance], shares: Share) -> Transcription
             reference=utterance.text,
             hypothesis=hypothesis,
             cut_off=cut_off,
+            language=utterance.language,
+            source=utterance.source,
+            audio_problem=audio_problem,
         )
-        for utterance, (_, hypothesis, cut_off) in zip(utterances, rows, strict=True)
+        for utterance, (_, hypothesis, cut_off, audio_problem) in zip(utterances, rows, strict=True)
     ]
     return Transcription(transcripts=transcripts, loss=loss)
 
 
-def _item(utterance: Utterance, processor: WhisperProcessor) -> Item:
-    features = log_mel(utterance.samples, processor.feature_extractor)
-    return Item(utterance.utterance_id, utterance.duration_s, features, utterance.token_ids)
-
-
 def _transcribe_batch(
-    model: WhisperForConditionalGeneration, processor: WhisperProcessor, batch: Batch
+    model: WhisperForConditionalGeneration, batch: Batch, *, tokenizer: WhisperTokenizer, start_tokens: int
 ) -> tuple[list[str], list[bool], float]:
-    """(hypotheses, cut off, summed token loss) of one batch; one pass of the encoder serves both."""
+    """(hypotheses, cut off, summed token loss) of one batch; one pass of the encoder serves both.
+
+    Args:
+        start_tokens: How many tokens of each row's label are given: previous text, start, language, task.
+    """
     encoded = model.get_encoder()(batch.input_features).last_hidden_state
     logits = model(
         encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
@@ -125,14 +142,19 @@ def _transcribe_batch(
         use_cache=False,
     ).logits
     loss_sum = float(summed_token_loss(logits, batch.labels))
+    settings = model.generation_config
+    options = {}
+    if getattr(settings, "is_multilingual", True) and settings.language is None:
+        options["language"] = "en"  # else it is detected, by one more pass, only to be replaced by the rows' own tokens
     generated = model.generate(
         encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
+        decoder_input_ids=batch.decoder_input_ids[:, :start_tokens],
+        max_new_tokens=min(settings.max_new_tokens, model.config.max_target_positions - start_tokens),
         return_dict_in_generate=True,
         force_unique_generate_call=True,
-    ).sequences
+        **options,
+    ).sequences[:, start_tokens:]
     # generation ends at the end-of-text token; a row that never made one was cut off
-    end_id = model.generation_config.eos_token_id
-    start_tokens = len(processor.tokenizer.prefix_tokens)
-    cut_off = [end_id not in row[start_tokens:] for row in generated.tolist()]
-    hypotheses = processor.batch_decode(generated, skip_special_tokens=True)
+    cut_off = [settings.eos_token_id not in row for row in generated.tolist()]
+    hypotheses = tokenizer.batch_decode(generated, skip_special_tokens=True)
     return [hypothesis.strip() for hypothesis in hypotheses], cut_off, loss_sum

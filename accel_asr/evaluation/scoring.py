@@ -9,13 +9,20 @@ import jiwer
 
 @dataclass(frozen=True)
 class Transcript:
-    """What the model made of one utterance. `cut_off`: generation stopped at the length limit, not at end-of-text."""
+    """What the model made of one utterance. `cut_off`: generation stopped at the length limit, not at end-of-text.
+
+    `language` and `source` are the row's own, if it has any. `audio_problem` says why the recording could not be
+    decoded: the hypothesis is empty then, and every word counts as missed.
+    """
 
     utterance_id: str
     duration_s: float
     reference: str
     hypothesis: str
     cut_off: bool
+    language: str | None = None
+    source: str | None = None
+    audio_problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,8 @@ class CorpusScore:
     """Error rates as fractions (0.05 is 5 errors for 100 reference words).
 
     wer, cer: normalised texts. wer_ortho: texts as written. utterances: all that were transcribed; empty_references of
-    them are empty after normalisation and left out of wer and cer; cut_off stopped at the length limit.
+    them are empty after normalisation and left out of wer and cer; cut_off stopped at the length limit; unreadable
+    could not be decoded, and are scored as empty hypotheses.
     """
 
     wer: float
@@ -63,6 +71,7 @@ class CorpusScore:
     utterances: int
     empty_references: int
     cut_off: int
+    unreadable: int = 0
 
 
 def word_edits(reference: str, hypothesis: str) -> EditCounts | None:
@@ -102,7 +111,18 @@ def corpus_score(scored: Sequence[ScoredUtterance]) -> CorpusScore:
         utterances=len(scored),
         empty_references=sum(utterance.words is None for utterance in scored),
         cut_off=sum(utterance.transcript.cut_off for utterance in scored),
+        unreadable=sum(utterance.transcript.audio_problem is not None for utterance in scored),
     )
+
+
+def scores_by(
+    scored: Sequence[ScoredUtterance], value_of: Callable[[ScoredUtterance], str | None]
+) -> dict[str | None, CorpusScore]:
+    """The corpus score of the utterances of each value, in the order of the values."""
+    parts: dict[str | None, list[ScoredUtterance]] = {}
+    for utterance in scored:
+        parts.setdefault(value_of(utterance), []).append(utterance)
+    return {value: corpus_score(parts[value]) for value in sorted(parts, key=lambda value: value or "")}
 
 
 def error_rate(counts: Sequence[EditCounts | None]) -> float:

@@ -33,6 +33,8 @@ class Geometry:
     """The numbers that the order of training depends on; compared on resume.
 
     A run may go on with other `num_processes`, `accumulation_steps` and `micro_batch_size` of the same product.
+    `micro_batch_size` counts utterances, or seconds where windows are filled by them; `order` is a checksum of what
+    else the order depends on.
     """
 
     train_utterances: int
@@ -42,16 +44,17 @@ class Geometry:
     model_parameters: int
     num_processes: int
     accumulation_steps: int
-    micro_batch_size: int
+    micro_batch_size: float
+    order: int = 0
 
     @property
-    def window_size(self) -> int:
+    def window_size(self) -> float:
         return self.num_processes * self.accumulation_steps * self.micro_batch_size
 
     def window_sum(self) -> str:
         """How the global batch comes about, for messages."""
         processes = f"{self.num_processes} process{'es' if self.num_processes > 1 else ''}"
-        return f"{processes} x {self.accumulation_steps} x {self.micro_batch_size} = {self.window_size}"
+        return f"{processes} x {self.accumulation_steps} x {self.micro_batch_size:g} = {self.window_size:g}"
 
 
 @dataclass
@@ -59,11 +62,13 @@ class Progress:
     """How far a run is: all that is needed to go on, beside tensors.
 
     step: optimizer windows trained. skipped_steps: of them, updates that the fp16 scaler left out.
+    unreadable: ids of training utterances that could not be decoded when their turn came.
     scores: the records of summary.json so far (`baseline`, `best`). metrics_bytes: length of metrics.jsonl.
     """
 
     step: int = 0
     skipped_steps: int = 0
+    unreadable: list[str] = field(default_factory=list)
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
     metrics_bytes: int = 0
 

@@ -11,11 +11,13 @@ from accelerate.utils import gather_object
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from accel_asr.data.collator import IGNORED_LABEL, Batch
+from accel_asr.data.collator import IGNORED_LABEL, Batch, FailedItem
+from accel_asr.errors import UserError
 from accel_asr.modeling import summed_token_loss
 from accel_asr.training.random_state import random_state_kept
 from accel_asr.training.sharding import whole_tensor
 
+MAX_NAMED = 20
 FUSED_DEVICE_TYPES = ("cpu", "cuda", "xpu", "mps")
 
 
@@ -29,6 +31,7 @@ class StepResult:
 
     loss: mean cross-entropy of a target token of the window, in nats. grad_norm: before clipping.
     skipped: fp16 only, the loss scale was too high and the update was left out. stop_requested: by any rank.
+    failed: clips that could not be decoded, and that the window was without.
     """
 
     loss: float
@@ -37,6 +40,7 @@ class StepResult:
     audio_s: float
     skipped: bool
     stop_requested: bool
+    failed: tuple[FailedItem, ...] = ()
 
 
 def build_optimizer(model: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
@@ -84,6 +88,7 @@ def train_step(
 
     Raises:
         NonFiniteError: the loss or the gradient is not finite; names the utterances, the weights are untouched.
+        UserError: no clip of the window could be decoded, on any rank.
     """
     window = [batch.to(accelerator.device) for batch in window]
     counts = torch.tensor(
@@ -91,11 +96,20 @@ def train_step(
             sum(float((batch.labels != IGNORED_LABEL).sum()) for batch in window),
             sum(batch.audio_s for batch in window),
             float(stop_requested),
+            sum(len(batch.failed) for batch in window),
         ],
         dtype=torch.float64 if accelerator.device.type != "mps" else torch.float32,
         device=accelerator.device,
     )
-    target_tokens, audio_s, stop_requests = accelerator.reduce(counts, reduction="sum").tolist()
+    target_tokens, audio_s, stop_requests, failures = accelerator.reduce(counts, reduction="sum").tolist()
+    failed: list[FailedItem] = gather_object([item for batch in window for item in batch.failed]) if failures else []
+    if target_tokens == 0:
+        named = "\n".join(f"  {item.utterance_id}: {item.reason}" for item in failed[:MAX_NAMED])
+        raise UserError(
+            f"none of the {len(failed)} recordings of a global batch could be decoded; is the storage still there? The "
+            f"checkpoints are whole, go on with --checkpoint.resume true:\n{named}",
+            same_on_every_rank=True,
+        )
 
     loss_sums = []
     for index, batch in enumerate(window):
@@ -122,6 +136,7 @@ def train_step(
         # not accelerator.optimizer_step_was_skipped: a fused optimizer is called, and skips the update by itself
         skipped=scaler_decides and not math.isfinite(grad_norm),
         stop_requested=stop_requests > 0,
+        failed=tuple(failed),
     )
 
 

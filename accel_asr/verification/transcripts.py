@@ -1,14 +1,12 @@
 """Transcripts, WER and loss of an evaluation, against those that one rank makes alone."""
 
 import math
-from collections.abc import Sequence
 
 from accelerate import Accelerator
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from transformers import WhisperForConditionalGeneration
 
 from accel_asr.data.collator import Collator
-from accel_asr.data.loading import evaluation_batches
-from accel_asr.data.preparation import Utterance
+from accel_asr.data.loading import ClipItems, evaluation_batches
 from accel_asr.evaluation.evaluating import evaluate_model
 from accel_asr.evaluation.generation import transcribe_batches, whole_table
 from accel_asr.evaluation.normalizers import Normalizer
@@ -19,15 +17,14 @@ from accel_asr.verification.checks import TOLERANCES, Check, relative_difference
 
 def compare_evaluation(
     model: WhisperForConditionalGeneration,
-    processor: WhisperProcessor,
-    utterances: Sequence[Utterance],
+    items: ClipItems,
     *,
     accelerator: Accelerator,
     collator: Collator,
     normalizer: Normalizer,
     batch_size: int,
 ) -> list[Check]:
-    """Transcribe `utterances` on this rank alone, then on all ranks together. Every rank must call this.
+    """Transcribe `items` on this rank alone, then on all ranks together. Every rank must call this.
 
     Args:
         model: Unwrapped; the weights of this rank.
@@ -35,20 +32,20 @@ def compare_evaluation(
     Raises:
         AssertionError: an utterance is missing from the gathered table, or there twice; on every rank.
     """
-    batches = evaluation_batches([utterance.duration_s for utterance in utterances], batch_size)
-    share = transcribe_batches(model, processor, utterances, batches, accelerator=accelerator, collator=collator)
-    alone = whole_table(utterances, share)
+    batches = evaluation_batches(items, batch_size)
+    share = transcribe_batches(model, items, batches, accelerator=accelerator, collator=collator)
+    alone = whole_table(items.utterances, share)
     score = corpus_score([score_utterance(transcript, normalizer) for transcript in alone.transcripts])
     together = evaluate_model(
         model,
-        processor,
-        utterances,
+        items,
         accelerator=accelerator,
         collator=collator,
         normalizer=normalizer,
         batch_size=batch_size,
     )
     transcripts = [row.transcript for row in together.scored]
+    wanted = [utterance.utterance_id for utterance in items.utterances]
     different = sum(one != other for one, other in zip(alone.transcripts, transcripts, strict=True))
     wer, other_wer = score.wer, together.score.wer
     both_undefined = math.isnan(wer) and math.isnan(other_wer)
@@ -56,7 +53,7 @@ def compare_evaluation(
     loss_allowed = TOLERANCES["no"].loss
     loss_off = relative_difference(alone.loss, together.loss)
     return [
-        same_ids("utterances scored", [u.utterance_id for u in utterances], [row.utterance_id for row in transcripts]),
+        same_ids("utterances scored", wanted, [row.utterance_id for row in transcripts]),
         Check("transcripts that differ", "0", str(different), different, 0),
         Check("WER", percent(wer), percent(other_wer), 0.0 if both_undefined else abs(other_wer - wer), 0),
         Check("validation loss", f"{alone.loss:.6f}", f"{together.loss:.6f}", loss_off, loss_allowed),

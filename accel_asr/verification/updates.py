@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from accel_asr.data.collator import IGNORED_LABEL, Batch, Collator
-from accel_asr.data.loading import TrainingItems, WindowPlan, training_windows
+from accel_asr.data.loading import ClipItems, training_windows
+from accel_asr.data.window_plan import WindowPlan
 from accel_asr.training.schedule import set_learning_rate
 from accel_asr.training.step import StepResult, train_step
 from accel_asr.verification.checks import (
@@ -46,6 +47,9 @@ def plan_to_verify(plan: WindowPlan, *, most_utterances: int) -> tuple[WindowPla
     accumulation would be compared with itself: its batch is split.
     """
     notes = []
+    if plan.batch_seconds is not None:
+        notes.append("training.batch_seconds is left out: the global batch is counted in utterances here")
+        plan = replace(plan, batch_seconds=None)
     micro = max(1, min(plan.micro_batch_size, most_utterances // (plan.num_processes * plan.accumulation_steps)))
     if micro < plan.micro_batch_size:
         notes.append(f"micro-batch of {plan.micro_batch_size} made {micro}, to compare few utterances")
@@ -62,7 +66,7 @@ def steps_to_verify(plan: WindowPlan, *, warmup_steps: int, last_step: int) -> l
 
     That window is a short one where the plan has any.
     """
-    last_of_epoch = last_step - last_step % plan.steps_per_epoch or last_step
+    last_of_epoch = next((step for step in range(last_step, 0, -1) if plan.ends_epoch(step)), last_step)
     return sorted({1, min(max(warmup_steps, 2), last_step), last_of_epoch})
 
 
@@ -73,7 +77,7 @@ def compare_training(
     reference: nn.Module,
     reference_optimizer: torch.optim.Optimizer,
     accelerator: Accelerator,
-    items: TrainingItems,
+    items: ClipItems,
     plan: WindowPlan,
     collator: Collator,
     steps: Sequence[int],
@@ -90,7 +94,7 @@ def compare_training(
     weights = _trainable(accelerator.unwrap_model(model))
     reference_weights = _trainable(reference)
     start = [weight.detach().clone() for weight in reference_weights]
-    alone_plan = replace(plan, num_processes=1, accumulation_steps=1, micro_batch_size=plan.window_size)
+    alone_plan = plan.in_one_piece()
     given: list[tuple[Likeness, list[float]]] = []  # (gradients, learning rates) of each update of one step
 
     def look(inner: torch.optim.Optimizer, *_: object) -> None:
@@ -203,7 +207,7 @@ def _update(
     return result
 
 
-def _window(items: TrainingItems, plan: WindowPlan, step: int, *, rank: int, collator: Collator) -> list[Batch]:
+def _window(items: ClipItems, plan: WindowPlan, step: int, *, rank: int, collator: Collator) -> list[Batch]:
     [window] = training_windows(
         items, plan, collator=collator, rank=rank, first_step=step, last_step=step, num_workers=0, pin_memory=False
     )

@@ -1,0 +1,119 @@
+"""Labels: a previous text, start-of-transcript, language, task, text, end-of-text; no longer than the decoder."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from transformers import WhisperTokenizer
+from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+
+TIMESTAMP_STEP_S = 0.02  # Whisper's timestamp tokens are 20 ms apart
+TASKS = ("transcribe", "translate")
+_BATCH_TEXTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """`token_ids` end with <|endoftext|>; the first `prompt_tokens` of them, a previous text, are not learnt."""
+
+    token_ids: tuple[int, ...]
+    prompt_tokens: int = 0
+
+
+class LabelEncoder:
+    """Text to labels as the decoder reads them.
+
+    Args:
+        tokenizer: Told the run's language and task (`set_prefix_tokens`), which a row may override.
+        max_label_tokens: The decoder's positions, 448 in OpenAI's models.
+    """
+
+    def __init__(self, tokenizer: WhisperTokenizer, *, max_label_tokens: int = 448) -> None:
+        self.tokenizer = tokenizer
+        self.max_label_tokens = max_label_tokens
+        self.no_timestamps_id: int = tokenizer.convert_tokens_to_ids("<|notimestamps|>")
+        self.first_timestamp_id = self.no_timestamps_id + 1
+        self.start_id: int = tokenizer.convert_tokens_to_ids("<|startoftranscript|>")
+        known = tokenizer.get_added_vocab()
+        self.previous_id: int | None = known.get("<|startofprev|>")
+        self.languages = frozenset(code for code in TO_LANGUAGE_CODE.values() if f"<|{code}|>" in known)
+        self._ids = known
+
+    def prefix(self, language: str | None = None, task: str | None = None) -> tuple[int, ...]:
+        """<|startoftranscript|> [<|language|> <|task|>] <|notimestamps|>, the run's own where the row says nothing.
+
+        Args:
+            language: A code that is in `languages`; an English-only model has no tokens for it.
+        """
+        own = tuple(self.tokenizer.prefix_tokens)
+        if len(own) == 4 and (language or task):
+            language_id = self._ids[f"<|{language}|>"] if language else own[1]
+            return own[0], language_id, self._ids[f"<|{task}|>"] if task else own[2], own[3]
+        return own
+
+    def encode(
+        self, text: str, *, language: str | None = None, task: str | None = None, prompt: str | None = None
+    ) -> Label:
+        """The label of one text; a text that is too long is cut at a word, a prompt at its beginning."""
+        prefix = self.prefix(language, task)
+        end = (self.tokenizer.eos_token_id,)
+        ids = self._text_ids(text)
+        room = self.max_label_tokens - len(prefix) - 1
+        if len(ids) > room:
+            ids = self._text_ids(self.cut(text, room))
+        label = (*prefix, *ids, *end)
+        previous = self._prompt_ids(prompt, room=self.max_label_tokens - len(label)) if prompt else ()
+        return Label((*previous, *label), len(previous))
+
+    def lengths(self, texts: Sequence[str]) -> np.ndarray:
+        """Tokens of each text's label without a prompt, uncut: int32, shape (texts,)."""
+        around = len(self.prefix()) + 1
+        counts = np.empty(len(texts), dtype=np.int32)
+        for first in range(0, len(texts), _BATCH_TEXTS):
+            batch = list(texts[first : first + _BATCH_TEXTS])
+            ids = self.tokenizer(batch, add_special_tokens=False, split_special_tokens=True).input_ids
+            counts[first : first + len(batch)] = [len(row) + around for row in ids]
+        return counts
+
+    def cut(self, text: str, most_tokens: int) -> str:
+        """The longest run of words from the beginning of `text` that takes at most so many tokens."""
+        words = text.split()
+        low, high = 0, len(words)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if len(self._text_ids(" ".join(words[:middle]))) <= most_tokens:
+                low = middle
+            else:
+                high = middle - 1
+        return " ".join(words[:low])
+
+    def with_timestamps(self, label: Label, duration_s: float) -> Label:
+        """The same label with <|0.00|> in place of <|notimestamps|> and the clip's end before <|endoftext|>."""
+        ids = label.token_ids
+        begin = ids.index(self.no_timestamps_id, label.prompt_tokens)
+        end_id = self.first_timestamp_id + math.floor(round(duration_s / TIMESTAMP_STEP_S, 6))
+        return Label(
+            (*ids[:begin], self.first_timestamp_id, *ids[begin + 1 : -1], end_id, ids[-1]), label.prompt_tokens
+        )
+
+    def _text_ids(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids)
+
+    def _prompt_ids(self, prompt: str, *, room: int) -> tuple[int, ...]:
+        """<|startofprev|> and the end of the prompt: at most half of the decoder's positions, as Whisper takes."""
+        most = min(self.max_label_tokens // 2 - 1, room - 2)  # one for <|startofprev|>, one for an end time
+        if self.previous_id is None or most < 1:
+            return ()
+        ids = self._text_ids(" " + prompt.strip())
+        return (self.previous_id, *ids[-most:]) if ids else ()
+
+
+def language_code(name: str) -> str | None:
+    """`en` of `en`, `EN`, `English`, `en-US` or `en_us`; None of what names no language that Whisper has."""
+    lowered = name.strip().lower().replace("_", "-")
+    for candidate in (lowered, lowered.split("-")[0]):
+        code = TO_LANGUAGE_CODE.get(candidate, candidate)
+        if code in TO_LANGUAGE_CODE.values():
+            return code
+    return None

@@ -1,0 +1,260 @@
+"""Which utterances are in which step: pure functions of (seed, step, rank), so that resuming skips nothing."""
+
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
+
+from accel_asr.errors import UserError
+
+RowKey = tuple[int, int]  # (epoch, row)
+EpochWindows = tuple[np.ndarray, list[tuple[int, int]]]  # rows in order; first and stop of each window in them
+WINDOWS_SORTED_TOGETHER = 64  # by length; fewer would mix lengths, more would make epochs alike
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """The order of training: optimizer step 1, 2, 3, ... each has one window of rows.
+
+    A window is the global batch: processes x accumulation steps x micro-batch. Its rows depend on the seed and the
+    step alone, so the same window is trained on however it is dealt out.
+
+    Args:
+        part_sizes: Rows of each part of a mixture; `weights` say how often each part's rows come, and without them
+            every row comes once in an epoch.
+        durations_s: Of each row, shape (rows,); needed by the two that follow.
+        group_by_length: Windows hold rows of like length.
+        batch_seconds: Micro-batches are of about so many seconds of audio, instead of `micro_batch_size` rows.
+    """
+
+    num_rows: int
+    micro_batch_size: int
+    accumulation_steps: int
+    num_processes: int
+    seed: int
+    drop_last: bool
+    part_sizes: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
+    durations_s: np.ndarray | None = field(default=None, repr=False, compare=False)
+    group_by_length: bool = False
+    batch_seconds: float | None = None
+    _recent: dict[int, EpochWindows] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.batch_seconds is not None:
+            assert self.durations_s is not None
+            longest_s = float(self.durations_s.max())
+            if longest_s > self.batch_seconds:
+                raise UserError(
+                    f"training.batch_seconds: {self.batch_seconds:g} is less than the longest utterance, "
+                    f"{longest_s:.2f} s; give more, or a smaller data.max_duration_s"
+                )
+        if self.steps_in(0) == 0:
+            micro = f"{self.micro_batch_size}" if self.batch_seconds is None else f"{self.batch_seconds:g} s"
+            size = f"{self.window_size} utterances" if self.batch_seconds is None else f"{self.window_seconds:g} s"
+            setting = "per_device_train_batch_size" if self.batch_seconds is None else "batch_seconds"
+            raise UserError(
+                f"training.{setting}: the global batch of {size} "
+                f"({self.num_processes} processes x {self.accumulation_steps} accumulation steps x "
+                f"{micro}) is larger than the {self.num_rows} training utterances; "
+                "make it smaller, or set --training.dataloader_drop_last false"
+            )
+
+    @property
+    def window_size(self) -> int:
+        return self.num_processes * self.accumulation_steps * self.micro_batch_size
+
+    @property
+    def window_seconds(self) -> float:
+        return self.num_processes * self.accumulation_steps * (self.batch_seconds or 0.0)
+
+    @property
+    def order_checksum(self) -> int:
+        """Of what the order depends on beside the seed, the rows and the size of the window."""
+        told = [self.drop_last, self.part_sizes if self.weights else (), self.weights, self.group_by_length]
+        return zlib.crc32(json.dumps([*told, self.batch_seconds is not None]).encode())
+
+    def in_one_piece(self) -> "WindowPlan":
+        """The same windows, each as the one micro-batch of one process."""
+        return replace(
+            self,
+            num_processes=1,
+            accumulation_steps=1,
+            micro_batch_size=self.window_size,
+            batch_seconds=self.window_seconds if self.batch_seconds is not None else None,
+        )
+
+    # -- epochs and steps
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of the first epoch: of all, unless windows are filled by seconds."""
+        return self.steps_in(0)
+
+    def steps_in(self, epoch: int) -> int:
+        """Optimizer steps of one epoch, counted from 0; the same for all unless windows are filled by seconds."""
+        if self.batch_seconds is not None:
+            return len(self._windows(epoch)[1])
+        full, rest = divmod(self.num_rows, self.window_size)
+        return full if self.drop_last or rest == 0 else full + 1
+
+    def last_step(self, num_epochs: int) -> int:
+        """The last optimizer step of so many epochs."""
+        if self.batch_seconds is None:
+            return num_epochs * self.steps_in(0)
+        return sum(self.steps_in(epoch) for epoch in range(num_epochs))
+
+    def epoch_of(self, step: int) -> int:
+        """The epoch, from 0, that optimizer step `step`, from 1, belongs to."""
+        return self.locate(step)[0]
+
+    def locate(self, step: int) -> tuple[int, int]:
+        """(epoch, window in it), both from 0, of optimizer step `step`, from 1."""
+        if self.batch_seconds is None:
+            return divmod(step - 1, self.steps_in(0))
+        epoch, before = 0, 0
+        while before + self.steps_in(epoch) < step:
+            before += self.steps_in(epoch)
+            epoch += 1
+        return epoch, step - 1 - before
+
+    def epochs_at(self, step: int) -> float:
+        """Epochs done after `step`, such as 1.5."""
+        if step == 0:
+            return 0.0
+        epoch, window = self.locate(step)
+        return epoch + (window + 1) / self.steps_in(epoch)
+
+    def ends_epoch(self, step: int) -> bool:
+        """Whether `step` is the last of its epoch."""
+        epoch, window = self.locate(step)
+        return window + 1 == self.steps_in(epoch)
+
+    # -- rows
+
+    def window(self, step: int) -> np.ndarray:
+        """The rows of optimizer step `step`, from 1: all of the global batch, fewer in a short last window."""
+        epoch, number = self.locate(step)
+        rows, windows = self._windows(epoch)
+        first, stop = windows[number]
+        return rows[first:stop]
+
+    def micro_batches(self, step: int, rank: int) -> list[list[RowKey]]:
+        """What `rank` trains on in `step`: always `accumulation_steps` micro-batches, empty where rows ran out."""
+        epoch, rows = self.epoch_of(step), self.window(step)
+        slots = self._by_seconds(rows) if self.batch_seconds is not None else self._by_rows(rows)
+        mine = slots[rank :: self.num_processes]
+        return [[(epoch, int(row)) for row in slot] for slot in mine]
+
+    def _windows(self, epoch: int) -> EpochWindows:
+        """Those of the epochs asked for last are kept: making them takes as long as a shuffle of all rows."""
+        if epoch not in self._recent:
+            while len(self._recent) > 1:
+                self._recent.pop(next(iter(self._recent)))
+            self._recent[epoch] = _make_windows(self, epoch)
+        return self._recent[epoch]
+
+    def _by_rows(self, rows: np.ndarray) -> list[np.ndarray]:
+        size = self.micro_batch_size
+        return [rows[first : first + size] for first in range(0, self.window_size, size)]
+
+    def _by_seconds(self, rows: np.ndarray) -> list[list[int]]:
+        """Longest first, each to the micro-batch that has the least so far: all get about the same."""
+        assert self.durations_s is not None
+        slots: list[list[int]] = [[] for _ in range(self.num_processes * self.accumulation_steps)]
+        seconds = np.zeros(len(slots))
+        for row in rows[np.argsort(-self.durations_s[rows], kind="stable")]:
+            least = int(seconds.argmin())
+            slots[least].append(int(row))
+            seconds[least] += self.durations_s[row]
+        return slots
+
+
+@lru_cache(maxsize=2)
+def epoch_order(num_rows: int, seed: int, epoch: int) -> np.ndarray:
+    """The shuffle of one epoch, shape (num_rows,): a pure function, the same on every rank and after any restart."""
+    return np.random.default_rng((seed, epoch)).permutation(num_rows)
+
+
+def rows_of_each_part(sizes: Sequence[int], weights: Sequence[float]) -> list[int]:
+    """How many rows of an epoch, as long as all parts together, are of each part: by weight, rounded to the sum."""
+    total = sum(sizes)
+    exact = [total * weight / sum(weights) for weight in weights]
+    counts = [int(share) for share in exact]
+    by_rest = sorted(range(len(exact)), key=lambda part: counts[part] - exact[part])
+    for part in by_rest[: total - sum(counts)]:
+        counts[part] += 1
+    return counts
+
+
+def mixed_order(sizes: Sequence[int], weights: Sequence[float], *, seed: int, epoch: int) -> np.ndarray:
+    """The rows of one epoch of a mixture, shuffled: a pure function.
+
+    Of a part that has more rows than an epoch takes, epochs take turns, and no row comes twice in a turn; of one that
+    has fewer, each row comes equally often, and some once more. Rows are numbered through all parts.
+    """
+    pieces = []
+    first_row = 0
+    for part, (size, count) in enumerate(zip(sizes, rows_of_each_part(sizes, weights), strict=True)):
+        times, rest = divmod(count, size)
+        turns = size // rest if rest else 1  # epochs that one shuffle of the part lasts for
+        turn, place = divmod(epoch, turns)
+        shuffled = np.random.default_rng((seed, part, turn)).permutation(size)
+        chosen = [*[np.arange(size)] * times, shuffled[place * rest : (place + 1) * rest]]
+        pieces += [rows + first_row for rows in chosen]
+        first_row += size
+    rows = np.concatenate(pieces)
+    return rows[np.random.default_rng((seed, epoch)).permutation(len(rows))]
+
+
+def _make_windows(plan: WindowPlan, epoch: int) -> EpochWindows:
+    if plan.weights:
+        rows = mixed_order(plan.part_sizes, plan.weights, seed=plan.seed, epoch=epoch)
+    else:
+        rows = epoch_order(plan.num_rows, plan.seed, epoch)
+    if plan.group_by_length:
+        rows = _sorted_in_pieces(rows, plan)
+    windows = list(_by_count(len(rows), plan.window_size))
+    if plan.batch_seconds is not None:
+        assert plan.durations_s is not None
+        windows = list(_by_duration(plan.durations_s[rows], plan.window_seconds))
+        last_is_short = len(windows) > 1 or plan.durations_s[rows].sum() < plan.window_seconds / 2
+    else:
+        last_is_short = windows[-1][1] - windows[-1][0] < plan.window_size
+    if last_is_short and plan.drop_last:
+        windows.pop()
+    if plan.group_by_length:  # else every epoch would go from long to short, over and over
+        movable = len(windows) - (last_is_short and not plan.drop_last)
+        order = np.random.default_rng((plan.seed, epoch, 1)).permutation(movable)
+        windows = [windows[number] for number in order] + windows[movable:]
+    return rows, windows
+
+
+def _sorted_in_pieces(rows: np.ndarray, plan: WindowPlan) -> np.ndarray:
+    assert plan.durations_s is not None
+    durations_s = plan.durations_s[rows]
+    size = plan.window_size
+    if plan.batch_seconds is not None:
+        size = max(1, round(plan.window_seconds / float(durations_s.mean())))
+    pieces = []
+    for first in range(0, len(rows), size * WINDOWS_SORTED_TOGETHER):
+        piece = slice(first, first + size * WINDOWS_SORTED_TOGETHER)
+        pieces.append(rows[piece][np.argsort(-durations_s[piece], kind="stable")])
+    return np.concatenate(pieces)
+
+
+def _by_count(rows: int, size: int) -> Iterator[tuple[int, int]]:
+    return ((first, min(first + size, rows)) for first in range(0, rows, size))
+
+
+def _by_duration(durations_s: np.ndarray, most_s: float) -> Iterator[tuple[int, int]]:
+    """Cut where one more would make a window longer than `most_s`."""
+    ends_s = np.cumsum(durations_s)
+    first, before_s = 0, 0.0
+    while first < len(durations_s):
+        stop = max(first + 1, int(np.searchsorted(ends_s, before_s + most_s + 1e-6, side="right")))
+        yield first, stop
+        first, before_s = stop, float(ends_s[stop - 1])
