@@ -1,26 +1,46 @@
 """Decode any file that soundfile, or PyAV where it is installed, reads: mono, at one sampling rate, all or a part."""
 
-import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
-from accel_asr.data.pyav_decoding import MISSING_TOLERANCE_S, PYAV_KINDS, PyAVError, has_pyav, pyav_kind, read_with_pyav
+from accel_asr.data.byte_ranges import ByteRange
+from accel_asr.data.pyav_decoding import PYAV_KINDS, PyAVError, has_pyav, probe_with_pyav, pyav_kind, read_with_pyav
+from accel_asr.data.soundfile_decoding import (
+    END_TOLERANCE_S,
+    MISSING_TOLERANCE_S,
+    SOUNDFILE_ERRORS,
+    AudioError,
+    check_header,
+    open_soundfile,
+    place_of_segment,
+    read_mono,
+    segment_within,
+    to_mono,
+    told,
+    torn,
+)
+from accel_asr.data.torn_files import find_ending
+from accel_asr.data.torn_streams import Ending
 
 INT16_SCALE = 32768  # one more than the largest int16: soundfile's own convention for float <-> int16
-END_TOLERANCE_S = 0.1  # manifests round: a segment may end so much after its recording
 
 
-class AudioError(Exception):
-    """A recording that can't be used; the message says why, in a few words, without the file's name."""
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """What a header says: the length of the recording, or of the segment that was asked for."""
+
+    duration_s: float
+    sampling_rate_hz: int
+    channels: int
 
 
 def decode(
-    source: bytes | Path,
+    source: bytes | Path | ByteRange,
     *,
-    sampling_rate_hz: int,
+    sampling_rate_hz: int | None,
     channel: int | None = None,
     start_s: float | None = None,
     end_s: float | None = None,
@@ -28,90 +48,143 @@ def decode(
     """Decode a recording, or the segment of it from `start_s` to `end_s`.
 
     Args:
-        source: The encoded file's bytes, or its path.
+        source: The encoded file's bytes, its path, or where it lies in a larger file.
         sampling_rate_hz: Rate of the result; other rates are resampled by soxr at high quality (librosa's `soxr_hq`).
+            None is the file's own; `decode_native` tells which.
         channel: The channel to take, counted from 0; None averages all.
         start_s: Where the segment begins; None is the beginning.
         end_s: Where it ends; None is the end.
 
     Returns:
-        float32 samples in [-1, 1], shape (samples,).
+        float32 samples in [-1, 1] (a little more from lossy and float files), shape (samples,).
 
     Raises:
-        AudioError: missing, unreadable, empty, without that channel or segment, or with samples that are not numbers.
+        AudioError: missing, unreadable, torn, empty, without that channel or segment, or with samples that are not
+            numbers or far above full scale.
     """
-    try:
-        if isinstance(source, Path) and not source.is_file():
-            raise AudioError("the file does not exist")
-    except OSError as error:  # a name too long, a folder that may not be read
-        raise AudioError(f"the file can't be reached ({error.strerror})") from error
-    try:
-        samples, file_rate_hz = _read_with_soundfile(source, start_s=start_s, end_s=end_s)
-    except soundfile.LibsndfileError as error:
-        samples, file_rate_hz = _read_otherwise(source, error.error_string, start_s=start_s, end_s=end_s)
-    except (soundfile.SoundFileError, OSError, ValueError, TypeError, MemoryError) as error:
-        samples, file_rate_hz = _read_otherwise(source, str(error), start_s=start_s, end_s=end_s)
-    channels = samples.shape[1]
-    if channel is not None:
-        if channel >= channels:
-            raise AudioError(f"it has {channels} channel{'s' * (channels > 1)}, and none of number {channel} (from 0)")
-        samples = samples[:, channel : channel + 1]
-    if not np.isfinite(samples).all():
-        raise AudioError("it holds samples that are not finite numbers")
-    mono = samples.mean(axis=1, dtype=np.float32)
-    if file_rate_hz != sampling_rate_hz:
+    mono, file_rate_hz = decode_native(source, channel=channel, start_s=start_s, end_s=end_s)
+    if sampling_rate_hz is not None and file_rate_hz != sampling_rate_hz:
         mono = soxr.resample(mono, file_rate_hz, sampling_rate_hz, quality="HQ")
     if len(mono) == 0:  # after resampling: a sample or two at a high rate leave nothing
         raise AudioError("it holds no samples")
     return mono
 
 
-def _read_with_soundfile(
-    source: bytes | Path, *, start_s: float | None, end_s: float | None
-) -> tuple[np.ndarray, int]:  # (samples, channels), Hz
-    with soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as file:
-        first, stop = _segment(start_s, end_s, frames=file.frames, rate_hz=file.samplerate)
-        if first:
-            file.seek(first)
-        samples = file.read(stop - first, dtype="float32", always_2d=True)
-        missing = stop - first - len(samples)  # the headers of some MP3s promise a little more than there is
-        if missing > MISSING_TOLERANCE_S * file.samplerate:
-            ends_s, promised_s = (stop - missing) / file.samplerate, file.frames / file.samplerate
-            raise AudioError(f"it ends at {ends_s:.2f} s, where its header says {promised_s:.2f} s")
-        return samples, file.samplerate
-
-
-def _read_otherwise(
-    source: bytes | Path, reason: str, *, start_s: float | None, end_s: float | None
+def decode_native(
+    source: bytes | Path | ByteRange,
+    *,
+    channel: int | None = None,
+    start_s: float | None = None,
+    end_s: float | None = None,
 ) -> tuple[np.ndarray, int]:
-    """Read what soundfile refused, if it is of a kind that PyAV is for; no other: FFmpeg guesses at what is broken."""
-    told = f"soundfile can't read it ({reason})"
-    kind = pyav_kind(source)
-    if kind is None:
-        raise AudioError(told)
-    if not has_pyav():
-        raise AudioError(f"it is {kind}; {', '.join(PYAV_KINDS)} need PyAV: pip install 'accel-asr[audio]'")
-    try:
-        samples, rate_hz = read_with_pyav(source, end_s=None if end_s is None else end_s + END_TOLERANCE_S)
-    except PyAVError as error:
-        raise AudioError(f"{told}, nor can PyAV ({error})") from error
-    first, stop = _segment(start_s, end_s, frames=len(samples), rate_hz=rate_hz)
-    return samples[first:stop], rate_hz
+    """As `decode`, at the file's own rate.
 
-
-def _segment(start_s: float | None, end_s: float | None, *, frames: int, rate_hz: int) -> tuple[int, int]:
-    """The segment's first frame and the one after its last.
+    Returns:
+        float32 samples, shape (samples,), and their rate in Hz.
 
     Raises:
-        AudioError: it is not within the recording.
+        AudioError: as `decode`.
     """
-    first = round((start_s or 0) * rate_hz)
-    stop = frames if end_s is None else round(end_s * rate_hz)
-    if first and first >= frames:
-        raise AudioError(f"the segment starts at {start_s:.2f} s, but the recording ends at {frames / rate_hz:.2f} s")
-    if stop > frames + END_TOLERANCE_S * rate_hz:
-        raise AudioError(f"the segment ends at {end_s:.2f} s, but the recording at {frames / rate_hz:.2f} s")
-    return first, max(first, min(stop, frames))
+    content, ending = _looked_at(source)
+    try:
+        file = open_soundfile(ending.mended or content)
+    except SOUNDFILE_ERRORS as error:
+        _require_pyav(content, error)
+        try:
+            samples, rate_hz = read_with_pyav(content, end_s=None if end_s is None else end_s + END_TOLERANCE_S)
+        except PyAVError as pyav_error:
+            raise AudioError(f"{told(error)}, nor can PyAV ({pyav_error})") from pyav_error
+        check_header(rate_hz=rate_hz, channels=samples.shape[1], channel=channel)
+        first, stop = segment_within(start_s, end_s, frames=len(samples), rate_hz=rate_hz)
+        mono = to_mono(samples[first:stop], channel)
+    else:
+        with file:
+            check_header(rate_hz=file.samplerate, channels=file.channels, channel=channel, file_format=file.format)
+            rate_hz = file.samplerate
+            if ending.is_guess:  # so that the segment's place is known only from what has been read
+                mono = read_mono(
+                    file, frames=None if end_s is None else round(min(end_s + 1, 1e9) * rate_hz), channel=channel
+                )
+                first, stop = segment_within(start_s, end_s, frames=len(mono), rate_hz=rate_hz)
+                mono = mono[first:stop]
+            else:
+                first, stop = place_of_segment(file, ending, start_s=start_s, end_s=end_s)
+                mono = read_mono(file, first=first, frames=stop - first, channel=channel)
+                missing = stop - first - len(mono)
+                if missing > (END_TOLERANCE_S if file.format == "MP3" else MISSING_TOLERANCE_S) * rate_hz:
+                    raise AudioError(torn((stop - missing) / rate_hz, file.frames / rate_hz))
+    if len(mono) == 0:
+        raise AudioError("it holds no samples")
+    return mono, rate_hz
+
+
+def probe(
+    source: bytes | Path | ByteRange,
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    channel: int | None = None,
+) -> AudioInfo:
+    """How long a recording, or a segment of it, is. Decodes where no header tells (MP3 without a table, a torn FLAC).
+
+    Threads may call it at the same time.
+
+    Raises:
+        AudioError: as `decode`, as far as a header can tell.
+    """
+    content, ending = _looked_at(source)
+    try:
+        file = open_soundfile(ending.mended or content)
+    except SOUNDFILE_ERRORS as error:
+        _require_pyav(content, error)
+        try:
+            length_s, rate_hz, channels = probe_with_pyav(content)
+        except PyAVError as pyav_error:
+            raise AudioError(f"{told(error)}, nor can PyAV ({pyav_error})") from pyav_error
+        check_header(rate_hz=rate_hz, channels=channels, channel=channel)
+        first, stop = segment_within(start_s, end_s, frames=round(length_s * rate_hz), rate_hz=rate_hz)
+    else:
+        with file:
+            rate_hz, channels = file.samplerate, file.channels
+            check_header(rate_hz=rate_hz, channels=channels, channel=channel, file_format=file.format)
+            if ending.is_certain:
+                first, stop = place_of_segment(file, ending, start_s=start_s, end_s=end_s)
+        if not ending.is_certain:
+            mono, rate_hz = decode_native(content, channel=channel, start_s=start_s, end_s=end_s)
+            first, stop = 0, len(mono)
+    if stop == first:
+        raise AudioError("it holds no samples")
+    return AudioInfo((stop - first) / rate_hz, rate_hz, channels)
+
+
+# -- opening
+
+
+def _looked_at(source: bytes | Path | ByteRange) -> tuple[bytes | Path, Ending]:
+    """The encoded file, and how far it goes."""
+    path = source if isinstance(source, Path) else source.path if isinstance(source, ByteRange) else None
+    try:
+        if path is not None and not path.is_file():
+            raise AudioError("the file does not exist")
+        if isinstance(source, ByteRange):
+            if source.offset + source.size > source.path.stat().st_size:
+                raise AudioError("the file that holds it ends before it does")
+            source = source.read()
+        ending = find_ending(source)
+    except OSError as error:  # a name too long, a folder or file that may not be read
+        raise AudioError(f"the file can't be reached ({error.strerror})") from error
+    if ending.fault is not None:
+        raise AudioError(ending.fault)
+    return source, ending
+
+
+def _require_pyav(content: bytes | Path, error: BaseException) -> None:
+    """Refuse what soundfile refused, but for the kinds that PyAV is for: FFmpeg guesses at what is broken."""
+    kind = pyav_kind(content)
+    if kind is None:
+        raise AudioError(told(error)) from error
+    if not has_pyav():
+        raise AudioError(f"it is {kind}; {', '.join(PYAV_KINDS)} need PyAV: pip install 'accel-asr[audio]'") from error
 
 
 def to_int16(samples: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
 """The kinds of recording that soundfile can't read and PyAV, an optional extra with an FFmpeg of its own, can."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 PYAV_KINDS = ("m4a", "aac", "webm", "mp4")
 MISSING_TOLERANCE_S = 0.5  # less may be the end of a film's pictures
 _HEAD_BYTES = 12
+_FFMPEG_FORMATS = {"m4a": "mp4", "aac": "aac", "webm": "matroska", "mp4": "mp4"}
 _CONTAINER_CLOCK_HZ = 1_000_000  # FFmpeg's AV_TIME_BASE
 
 
@@ -52,30 +55,62 @@ def read_with_pyav(source: bytes | Path, *, end_s: float | None = None) -> tuple
     """
     import av
 
+    with _first_audio_stream(source) as (container, stream):
+        rate_hz = stream.codec_context.sample_rate
+        to_float = av.AudioResampler(format="fltp", rate=rate_hz)  # planar float32 at the file's own rate
+        pieces = []
+        frames = 0
+        for frame in container.decode(stream):
+            for converted in to_float.resample(frame):
+                pieces.append(converted.to_ndarray().T)
+                frames += converted.samples
+            if end_s is not None and frames >= end_s * rate_hz:
+                break
+        else:
+            _refuse_shorter(container, frames / rate_hz)
+        if not pieces:
+            raise PyAVError("it holds no samples")
+        return np.concatenate(pieces), rate_hz
+
+
+def probe_with_pyav(source: bytes | Path) -> tuple[float, int, int]:
+    """Duration in seconds, rate in Hz and channels of the first audio stream: its packets are read, not decoded.
+
+    Raises:
+        PyAVError: as `read_with_pyav`, as far as packets tell.
+    """
+    with _first_audio_stream(source) as (container, stream):
+        duration_s = 0.0
+        for packet in container.demux(stream):
+            duration_s += float((packet.duration or 0) * packet.time_base) if packet.size else 0.0
+        _refuse_shorter(container, duration_s)
+        return duration_s, stream.codec_context.sample_rate, stream.codec_context.channels
+
+
+@contextmanager
+def _first_audio_stream(source: bytes | Path) -> Iterator[tuple[Any, Any]]:
+    import av
+
+    # named, so that FFmpeg opens nothing as another format, such as a playlist of other files
+    container_format = _FFMPEG_FORMATS[pyav_kind(source) or "mp4"]
     try:
-        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as container:
+        file = io.BytesIO(source) if isinstance(source, bytes) else str(source.absolute())
+        with av.open(file, format=container_format) as container:
             if not container.streams.audio:
                 raise PyAVError("it has no audio stream")
             stream = container.streams.audio[0]
-            rate_hz = stream.codec_context.sample_rate
-            to_float = av.AudioResampler(format="fltp", rate=rate_hz)  # planar float32 at the file's own rate
-            pieces = []
-            frames = 0
-            for frame in container.decode(stream):
-                for converted in to_float.resample(frame):
-                    pieces.append(converted.to_ndarray().T)
-                    frames += converted.samples
-                if end_s is not None and frames >= end_s * rate_hz:
-                    break
-            else:
-                promised_s = _promised_s(container)
-                if frames < (promised_s - MISSING_TOLERANCE_S) * rate_hz:
-                    raise PyAVError(f"it ends at {frames / rate_hz:.2f} s, where its header says {promised_s:.2f} s")
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise PyAVError(getattr(error, "strerror", None) or str(error)) from error
-    if not pieces:
-        raise PyAVError("it holds no samples")
-    return np.concatenate(pieces), rate_hz
+            if not stream.codec_context.sample_rate:
+                raise PyAVError("its audio stream has no sampling rate")
+            yield container, stream
+    except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+        raise PyAVError(getattr(error, "strerror", None) or str(error) or type(error).__name__) from error
+
+
+def _refuse_shorter(container: Any, duration_s: float) -> None:
+    """Refuse a file that has come to its end before the length that it says."""
+    promised_s = _promised_s(container)
+    if duration_s < promised_s - MISSING_TOLERANCE_S:
+        raise PyAVError(f"it ends at {duration_s:.2f} s, where its header says {promised_s:.2f} s")
 
 
 def _promised_s(container: Any) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from accel_asr.data import audio
+from accel_asr.data import soundfile_decoding
 from accel_asr.data.audio import AudioError, decode
 from tests.tiny_datasets import wav_bytes
 
@@ -53,13 +53,13 @@ def test_a_segment_is_that_part_of_the_whole(tmp_path: Path, file_format: str, s
 def test_only_the_segment_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    class Watched(soundfile.SoundFile):
+    class Watched(soundfile_decoding.SequentialFile):
         def read(self, frames: int = -1, *arguments: object, **options: object) -> np.ndarray:
             asked.append((self.tell(), frames))
             return super().read(frames, *arguments, **options)
 
     soundfile.write(tmp_path / "talk.wav", noise(), RATE_HZ)
-    monkeypatch.setattr(audio.soundfile, "SoundFile", Watched)
+    monkeypatch.setattr(soundfile_decoding, "SequentialFile", Watched)
     decode(tmp_path / "talk.wav", sampling_rate_hz=RATE_HZ, start_s=1.0, end_s=1.5)
     assert asked == [(16_000, 8_000)]
 
