@@ -1,8 +1,8 @@
 """Which column of a table means what: as configured, or as a known kind of manifest names them."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from accel_asr.config import DataConfig
@@ -19,6 +19,8 @@ CONVENTIONS = (
 )
 NEMO_AUDIO = "audio_filepath"
 COMMON_VOICE_COLUMNS = ("path", "sentence")
+MAX_SHOWN = 60  # letters of a cell
+MAX_SECONDS = 1e9  # 31 years: more is no time in a recording
 
 Segment = tuple[float | None, float | None]  # begin and end in seconds; None is the recording's own
 
@@ -38,7 +40,7 @@ def find_columns(table: Table, *, audio_column: str, text_column: str) -> Column
     A name that the user has set is never replaced.
 
     Raises:
-        UserError: a column is missing; lists those there are.
+        UserError: a column is missing (lists those there are), or holds cells that are no text.
     """
     notices: tuple[str, ...] = ()
     audio_is_open = audio_column not in table and audio_column == DataConfig.audio_column
@@ -60,7 +62,53 @@ def find_columns(table: Table, *, audio_column: str, text_column: str) -> Column
                 break
     require_column(table, "data.audio_column", audio_column)
     require_column(table, "data.text_column", text_column)
+    _refuse_what_is_no_text(table, audio_column=audio_column, text_column=text_column)
     return Columns(audio_column, text_column, notices)
+
+
+def _refuse_what_is_no_text(table: Table, *, audio_column: str, text_column: str) -> None:
+    """Refuse nested texts, which would be trained on as Python writes them, and halves of characters, in any cell.
+
+    Raises:
+        UserError: some cell is so; names the first of them.
+    """
+    problems = []
+    nested = [
+        f"{number}: {_shown(cell)}"
+        for number, cell in enumerate(table[text_column], start=1)
+        if isinstance(cell, Mapping | list | tuple | bytes)
+    ]
+    if nested:
+        problems.append(
+            f"data.text_column: {len(nested):,} of {len(table[text_column]):,} cells of {text_column!r} are no text "
+            f"(row {named(nested)}); give a column of texts"
+        )
+    for setting, column in (("data.audio_column", audio_column), ("data.text_column", text_column)):
+        halves = [
+            f"{number}: {_shown(cell)}"
+            for number, cell in enumerate(table[column], start=1)
+            if isinstance(cell, str) and not cell.isascii() and _is_not_unicode(cell)
+        ]
+        if halves:
+            problems.append(
+                f"{setting}: {len(halves):,} of {len(table[column]):,} cells of {column!r} hold half of a character "
+                f"(row {named(halves)}): a lone surrogate, such as \\ud83d in JSON; write the whole character"
+            )
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def _is_not_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _shown(cell: Any) -> str:
+    written = ascii(cell) if isinstance(cell, str) and _is_not_unicode(cell) else repr(cell)
+    return written if len(written) <= MAX_SHOWN else f"{written[:MAX_SHOWN]}..."
 
 
 def require_column(table: Table, setting: str, column: str) -> None:
@@ -100,7 +148,7 @@ def find_segments(table: Table, *, audio_column: str) -> tuple[list[Segment] | N
             if end_s is not None and end_s <= (begin_s or 0):
                 raise ValueError
         except ValueError:
-            bad.append(f"{number}: {begin_name} {begin!r}, {end_name} {end!r}")
+            bad.append(f"{number}: {begin_name} {_shown(begin)}, {end_name} {_shown(end)}")
             continue
         segments.append((begin_s, end_s))
     if bad:
@@ -117,14 +165,17 @@ def _seconds(cell: Any) -> float | None:
     """A cell as seconds; None if it is empty.
 
     Raises:
-        ValueError: it is no finite number of at least 0.
+        ValueError: it is no number of seconds from 0 on.
     """
     if cell is None or (isinstance(cell, str) and not cell.strip()):
         return None
-    if isinstance(cell, bool) or not isinstance(cell, str | int | float):
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float | Decimal):
         raise ValueError
-    seconds = float(cell)
-    if not 0 <= seconds < math.inf:
+    try:
+        seconds = float(cell)
+    except OverflowError:  # an integer of hundreds of digits
+        seconds = MAX_SECONDS
+    if not 0 <= seconds < MAX_SECONDS:
         raise ValueError
     return seconds
 
