@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
     from accel_asr.data.collator import Collator
-    from accel_asr.data.preparation import Utterance
+    from accel_asr.data.labels import LabelEncoder
+    from accel_asr.data.loading import ClipItems
+    from accel_asr.data.utterances import Utterances
 
 WINDOW_S = 2
 MAX_NEW_TOKENS = 12  # an untrained model never ends by itself
@@ -38,6 +40,15 @@ def no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", connect_to_loopback)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Indexes and downloads go into a temporary folder, those of processes that a test starts too."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCEL_ASR_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(autouse=True)
@@ -108,26 +119,34 @@ def forget_accelerate() -> None:
 
 
 @pytest.fixture(scope="session")
-def utterances(_loaded: ModelAndProcessor) -> "list[Utterance]":
+def utterances(tmp_path_factory: pytest.TempPathFactory) -> "Utterances":
     """Seven tone clips `clip-0` to `clip-6`, 0.5 to 1.2 s, with labels of 11 to 19 tokens; not in order of length."""
-    from accel_asr.data.preparation import LabelEncoder, prepare_utterances
-    from accel_asr.data.sources import Row
+    from accel_asr.data.rows import Row
     from tests.tiny_datasets import tone_utterances, wav_bytes
+    from tests.unit.data.local_sources import utterances_of
 
-    _, processor = _loaded
     rows = [
         Row(f"clip-{index}", wav_bytes(clip), " ".join(words)) for index, (words, clip) in enumerate(tone_utterances(7))
     ]
-    prepared, _ = prepare_utterances(
-        rows,
-        encoder=LabelEncoder(processor.tokenizer),
-        sampling_rate_hz=SAMPLE_RATE_HZ,
-        max_duration_s=WINDOW_S,
-        max_label_tokens=448,
-        max_bad_fraction=0,
-    )
-    assert len(prepared) == 7
-    return prepared
+    return utterances_of(rows, tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture
+def encoder(model_and_processor: ModelAndProcessor) -> "LabelEncoder":
+    """Of the tiny model, told to transcribe English."""
+    from accel_asr.data.labels import LabelEncoder
+
+    return LabelEncoder(model_and_processor[1].tokenizer)
+
+
+@pytest.fixture
+def clip_items(
+    utterances: "Utterances", model_and_processor: ModelAndProcessor, encoder: "LabelEncoder"
+) -> "ClipItems":
+    """The seven clips as training and evaluation take them, with untimed labels."""
+    from accel_asr.data.loading import ClipItems
+
+    return ClipItems(utterances, feature_extractor=model_and_processor[1].feature_extractor, encoder=encoder)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from tests.conftest import forget_accelerate
 @pytest.fixture
 def features(model_and_processor, utterances) -> torch.Tensor:
     extractor = model_and_processor[1].feature_extractor
-    return torch.stack([torch.from_numpy(log_mel(utterance.samples, extractor)) for utterance in utterances])
+    return torch.stack([torch.from_numpy(log_mel(utterance.samples(), extractor)) for utterance in utterances])
 
 
 # -- Whisper

@@ -42,7 +42,8 @@ def test_a_language_is_a_code_or_a_name(model_and_processor, language: str, code
 def test_labels_begin_with_what_generation_is_forced_to_begin_with(model_and_processor, utterances) -> None:
     configure(model_and_processor, language="de", task="translate")
     model, processor = model_and_processor
-    features = processor.feature_extractor(to_float32(utterances[0].samples), sampling_rate=16_000, return_tensors="pt")
+    samples = to_float32(utterances[0].samples())
+    features = processor.feature_extractor(samples, sampling_rate=16_000, return_tensors="pt")
     generated = model.generate(features.input_features, return_dict_in_generate=True, force_unique_generate_call=True)
     begins = generated.sequences[0, :4].tolist()
     assert processor.tokenizer("x").input_ids[:4] == begins
@@ -134,7 +135,7 @@ def test_a_saved_model_transcribes_as_before_here_and_in_a_pipeline(
     transcriber = pipeline("automatic-speech-recognition", model=str(tmp_path / "best"))
     heard = set()
     for utterance in utterances[:3]:
-        samples = to_float32(utterance.samples)
+        samples = to_float32(utterance.samples())
         features = processor.feature_extractor(samples, sampling_rate=16_000, return_tensors="pt").input_features
         ids = model.generate(features)
         assert torch.equal(loaded.generate(features), ids)

@@ -11,6 +11,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.commands import transcribe
 from accel_asr.data.audio import to_float32
+from accel_asr.data.loading import ClipItems
 from accel_asr.errors import UserError
 from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.modeling import save_model_folder
@@ -35,16 +36,15 @@ def recordings(utterances, tmp_path: Path) -> list[Path]:
     paths = []
     for utterance in utterances[:3]:
         paths.append(tmp_path / f"{utterance.utterance_id}.wav")
-        soundfile.write(paths[-1], utterance.samples, RATE_HZ)
+        soundfile.write(paths[-1], utterance.samples(), RATE_HZ)
     return paths
 
 
 @pytest.fixture
-def expected(model_and_processor, utterances, accelerator, collator) -> list[str]:
+def expected(model_and_processor, utterances, encoder, accelerator, collator) -> list[str]:
     model, processor = model_and_processor
-    table = transcribe_utterances(
-        model, processor, utterances[:3], accelerator=accelerator, collator=collator, batch_size=1
-    )
+    items = ClipItems(utterances[:3], feature_extractor=processor.feature_extractor, encoder=encoder)
+    table = transcribe_utterances(model, items, accelerator=accelerator, collator=collator, batch_size=1)
     return [row.hypothesis for row in table.transcripts]
 
 
@@ -136,7 +136,7 @@ def test_a_model_that_is_not_there_is_named(recordings: list[Path]) -> None:
 
 def test_a_recording_longer_than_the_window_is_heard_to_its_end(model_and_processor, utterances) -> None:
     model, processor = model_and_processor
-    samples = np.concatenate([to_float32(utterance.samples) for utterance in utterances])
+    samples = np.concatenate([to_float32(utterance.samples()) for utterance in utterances])
     assert len(samples) > 2 * 2 * RATE_HZ  # more than two windows
     heard_frames = []
     model.get_encoder().register_forward_pre_hook(

@@ -62,7 +62,7 @@ def test_an_empty_batch_is_one_silent_row_without_targets() -> None:
 
 def test_a_label_without_a_start_token_is_a_bug() -> None:
     bare = Item("a", 1.0, np.zeros((2, 4), dtype=np.float32), (EN, 11, END))
-    with pytest.raises(AssertionError, match="a: label without start-of-transcript"):
+    with pytest.raises(AssertionError, match="a: no start token"):
         COLLATOR([bare])
 
 

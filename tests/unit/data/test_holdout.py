@@ -6,43 +6,38 @@ import numpy as np
 import pytest
 
 from accel_asr.data.holdout import count_to_hold_out, split_first, split_groups, split_random
-from accel_asr.data.preparation import Utterance
 from accel_asr.errors import UserError
 
 
-def numbered(count: int) -> list[Utterance]:
-    return [Utterance(f"u{index}", "text", 1.5, np.zeros(3, dtype=np.int16), (1, 2)) for index in range(count)]
+def numbers(held: np.ndarray) -> tuple[list[int], list[int]]:
+    """The rows that are trained on, and those that are held out."""
+    assert held.dtype == bool
+    return np.flatnonzero(~held).tolist(), np.flatnonzero(held).tolist()
 
 
-def spoken_by(groups: Sequence[str | None]) -> list[Utterance]:
-    return [
-        Utterance(f"u{index}", "text", 1.5, np.zeros(3, dtype=np.int16), (1, 2), group)
-        for index, group in enumerate(groups)
-    ]
+def split(groups: Sequence[str | None], *, count: int, seed: int) -> tuple[np.ndarray, str]:
+    return split_groups(
+        groups, lambda: [f"u{row}" for row in range(len(groups))], count=count, seed=seed, column="speaker"
+    )
 
 
-def numbers(utterances: Sequence[Utterance]) -> list[int]:
-    return [int(utterance.utterance_id[1:]) for utterance in utterances]
-
-
-def groups_of(utterances: Sequence[Utterance]) -> set[str | None]:
-    return {utterance.group for utterance in utterances}
+def chosen(groups: Sequence[str | None], mask: np.ndarray) -> list[str | None]:
+    return [group for group, is_chosen in zip(groups, mask, strict=True) if is_chosen]
 
 
 # -- the first rows
 
 
 def test_the_first_rows_train_and_the_rest_validate() -> None:
-    everything = numbered(563)
-    train, validation = split_first(everything, train_rows=450)
-    assert (train, validation) == (everything[:450], everything[450:])
+    train, validation = numbers(split_first(563, train_rows=450))
+    assert (train, validation) == (list(range(450)), list(range(450, 563)))
     assert len(validation) == 113
 
 
 @pytest.mark.parametrize("train_rows", [10, 11])
 def test_something_must_be_left_to_validate_on(train_rows: int) -> None:
     with pytest.raises(UserError, match=rf"data.train_rows: {train_rows} leaves nothing .* only 10 utterances remain"):
-        split_first(numbered(10), train_rows=train_rows)
+        split_first(10, train_rows=train_rows)
 
 
 # -- a share or a count
@@ -69,15 +64,13 @@ def test_a_count_must_leave_something_to_train_on(eval_rows: int) -> None:
         count_to_hold_out(10, eval_fraction=None, eval_rows=eval_rows)
 
 
-def test_what_is_held_out_is_disjoint_complete_in_order_and_seeded() -> None:
-    everything = numbered(100)
-    train, validation = split_random(everything, count=10, seed=7)
+def test_what_is_held_out_is_disjoint_complete_and_seeded() -> None:
+    train, validation = numbers(split_random(100, count=10, seed=7))
     assert (len(train), len(validation)) == (90, 10)
-    assert sorted(numbers(train) + numbers(validation)) == list(range(100))
-    assert [numbers(train), numbers(validation)] == [sorted(numbers(train)), sorted(numbers(validation))]
-    assert numbers(validation) != list(range(10))
-    assert split_random(everything, count=10, seed=7) == (train, validation)
-    assert split_random(everything, count=10, seed=8) != (train, validation)
+    assert sorted(train + validation) == list(range(100))
+    assert validation != list(range(10))
+    assert numbers(split_random(100, count=10, seed=7)) == (train, validation)
+    assert numbers(split_random(100, count=10, seed=8)) != (train, validation)
 
 
 # -- whole groups
@@ -86,20 +79,19 @@ SPEAKERS = [f"s{index % 10}" for index in range(100)]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_no_group_is_on_both_sides_and_all_utterances_are_there_in_order(seed: int) -> None:
-    (train, validation), notice = split_groups(spoken_by(SPEAKERS), count=30, seed=seed, column="speaker")
-    assert groups_of(train) & groups_of(validation) == set()
+def test_no_group_is_on_both_sides_and_all_utterances_are_there(seed: int) -> None:
+    held, notice = split(SPEAKERS, count=30, seed=seed)
+    assert set(chosen(SPEAKERS, ~held)) & set(chosen(SPEAKERS, held)) == set()
+    train, validation = numbers(held)
     assert (len(train), len(validation)) == (70, 30)
-    assert sorted(numbers(train) + numbers(validation)) == list(range(100))
-    assert numbers(validation) == sorted(numbers(validation))
+    assert sorted(train + validation) == list(range(100))
     assert notice.startswith("held out 3 of 10 values of speaker (s")
     assert notice.endswith("): 30 utterances, where 30 were asked for")
 
 
 def test_the_groups_follow_the_seed_and_not_the_order_of_the_rows() -> None:
     def held(seed: int, speakers: list[str]) -> set[str | None]:
-        (_, validation), _ = split_groups(spoken_by(speakers), count=30, seed=seed, column="speaker")
-        return groups_of(validation)
+        return set(chosen(speakers, split(speakers, count=30, seed=seed)[0]))
 
     assert held(1, SPEAKERS) == held(1, SPEAKERS[::-1])
     assert len({frozenset(held(seed, SPEAKERS)) for seed in range(8)}) > 4
@@ -108,30 +100,30 @@ def test_the_groups_follow_the_seed_and_not_the_order_of_the_rows() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_groups_of_unequal_sizes_come_near_the_count(seed: int) -> None:
     speakers = ["a"] * 50 + ["b"] * 20 + ["c"] * 12 + ["d"] * 10 + ["e"] * 8
-    (_, validation), _ = split_groups(spoken_by(speakers), count=20, seed=seed, column="speaker")
+    validation = chosen(speakers, split(speakers, count=20, seed=seed)[0])
     assert 8 < len(validation) < 32
-    assert "a" not in groups_of(validation)  # 50 is no nearer to 20 than nothing
+    assert "a" not in validation  # 50 is no nearer to 20 than nothing
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_groups_all_larger_than_asked_for_give_up_the_smallest(seed: int) -> None:
     speakers = ["a"] * 60 + ["b"] * 30 + ["c"] * 40
-    (_, validation), notice = split_groups(spoken_by(speakers), count=5, seed=seed, column="speaker")
-    assert groups_of(validation) == {"b"}
+    held, notice = split(speakers, count=5, seed=seed)
+    assert chosen(speakers, held) == ["b"] * 30
     assert notice == "held out 1 of 3 values of speaker (b): 30 utterances, where 5 were asked for"
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_group_is_always_left_to_train_on(seed: int) -> None:
-    (train, validation), _ = split_groups(spoken_by(["a"] + ["b"] * 99), count=90, seed=seed, column="speaker")
+    train, validation = numbers(split(["a"] + ["b"] * 99, count=90, seed=seed)[0])
     assert sorted([len(train), len(validation)]) == [1, 99]
 
 
 def test_one_group_can_not_be_split() -> None:
     with pytest.raises(UserError, match=r"data.group_column: all 5 utterances have the same 'speaker' \(mary\)"):
-        split_groups(spoken_by(["mary"] * 5), count=2, seed=0, column="speaker")
+        split(["mary"] * 5, count=2, seed=0)
 
 
 def test_an_utterance_without_a_group_is_named() -> None:
     with pytest.raises(UserError, match=r"data.group_column: 1 of 3 utterances have nothing in 'speaker' \(u1\)"):
-        split_groups(spoken_by(["mary", None, "john"]), count=1, seed=0, column="speaker")
+        split(["mary", None, "john"], count=1, seed=0)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from accel_asr.data.audio import to_float32
+from accel_asr.data.loading import ClipItems
 from accel_asr.evaluation import generation
 from accel_asr.evaluation.evaluating import evaluate_model
 from accel_asr.evaluation.generation import Transcription, transcribe_utterances
@@ -15,14 +16,13 @@ from tests.conftest import MAX_NEW_TOKENS
 
 
 @pytest.fixture
-def transcribe(model_and_processor, utterances, accelerator, collator):
+def transcribe(model_and_processor, utterances, encoder, accelerator, collator):
     def run(model=None, *, batch_size: int = 4, order: list[int] | None = None, on_batch=lambda count: None):
-        chosen = utterances if order is None else [utterances[index] for index in order]
+        chosen = utterances if order is None else utterances.select(np.array(order))
         own, processor = model_and_processor
         return transcribe_utterances(
             model or own,
-            processor,
-            chosen,
+            ClipItems(chosen, feature_extractor=processor.feature_extractor, encoder=encoder),
             accelerator=accelerator,
             collator=collator,
             batch_size=batch_size,
@@ -38,7 +38,7 @@ def one_by_one(model, processor, utterances) -> list[tuple[str, bool]]:
     results = []
     for utterance in utterances:
         features = processor.feature_extractor(
-            to_float32(utterance.samples), sampling_rate=16_000, return_tensors="pt"
+            to_float32(utterance.samples()), sampling_rate=16_000, return_tensors="pt"
         ).input_features
         ids = model.generate(features, language="en", task="transcribe", max_new_tokens=MAX_NEW_TOKENS + 4)[0]
         text_ids = ids[ids < special][:MAX_NEW_TOKENS]
@@ -79,15 +79,15 @@ def test_transcripts_are_those_of_transformers_clip_by_clip(
     assert len({row.hypothesis for row in table}) > 2  # the clips are told apart
 
 
-def test_the_loss_is_the_mean_of_a_target_token(transcribe, model_and_processor, utterances) -> None:
+def test_the_loss_is_the_mean_of_a_target_token(transcribe, model_and_processor, utterances, encoder) -> None:
     model, processor = model_and_processor
     exact = copy.deepcopy(model).double()
     total, tokens = 0.0, 0
     for utterance in utterances:
         features = processor.feature_extractor(
-            to_float32(utterance.samples), sampling_rate=16_000, return_tensors="pt"
+            to_float32(utterance.samples()), sampling_rate=16_000, return_tensors="pt"
         ).input_features.double()
-        ids = torch.tensor(utterance.token_ids)
+        ids = torch.tensor(encoder.encode(utterance.text).token_ids)
         with torch.no_grad():
             logits = exact(input_features=features, decoder_input_ids=ids[None, :-1]).logits[0]
         total -= float(logits.log_softmax(dim=-1)[torch.arange(len(ids) - 1), ids[1:]].sum())
@@ -182,23 +182,27 @@ def test_ranks_together_give_the_table_of_one(transcribe, monkeypatch: pytest.Mo
             transcribe(batch_size=2)
         together.append(gathered[0])
     rows = sorted(row for mine in together for row in mine)
-    assert [(hypothesis, cut_off) for _, hypothesis, cut_off in rows] == [
-        (row.hypothesis, row.cut_off) for row in alone.transcripts
-    ]
-    assert [row for row, _, _ in rows] == list(range(7))
+    assert [told[1:] for told in rows] == [(row.hypothesis, row.cut_off, None) for row in alone.transcripts]
+    assert [row for row, *_ in rows] == list(range(7))
 
 
 def test_an_evaluation_holds_the_scores_of_its_transcripts(
-    transcribe, model_and_processor, utterances, accelerator, collator
+    transcribe, model_and_processor, clip_items, accelerator, collator
 ) -> None:
-    model, processor = model_and_processor
     result = evaluate_model(
-        model, processor, utterances, accelerator=accelerator, collator=collator, normalizer=str.lower, batch_size=4
+        model_and_processor[0],
+        clip_items,
+        accelerator=accelerator,
+        collator=collator,
+        normalizer=str.lower,
+        batch_size=4,
     )
     plain: Transcription = transcribe()
     assert [scored.transcript for scored in result.scored] == plain.transcripts
     assert result.loss == plain.loss
     assert (result.score.utterances, result.score.cut_off) == (7, 7)
-    assert set(result.record()) == {"wer", "wer_ortho", "cer", "utterances", "empty_references", "cut_off", "loss"}
+    rates = {"wer", "wer_ortho", "cer", "loss"}
+    assert set(result.record()) == {*rates, "utterances", "empty_references", "cut_off", "unreadable"}
+    assert result.record()["unreadable"] == 0
     assert math.isfinite(result.record()["wer"])
     assert result.seconds > 0

@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 
 from accel_asr.data.collator import Item
-from accel_asr.data.features import log_mel
+from accel_asr.data.loading import ClipItems
 from accel_asr.errors import UserError
 from accel_asr.modeling import freeze_encoder, load_model_and_processor
 from accel_asr.training import checkpoints
@@ -84,9 +84,8 @@ class Run:
 
 
 @pytest.fixture
-def items(utterances, model_and_processor) -> list[Item]:
-    extractor = model_and_processor[1].feature_extractor
-    return [Item(u.utterance_id, u.duration_s, log_mel(u.samples, extractor), u.token_ids) for u in utterances]
+def items(clip_items: ClipItems) -> list[Item]:
+    return [clip_items[0, row] for row in range(7)]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from accel_asr.data.collator import Item
-from accel_asr.data.features import log_mel
+from accel_asr.data.loading import ClipItems
 from accel_asr.modeling import freeze_encoder
 from accel_asr.training.step import NonFiniteError, StepResult, build_optimizer, train_step
 
@@ -19,10 +19,9 @@ def model(model_and_processor):
 
 
 @pytest.fixture
-def items(utterances, model_and_processor) -> list[Item]:
+def items(clip_items: ClipItems) -> list[Item]:
     """Eight items with labels of 10 to 18 targets."""
-    extractor = model_and_processor[1].feature_extractor
-    made = [Item(u.utterance_id, u.duration_s, log_mel(u.samples, extractor), u.token_ids) for u in utterances]
+    made = [clip_items[0, row] for row in range(7)]
     return [*made, Item("clip-7", made[0].duration_s, made[0].features[:, ::-1].copy(), made[1].token_ids)]
 
 
