@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from accel_asr.data.audio_paths import named
+from accel_asr.data.cache_folder import cache_errors_explained
 from accel_asr.data.index import Index
 from accel_asr.data.labels import TASKS, LabelEncoder, language_code
 from accel_asr.data.utterances import Part, Utterances
@@ -103,7 +104,11 @@ def prepare_utterances(
 
 
 def label_lengths(part: Part, encoder: LabelEncoder) -> np.ndarray:
-    """Tokens of each row's label, shape (rows,), 0 where there is no text; kept beside the index for the next time."""
+    """Tokens of each row's label, shape (rows,), 0 where there is no text; kept beside the index for the next time.
+
+    Raises:
+        UserError: they can't be written there.
+    """
     index = part.index
     tokenizer = encoder.tokenizer
     told = json.dumps([asdict(part.text), tokenizer.backend_tokenizer.to_str(), len(encoder.prefix())], sort_keys=True)
@@ -112,7 +117,7 @@ def label_lengths(part: Part, encoder: LabelEncoder) -> np.ndarray:
         lengths = np.load(path, allow_pickle=False)
         if lengths.shape == (len(index),):
             return lengths
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):  # none yet, or torn
         pass
     pieces = []
     for texts in index.texts():
@@ -122,8 +127,9 @@ def label_lengths(part: Part, encoder: LabelEncoder) -> np.ndarray:
         pieces.append(counts)
     lengths = np.concatenate(pieces)
     writing = path.with_suffix(f".{os.getpid()}.npy")
-    np.save(writing, lengths, allow_pickle=False)
-    writing.replace(path)
+    with cache_errors_explained(index.folder):
+        np.save(writing, lengths, allow_pickle=False)
+        writing.replace(path)
     return lengths
 
 
