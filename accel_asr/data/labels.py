@@ -105,7 +105,7 @@ class LabelEncoder:
         most = min(self.max_label_tokens // 2 - 1, room - 2)  # one for <|startofprev|>, one for an end time
         if self.previous_id is None or most < 1:
             return ()
-        ids = self._text_ids(" " + prompt.strip())
+        ids = self._text_ids(" " + prompt.strip()) if prompt.strip() else ()
         return (self.previous_id, *ids[-most:]) if ids else ()
 
 

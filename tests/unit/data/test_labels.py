@@ -1,0 +1,208 @@
+"""Labels: what Whisper was trained on, the run's or the row's language, a previous text, and no more than fits."""
+
+import numpy as np
+import pytest
+from transformers import WhisperTokenizer
+
+from accel_asr.data.collator import IGNORED_LABEL, Collator
+from accel_asr.data.labels import Label, LabelEncoder, language_code
+from accel_asr.data.loading import ClipItems
+from accel_asr.data.rows import Row
+from tests.tiny_datasets import wav_bytes
+from tests.unit.data.local_sources import utterances_of
+
+TEXTS = ("my card", "", "Überweisung, bitte!", "well-known  'card'", "a" * 300, "你好", "x")
+PREFIX = "<|startoftranscript|><|en|><|transcribe|><|notimestamps|>"
+
+
+@pytest.fixture
+def tokenizer(encoder: LabelEncoder) -> WhisperTokenizer:
+    return encoder.tokenizer
+
+
+# -- of the run
+
+
+def test_a_label_is_what_whisper_was_trained_on(encoder: LabelEncoder, tokenizer: WhisperTokenizer) -> None:
+    label = encoder.encode("my card")
+    assert tokenizer.decode(label.token_ids) == f"{PREFIX}my card<|endoftext|>"
+    assert label.token_ids.count(tokenizer.convert_tokens_to_ids("<|startoftranscript|>")) == 1
+    assert label.token_ids.count(tokenizer.convert_tokens_to_ids("<|endoftext|>")) == 1
+    assert label.prompt_tokens == 0
+
+
+@pytest.mark.parametrize(("language", "task"), [("en", "transcribe"), ("de", "transcribe"), ("fr", "translate")])
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_label_is_the_tokenizers_own_for_the_runs_language(
+    tokenizer: WhisperTokenizer, text: str, language: str, task: str
+) -> None:
+    tokenizer.set_prefix_tokens(language=language, task=task, predict_timestamps=False)
+    assert LabelEncoder(tokenizer).encode(text) == Label(tuple(tokenizer(text).input_ids))
+
+
+def test_markup_in_a_text_does_not_become_control_tokens(encoder: LabelEncoder, tokenizer: WhisperTokenizer) -> None:
+    said = "a <|startoftranscript|> b <|endoftext|> c"
+    ids = encoder.encode(said, prompt=said).token_ids
+    assert ids.count(tokenizer.convert_tokens_to_ids("<|startoftranscript|>")) == 1
+    assert ids.count(tokenizer.convert_tokens_to_ids("<|endoftext|>")) == 1
+
+
+@pytest.mark.parametrize("prefix", ["", "multilingual"])
+def test_lengths_are_those_of_labels(encoder: LabelEncoder, tokenizer: WhisperTokenizer, prefix: str) -> None:
+    if not prefix:
+        tokenizer.set_prefix_tokens(language=None, task=None, predict_timestamps=False)
+    texts = [*TEXTS, "a <|endoftext|> b"] * 3
+    lengths = encoder.lengths(texts)
+    assert lengths.dtype == np.int32
+    assert lengths.tolist() == [len(encoder.encode(text).token_ids) for text in texts]
+    assert encoder.lengths([]).shape == (0,)
+
+
+# -- of a row
+
+
+def test_a_rows_language_and_task_take_the_place_of_the_runs(
+    encoder: LabelEncoder, tokenizer: WhisperTokenizer
+) -> None:
+    def said(**row: str) -> str:
+        return tokenizer.decode(encoder.encode("x", **row).token_ids)
+
+    assert said(language="de") == "<|startoftranscript|><|de|><|transcribe|><|notimestamps|>x<|endoftext|>"
+    assert said(task="translate") == "<|startoftranscript|><|en|><|translate|><|notimestamps|>x<|endoftext|>"
+    assert said(language="fr", task="translate").startswith("<|startoftranscript|><|fr|><|translate|><|notimestamps|>")
+    for language in ("de", "fr"):  # to the token what the tokenizer makes of a run in that language
+        tokenizer.set_prefix_tokens(language=language, task="transcribe", predict_timestamps=False)
+        own = tuple(tokenizer("my card").input_ids)
+        tokenizer.set_prefix_tokens(language="en", task="transcribe", predict_timestamps=False)
+        assert encoder.encode("my card", language=language).token_ids == own
+
+
+def test_an_english_only_model_has_no_token_for_a_language(tiny_english_folder) -> None:
+    tokenizer = WhisperTokenizer.from_pretrained(tiny_english_folder)
+    encoder = LabelEncoder(tokenizer)
+    assert encoder.encode("x", language="en", task="transcribe") == encoder.encode("x")
+    assert encoder.encode("x").token_ids == tuple(tokenizer("x").input_ids)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("en", "en"),
+        ("EN", "en"),
+        ("English", "en"),
+        ("en-US", "en"),
+        ("en_us", "en"),
+        (" de ", "de"),
+        ("Castilian", "es"),
+        ("zh-TW", "zh"),
+        ("yue", "yue"),
+        ("klingon", None),
+        ("", None),
+        ("xx-US", None),
+    ],
+)
+def test_names_of_languages(name: str, code: str | None) -> None:
+    assert language_code(name) == code
+
+
+# -- a previous text
+
+
+def test_a_previous_text_comes_first_and_is_counted(encoder: LabelEncoder, tokenizer: WhisperTokenizer) -> None:
+    label = encoder.encode("my card", prompt="\n pay the bill ")
+    before = label.token_ids[: label.prompt_tokens]
+    assert tokenizer.decode(before) == "<|startofprev|> pay the bill"
+    assert label.token_ids[label.prompt_tokens :] == encoder.encode("my card").token_ids
+
+
+@pytest.mark.parametrize("prompt", ["", " ", "\n", None])
+def test_an_empty_previous_text_is_none(encoder: LabelEncoder, prompt: str | None) -> None:
+    assert encoder.encode("my card", prompt=prompt) == encoder.encode("my card")
+
+
+def test_of_a_previous_text_that_is_too_long_the_end_is_kept(
+    encoder: LabelEncoder, tokenizer: WhisperTokenizer
+) -> None:
+    prompt = " ".join(f"word{number}" for number in range(200))
+    label = encoder.encode("my card", prompt=prompt)
+    assert label.prompt_tokens == encoder.max_label_tokens // 2
+    assert len(label.token_ids) <= encoder.max_label_tokens
+    kept = tokenizer.decode(label.token_ids[1 : label.prompt_tokens])
+    assert prompt.endswith(kept)
+    assert label.token_ids[label.prompt_tokens :] == encoder.encode("my card").token_ids
+
+
+def test_a_previous_text_gives_way_to_the_text(tokenizer: WhisperTokenizer) -> None:
+    encoder = LabelEncoder(tokenizer, max_label_tokens=60)
+    for letters in range(1, 60):
+        plain = encoder.encode("z" * letters)
+        label = encoder.encode("z" * letters, prompt="q" * 100)
+        assert label.token_ids[label.prompt_tokens :] == plain.token_ids
+        # one place stays for an end time
+        assert len(encoder.with_timestamps(label, 1.0).token_ids) <= max(60, len(plain.token_ids) + 1)
+        assert label.prompt_tokens <= 30
+        assert label.prompt_tokens != 1  # a mark of a previous text without any
+
+
+def test_a_batch_reads_a_previous_text_and_does_not_learn_it(
+    encoder: LabelEncoder, collator: Collator, model_and_processor, tmp_path
+) -> None:
+    clip = wav_bytes(np.zeros(1600), sampling_rate_hz=16_000)
+    utterances = utterances_of([Row("a", clip, "my card", prompt="pay"), Row("b", clip, "my card")], tmp_path)
+    items = ClipItems(utterances, feature_extractor=model_and_processor[1].feature_extractor, encoder=encoder)
+    batch = collator([items[0, 0], items[0, 1]])
+    prompted, plain = encoder.encode("my card", prompt="pay"), encoder.encode("my card")
+    before = prompted.prompt_tokens
+    assert before >= 2
+    assert batch.decoder_input_ids[0].tolist() == list(prompted.token_ids[:-1])
+    assert batch.labels[0].tolist() == [IGNORED_LABEL] * before + list(plain.token_ids[1:])
+    targets = batch.labels[batch.labels != IGNORED_LABEL].reshape(2, -1)
+    assert targets[0].tolist() == targets[1].tolist() == list(plain.token_ids[1:])
+
+
+# -- too long for the decoder
+
+
+@pytest.mark.parametrize("room", range(8, 40))
+def test_a_text_that_is_too_long_is_cut_at_a_word(tokenizer: WhisperTokenizer, room: int) -> None:
+    encoder = LabelEncoder(tokenizer, max_label_tokens=room)
+    text = "my card was declined at the cash machine this morning please"
+    label = encoder.encode(text)
+    assert len(label.token_ids) <= room
+    kept = tokenizer.decode(label.token_ids, skip_special_tokens=True).split()
+    assert kept == text.split()[: len(kept)]
+    one_more = " ".join(text.split()[: len(kept) + 1])
+    assert kept == text.split() or LabelEncoder(tokenizer).lengths([one_more])[0] > room
+    assert label.token_ids[-1] == tokenizer.eos_token_id
+
+
+def test_a_text_that_just_fits_is_not_touched(tokenizer: WhisperTokenizer) -> None:
+    text = "my  card  please"  # cutting would make one space of two
+    whole = LabelEncoder(tokenizer).encode(text)
+    assert LabelEncoder(tokenizer, max_label_tokens=len(whole.token_ids)).encode(text) == whole
+
+
+# -- times
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "end"),
+    [(1.0, "1.00"), (1.999, "1.98"), (0.02, "0.02"), (0.019, "0.00"), (1.16, "1.16"), (0.58, "0.58"), (0.06, "0.06")],
+)
+def test_times_are_put_where_the_tokenizer_reads_them(
+    encoder: LabelEncoder, tokenizer: WhisperTokenizer, duration_s: float, end: str
+) -> None:
+    plain = encoder.encode("my card")
+    timed = encoder.with_timestamps(plain, duration_s)
+    read = tokenizer.decode(timed.token_ids, decode_with_timestamps=True)
+    assert read == f"<|startoftranscript|><|en|><|transcribe|><|0.00|>my card<|{end}|><|endoftext|>"
+    assert len(timed.token_ids) == len(plain.token_ids) + 1
+    assert tokenizer.decode(timed.token_ids, skip_special_tokens=True).strip() == "my card"
+
+
+def test_times_leave_a_previous_text_alone(encoder: LabelEncoder, tokenizer: WhisperTokenizer) -> None:
+    plain = encoder.encode("my card", prompt="pay")
+    timed = encoder.with_timestamps(plain, 1.0)
+    assert timed.prompt_tokens == plain.prompt_tokens
+    assert timed.token_ids[: timed.prompt_tokens] == plain.token_ids[: plain.prompt_tokens]
+    assert timed.token_ids[timed.prompt_tokens :] == encoder.with_timestamps(encoder.encode("my card"), 1.0).token_ids
