@@ -24,6 +24,7 @@ TIMEOUT_S = 30.0
 MAX_RESUMES = 5
 FIRST_WAIT_S = 0.5  # doubled by each resume: 15.5 s of waiting in all
 CHUNK_BYTES = 1 << 20
+PROGRESS_BYTES = 16 << 20  # after so many all tries are open again: a slow reader of a large file is cut now and then
 _BUSY = (429, 500, 502, 503, 504)
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 
@@ -133,8 +134,9 @@ def _trouble_of_connection(error: Exception) -> _RequestError:
 class ResumingStream(io.RawIOBase):
     """The bytes of an http(s) address from `offset` on, to be read once, forward.
 
-    A connection that is cut, or a server that is busy, is tried again `MAX_RESUMES` times over the life of the stream.
-    `total_bytes` is the size of the whole file and `etag` the server's name for its content; None where it says none.
+    A connection that is cut, or a server that is busy, is tried again `MAX_RESUMES` times; they are counted anew after
+    each `PROGRESS_BYTES`. `total_bytes` is the size of the whole file and `etag` the server's name for its content;
+    None where it says none.
 
     Raises:
         UserError: no such file, no connection, cut too often, or the file changed meanwhile; when opened or read.
@@ -147,7 +149,7 @@ class ResumingStream(io.RawIOBase):
         self.etag: str | None = None
         self._response: http.client.HTTPResponse | None = None
         self._skip_bytes = 0  # what a server that knows no ranges sends before the position
-        self._resumes = 0
+        self._resumes, self._resumed_at = 0, offset
         try:
             self._connect()
         except _RequestError as trouble:
@@ -192,6 +194,7 @@ class ResumingStream(io.RawIOBase):
                 raise _RequestError(told, trouble.remedy).user_error(self.url) from trouble
             time.sleep(FIRST_WAIT_S * 2**self._resumes)
             self._resumes += 1
+            self._resumed_at = self.position
             try:
                 return self._connect()
             except _RequestError as another:
@@ -219,6 +222,8 @@ class ResumingStream(io.RawIOBase):
             else:
                 view[: len(content)] = content
                 self.position += len(content)
+                if self.position - self._resumed_at >= PROGRESS_BYTES:
+                    self._resumes = 0
                 return len(content)
         return 0
 

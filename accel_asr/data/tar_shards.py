@@ -180,7 +180,7 @@ class _Group:
 
     key: str
     audio: str | None = None  # its suffix
-    ranges: dict[str, tuple[int, int]] = field(default_factory=dict)  # suffix -> offset, size in bytes
+    ranges: dict[str, tuple[int, int]] = field(default_factory=dict)  # suffix -> offset from where reading began, size
     contents: dict[str, bytes] = field(default_factory=dict)  # suffix -> what was read of it
     fields: dict[str, Any] = field(default_factory=dict)
     next_offset: int = 0
@@ -192,12 +192,12 @@ def _members(file: _ForwardFile, report: _Report, *, shard: str, start: int) -> 
     Raises:
         _DamagedError: the shard is cut, or no tar.
     """
-    last = "the beginning"
+    last: tarfile.TarInfo | None = None
     try:
         tar = tarfile.TarFile(fileobj=file, encoding="utf-8")  # type: ignore[arg-type]
         while (member := tar.next()) is not None:
             tar.members.clear()  # type: ignore[attr-defined] # else it keeps all of them
-            last = f"{member.name!r}, whose header is at byte {start + member.offset:,}"
+            last = member
             yield member
     except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:  # of damaged headers
         if start and file.position == 0:  # only the end-of-archive blocks would come here, and they are missing
@@ -205,14 +205,22 @@ def _members(file: _ForwardFile, report: _Report, *, shard: str, start: int) -> 
         if file.position <= tarfile.BLOCKSIZE:
             what = f"no member starts at byte {start:,}" if start else "this is no uncompressed tar"
             raise _DamagedError(f"{what} ({error})") from error
-        raise _DamagedError(f"cut or damaged in or after {last} ({error})") from error
+        raise _DamagedError(f"cut or damaged in or after {_place(last, start)} ({error})") from error
     if file.last_read.strip(b"\0"):  # `tarfile` takes a bad header for the end
         at_byte = start + file.position - len(file.last_read)
-        raise _DamagedError(f"cut or damaged at byte {at_byte:,}, after {last}: no header is there")
+        raise _DamagedError(f"cut or damaged at byte {at_byte:,}, after {_place(last, start)}: no header is there")
     end, last_read = file.position, file.last_read
     if file.read(tarfile.RECORDSIZE).strip(b"\0"):
-        report.add("data after the end of the archive, not read (tars can't be joined by cat)", last, shard)
+        report.add(
+            "data after the end of the archive, not read (tars can't be joined by cat)",
+            last.name if last else "",
+            shard,
+        )
     file.position, file.last_read = end, last_read
+
+
+def _place(member: tarfile.TarInfo | None, start: int) -> str:
+    return f"{member.name!r}, whose header is at byte {start + member.offset:,}" if member else "the beginning"
 
 
 def _recordings(file: _ForwardFile, report: _Report, *, shard: str, start: int, holds_audio: bool) -> Iterator[_Group]:
@@ -237,14 +245,11 @@ def _recordings(file: _ForwardFile, report: _Report, *, shard: str, start: int, 
                 report.add("keys that come again, apart from their first members; sort the tar", key, shard)
             group = _Group(key)
         if _is_wanted(group, member, suffix, report, shard=shard):
-            group.ranges[suffix] = (start + member.offset_data, member.size)
+            group.ranges[suffix] = (member.offset_data, member.size)
             if holds_audio or suffix != group.audio:
                 file.seek(member.offset_data)
+                # where this is cut, the next header is not found, which `tarfile` tells
                 group.contents[suffix] = file.read(member.size)
-                if len(group.contents[suffix]) < member.size:
-                    raise _DamagedError(
-                        f"cut within {member.name!r}, whose header is at byte {start + member.offset:,}"
-                    )
     if group is not None:
         group.next_offset = start + file.position - len(file.last_read)  # of the end-of-archive blocks
         if _is_recording(group, report, shard=shard):

@@ -95,6 +95,15 @@ def test_cut_for_ever_is_one_message_with_the_address(server: ShardServer, tmp_p
     assert len(server.requests) == 1 + MAX_RESUMES
 
 
+def test_cuts_far_apart_are_not_added_up(server: ShardServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "PROGRESS_BYTES", 1000)
+    server.cuts = [1000] * 20
+    assert download(server.url("a.tar"), tmp_path).read_bytes() == CONTENT
+    assert len(server.requests) == 21
+    server.cuts = [1500] + [100] * 20
+    assert "after 5 further tries, at byte 2,000" in refused(server.url("a.tar?b"), tmp_path / "new")
+
+
 def test_a_file_that_changes_while_it_is_read_is_refused(server: ShardServer, tmp_path: Path) -> None:
     with ResumingStream(server.url("a.tar")) as stream:
         server.version = "2"
