@@ -56,14 +56,17 @@ def encoded(dataset: Any) -> Any:
     """The same dataset with audio as bytes and path: decoding it would need torchcodec."""
     import datasets
 
-    for column, feature in dataset.features.items():
+    for column, feature in (dataset.features or {}).items():  # a stream may not know its own
         if isinstance(feature, datasets.Audio):
             dataset = dataset.cast_column(column, datasets.Audio(decode=False))
     return dataset
 
 
 def table_of(dataset: Any) -> Table:
-    """All columns of an `encoded` dataset; those that hold audio as `DatasetCell`s, so that none of it is read."""
+    """All columns of an `encoded` dataset; audio that it holds itself as `DatasetCell`s, so that none of it is read.
+
+    Audio of which it holds the path alone stays a path, to be resolved and checked like that of any other table.
+    """
     table: dict[str, Any] = {}
     as_arrow = dataset.with_format("arrow")
     for column in dataset.column_names:
@@ -71,7 +74,11 @@ def table_of(dataset: Any) -> Table:
         if kind.startswith("Audio"):
             cells = as_arrow.select_columns([column])[:].column(column)
             names = [name for chunk in cells.chunks for name in chunk.field("path").to_pylist()]
-            table[column] = [DatasetCell(row, name) for row, name in enumerate(names)]
+            held = [is_held for chunk in cells.chunks for is_held in chunk.field("bytes").is_valid().to_pylist()]
+            table[column] = [
+                DatasetCell(row, name) if is_held else {"path": name}
+                for row, (name, is_held) in enumerate(zip(names, held, strict=True))
+            ]
         elif "binary" in kind:
             table[column] = [DatasetCell(row) for row in range(len(dataset))]
         else:
@@ -86,11 +93,11 @@ class DatasetAudio:
     dataset: Any
     column: str
 
-    def get(self, row: int) -> bytes | Path:
-        """The encoded recording of one row, or its path.
+    def get(self, row: int) -> bytes:
+        """The encoded recording of one row.
 
         Raises:
-            AudioError: the row holds neither, or the files of the dataset can't be read.
+            AudioError: the row holds none, or the files of the dataset can't be read.
         """
         try:
             cell = self.dataset[row][self.column]
@@ -99,6 +106,4 @@ class DatasetAudio:
         content = cell.get("bytes") if isinstance(cell, dict) else cell
         if content:
             return bytes(content)
-        if isinstance(cell, dict) and cell.get("path"):
-            return Path(cell["path"])
         raise AudioError("the row holds no audio")

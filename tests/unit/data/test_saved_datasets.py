@@ -1,13 +1,15 @@
 """Folders of `save_to_disk`: audio stays encoded, splits are told apart, and torn folders end in one message."""
 
+import json
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
 from tests.tiny_datasets import make_minds14_like
-from tests.unit.data.local_sources import load, refused
+from tests.unit.data.local_sources import AUDIO_TYPE, load, refused
 
 
 @pytest.fixture
@@ -20,10 +22,12 @@ def speech(tmp_path: Path) -> datasets.Dataset:
 
 def test_a_saved_dataset_is_read_with_its_audio_encoded(speech: datasets.Dataset, tmp_path: Path) -> None:
     speech.save_to_disk(tmp_path / "saved")
-    rows = load(tmp_path / "saved", text_column="english_transcription").rows
-    assert [row.text for row in rows] == speech["english_transcription"][:]
-    assert all(isinstance(row.audio, bytes) and row.audio.startswith(b"RIFF") for row in rows)
-    assert len({row.utterance_id for row in rows}) == 4
+    source = load(tmp_path / "saved", text_column="english_transcription")
+    assert [row.text for row in source.rows] == speech["english_transcription"][:]
+    raw = speech.cast_column("audio", datasets.Audio(decode=False))["audio"][:]
+    assert [source.dataset_audio.get(row.audio.row) for row in source.rows] == [cell["bytes"] for cell in raw]
+    assert all(cell["bytes"].startswith(b"RIFF") for cell in raw)
+    assert len({row.utterance_id for row in source.rows}) == 4
 
 
 def test_the_splits_of_a_saved_dictionary_are_told_apart(speech: datasets.Dataset, tmp_path: Path) -> None:
@@ -43,6 +47,32 @@ def test_paths_are_relative_to_the_folder_and_stay_in_it(tmp_path: Path) -> None
     assert load(tmp_path / "saved").rows[0].audio == tmp_path / "saved" / "a.wav"
     datasets.Dataset.from_dict({"audio": ["../a.wav"], "text": ["one"]}).save_to_disk(tmp_path / "other")
     assert "data.allow_outside_paths: false" in refused(tmp_path / "other")
+
+
+@pytest.fixture
+def saved_paths(tmp_path: Path):
+    """`saved_paths(name, ...)`: a folder whose column of audio holds paths alone."""
+
+    def save(*paths: str | None) -> Path:
+        cells = pa.array([{"bytes": None, "path": path} for path in paths], AUDIO_TYPE)
+        folder = tmp_path / f"saved-{len(list(tmp_path.iterdir()))}"
+        datasets.Dataset(pa.table({"audio": cells, "text": ["x"] * len(paths)})).save_to_disk(folder)
+        info = json.loads((folder / "dataset_info.json").read_text())  # of audio it would want the files themselves
+        info["features"]["audio"] = {"_type": "Audio"}
+        (folder / "dataset_info.json").write_text(json.dumps(info))
+        assert datasets.load_from_disk(str(folder)).features["audio"] == datasets.Audio()
+        return folder
+
+    return save
+
+
+def test_a_column_of_audio_that_holds_paths_alone_is_resolved_and_checked_like_any_other(saved_paths) -> None:
+    inside = saved_paths("a.wav", "sub/b.wav", None)
+    assert [row.audio for row in load(inside).rows] == [inside / "a.wav", inside / "sub" / "b.wav", None]
+    outside = saved_paths("../a.wav", str(inside / "a.wav"))
+    assert refused(outside).startswith("data.allow_outside_paths: false, but 2 files")
+    rows = load(outside, allow_outside_paths=True).rows
+    assert [row.audio for row in rows] == [outside / "../a.wav", inside / "a.wav"]
 
 
 def test_a_split_column_selects_and_a_missing_column_is_answered_with_those_there_are(tmp_path: Path) -> None:
