@@ -7,7 +7,9 @@ import datasets
 import pyarrow.parquet
 import pytest
 
-from accel_asr.data.hub_datasets import load_hub_table
+from accel_asr.data.hub_datasets import open_hub_dataset
+from accel_asr.data.rows import DatasetCell
+from accel_asr.data.saved_datasets import table_of
 from accel_asr.data.sources import load_source
 from accel_asr.errors import UserError
 from tests.tiny_datasets import make_minds14_like
@@ -36,12 +38,14 @@ def hub(monkeypatch: pytest.MonkeyPatch):
     return answer
 
 
-def table_of(**columns: list) -> datasets.Dataset:
+def dataset_of(**columns: list) -> datasets.Dataset:
     return datasets.Dataset.from_dict(columns)
 
 
 def load(*, subset: str | None = "en-US", revision: str | None = None):
-    return load_hub_table("lab/speech", subset=subset, revision=revision, split="train")
+    """The table of the dataset and the notices, as `read_source` takes them."""
+    dataset, notices = open_hub_dataset("lab/speech", subset=subset, revision=revision, split="train")
+    return table_of(dataset), notices
 
 
 def refused(**options: Any) -> str:
@@ -51,7 +55,7 @@ def refused(**options: Any) -> str:
 
 
 def test_a_dataset_is_asked_for_by_subset_revision_and_split(hub) -> None:
-    calls = hub(table_of(audio=["a"], text=["one"]))
+    calls = hub(dataset_of(audio=["a"], text=["one"]))
     table, notices = load(revision="v1")
     assert calls == [{"name": "lab/speech", "subset": "en-US", "revision": "v1", "split": "train"}]
     assert (table, notices) == ({"audio": ["a"], "text": ["one"]}, [])
@@ -61,20 +65,21 @@ def test_audio_is_left_encoded(hub, tmp_path: Path) -> None:
     parquet = make_minds14_like(tmp_path, rows=2) / "en-US" / "train-00000-of-00001.parquet"
     dataset = datasets.Dataset(pyarrow.parquet.read_table(parquet))
     assert dataset.features["audio"] == datasets.Audio(sampling_rate=8_000)  # decoding it would want torchcodec
-    hub(dataset)
+    hub(dataset, dataset)
     table, _ = load()
-    assert [audio["bytes"][:4] for audio in table["audio"]] == [b"RIFF", b"RIFF"]
-    assert [audio["path"] for audio in table["audio"]] == ["en-US~ABROAD/00000.wav", "en-US~ADDRESS/00001.wav"]
+    assert table["audio"] == [DatasetCell(0, "en-US~ABROAD/00000.wav"), DatasetCell(1, "en-US~ADDRESS/00001.wav")]
+    source = load_source("lab/speech", split="train", audio_column="audio", text_column="transcription")
+    assert [source.dataset_audio.get(row.audio.row)[:4] for row in source.rows] == [b"RIFF", b"RIFF"]
 
 
 def test_rows_are_named_by_split_and_number(hub) -> None:
-    hub(table_of(audio=[{"bytes": b"1", "path": "x"}, {"bytes": b"2", "path": "x"}], text=["one", "two"]))
+    hub(dataset_of(audio=[{"bytes": b"1", "path": "x"}, {"bytes": b"2", "path": "x"}], text=["one", "two"]))
     source = load_source("lab/speech", split="train", audio_column="audio", text_column="text", subset="en-US")
     assert [row.utterance_id for row in source.rows] == ["train-000000", "train-000001"]
 
 
 def test_a_loading_script_is_not_run_but_read_from_its_parquet_copy_by_folder(hub) -> None:
-    calls = hub(RuntimeError(SCRIPT_REFUSED), table_of(audio=["a"], text=["one"]))
+    calls = hub(RuntimeError(SCRIPT_REFUSED), dataset_of(audio=["a"], text=["one"]))
     table, notices = load()
     second = calls[1]
     assert second == {

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from accel_asr.config import DataConfig
-from accel_asr.data.preparation import LabelEncoder
+from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.splits import RunData, load_train_and_validation
+from accel_asr.data.utterances import Utterances
 from accel_asr.errors import UserError
 from tests.tiny_datasets import wav_bytes
 
@@ -17,16 +18,9 @@ RATE_HZ = 16_000
 
 
 @pytest.fixture
-def load(model_and_processor):
+def load(encoder: LabelEncoder):
     def load_with(data: DataConfig, *, window_s: float = 2.0, seed: int = 0) -> RunData:
-        return load_train_and_validation(
-            data,
-            encoder=LabelEncoder(model_and_processor[1].tokenizer),
-            sampling_rate_hz=RATE_HZ,
-            window_s=window_s,
-            max_label_tokens=448,
-            seed=seed,
-        )
+        return load_train_and_validation(data, encoder=encoder, sampling_rate_hz=RATE_HZ, window_s=window_s, seed=seed)
 
     return load_with
 
@@ -42,8 +36,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ids(utterances) -> list[str]:
-    return [utterance.utterance_id for utterance in utterances]
+def ids(utterances: Utterances) -> list[str]:
+    named = utterances.ids()
+    assert named == [utterance.utterance_id for utterance in utterances]
+    return named
 
 
 def test_a_split_of_its_own_validates(load, folder: Path) -> None:
@@ -71,7 +67,7 @@ def test_the_held_out_share_follows_the_seed(load, folder: Path) -> None:
 
 def test_the_models_window_caps_the_longest_clip(load, folder: Path) -> None:
     data = load(DataConfig(name_or_path=str(folder), train_rows=2), window_s=0.5)
-    assert max(utterance.duration_s for utterance in data.train + data.validation) == pytest.approx(0.3)
+    assert max(utterance.duration_s for utterance in [*data.train, *data.validation]) == pytest.approx(0.3)
     assert data.summary["dropped"]["not shorter than 0.5 s"]["count"] == 4  # 0.5 to 0.8 s
 
 
@@ -140,4 +136,4 @@ def test_the_channel_of_the_settings_is_decoded(load, tmp_path: Path) -> None:
     data = DataConfig(name_or_path=str(tmp_path), train_rows=1)
     for channel, value in ((None, 8192), (0, 0), (1, 16384)):
         loaded = load(dataclasses.replace(data, channel=channel))
-        assert set(loaded.train[0].samples.tolist()) == {value}
+        assert set(loaded.train[0].samples().tolist()) == {value}
