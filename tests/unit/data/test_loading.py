@@ -2,12 +2,17 @@
 
 import itertools
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
 
-from accel_asr.data.loading import MicroBatchSampler, WindowPlan, epoch_order, evaluation_batches
+from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.loading import ClipItems, EvaluationBatch, MicroBatchSampler, evaluation_batches
+from accel_asr.data.recordings import Recording
+from accel_asr.data.utterances import Utterance
+from accel_asr.data.window_plan import WindowPlan, epoch_order
 from accel_asr.errors import UserError
 
 GEOMETRIES = [  # processes, accumulation steps, micro-batch; all with a global batch of 8
@@ -153,22 +158,54 @@ def test_nothing_is_left_when_all_steps_are_done() -> None:
 # -- evaluation
 
 
+@pytest.fixture
+def batches_of(encoder: LabelEncoder, model_and_processor):
+    """`batches_of(durations_s, batch_size, prompts)`: the batches of an evaluation of utterances that are so long."""
+
+    def make(durations_s: Sequence[float], batch_size: int, prompts: dict[int, str] | None = None):
+        utterances = [
+            Utterance(f"u{row}", "x", duration_s, Recording(None, 16_000), prompt=(prompts or {}).get(row))
+            for row, duration_s in enumerate(durations_s)
+        ]
+        items = ClipItems(utterances, feature_extractor=model_and_processor[1].feature_extractor, encoder=encoder)
+        return evaluation_batches(items, batch_size)
+
+    return make
+
+
+def rows_of(batches: Sequence[EvaluationBatch]) -> list[list[int]]:
+    return [batch.rows for batch in batches]
+
+
 @pytest.mark.parametrize(("rows", "batch_size"), [(7, 3), (6, 3), (1, 4), (113, 57)])
-def test_evaluation_covers_each_row_once_longest_first(rows: int, batch_size: int) -> None:
+def test_evaluation_covers_each_row_once_longest_first(batches_of, rows: int, batch_size: int) -> None:
     durations_s = np.random.default_rng(0).integers(1, 5, rows).astype(float).tolist()
-    batches = evaluation_batches(durations_s, batch_size)
+    batches = rows_of(batches_of(durations_s, batch_size))
     flat = [row for batch in batches for row in batch]
     assert sorted(flat) == list(range(rows))
     assert [durations_s[row] for row in flat] == sorted(durations_s, reverse=True)
     assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
 
 
-def test_clips_of_equal_length_keep_their_order() -> None:
-    assert evaluation_batches([1.0, 2.0, 1.0, 2.0, 1.0], 2) == [[1, 3], [0, 2], [4]]
+def test_clips_of_equal_length_keep_their_order(batches_of) -> None:
+    assert rows_of(batches_of([1.0, 2.0, 1.0, 2.0, 1.0], 2)) == [[1, 3], [0, 2], [4]]
 
 
-def test_ranks_take_the_same_batches_in_turn() -> None:
-    batches = evaluation_batches([float(row % 5) for row in range(23)], 4)
+def test_ranks_take_the_same_batches_in_turn(batches_of) -> None:
+    batches = rows_of(batches_of([float(row % 5) for row in range(23)], 4))
     for processes in (1, 2, 3, 8):
         dealt = [batches[rank::processes] for rank in range(processes)]
         assert sorted(itertools.chain(*dealt)) == sorted(batches)
+
+
+def test_a_batch_of_an_evaluation_holds_rows_that_are_given_equally_many_tokens(
+    batches_of, encoder: LabelEncoder
+) -> None:
+    prompts = {1: "pay", 3: "pay the bill", 4: "pay", 5: " "}
+    batches = batches_of([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3, prompts)
+    assert sorted(itertools.chain(*rows_of(batches))) == list(range(6))
+    for batch in batches:
+        for row in batch.rows:
+            label = encoder.encode("x", prompt=prompts.get(row))
+            assert batch.start_tokens == label.prompt_tokens + 4  # start, language, task, no timestamps
+    assert rows_of(batches) == [[5, 2, 0], [4, 1], [3]]
