@@ -142,16 +142,19 @@ def probe(
         except PyAVError as pyav_error:
             raise AudioError(f"{told(error)}, nor can PyAV ({pyav_error})") from pyav_error
         check_header(rate_hz=rate_hz, channels=channels, channel=channel)
-        first, stop = segment_within(start_s, end_s, frames=round(length_s * rate_hz), rate_hz=rate_hz)
+        is_certain = length_s > 0
+        if is_certain:
+            first, stop = segment_within(start_s, end_s, frames=round(length_s * rate_hz), rate_hz=rate_hz)
     else:
         with file:
             rate_hz, channels = file.samplerate, file.channels
             check_header(rate_hz=rate_hz, channels=channels, channel=channel, file_format=file.format)
-            if ending.is_certain:
+            is_certain = ending.is_certain
+            if is_certain:
                 first, stop = place_of_segment(file, ending, start_s=start_s, end_s=end_s)
-        if not ending.is_certain:
-            mono, rate_hz = decode_native(content, channel=channel, start_s=start_s, end_s=end_s)
-            first, stop = 0, len(mono)
+    if not is_certain:
+        mono, rate_hz = decode_native(content, channel=channel, start_s=start_s, end_s=end_s)
+        first, stop = 0, len(mono)
     if stop == first:
         raise AudioError("it holds no samples")
     return AudioInfo((stop - first) / rate_hz, rate_hz, channels)

@@ -57,12 +57,14 @@ def read_with_pyav(source: bytes | Path, *, end_s: float | None = None) -> tuple
 
     with _first_audio_stream(source) as (container, stream):
         rate_hz = stream.codec_context.sample_rate
-        to_float = av.AudioResampler(format="fltp", rate=rate_hz)  # planar float32 at the file's own rate
+        # float32 at the file's own rate, the channels of a sample side by side: with a plane for each of more than
+        # seven, PyAV looks for planes past the last one, and the interpreter crashes
+        to_float = av.AudioResampler(format="flt", rate=rate_hz)
         pieces = []
         frames = 0
         for frame in container.decode(stream):
             for converted in to_float.resample(frame):
-                pieces.append(converted.to_ndarray().T)
+                pieces.append(converted.to_ndarray().reshape(converted.samples, -1))
                 frames += converted.samples
             if end_s is not None and frames >= end_s * rate_hz:
                 break
@@ -76,13 +78,17 @@ def read_with_pyav(source: bytes | Path, *, end_s: float | None = None) -> tuple
 def probe_with_pyav(source: bytes | Path) -> tuple[float, int, int]:
     """Duration in seconds, rate in Hz and channels of the first audio stream: its packets are read, not decoded.
 
+    The duration is 0 where packets do not tell theirs.
+
     Raises:
         PyAVError: as `read_with_pyav`, as far as packets tell.
     """
     with _first_audio_stream(source) as (container, stream):
-        duration_s = 0.0
-        for packet in container.demux(stream):
-            duration_s += float((packet.duration or 0) * packet.time_base) if packet.size else 0.0
+        packets = (packet for packet in container.demux(stream) if packet.size)
+        durations = [(packet.duration or 0) * (packet.time_base or 0) for packet in packets]
+        duration_s = float(sum(durations))
+        if not all(durations):
+            return 0.0, stream.codec_context.sample_rate, stream.codec_context.channels
         _refuse_shorter(container, duration_s)
         return duration_s, stream.codec_context.sample_rate, stream.codec_context.channels
 
@@ -95,10 +101,13 @@ def _first_audio_stream(source: bytes | Path) -> Iterator[tuple[Any, Any]]:
     container_format = _FFMPEG_FORMATS[pyav_kind(source) or "mp4"]
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else str(source.absolute())
-        with av.open(file, format=container_format) as container:
+        # titles in another encoding than UTF-8 are no reason to refuse the sound
+        with av.open(file, format=container_format, metadata_errors="ignore") as container:
             if not container.streams.audio:
                 raise PyAVError("it has no audio stream")
             stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise PyAVError("FFmpeg has no decoder for its audio stream")
             if not stream.codec_context.sample_rate:
                 raise PyAVError("its audio stream has no sampling rate")
             yield container, stream

@@ -85,8 +85,8 @@ def _promised_samples(file: BinaryIO, size: int, head: bytes) -> tuple[int, int]
     elif head[:4] == b"riff":  # W64
         return _in_long_chunks(file, size, position=40, name_bytes=16, order="little")
     elif head[:4] in (b".snd", b"dns."):
-        offset, length = struct.unpack(">II" if head[:4] == b".snd" else "<II", read_at(file, 4, 8))
-        return length, size - offset
+        order: Order = "big" if head[:4] == b".snd" else "little"
+        return int.from_bytes(head[8:12], order), size - int.from_bytes(head[4:8], order)
     elif head[:4] == b"caff":
         return _in_long_chunks(file, size, position=8, name_bytes=4, order="big")
     elif head[:7] == b"NIST_1A":

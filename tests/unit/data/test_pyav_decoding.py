@@ -120,6 +120,28 @@ def test_a_file_torn_in_the_middle_is_not_taken_for_a_shorter_one(kind: str) -> 
     assert len(decode(content[: len(content) // 2], sampling_rate_hz=RATE_HZ, end_s=2.0)) == 2 * RATE_HZ
 
 
+def test_many_channels_do_not_crash_the_interpreter() -> None:
+    av = pytest.importorskip("av")
+    samples = np.outer(np.ones(FILE_RATE_HZ), np.arange(1, 17) / 20).astype(np.float32)  # (samples, channels)
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("pcm_f32le", rate=FILE_RATE_HZ, layout="hexadecagonal")
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout="hexadecagonal")
+        frame.sample_rate = FILE_RATE_HZ
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    for channel in range(16):
+        decoded = decode(file.getvalue(), sampling_rate_hz=FILE_RATE_HZ, channel=channel)
+        np.testing.assert_array_equal(decoded, samples[:, channel])
+
+
+def test_titles_in_another_encoding_are_no_reason_to_refuse_the_sound() -> None:
+    content = encoded("m4a")
+    assert content.count(b"Lavf") == 1  # the name of the program, among the titles
+    changed = content.replace(b"Lavf", b"L\xe4vf")
+    np.testing.assert_array_equal(decode(changed, sampling_rate_hz=RATE_HZ), decode(content, sampling_rate_hz=RATE_HZ))
+
+
 def test_a_film_without_sound_is_refused() -> None:
     av = pytest.importorskip("av")
     file = io.BytesIO()
