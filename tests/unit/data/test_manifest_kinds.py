@@ -164,6 +164,91 @@ def test_segments_belong_to_the_rows_of_their_split(lines) -> None:
     assert spans(load(lines(*rows))) == [(1, 2), (3, 4)]
 
 
+# -- what can't be meant
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "audio,text,text\na.wav,one,two\n"),
+        ("a.tsv", "audio\ttext\ttext\na.wav\tone\ttwo\n"),
+        ("a.jsonl", '{"audio": "a.wav", "text": "one", "text": "two"}\n'),
+        ("a.json", '[{"audio": "a.wav", "text": "one", "text": "two"}]'),
+    ],
+)
+def test_of_two_columns_of_one_name_none_is_taken(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    assert "several columns are called 'text'" in refused(tmp_path / name)
+
+
+def test_of_two_columns_of_one_name_in_parquet_none_is_taken(tmp_path: Path) -> None:
+    pq.write_table(pa.table([["a.wav"], ["one"], ["two"]], names=["audio", "text", "text"]), tmp_path / "a.parquet")
+    assert "several columns are called 'text'" in refused(tmp_path / "a.parquet")
+
+
+def test_a_number_that_is_none_is_an_empty_cell(lines, tmp_path: Path) -> None:
+    nan = float("nan")
+    source = load(lines({"audio": "a.wav", "text": nan, "start": nan, "end": 2}))
+    assert [(row.text, row.start_s, row.end_s) for row in source.rows] == [(None, None, 2)]
+    pq.write_table(pa.table({"audio": ["a", "b"], "text": [nan, 1.5], "end": [nan, 2]}), tmp_path / "a.parquet")
+    assert [(row.text, row.end_s) for row in load(tmp_path / "a.parquet").rows] == [(None, None), ("1.5", 2)]
+    assert "row 1: start None, end inf" in refused(lines({"audio": "a.wav", "text": "a", "start": None, "end": 1e999}))
+
+
+@pytest.mark.parametrize("text", [["one"], {"de": "eins"}, [], [[["one"]]]])
+def test_a_nested_text_is_not_trained_on_as_python_writes_it(lines, text: Any) -> None:
+    told = refused(lines({"audio": "a.wav", "text": "one"}, {"audio": "b.wav", "text": text}))
+    assert told == (f"data.text_column: 1 of 2 cells of 'text' are no text (row 2: {text!r}); give a column of texts")
+
+
+def test_half_of_a_character_is_named_with_its_row(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(r'{"audio": "a\udce9.wav", "text": "\ud83d"}' "\n")
+    told = refused(tmp_path / "a.jsonl")
+    assert r"data.audio_column: 1 of 1 cells of 'audio' hold half of a character (row 1: 'a\udce9.wav')" in told
+    assert r"data.text_column: 1 of 1 cells of 'text' hold half of a character (row 1: '\ud83d')" in told
+    (tmp_path / "a.jsonl").write_text(r'{"audio": "a.wav", "text": "\ud83d\ude00 \u00e9"}' "\n")
+    assert load(tmp_path / "a.jsonl").rows[0].text == "\U0001f600 é"
+
+
+@pytest.mark.parametrize("depth", [65, 300, 900, 5_000, 200_000])
+@pytest.mark.parametrize("column", ["audio", "start", "split", "other"])
+def test_deep_nesting_is_refused_before_anything_looks_into_it(tmp_path: Path, depth: int, column: str) -> None:
+    cell = "[" * depth + "]" * depth
+    (tmp_path / "a.jsonl").write_text('{"audio": "a", "text": "a", "' + column + '": ' + cell + "}\n")
+    assert "line 1 is not JSON (" in refused(tmp_path / "a.jsonl")
+    (tmp_path / "a.jsonl").write_text('{"audio": "a", "text": "a", "other": [' + "[]," * 500 + "[]]}\n")
+    assert len(load(tmp_path / "a.jsonl").rows) == 1
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_text_of_two_bytes_a_letter_is_known_by_its_zeros(tmp_path: Path, suffix: str) -> None:
+    text = "audio,text\na.wav,one\n".replace(",", "," if suffix == ".csv" else "\t")
+    (tmp_path / f"a{suffix}").write_bytes(text.encode("utf-16-le"))
+    assert "line 1 holds a zero byte; text of two bytes a letter (UTF-16) must be" in refused(tmp_path / f"a{suffix}")
+
+
+def test_an_endless_time_is_no_segment(lines) -> None:
+    assert "row 1: start 999999" in refused(lines({"audio": "a.wav", "text": "a", "start": 10**400 - 1}))
+    assert "have no possible segment" in refused(lines({"audio": "a.wav", "text": "a", "end": 1e308}))
+
+
+def test_the_folders_of_a_parquet_file_add_no_columns(tmp_path: Path) -> None:
+    (tmp_path / "split=test").mkdir()
+    path = tmp_path / "split=test" / "clips.parquet"
+    pq.write_table(pa.table({"audio": ["a.wav"], "text": ["one"]}), path)
+    assert [row.text for row in load(path).rows] == ["one"]
+
+
+@pytest.mark.parametrize("place", [4, 100, -200, -20, -8])
+def test_a_damaged_parquet_file_is_named(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "clips.parquet"
+    pq.write_table(pa.table({"audio": ["a.wav"] * 50, "text": ["one"] * 50}), path)
+    content = bytearray(path.read_bytes())
+    content[place : place + 8 or None] = b"\xff" * 8
+    path.write_bytes(content)
+    assert refused(path).startswith(f"data.name_or_path: can't read {str(path)!r}: ")
+
+
 # -- groups
 
 
