@@ -63,12 +63,15 @@ class Progress:
 
     step: optimizer windows trained. skipped_steps: of them, updates that the fp16 scaler left out.
     unreadable: ids of training utterances that could not be decoded when their turn came.
+    filtered: rows of a stream that a setting left out, by reason. places: where each rank is in its stream.
     scores: the records of summary.json so far (`baseline`, `best`). metrics_bytes: length of metrics.jsonl.
     """
 
     step: int = 0
     skipped_steps: int = 0
     unreadable: list[str] = field(default_factory=list)
+    filtered: dict[str, int] = field(default_factory=dict)
+    places: list[dict[str, int]] = field(default_factory=list)
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
     metrics_bytes: int = 0
 

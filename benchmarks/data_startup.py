@@ -1,0 +1,142 @@
+"""Start-up time and memory of the data layer at 10^4, 10^5 and 10^6 rows: `python -m benchmarks.data_startup`.
+
+Each size is a manifest of segments of a few hundred short recordings. The index is built once (cold), and opened again
+in new processes (warm), up to the first batch of a run that resumes in the middle of its second epoch. Prints a table
+and, last, one JSON line.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+RECORDINGS, RECORDING_S, RATE_HZ = 200, 20, 8_000
+WORDS = ("my", "card", "was", "swallowed", "by", "the", "machine", "what", "now", "please", "help", "me")
+
+
+def write_manifest(folder: Path, rows: int) -> Path:
+    """Write the recordings, once, and a manifest of `rows` segments of them."""
+    import soundfile
+
+    generator = np.random.default_rng(0)
+    for number in range(RECORDINGS):
+        path = folder / f"call-{number:03d}.wav"
+        if not path.exists():
+            noise = generator.normal(scale=2_000, size=RECORDING_S * RATE_HZ).astype(np.int16)
+            soundfile.write(path, noise, RATE_HZ)
+    manifest = folder / f"manifest-{rows}.jsonl"
+    starts = generator.uniform(0, RECORDING_S - 8, size=rows).round(2)
+    lengths = generator.uniform(0.5, 4.9, size=rows).round(2)
+    with manifest.open("w", encoding="utf-8") as file:
+        for row in range(rows):
+            text = " ".join(generator.choice(WORDS, size=4)) if row < 10_000 else f"my card {row} was swallowed"
+            start = float(starts[row])
+            record = {"audio": f"call-{row % RECORDINGS:03d}.wav", "text": text, "start": start}
+            file.write(json.dumps(record | {"end": round(start + float(lengths[row]), 2)}) + "\n")
+    return manifest
+
+
+def start(manifest: Path, cache_dir: Path) -> dict[str, float]:
+    """In a process of its own: from the settings to the first batch of a resumed epoch; seconds and MB."""
+    from accel_asr import modeling
+    from accel_asr.config import DataConfig, TrainingConfig
+    from accel_asr.data.collator import Collator
+    from accel_asr.data.labels import LabelEncoder
+    from accel_asr.data.loading import ClipItems, training_windows
+    from accel_asr.data.preparation import fingerprint
+    from accel_asr.data.splits import load_train_and_validation
+    from accel_asr.job import plan_training
+
+    modeling.quiet_libraries()
+    model, processor = modeling.load_model_and_processor("quickstart")
+    modeling.configure_generation(
+        model, processor, language="en", task="transcribe", max_new_tokens=48, num_beams=1
+    )
+    memory_before_mb = peak_mb()
+    started_s = time.perf_counter()
+    encoder = LabelEncoder(processor.tokenizer, max_label_tokens=96)
+    data = load_train_and_validation(
+        DataConfig(name_or_path=str(manifest), eval_rows=100, cache_dir=str(cache_dir)),
+        encoder=encoder,
+        sampling_rate_hz=16_000,
+        window_s=5.0,
+        seed=1,
+    )
+    loaded_s = time.perf_counter()
+    fingerprint(data.train)
+    plan, _ = plan_training(TrainingConfig(), data, num_processes=1)
+    items = ClipItems(data.train, feature_extractor=processor.feature_extractor, encoder=encoder)
+    collator = Collator(features_shape=(80, 500), start_token_id=encoder.start_id, pad_token_id=0)
+    step = plan.steps_per_epoch + plan.steps_per_epoch // 2
+    windows = training_windows(
+        items, plan, collator=collator, rank=0, first_step=step, last_step=step, num_workers=0, pin_memory=False
+    )
+    assert len(next(iter(windows))[0].utterance_ids) == plan.window_size
+    ended_s = time.perf_counter()
+    return {
+        "rows": len(data.train) + len(data.validation),
+        "load_s": loaded_s - started_s,
+        "first_batch_s": ended_s - started_s,
+        "before_mb": memory_before_mb,
+        "peak_mb": peak_mb(),
+    }
+
+
+def peak_mb() -> float:
+    """The most memory that this process has had, in MB of 10^6 bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def in_new_process(manifest: Path, cache_dir: Path) -> dict[str, float]:
+    """`start` in a new process."""
+    code = "import json, sys; from pathlib import Path; from benchmarks.data_startup import start; "
+    code += "print(json.dumps(start(Path(sys.argv[1]), Path(sys.argv[2]))))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(manifest), str(cache_dir)], stdout=subprocess.PIPE, text=True, check=True
+    )
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    """Measure every size, print the table and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--rounds", type=int, default=3, help="warm starts of each size; the median counts")
+    options = parser.parse_args()
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        for rows in options.rows:
+            manifest = write_manifest(Path(folder), rows)
+            cold = in_new_process(manifest, Path(folder) / "cache")
+            warm = [in_new_process(manifest, Path(folder) / "cache") for _ in range(options.rounds)]
+            results.append(
+                {
+                    "rows": rows,
+                    "cold_s": round(cold["first_batch_s"], 2),
+                    "warm_load_s": round(float(np.median([one["load_s"] for one in warm])), 3),
+                    "warm_first_batch_s": round(float(np.median([one["first_batch_s"] for one in warm])), 3),
+                    "imports_mb": round(float(np.median([one["before_mb"] for one in warm]))),
+                    "warm_peak_mb": round(max(one["peak_mb"] for one in warm)),
+                    "rows_take_mb": round(max(one["peak_mb"] - one["before_mb"] for one in warm)),
+                }
+            )
+            assert all(one["rows"] == rows for one in warm)
+    names = list(results[0])
+    print("| " + " | ".join(names) + " |\n|" + "---|" * len(names))
+    for result in results:
+        print("| " + " | ".join(f"{result[name]:,}" for name in names) + " |")
+    about = {"python": platform.python_version(), "pyarrow": version("pyarrow"), "torch": version("torch")}
+    print(json.dumps({"benchmark": "data_startup", "results": results, "versions": about}))
+
+
+if __name__ == "__main__":
+    main()
