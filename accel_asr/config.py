@@ -124,6 +124,11 @@ class DataConfig:
     training."""
     timestamps_probability: float = 0.0
     """Share of the training labels that carry begin and end times, so that a model keeps or learns timestamps."""
+    streaming: bool = False
+    """Read a Hub dataset or tar shards while training, and keep only what is validated on. Wants `training.max_steps`,
+    `evaluation.eval_steps`, and `eval_split` or `eval_rows` (the first rows of the stream)."""
+    streaming_block_rows: int = 500
+    """Rows of a shard that are shuffled together, in memory, when streaming."""
     cache_dir: str | None = None
     """Where indexes of sources are kept, for the next run; unset is `$ACCEL_ASR_CACHE`, or `~/.cache/accel_asr`."""
 
@@ -257,6 +262,7 @@ def check_config(config: Config) -> None:
         *_range_problems(config),
         *_source_problems(config.data),
         *_split_problems(config.data),
+        *_streaming_problems(config),
         *_hub_problems(config.hub),
     ]
     if problems:
@@ -278,6 +284,7 @@ _AT_LEAST_ONE = (
     "tracking.logging_steps",
     "data.train_rows",
     "data.eval_rows",
+    "data.streaming_block_rows",
 )
 _AT_LEAST_ZERO = (
     "training.learning_rate",
@@ -370,6 +377,35 @@ def _split_problems(data: DataConfig) -> list[str]:
         ]
     have = " and ".join(given) or "none of them is set"
     return [f"{', '.join(f'data.{name}' for name in ways)}: {have}; set exactly one to get a validation set"]
+
+
+def _streaming_problems(config: Config) -> list[str]:
+    """Settings that a stream needs, and those that want to know all rows first."""
+    if not config.data.streaming:
+        return []
+    needed = ("training.max_steps", "evaluation.eval_steps")
+    problems = [
+        f"{name} is not set, and data.streaming needs it: a stream has no epochs that could be counted; give a number "
+        "of optimizer steps"
+        for name in needed
+        if _setting(config, name) is None
+    ]
+    without = (
+        "data.sources",
+        "data.train_rows",
+        "data.eval_fraction",
+        "data.group_column",
+        "data.timestamps_probability",
+        "training.group_by_length",
+        "training.batch_seconds",
+    )
+    problems += [
+        f"{name}: {_setting(config, name)} does not go with data.streaming, which does not know all rows first; leave "
+        "it out, or leave out data.streaming"
+        for name in without
+        if _setting(config, name)
+    ]
+    return problems
 
 
 def is_hub_name(name: str) -> bool:

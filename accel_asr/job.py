@@ -1,5 +1,6 @@
 """What a run works on: the model, the data, and the order of training on it. Where train and verify start."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
@@ -8,8 +9,11 @@ from accel_asr import modeling
 from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
 from accel_asr.data.collator import Collator
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading import ClipItems
+from accel_asr.data.loading import ClipItems, TrainingWindows
+from accel_asr.data.preparation import fingerprint
 from accel_asr.data.splits import RunData, load_train_and_validation
+from accel_asr.data.streaming import StreamItems, StreamPlan, StreamWindows
+from accel_asr.data.streams import Place, StreamOrder
 from accel_asr.data.utterances import Utterances
 from accel_asr.data.window_plan import WindowPlan
 from accel_asr.errors import UserError
@@ -31,6 +35,51 @@ class Job:
         """Utterances as items that are evaluated: with untimed labels."""
         encoder = self.train_items.encoder
         return ClipItems(utterances, feature_extractor=self.processor.feature_extractor, encoder=encoder)
+
+    def windows(
+        self,
+        plan: WindowPlan | StreamPlan,
+        *,
+        rank: int,
+        first_step: int,
+        last_step: int,
+        place: Place | None,
+        num_workers: int,
+        pin_memory: bool,
+        worker_init: Callable[[int], None] | None = None,
+    ) -> TrainingWindows | StreamWindows:
+        """What `rank` trains on, window by window.
+
+        Args:
+            place: Where a stream goes on; None is its beginning.
+        """
+        if isinstance(plan, StreamPlan):
+            assert self.data.stream is not None
+            return StreamWindows(
+                StreamItems(self.processor.feature_extractor, self.train_items.encoder, self.data.stream),
+                StreamOrder(self.data.stream, rank=rank, num_processes=plan.num_processes, seed=plan.seed),
+                plan,
+                collator=self.collator,
+                start=place or Place(),
+                num_workers=num_workers,
+                pin_memory=pin_memory,
+                worker_init=worker_init,
+            )
+        return TrainingWindows(
+            self.train_items,
+            plan,
+            collator=self.collator,
+            rank=rank,
+            first_step=first_step,
+            last_step=last_step,
+            num_workers=num_workers,
+            pin_memory=pin_memory,
+            worker_init=worker_init,
+        )
+
+    def fingerprint(self) -> int:
+        """A checksum of what is trained on: training can only be gone on with on the same data."""
+        return fingerprint(self.data.train) if self.data.stream is None else self.data.stream.checksum
 
 
 def load_job(model_settings: ModelConfig, data_settings: DataConfig, evaluation: EvaluationConfig, *, seed: int) -> Job:
@@ -97,12 +146,24 @@ def _require_languages(model: WhisperForConditionalGeneration, data: RunData) ->
                     modeling.language_code(model, None)
 
 
-def plan_training(training: TrainingConfig, data: RunData, *, num_processes: int) -> tuple[WindowPlan, int]:
+def plan_training(
+    training: TrainingConfig, data: RunData, *, num_processes: int
+) -> tuple[WindowPlan | StreamPlan, int]:
     """The order of training, and the last optimizer step.
 
     Raises:
         UserError: the global batch is larger than the data.
     """
+    if data.stream is not None:
+        assert training.max_steps is not None  # check_config saw to it
+        stream_plan = StreamPlan(
+            micro_batch_size=training.per_device_train_batch_size,
+            accumulation_steps=training.gradient_accumulation_steps,
+            num_processes=num_processes,
+            seed=training.seed,
+            block_rows=data.stream.block_rows,
+        )
+        return stream_plan, training.max_steps
     by_length = training.group_by_length or training.batch_seconds is not None
     plan = WindowPlan(
         num_rows=len(data.train),

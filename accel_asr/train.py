@@ -46,17 +46,20 @@ def train(config: Config) -> int:
         UserError: something the user can mend; found before training wherever it can be.
     """
     import time
-    from dataclasses import astuple
+    from contextlib import closing
+    from dataclasses import asdict, astuple
+
+    from accelerate.utils import gather_object
 
     from accel_asr import modeling
-    from accel_asr.data.loading import training_windows
-    from accel_asr.data.preparation import fingerprint
+    from accel_asr.data.streams import Place
     from accel_asr.evaluation.evaluating import evaluate_model
     from accel_asr.job import load_job, plan_training
     from accel_asr.progress import Display
     from accel_asr.publishing.hub import push_run
     from accel_asr.training.checkpoints import Geometry, Progress, find_checkpoint, restore_checkpoint, save_checkpoint
     from accel_asr.training.environment import describe_environment
+    from accel_asr.training.left_out import note_left_out
     from accel_asr.training.main_process import write_on_main_process
     from accel_asr.training.schedule import learning_rate_at, set_learning_rate
     from accel_asr.training.sharding import whole_model
@@ -64,7 +67,6 @@ def train(config: Config) -> int:
     from accel_asr.training.stopping import STOPPED_EXIT_CODE, StopRequests, leave_signals_to_the_loop
     from accel_asr.training.topology import shut_down, start_accelerator
     from accel_asr.training.tracking import MetricsLog, start_trackers
-    from accel_asr.training.unreadable import note_unreadable
 
     training, evaluation = config.training, config.evaluation
     output_dir = Path(str(config.output_dir))
@@ -99,7 +101,7 @@ def train(config: Config) -> int:
     settle_gradient_buckets(model, collator([]), accelerator=accelerator)
     geometry = Geometry(
         train_utterances=plan.num_rows,
-        train_data=fingerprint(data.train),
+        train_data=job.fingerprint(),
         seed=training.seed,
         steps_per_epoch=plan.steps_per_epoch,
         model_parameters=modeling.parameter_counts(accelerator.unwrap_model(model))[0],
@@ -166,6 +168,8 @@ def train(config: Config) -> int:
     def save() -> None:
         """Save a checkpoint."""
         progress.metrics_bytes = metrics.size_bytes()
+        if windows.place is not None:
+            progress.places = [asdict(place) for place in gather_object([windows.place])]
         save_checkpoint(
             output_dir,
             accelerator=accelerator,
@@ -181,19 +185,18 @@ def train(config: Config) -> int:
         return step == last_step or (step % every == 0 if every else plan.ends_epoch(step))
 
     # 6. Train: one window of the global batch, one update, one step
-    windows = training_windows(
-        job.train_items,
+    windows = job.windows(
         plan,
-        collator=collator,
         rank=accelerator.process_index,
         first_step=progress.step + 1,
         last_step=last_step,
+        place=Place(**progress.places[accelerator.process_index]) if progress.places else None,
         num_workers=training.dataloader_num_workers,
         pin_memory=accelerator.device.type == "cuda",
         worker_init=leave_signals_to_the_loop,
     )
     stopped = False
-    with StopRequests() as stop:
+    with StopRequests() as stop, closing(windows):
         if progress.step == 0:
             if evaluation.eval_on_start:
                 evaluate("baseline", step=0)
@@ -201,7 +204,7 @@ def train(config: Config) -> int:
             evaluate("last", progress.step)  # the run was stopped before it
         display.start_training(first_step=progress.step + 1, last_step=last_step)
         model.train()
-        for step, window in enumerate(windows, start=progress.step + 1):
+        for step, window in zip(range(progress.step + 1, last_step + 1), windows, strict=False):  # a stream has no end
             learning_rate = learning_rate_at(
                 step - progress.skipped_steps,
                 peak=training.learning_rate,
@@ -229,16 +232,17 @@ def train(config: Config) -> int:
             progress.skipped_steps += result.skipped
             display.show_step(result, learning_rate)
             if result.failed:
-                told = note_unreadable(
+                told = note_left_out(
                     result.failed,
                     progress,
                     step=step,
-                    train_utterances=plan.num_rows,
+                    rows=plan.rows_by(step),
                     max_bad_fraction=config.data.max_bad_fraction,
                 )
-                display.say(told)
+                for line in told:
+                    display.say(line)
                 metrics.write(
-                    "unreadable", step, plan.epochs_at(step), recordings=[astuple(item) for item in result.failed]
+                    "left_out", step, plan.epochs_at(step), recordings=[astuple(item)[:2] for item in result.failed]
                 )
             is_last = step == last_step
             if step % config.tracking.logging_steps == 0 or is_last:
@@ -280,10 +284,20 @@ def train(config: Config) -> int:
     last_model = whole_model(accelerator, model)
 
     def write_last() -> None:
+        write_json(
+            output_dir / "data_summary.json",
+            {**data.summary, "left_out_in_training": {**progress.filtered, "unreadable": progress.unreadable}},
+        )
         with folder_written_whole(output_dir / "last") as folder:
             modeling.save_model_folder(last_model, processor, folder)
 
     write_on_main_process(accelerator, output_dir, write_last)
+    for reason, count in progress.filtered.items():
+        display.say(f"left out of the stream: {count:,} ({reason})")
+    if progress.unreadable:
+        display.say(
+            f"could not be used when their turn came: {len(progress.unreadable):,} recordings, see metrics.jsonl"
+        )
     display.show_summary(progress.scores, output_dir)
     metrics.close()
     model, optimizer, job = None, None, None  # type: ignore[assignment]  # before the process group, see shut_down

@@ -47,6 +47,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
     import copy
     from functools import partial
 
+    from accel_asr.data.streaming import StreamPlan
     from accel_asr.job import load_job, plan_training
     from accel_asr.progress import Display
     from accel_asr.training.schedule import learning_rate_at
@@ -77,6 +78,12 @@ def verify(config: Config, *, most_utterances: int) -> int:
         display.say(notice)
 
     run_plan, last_step = plan_training(training, job.data, num_processes=accelerator.num_processes)
+    if isinstance(run_plan, StreamPlan):
+        raise UserError(
+            "data.streaming: verify compares windows that do not depend on the number of processes, and those of a "
+            "stream do; verify on a source that is not streamed",
+            same_on_every_rank=True,
+        )
     plan, notes = plan_to_verify(run_plan, most_utterances=most_utterances)
     steps = steps_to_verify(plan, warmup_steps=training.warmup_steps, last_step=last_step)
     validation, batch_size = _utterances_to_score(

@@ -25,10 +25,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class FailedItem:
-    """A clip that could not be decoded; the batch is without it."""
+    """A clip that could not be decoded, or, in a stream, one that a setting leaves out; the batch is without it."""
 
     utterance_id: str
     reason: str
+    is_filtered: bool = False
 
 
 @dataclass(slots=True)

@@ -51,7 +51,13 @@ class _Found:
 
 
 def open_index(
-    name: SourceName, *, cache_dir: Path, channel: int | None = None, decode_all: bool = False
+    name: SourceName,
+    *,
+    cache_dir: Path,
+    channel: int | None = None,
+    decode_all: bool = False,
+    read: Callable[[], Source] | None = None,
+    purpose: str = "",
 ) -> tuple[Index, list[str]]:
     """The index of a source, from the cache if it is still true, else built; and notices for the user.
 
@@ -61,33 +67,35 @@ def open_index(
     Args:
         channel: As for `decode`: a recording without it can't be used.
         decode_all: Decode every recording while indexing, however many there are.
+        read: Called for the rows in place of `read_source`; `purpose` then says what they are, in a few words.
 
     Raises:
         UserError: as `read_source` raises; or the cache can't be written.
     """
-    home = cache_dir / "index" / _identity(name, channel=channel)
+    home = cache_dir / "index" / _identity(name, channel=channel, purpose=purpose)
     with cache_errors_explained(cache_dir):
         home.mkdir(parents=True, exist_ok=True)
         with FileLock(str(home / "lock")):
-            source = _read_what_stays_outside(name, cache_dir=cache_dir)
+            source = None if read else _read_what_stays_outside(name, cache_dir=cache_dir)
             warm = _newest_true(home, source.dataset_audio if source else None, decode_all=decode_all)
             if warm is not None:
                 return warm, list(warm.facts["notices"])
             if source is None:
-                source = read_source(name, cache_dir=cache_dir)
+                source = read() if read else read_source(name, cache_dir=cache_dir)
             index = _build(source, home, channel=channel, decode_all=decode_all, title=name.name_or_path)
             for old in _versions(home)[:-2]:  # a run that goes on may still read the one before
                 shutil.rmtree(old, ignore_errors=True)
     return index, list(index.facts["notices"])
 
 
-def _identity(name: SourceName, *, channel: int | None) -> str:
+def _identity(name: SourceName, *, channel: int | None, purpose: str) -> str:
     """A folder name for what is asked for; whether it is still true is another question."""
     path = name.local_path
     asked = {
         **asdict(name),
         "name_or_path": os.path.realpath(path) if path else name.name_or_path,
         "channel": channel,
+        "purpose": purpose,
     }
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:24]
     label = "".join(c if c.isalnum() else "-" for c in Path(name.name_or_path.rstrip("/")).name)[:40]
@@ -161,6 +169,7 @@ def _build(source: Source, home: Path, *, channel: int | None, decode_all: bool,
     try:
         checksum = _write_rows(source.rows, found, writing)
         facts = {
+            **source.facts,
             "format": FORMAT,
             "rows": len(source.rows),
             "decoded": decoded,

@@ -81,34 +81,44 @@ def make_item(
     return Item(utterance.utterance_id, utterance.duration_s, features, label.token_ids, label.prompt_tokens)
 
 
-def training_windows(
-    items: ClipItems,
-    plan: WindowPlan,
-    *,
-    collator: Collator,
-    rank: int,
-    first_step: int,
-    last_step: int,
-    num_workers: int,
-    pin_memory: bool,
-    worker_init: Callable[[int], None] | None = None,
-) -> Iterator[list[Batch]]:
-    """Yield, for each optimizer step, this rank's micro-batches. Starting late costs nothing."""
-    loader = DataLoader(
-        items,
-        batch_sampler=MicroBatchSampler(plan, rank=rank, first_step=first_step, last_step=last_step),
-        collate_fn=collator,
-        num_workers=num_workers,
-        pin_memory=pin_memory,
-        worker_init_fn=worker_init,
-        generator=torch.Generator(),  # else its base seed is drawn from where dropout draws: not so after a resume
-    )
-    window: list[Batch] = []
-    for batch in loader:
-        window.append(batch)
-        if len(window) == plan.accumulation_steps:
-            yield window
-            window = []
+class TrainingWindows(Iterator[list[Batch]]):
+    """One rank's micro-batches of each step from `first_step` to `last_step`. Starting late costs nothing."""
+
+    place: None = None  # a step is all that is needed to go on
+
+    def __init__(
+        self,
+        items: ClipItems,
+        plan: WindowPlan,
+        *,
+        collator: Collator,
+        rank: int,
+        first_step: int,
+        last_step: int,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        worker_init: Callable[[int], None] | None = None,
+    ) -> None:
+        self._accumulation_steps = plan.accumulation_steps
+        self._batches: Iterator[Batch] = iter(
+            DataLoader(
+                items,
+                batch_sampler=MicroBatchSampler(plan, rank=rank, first_step=first_step, last_step=last_step),
+                collate_fn=collator,
+                num_workers=num_workers,
+                pin_memory=pin_memory,
+                worker_init_fn=worker_init,
+                # else its base seed comes from dropout's generator, which is another after a resume
+                generator=torch.Generator(),
+            )
+        )
+
+    def __next__(self) -> list[Batch]:
+        return [next(self._batches) for _ in range(self._accumulation_steps)]
+
+    def close(self) -> None:
+        """End the workers: they leave signals alone, so that nothing else would."""
+        self._batches = iter(())
 
 
 @dataclass(frozen=True)

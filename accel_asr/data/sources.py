@@ -33,6 +33,7 @@ class Source:
     notices: list[str] = field(default_factory=list)
     dependencies: tuple[Path, ...] = ()
     dataset_audio: DatasetAudio | None = None
+    facts: dict[str, Any] = field(default_factory=dict)  # kept in the index
 
 
 @dataclass(frozen=True)

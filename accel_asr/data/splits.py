@@ -14,6 +14,7 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.preparation import Drops, hours, label_lengths, prepare_utterances
 from accel_asr.data.rows import RowColumns
 from accel_asr.data.sources import SourceName
+from accel_asr.data.streams import Stream, first_rows, open_shards
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError
@@ -21,13 +22,17 @@ from accel_asr.errors import UserError
 
 @dataclass(frozen=True)
 class RunData:
-    """`weights` are those of the training utterances' parts, None without; `summary` is data_summary.json."""
+    """`weights` are those of the training utterances' parts, None without; `summary` is data_summary.json.
+
+    Of a source that is streamed, `train` is empty, and `stream` is what is trained on.
+    """
 
     train: Utterances
     validation: Utterances
     weights: tuple[float, ...] | None
     summary: dict[str, Any]
     notices: list[str]
+    stream: Stream | None = None
 
 
 def load_train_and_validation(
@@ -42,6 +47,8 @@ def load_train_and_validation(
         UserError: as the parts of it raise.
     """
     sources = resolved_sources(data)
+    if data.streaming:
+        return _load_stream(data, sources[0], encoder, sampling_rate_hz=sampling_rate_hz, window_s=window_s)
     notices: list[str] = []
     rows: dict[str, int] = {}
     all_drops = Drops()
@@ -87,6 +94,66 @@ def load_train_and_validation(
     return RunData(train=together, validation=validation, weights=weights, summary=summary, notices=notices)
 
 
+def _load_stream(
+    data: DataConfig, source: SourceConfig, encoder: LabelEncoder, *, sampling_rate_hz: int, window_s: float
+) -> RunData:
+    """A stream to train on; what is validated on is read from it now, and kept in an index like any other source."""
+    max_duration_s = min(data.max_duration_s, window_s)
+    name = _source_name(data, source, data.train_split)
+    stream = open_shards(name)
+    eval_name = name if data.eval_split is None else _source_name(data, source, data.eval_split)
+    validating = stream if data.eval_split is None else open_shards(eval_name)
+    most = None if data.eval_split is not None else data.eval_rows
+    index, _ = open_index(
+        eval_name,
+        cache_dir=_cache_dir(data),
+        channel=data.channel,
+        read=lambda: first_rows(validating, most),
+        purpose=f"the first {most} rows of a stream of checksum {validating.checksum}",
+    )
+    part = Part(index, TextProcessing(**asdict(data.text)), sampling_rate_hz, channel=data.channel)
+    validation, drops = prepare_utterances(
+        part,
+        encoder=encoder,
+        max_duration_s=max_duration_s,
+        max_bad_fraction=data.max_bad_fraction,
+        cut_long_labels=data.long_labels == "cut",
+    )
+    held_out = tuple(index.facts["rows_of_shards"]) if most is not None else ()
+    notices = [
+        *stream.notices,
+        f"{data.train_split}: streamed from {len(stream)} shards; what is left out is counted while it is trained on",
+        f"validation: kept {len(validation):,} of {len(index):,} utterances taken from the stream; {drops.sentence()}",
+    ]
+    summary = {
+        "source": {"name_or_path": data.name_or_path, "subset": data.subset, "revision": data.revision},
+        "sources": [],
+        "text": asdict(data.text),
+        "rows": {"validation": len(index)},
+        "train": {"shards": len(stream), "streamed": True},
+        "validation": _summary(validation, encoder),
+        "dropped": drops.summary(),
+        "notices": notices,
+    }
+    nothing = validation.select(np.zeros(0, dtype=np.int64))
+    return RunData(
+        nothing,
+        validation,
+        None,
+        summary,
+        notices,
+        Stream(
+            stream,
+            held_out,
+            data.streaming_block_rows,
+            part.text,
+            max_duration_s,
+            channel=data.channel,
+            cut_long_labels=data.long_labels == "cut",
+        ),
+    )
+
+
 def resolved_sources(data: DataConfig) -> list[SourceConfig]:
     """The sources of a run, with what they leave unset taken from `data`; names are made unique."""
     if not data.sources:
@@ -122,17 +189,8 @@ def open_part(
         UserError: as `open_index` raises.
     """
     index, notices = open_index(
-        SourceName(
-            source.name_or_path,
-            split=split,
-            audio_column=source.audio_column or data.audio_column,
-            text_column=source.text_column or data.text_column,
-            columns=RowColumns(data.group_column, data.language_column, data.task_column, data.prompt_column),
-            subset=source.subset,
-            revision=source.revision,
-            allow_outside_paths=data.allow_outside_paths,
-        ),
-        cache_dir=Path(data.cache_dir) if data.cache_dir else default_cache_dir(),
+        _source_name(data, source, split),
+        cache_dir=_cache_dir(data),
         channel=data.channel,
         decode_all=decode_all,
     )
@@ -146,6 +204,23 @@ def open_part(
         task=source.task,
     )
     return part, [f"{part.prefix.rstrip('/')}: {notice}" if several else notice for notice in notices]
+
+
+def _source_name(data: DataConfig, source: SourceConfig, split: str) -> SourceName:
+    return SourceName(
+        source.name_or_path,
+        split=split,
+        audio_column=source.audio_column or data.audio_column,
+        text_column=source.text_column or data.text_column,
+        columns=RowColumns(data.group_column, data.language_column, data.task_column, data.prompt_column),
+        subset=source.subset,
+        revision=source.revision,
+        allow_outside_paths=data.allow_outside_paths,
+    )
+
+
+def _cache_dir(data: DataConfig) -> Path:
+    return Path(data.cache_dir) if data.cache_dir else default_cache_dir()
 
 
 def _given_validation(

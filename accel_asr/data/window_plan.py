@@ -121,6 +121,10 @@ class WindowPlan:
             epoch += 1
         return epoch, step - 1 - before
 
+    def rows_by(self, step: int) -> int:
+        """Rows that there are, of which failures are a share."""
+        return self.num_rows
+
     def epochs_at(self, step: int) -> float:
         """Epochs done after `step`, such as 1.5."""
         if step == 0:

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from accel_asr.data.collator import IGNORED_LABEL, Batch, Collator
-from accel_asr.data.loading import ClipItems, training_windows
+from accel_asr.data.loading import ClipItems, TrainingWindows
 from accel_asr.data.window_plan import WindowPlan
 from accel_asr.training.schedule import set_learning_rate
 from accel_asr.training.step import StepResult, train_step
@@ -208,9 +208,7 @@ def _update(
 
 
 def _window(items: ClipItems, plan: WindowPlan, step: int, *, rank: int, collator: Collator) -> list[Batch]:
-    [window] = training_windows(
-        items, plan, collator=collator, rank=rank, first_step=step, last_step=step, num_workers=0, pin_memory=False
-    )
+    [window] = TrainingWindows(items, plan, collator=collator, rank=rank, first_step=step, last_step=step)
     return window
 
 
