@@ -149,6 +149,24 @@ def clip_items(
     return ClipItems(utterances, feature_extractor=model_and_processor[1].feature_extractor, encoder=encoder)
 
 
+@pytest.fixture
+def clip_files(model_and_processor: ModelAndProcessor, encoder: "LabelEncoder", tmp_path: Path) -> "ClipItems":
+    """The seven clips as files `clip-0.wav` to `clip-6.wav` in `tmp_path`, indexed while all are there."""
+    from accel_asr.data.loading import ClipItems
+    from accel_asr.data.rows import Row
+    from tests.tiny_datasets import tone_utterances, wav_bytes
+    from tests.unit.data.local_sources import utterances_of
+
+    rows = []
+    for index, (words, clip) in enumerate(tone_utterances(7)):
+        path = tmp_path / f"clip-{index}.wav"
+        path.write_bytes(wav_bytes(clip))
+        rows.append(Row(path.name, path, " ".join(words)))
+    utterances = utterances_of(rows, tmp_path)
+    assert all(utterance.duration_s > 0 for utterance in utterances)  # not nan: all can be read
+    return ClipItems(utterances, feature_extractor=model_and_processor[1].feature_extractor, encoder=encoder)
+
+
 @pytest.fixture(scope="session")
 def collator(_loaded: ModelAndProcessor) -> "Collator":
     """Collates what the tiny model takes."""

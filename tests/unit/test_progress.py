@@ -44,6 +44,20 @@ def test_the_table_shows_every_evaluation_so_far(
     assert "my car\n" in told
 
 
+def test_recordings_that_were_not_decoded_are_named_and_scores_of_parts_are_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gone = Transcript("[i]clip-1", 1.0, "my card", "", False, audio_problem="the file can't be reached")
+    parts = {"by_language": {"de": record(0, 0.5), "unset": record(0, 0.25)}, "by_source": {"calls": record(0, 0.1)}}
+    display().show_scores({**record(0, 0.75), **parts}, [*SCORED, score_utterance(gone, str.lower)], remark="baseline")
+    told = capsys.readouterr().out
+    assert "not decoded, scored as an empty transcript: [i]clip-1 (the file can't be reached)\n" in told
+    assert told.count("not decoded") == 1
+    assert "  language de: WER 50.00%, CER 25.00%, 113 utterances\n" in told
+    assert "  language unset: WER 25.00%, CER 12.50%, 113 utterances\n" in told
+    assert "  source calls: WER 10.00%, CER 5.00%, 113 utterances\n" in told
+
+
 @pytest.mark.parametrize(
     ("best", "note"),
     [(0.25, False), (0.75, True), (0.8, True), (math.nan, True)],

@@ -4,19 +4,14 @@ import functools
 import itertools
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from accel_asr.data import loading
 from accel_asr.data.collator import Batch, Collator, FailedItem
-from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading import ClipItems, TrainingWindows
-from accel_asr.data.rows import Row
 from accel_asr.data.window_plan import WindowPlan
-from tests.tiny_datasets import tone_utterances, wav_bytes
-from tests.unit.data.local_sources import utterances_of
 
 PLAN = WindowPlan(num_rows=7, micro_batch_size=2, accumulation_steps=2, num_processes=1, seed=3, drop_last=False)
 
@@ -84,18 +79,6 @@ def test_loading_does_not_move_the_generator_that_dropout_draws_from(items: Clip
 # -- recordings that can not be read when their turn comes
 
 
-@pytest.fixture
-def files(encoder: LabelEncoder, model_and_processor, tmp_path: Path) -> ClipItems:
-    """The seven clips as files `clip-0.wav` to `clip-6.wav` in `tmp_path`, indexed while all were there."""
-    rows = []
-    for index, (words, clip) in enumerate(tone_utterances(7)):
-        (tmp_path / f"clip-{index}.wav").write_bytes(wav_bytes(clip))
-        rows.append(Row(f"clip-{index}.wav", tmp_path / f"clip-{index}.wav", " ".join(words)))
-    utterances = utterances_of(rows, tmp_path)
-    assert not np.isnan(utterances.durations_s()).any()
-    return ClipItems(utterances, feature_extractor=model_and_processor[1].feature_extractor, encoder=encoder)
-
-
 def of_epoch(got: list[list[Batch]]) -> tuple[list[str], list[FailedItem], list[list[int]]]:
     """Names, failures, and rows of each micro-batch of the first epoch."""
     batches = [batch for window in got[:2] for batch in window]
@@ -108,11 +91,11 @@ def of_epoch(got: list[list[Batch]]) -> tuple[list[str], list[FailedItem], list[
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_file_that_vanishes_after_indexing_makes_its_batch_smaller(
-    files: ClipItems, collator: Collator, tmp_path: Path, num_workers: int
+    clip_files: ClipItems, collator: Collator, tmp_path: Path, num_workers: int
 ) -> None:
-    everything, _, sizes = of_epoch(windows(files, collator))
+    everything, _, sizes = of_epoch(windows(clip_files, collator))
     (tmp_path / "clip-2.wav").unlink()
-    got = windows(files, collator, num_workers=num_workers)
+    got = windows(clip_files, collator, num_workers=num_workers)
     names, failed, smaller = of_epoch(got)
     assert names == [name for name in everything if name != "clip-2.wav"]
     assert failed == [FailedItem("clip-2.wav", "the file can't be reached (No such file or directory)")]
@@ -128,22 +111,22 @@ def test_a_file_that_vanishes_after_indexing_makes_its_batch_smaller(
     ids=["cut to nothing", "overwritten in place"],
 )
 def test_a_file_that_is_another_than_was_indexed_is_left_out(
-    files: ClipItems, collator: Collator, tmp_path: Path, content: bytes | None, reason: str
+    clip_files: ClipItems, collator: Collator, tmp_path: Path, content: bytes | None, reason: str
 ) -> None:
     path = tmp_path / "clip-2.wav"
     path.write_bytes(b"x" * path.stat().st_size if content is None else content)
-    names, failed, _ = of_epoch(windows(files, collator))
+    names, failed, _ = of_epoch(windows(clip_files, collator))
     assert len(names) == 6
     assert [item.utterance_id for item in failed] == ["clip-2.wav"]
     assert failed[0].reason.startswith(reason)
 
 
 def test_a_batch_of_which_nothing_can_be_read_is_an_empty_one(
-    files: ClipItems, collator: Collator, tmp_path: Path
+    clip_files: ClipItems, collator: Collator, tmp_path: Path
 ) -> None:
     for path in tmp_path.glob("clip-*.wav"):
         path.unlink()
-    for batch in itertools.chain(*windows(files, collator)):
+    for batch in itertools.chain(*windows(clip_files, collator)):
         assert (batch.utterance_ids, batch.audio_s) == ([], 0)
         assert batch.labels.tolist() == collator([]).labels.tolist()
         assert batch.failed

@@ -1,7 +1,9 @@
 """Transcribing a set: every utterance once, in order, whatever the batches; the loss; transcripts that were cut off."""
 
 import copy
+import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +11,14 @@ import torch
 
 from accel_asr.data.audio import to_float32
 from accel_asr.data.loading import ClipItems
+from accel_asr.data.rows import Row
 from accel_asr.evaluation import generation
-from accel_asr.evaluation.evaluating import evaluate_model
+from accel_asr.evaluation.evaluating import Evaluation, evaluate_model
 from accel_asr.evaluation.generation import Transcription, transcribe_utterances
+from accel_asr.evaluation.scoring import Transcript, corpus_score, score_utterance
 from tests.conftest import MAX_NEW_TOKENS
+from tests.tiny_datasets import tone_utterances, wav_bytes
+from tests.unit.data.local_sources import utterances_of
 
 
 @pytest.fixture
@@ -206,3 +212,104 @@ def test_an_evaluation_holds_the_scores_of_its_transcripts(
     assert result.record()["unreadable"] == 0
     assert math.isfinite(result.record()["wer"])
     assert result.seconds > 0
+
+
+# -- recordings that can not be read when their turn comes
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 7])
+def test_a_recording_that_vanished_is_scored_as_an_empty_hypothesis_in_its_place(
+    clip_files: ClipItems, model_and_processor, accelerator, collator, tmp_path: Path, batch_size: int
+) -> None:
+    counts: list[int] = []
+
+    def evaluate():
+        return evaluate_model(
+            model_and_processor[0],
+            clip_files,
+            accelerator=accelerator,
+            collator=collator,
+            normalizer=str.lower,
+            batch_size=batch_size,
+            on_batch=counts.append,
+        )
+
+    whole = evaluate()
+    for name in ("clip-1.wav", "clip-4.wav"):
+        (tmp_path / name).unlink()
+    result = evaluate()
+    transcripts = [scored.transcript for scored in result.scored]
+    expected = [scored.transcript for scored in whole.scored]
+    for row in (1, 4):
+        assert expected[row].hypothesis
+        reason = "the file can't be reached (No such file or directory)"
+        expected[row] = dataclasses.replace(expected[row], hypothesis="", cut_off=False, audio_problem=reason)
+        words = result.scored[row].words
+        assert (words.deletions, words.errors) == (words.reference_length, words.reference_length)
+    assert transcripts == expected
+    assert (result.score.utterances, result.score.unreadable, result.score.cut_off) == (7, 2, 5)
+    assert (whole.score.unreadable, result.record()["unreadable"]) == (0, 2)
+    assert math.isfinite(result.loss)
+    assert sum(counts) == 2 * 7
+
+
+def test_when_no_recording_is_left_all_hypotheses_are_empty(
+    clip_files: ClipItems, model_and_processor, accelerator, collator, tmp_path: Path
+) -> None:
+    for path in tmp_path.glob("clip-*.wav"):
+        path.unlink()
+    told = transcribe_utterances(
+        model_and_processor[0], clip_files, accelerator=accelerator, collator=collator, batch_size=3
+    )
+    assert [row.hypothesis for row in told.transcripts] == [""] * 7
+    assert all(row.audio_problem for row in told.transcripts)
+    assert math.isnan(told.loss)
+
+
+# -- what a row says of itself
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_each_row_is_transcribed_in_its_own_language_and_after_its_own_prompt(
+    model_and_processor, encoder, accelerator, collator, utterances, tmp_path: Path, batch_size: int
+) -> None:
+    model, processor = model_and_processor
+    said = [("de", None, None), (None, "pay the bill", None), ("fr", "pay", "translate"), (None, None, None)]
+    rows = [
+        Row(f"clip-{index}", wav_bytes(clip), " ".join(words), language=language, prompt=prompt, task=task)
+        for index, ((words, clip), (language, prompt, task)) in enumerate(zip(tone_utterances(4), said, strict=True))
+    ]
+    items = ClipItems(utterances_of(rows, tmp_path), feature_extractor=processor.feature_extractor, encoder=encoder)
+    table = transcribe_utterances(model, items, accelerator=accelerator, collator=collator, batch_size=batch_size)
+    for row, utterance, (language, prompt, task) in zip(table.transcripts, items.utterances, said, strict=True):
+        features = processor.feature_extractor(
+            to_float32(utterance.samples()), sampling_rate=16_000, return_tensors="pt"
+        ).input_features
+        prompt_ids = processor.tokenizer.get_prompt_ids(prompt, return_tensors="pt") if prompt else None
+        ids = model.generate(
+            features, language=language or "en", task=task or "transcribe", prompt_ids=prompt_ids
+        )  # by transformers alone
+        text = processor.tokenizer.decode(ids[0], skip_special_tokens=True).strip()
+        assert row.hypothesis == text.removeprefix(prompt or "").strip()
+        assert row.language == language
+    plain = ClipItems(utterances[:4], feature_extractor=processor.feature_extractor, encoder=encoder)
+    bare = transcribe_utterances(model, plain, accelerator=accelerator, collator=collator, batch_size=batch_size)
+    assert bare.transcripts[3].hypothesis == table.transcripts[3].hypothesis
+    assert [one.hypothesis != other.hypothesis for one, other in zip(bare.transcripts, table.transcripts, strict=True)][
+        :3
+    ].count(True) >= 2  # the model does listen to it
+
+
+def test_scores_are_also_given_by_language_and_source_where_there_are_several() -> None:
+    def scored(name: str, language: str | None, source: str | None, hypothesis: str):
+        return score_utterance(
+            Transcript(name, 1.0, "my card", hypothesis, False, language=language, source=source), str.lower
+        )
+
+    rows = [scored("a", "de", "calls", "my card"), scored("b", None, "calls", "my"), scored("c", "de", "calls", "x y")]
+    record = Evaluation(corpus_score(rows), 1.0, 1.0, rows).record()
+    assert "by_source" not in record  # there is one
+    assert list(record["by_language"]) == ["unset", "de"]
+    assert record["by_language"]["de"]["wer"] == 2 / 4
+    assert record["by_language"]["unset"] == dataclasses.asdict(corpus_score(rows[1:2]))
+    assert record["wer"] == 3 / 6

@@ -15,6 +15,7 @@ from accel_asr.evaluation.scoring import (
     corpus_score,
     error_rate,
     score_utterance,
+    scores_by,
     word_edits,
 )
 
@@ -135,6 +136,21 @@ def test_without_any_reference_there_is_no_rate() -> None:
 def test_transcripts_that_were_cut_off_are_counted() -> None:
     scored = [score_utterance(transcript("a", "a", cut_off=cut_off), str) for cut_off in (True, False, True)]
     assert corpus_score(scored).cut_off == 2
+
+
+def test_recordings_that_could_not_be_decoded_are_counted_and_their_words_are_missed() -> None:
+    gone = Transcript("b", 1.5, "my card", "", False, audio_problem="the file can't be reached")
+    result = corpus_score([*score([("my card", "my card")]), score_utterance(gone, str)])
+    assert (result.utterances, result.unreadable, result.wer) == (2, 1, 2 / 4)
+
+
+def test_scores_of_parts_add_up_to_those_of_all() -> None:
+    pairs = made_up(30)
+    scored = [score_utterance(transcript(*pair, name=f"{row}"), str) for row, pair in enumerate(pairs)]
+    parts = scores_by(scored, lambda one: ("b", "a", None)[int(one.transcript.utterance_id) % 3])
+    assert list(parts) == [None, "a", "b"]
+    assert parts["a"] == corpus_score(scored[1::3])
+    assert sum(part.utterances for part in parts.values()) == 30
 
 
 def test_a_line_of_the_evaluation_file_holds_text_and_counts() -> None:

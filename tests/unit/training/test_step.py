@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from accel_asr.data.collator import Item
+from accel_asr.data.collator import FailedItem, Item
 from accel_asr.data.loading import ClipItems
+from accel_asr.errors import UserError
 from accel_asr.modeling import freeze_encoder
 from accel_asr.training.step import NonFiniteError, StepResult, build_optimizer, train_step
 
@@ -97,6 +98,32 @@ def test_empty_micro_batches_change_nothing(step, items: list[Item]) -> None:
     assert result.loss == pytest.approx(expected_result.loss, rel=1e-6)
     assert result.target_tokens == expected_result.target_tokens
     assert norm({name: used[name] - expected[name] for name in used}) < 1e-6 * norm(expected)
+
+
+def test_a_window_is_weighed_by_the_clips_that_could_be_decoded(step, collator, items: list[Item]) -> None:
+    gone = FailedItem("clip-2", "the file can't be reached")
+    plain, expected = step([*items[:2], *items[3:5]], 2)
+    result, used = step([*items[:2], gone, *items[3:5]], 3)
+    assert result.failed == (gone,)
+    assert plain.failed == ()
+    assert result.loss == pytest.approx(plain.loss, rel=1e-6)
+    assert (result.target_tokens, result.audio_s) == (plain.target_tokens, plain.audio_s)
+    assert norm({name: used[name] - expected[name] for name in used}) < 1e-6 * norm(expected)
+
+
+def test_a_window_of_which_nothing_could_be_decoded_ends_the_run_and_the_weights_stay(step, model) -> None:
+    before = copy.deepcopy(model.state_dict())
+    gone = [FailedItem(f"clip-{number}", "the file can't be reached") for number in range(25)]
+    with pytest.raises(UserError) as caught:
+        step(gone, 13)
+    told = str(caught.value).splitlines()
+    assert told[0].startswith(
+        "none of the 25 recordings of a global batch could be decoded; is the storage still there?"
+    )
+    assert "go on with --checkpoint.resume true" in told[0]
+    assert told[1:] == [f"  clip-{number}: the file can't be reached" for number in range(20)]
+    assert caught.value.same_on_every_rank
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 def test_a_gradient_is_clipped_to_its_norm_and_reported_before(step, items: list[Item]) -> None:
