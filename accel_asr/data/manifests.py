@@ -63,7 +63,7 @@ def _read_parquet(path: Path) -> Table:
         with pyarrow.parquet.ParquetFile(path) as file:
             _refuse_twins(file.schema_arrow.names)
             table = file.read()
-        table.validate(full=True)  # else a damaged file crashes the interpreter when its cells are looked at
+        table.validate(full=True)  # offsets that lead out of the data are refused here, and not followed
         columns: dict[str, list[Any]] = table.to_pydict()
     except (pyarrow.ArrowException, ArithmeticError, TypeError) as error:  # also dates and decimals out of range
         raise ValueError(str(error) or type(error).__name__) from error
