@@ -129,6 +129,8 @@ class DataConfig:
     `evaluation.eval_steps`, and `eval_split` or `eval_rows` (the first rows of the stream)."""
     streaming_block_rows: int = 500
     """Rows of a shard that are shuffled together, in memory, when streaming."""
+    mel_cache: bool = False
+    """Keep log-mel features on disk as float16, in `cache_dir`. Its size is said before anything starts."""
     cache_dir: str | None = None
     """Where indexes of sources are kept, for the next run; unset is `$ACCEL_ASR_CACHE`, or `~/.cache/accel_asr`."""
 
@@ -396,6 +398,7 @@ def _streaming_problems(config: Config) -> list[str]:
         "data.eval_fraction",
         "data.group_column",
         "data.timestamps_probability",
+        "data.mel_cache",
         "training.group_by_length",
         "training.batch_seconds",
     )

@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr import modeling
 from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
 from accel_asr.data.collator import Collator
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading import ClipItems, TrainingWindows
+from accel_asr.data.mel_cache import MelCache, open_mel_cache
 from accel_asr.data.preparation import fingerprint
-from accel_asr.data.splits import RunData, load_train_and_validation
+from accel_asr.data.splits import RunData, cache_dir_of, load_train_and_validation
 from accel_asr.data.streaming import StreamItems, StreamPlan, StreamWindows
 from accel_asr.data.streams import Place, StreamOrder
 from accel_asr.data.utterances import Utterances
@@ -29,12 +30,8 @@ class Job:
     normalizer: Normalizer
     data: RunData
     train_items: ClipItems
+    validation_items: ClipItems
     collator: Collator
-
-    def items_of(self, utterances: Utterances) -> ClipItems:
-        """Utterances as items that are evaluated: with untimed labels."""
-        encoder = self.train_items.encoder
-        return ClipItems(utterances, feature_extractor=self.processor.feature_extractor, encoder=encoder)
 
     def windows(
         self,
@@ -117,19 +114,46 @@ def load_job(model_settings: ModelConfig, data_settings: DataConfig, evaluation:
             f"evaluation.normalizer: {evaluation.normalizer!r} leaves nothing of any validation text to score; choose "
             "another normaliser, or look at the texts"
         )
-    items = ClipItems(
+    extractor = processor.feature_extractor
+    caches: list[MelCache | None] = [None, None]
+    if data_settings.mel_cache:
+        caches = [_mel_cache(part, extractor, data_settings, data.notices) for part in (data.train, data.validation)]
+    train_items = ClipItems(
         data.train,
-        feature_extractor=processor.feature_extractor,
+        feature_extractor=extractor,
         encoder=encoder,
         timestamps_probability=data_settings.timestamps_probability,
         seed=seed,
+        mel_cache=caches[0],
     )
+    validation_items = ClipItems(data.validation, feature_extractor=extractor, encoder=encoder, mel_cache=caches[1])
     collator = Collator(
-        features_shape=(processor.feature_extractor.feature_size, processor.feature_extractor.nb_max_frames),
+        features_shape=(extractor.feature_size, extractor.nb_max_frames),
         start_token_id=model.config.decoder_start_token_id,
         pad_token_id=model.config.pad_token_id,
     )
-    return Job(model=model, processor=processor, normalizer=normalizer, data=data, train_items=items, collator=collator)
+    return Job(
+        model=model,
+        processor=processor,
+        normalizer=normalizer,
+        data=data,
+        train_items=train_items,
+        validation_items=validation_items,
+        collator=collator,
+    )
+
+
+def _mel_cache(
+    utterances: Utterances, extractor: WhisperFeatureExtractor, settings: DataConfig, notices: list[str]
+) -> MelCache:
+    cache, notice = open_mel_cache(
+        utterances.durations_s(),
+        checksum=fingerprint(utterances),
+        feature_extractor=extractor,
+        cache_dir=cache_dir_of(settings),
+    )
+    notices.append(notice)
+    return cache
 
 
 def _require_languages(model: WhisperForConditionalGeneration, data: RunData) -> None:

@@ -85,7 +85,6 @@ def train(config: Config) -> int:
     # 2. Model and data: loaded, decoded and checked now, all of it
     job = load_job(config.model, config.data, config.evaluation, seed=training.seed)
     model, processor, data, collator = job.model, job.processor, job.data, job.collator
-    validation_items = job.items_of(data.validation)
     for notice in data.notices:
         display.say(notice)
 
@@ -136,7 +135,7 @@ def train(config: Config) -> int:
         with display.evaluation_bar(len(data.validation)) as bar:
             result = evaluate_model(
                 whole,
-                validation_items,
+                job.validation_items,
                 accelerator=accelerator,
                 collator=collator,
                 normalizer=job.normalizer,

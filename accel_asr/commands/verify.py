@@ -135,7 +135,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
         raise UserError(f"there is nothing to compare: {error}", same_on_every_rank=True) from error
     checks += compare_evaluation(
         model,
-        job.items_of(validation),
+        job.validation_items.first(len(validation)),
         accelerator=accelerator,
         collator=job.collator,
         normalizer=job.normalizer,

@@ -63,9 +63,18 @@ def decode(
             numbers or far above full scale.
     """
     mono, file_rate_hz = decode_native(source, channel=channel, start_s=start_s, end_s=end_s)
-    if sampling_rate_hz is not None and file_rate_hz != sampling_rate_hz:
-        mono = soxr.resample(mono, file_rate_hz, sampling_rate_hz, quality="HQ")
-    if len(mono) == 0:  # after resampling: a sample or two at a high rate leave nothing
+    return mono if sampling_rate_hz is None else resampled(mono, file_rate_hz, sampling_rate_hz)
+
+
+def resampled(mono: np.ndarray, rate_hz: int, wanted_rate_hz: int) -> np.ndarray:
+    """The samples at another rate, by soxr at high quality (librosa's `soxr_hq`).
+
+    Raises:
+        AudioError: a sample or two at a high rate leave nothing.
+    """
+    if rate_hz != wanted_rate_hz:
+        mono = soxr.resample(mono, rate_hz, wanted_rate_hz, quality="HQ")
+    if len(mono) == 0:
         raise AudioError("it holds no samples")
     return mono
 

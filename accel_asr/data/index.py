@@ -14,11 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from accel_asr.data.byte_ranges import ByteRange
+from accel_asr.data.recordings import KeptSamples
 from accel_asr.data.rows import Audio, DatasetCell
 from accel_asr.data.saved_datasets import DatasetAudio
 
 BATCH_ROWS = 65_536
-INDEX_FILE, FACTS_FILE, AUDIO_FILE = "rows.arrow", "index.json", "audio.bin"
+INDEX_FILE, FACTS_FILE, AUDIO_FILE, SAMPLES_FILE = "rows.arrow", "index.json", "audio.bin", "samples.i16"
+NO_FILE = (-1, -1)  # size and time of what is not there
 SCHEMA = pa.schema(
     [
         ("utterance_id", pa.string()),
@@ -38,7 +40,9 @@ SCHEMA = pa.schema(
         ("sampling_rate_hz", pa.int32()),
         ("channels", pa.int32()),
         ("problem", pa.string()),  # why it can't be read
-        # null where only the header was read
+        # null where only the header was read; the samples are kept of small sets only
+        ("first_sample", pa.int64()),
+        ("num_samples", pa.int64()),
         ("audio_hash", pa.uint64()),
         ("peak", pa.float32()),
         ("rms", pa.float32()),
@@ -61,6 +65,7 @@ class IndexedRow:
     language: str | None
     task: str | None
     prompt: str | None
+    kept: KeptSamples | None
 
 
 class Index:
@@ -99,7 +104,11 @@ class Index:
             name: self._cell(name, row)
             for name in ("utterance_id", "start_s", "end_s", "text", "group", "language", "task", "prompt")
         }
-        return IndexedRow(audio=audio, size=whole_file_size, **cells)
+        first_sample, num_samples = self._cell("first_sample", row), self._cell("num_samples", row)
+        kept = None
+        if first_sample is not None:
+            kept = KeptSamples(self.folder / SAMPLES_FILE, first_sample, num_samples)
+        return IndexedRow(audio=audio, size=whole_file_size, kept=kept, **cells)
 
     def numbers(self, name: str) -> np.ndarray:
         """A column of numbers, shape (rows,); nan where it is null, which integers can't be."""
@@ -109,6 +118,11 @@ class Index:
     def durations_s(self) -> np.ndarray:
         """Seconds of audio, shape (rows,); nan for what can't be read."""
         return self.numbers("duration_s")
+
+    def file_signature(self, row: int) -> tuple[int, int]:
+        """Size and time of the last change, in ns, that the file of a row had when it was indexed; or NO_FILE."""
+        size, mtime_ns = self._cell("size", row), self._cell("mtime_ns", row)  # as floats, times would be rounded
+        return NO_FILE if mtime_ns is None else (size, mtime_ns)
 
     def texts(self, name: str = "text") -> Iterator[list[str | None]]:
         """A column of texts, in pieces of some ten thousand rows."""

@@ -1,5 +1,6 @@
 """Items, made in DataLoader workers when a batch needs them, and the batches of training and evaluation."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from accel_asr.data.audio import AudioError
 from accel_asr.data.collator import Batch, Collator, FailedItem, Item
 from accel_asr.data.features import log_mel
 from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.mel_cache import MelCache
 from accel_asr.data.utterances import Utterance
 from accel_asr.data.window_plan import RowKey, WindowPlan
 
@@ -44,12 +46,14 @@ class ClipItems(Dataset[Item | FailedItem]):
         encoder: LabelEncoder,
         timestamps_probability: float = 0.0,
         seed: int = 0,
+        mel_cache: MelCache | None = None,
     ) -> None:
         self.utterances = utterances
         self.feature_extractor = feature_extractor
         self.encoder = encoder
         self.timestamps_probability = timestamps_probability
         self.seed = seed
+        self.mel_cache = mel_cache
 
     def __getitem__(self, key: RowKey) -> Item | FailedItem:
         epoch, row = key
@@ -57,28 +61,29 @@ class ClipItems(Dataset[Item | FailedItem]):
         timed = self.timestamps_probability and (
             np.random.default_rng((self.seed, epoch, row)).random() < self.timestamps_probability
         )
-        return make_item(
-            self.utterances[row], feature_extractor=self.feature_extractor, encoder=self.encoder, timed=bool(timed)
+        utterance = self.utterances[row]
+        try:
+            features = self._features(row, utterance)
+        except AudioError as error:
+            return FailedItem(utterance.utterance_id, str(error))
+        label = self.encoder.encode(
+            utterance.text, language=utterance.language, task=utterance.task, prompt=utterance.prompt
         )
+        if timed:
+            label = self.encoder.with_timestamps(label, utterance.duration_s)
+        return Item(utterance.utterance_id, utterance.duration_s, features, label.token_ids, label.prompt_tokens)
 
+    def first(self, count: int) -> "ClipItems":
+        """The items of the first utterances."""
+        shortened = copy.copy(self)
+        shortened.utterances = self.utterances[:count]
+        return shortened
 
-def make_item(
-    utterance: Utterance, *, feature_extractor: WhisperFeatureExtractor, encoder: LabelEncoder, timed: bool = False
-) -> Item | FailedItem:
-    """Decode one utterance, and make its features and its label.
+    def _features(self, row: int, utterance: Utterance) -> np.ndarray:
+        def compute() -> np.ndarray:
+            return log_mel(utterance.samples(), self.feature_extractor)
 
-    Args:
-        timed: The label carries begin and end times.
-    """
-    try:
-        samples = utterance.samples()
-    except AudioError as error:
-        return FailedItem(utterance.utterance_id, str(error))
-    label = encoder.encode(utterance.text, language=utterance.language, task=utterance.task, prompt=utterance.prompt)
-    if timed:
-        label = encoder.with_timestamps(label, utterance.duration_s)
-    features = log_mel(samples, feature_extractor)
-    return Item(utterance.utterance_id, utterance.duration_s, features, label.token_ids, label.prompt_tokens)
+        return compute() if self.mel_cache is None else self.mel_cache.features(row, compute)
 
 
 class TrainingWindows(Iterator[list[Batch]]):

@@ -11,11 +11,29 @@ from accel_asr.data.saved_datasets import DatasetAudio
 
 
 @dataclass(frozen=True, slots=True)
+class KeptSamples:
+    """`count` samples from the `first` one on of a file of int16: a recording that was decoded when it was indexed."""
+
+    path: Path
+    first: int
+    count: int
+
+    def read(self) -> np.ndarray | None:
+        """int16, shape (samples,); None where the file is gone or cut."""
+        try:
+            samples = np.fromfile(self.path, dtype=np.int16, count=self.count, offset=2 * self.first)
+        except OSError:
+            return None
+        return samples if len(samples) == self.count else None
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """An encoded recording, or the segment of it from `start_s` to `end_s`, and how to decode it.
 
     `source` is the encoded file's bytes, its path, where it lies in a larger file or in `dataset_audio`, or None where
     there is none. `size` is that of a file of its own, in bytes, as the index saw it; None where it can't have changed.
+    `kept` are its samples at `sampling_rate_hz`, where they are.
     """
 
     source: Audio | None
@@ -25,6 +43,7 @@ class Recording:
     channel: int | None = None
     size: int | None = None
     dataset_audio: DatasetAudio | None = None
+    kept: KeptSamples | None = None
 
     def samples(self) -> np.ndarray:
         """int16, mono, at `sampling_rate_hz`, shape (samples,).
@@ -32,6 +51,9 @@ class Recording:
         Raises:
             AudioError: it can't be decoded, or is not the file that was indexed.
         """
+        kept = self.kept.read() if self.kept is not None else None
+        if kept is not None:
+            return kept
         source = self.source
         if isinstance(source, DatasetCell):
             assert self.dataset_audio is not None

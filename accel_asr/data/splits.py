@@ -106,7 +106,8 @@ def _load_stream(
     most = None if data.eval_split is not None else data.eval_rows
     index, _ = open_index(
         eval_name,
-        cache_dir=_cache_dir(data),
+        cache_dir=cache_dir_of(data),
+        sampling_rate_hz=sampling_rate_hz,
         channel=data.channel,
         read=lambda: first_rows(validating, most),
         purpose=f"the first {most} rows of a stream of checksum {validating.checksum}",
@@ -190,7 +191,8 @@ def open_part(
     """
     index, notices = open_index(
         _source_name(data, source, split),
-        cache_dir=_cache_dir(data),
+        cache_dir=cache_dir_of(data),
+        sampling_rate_hz=sampling_rate_hz,
         channel=data.channel,
         decode_all=decode_all,
     )
@@ -219,7 +221,8 @@ def _source_name(data: DataConfig, source: SourceConfig, split: str) -> SourceNa
     )
 
 
-def _cache_dir(data: DataConfig) -> Path:
+def cache_dir_of(data: DataConfig) -> Path:
+    """Where indexes and caches are kept."""
     return Path(data.cache_dir) if data.cache_dir else default_cache_dir()
 
 

@@ -62,6 +62,7 @@ class Part:
             self.channel,
             size=found.size,
             dataset_audio=self.index.dataset_audio,
+            kept=found.kept,
         )
         return Utterance(
             utterance_id=self.prefix + found.utterance_id,

@@ -65,7 +65,9 @@ def part_of(
     """The index of a Parquet manifest of these rows, whose ids must be those that the reader gives them."""
     path = write_rows(rows, folder / "clips.parquet")
     name = SourceName(str(path), columns=COLUMNS)
-    index, _ = open_index(name, cache_dir=default_cache_dir(), channel=channel, decode_all=decode_all)
+    index, _ = open_index(
+        name, cache_dir=default_cache_dir(), sampling_rate_hz=16_000, channel=channel, decode_all=decode_all
+    )
     assert [found for texts in index.texts("utterance_id") for found in texts] == [row.utterance_id for row in rows]
     return Part(index, text or TextProcessing(), RATE_HZ, channel=channel, **more)
 
