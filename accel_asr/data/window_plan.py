@@ -42,8 +42,21 @@ class WindowPlan:
     group_by_length: bool = False
     batch_seconds: float | None = None
     _recent: dict[int, EpochWindows] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _steps: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)  # of each epoch
 
     def __post_init__(self) -> None:
+        if self.weights:
+            counts = rows_of_each_part(self.part_sizes, self.weights)
+            never = [
+                f"source {number} (weight {weight:g})"
+                for number, (count, weight) in enumerate(zip(counts, self.weights, strict=True), start=1)
+                if count == 0
+            ]
+            if never:
+                raise UserError(
+                    f"data.sources: no utterance of {', '.join(never)} would be trained on: its share of the "
+                    f"{self.num_rows:,} of an epoch is less than one; give it more weight, or leave it out"
+                )
         if self.batch_seconds is not None:
             assert self.durations_s is not None
             longest_s = float(self.durations_s.max())
@@ -97,7 +110,9 @@ class WindowPlan:
     def steps_in(self, epoch: int) -> int:
         """Optimizer steps of one epoch, counted from 0; the same for all unless windows are filled by seconds."""
         if self.batch_seconds is not None:
-            return len(self._windows(epoch)[1])
+            if epoch not in self._steps:  # every step asks for those of all epochs before it
+                self._steps[epoch] = len(self._windows(epoch)[1])
+            return self._steps[epoch]
         full, rest = divmod(self.num_rows, self.window_size)
         return full if self.drop_last or rest == 0 else full + 1
 
@@ -219,22 +234,34 @@ def _make_windows(plan: WindowPlan, epoch: int) -> EpochWindows:
         rows = mixed_order(plan.part_sizes, plan.weights, seed=plan.seed, epoch=epoch)
     else:
         rows = epoch_order(plan.num_rows, plan.seed, epoch)
-    if plan.group_by_length:
-        rows = _sorted_in_pieces(rows, plan)
-    windows = list(_by_count(len(rows), plan.window_size))
-    if plan.batch_seconds is not None:
-        assert plan.durations_s is not None
-        windows = list(_by_duration(plan.durations_s[rows], plan.window_seconds))
-        last_is_short = len(windows) > 1 or plan.durations_s[rows].sum() < plan.window_seconds / 2
-    else:
-        last_is_short = windows[-1][1] - windows[-1][0] < plan.window_size
-    if last_is_short and plan.drop_last:
-        windows.pop()
+    full = _rows_of_full_windows(rows, plan)
+    if plan.group_by_length and full:
+        # not those of the short last window: it would hold the shortest of all, epoch after epoch
+        rows = np.concatenate([_sorted_in_pieces(rows[:full], plan), rows[full:]])
+    windows = _cut(rows[:full], plan)
     if plan.group_by_length:  # else every epoch would go from long to short, over and over
-        movable = len(windows) - (last_is_short and not plan.drop_last)
-        order = np.random.default_rng((plan.seed, epoch, 1)).permutation(movable)
-        windows = [windows[number] for number in order] + windows[movable:]
+        order = np.random.default_rng((plan.seed, epoch, 1)).permutation(len(windows))
+        windows = [windows[number] for number in order]
+    if full < len(rows) and not plan.drop_last:
+        windows.append((full, len(rows)))
     return rows, windows
+
+
+def _rows_of_full_windows(rows: np.ndarray, plan: WindowPlan) -> int:
+    """How many rows come before the short last window of an epoch; all of them where there is none."""
+    if plan.batch_seconds is None:
+        return len(rows) - len(rows) % plan.window_size
+    assert plan.durations_s is not None
+    windows = _cut(rows, plan)
+    last_is_short = len(windows) > 1 or plan.durations_s[rows].sum() < plan.window_seconds / 2
+    return windows[-1][0] if last_is_short else len(rows)
+
+
+def _cut(rows: np.ndarray, plan: WindowPlan) -> list[tuple[int, int]]:
+    if plan.batch_seconds is None:
+        return list(_by_count(len(rows), plan.window_size))
+    assert plan.durations_s is not None
+    return list(_by_duration(plan.durations_s[rows], plan.window_seconds))
 
 
 def _sorted_in_pieces(rows: np.ndarray, plan: WindowPlan) -> np.ndarray:
