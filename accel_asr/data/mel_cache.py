@@ -98,7 +98,7 @@ def _make(folder: Path, *, size: int, clips: int, cache_dir: Path) -> None:
     free = shutil.disk_usage(folder.parent).free
     too_large = UserError(
         f"data.mel_cache: true needs {size / 1e9:.2f} GB in {str(cache_dir)!r}, where {free / 1e9:.2f} GB are free; "
-        "make room, give another folder by --data.cache_dir, or leave out data.mel_cache: features are then computed anew"
+        "make room, give another folder by --data.cache_dir, or leave out data.mel_cache: features are then computed"
     )
     if size > free:
         raise too_large

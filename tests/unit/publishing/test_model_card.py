@@ -116,3 +116,27 @@ def test_what_is_no_finished_run_is_not_pushed(make_run, missing: str) -> None:
     with pytest.raises(UserError, match=f"RUN_DIR: {str(run)!r} holds no finished run"):
         push_run(run, hub_model_id="lab/x", private=False)
     assert not (run / "best" / "README.md").exists()
+
+
+def test_the_card_says_what_was_done_to_the_texts(make_run, tmp_path: Path) -> None:
+    assert "validation texts alike: none." in card_of(make_run("--config", "whisper_tiny_minds14")).text
+    text = {"lowercase": True, "remove_punctuation": True, "replacements": {"&": "and"}}
+    (tmp_path / "text.yaml").write_text(yaml.safe_dump({"data": {"name_or_path": "x/y", "eval_rows": 1, "text": text}}))
+    (tmp_path / "run").rename(tmp_path / "before")
+    told = "validation texts alike: replaced '&' by 'and'; punctuation removed; lower case."
+    assert told in card_of(make_run("--config", str(tmp_path / "text.yaml"))).text
+
+
+def test_the_card_of_several_sources_and_languages(make_run, tmp_path: Path) -> None:
+    sources = [{"name_or_path": "lab/dutch", "weight": 1.0}, {"name_or_path": "lab/german", "weight": 2.0}]
+    (tmp_path / "mix.yaml").write_text(yaml.safe_dump({"data": {"sources": sources, "eval_rows": 5}}))
+    by_language = {
+        "de": {"utterances": 90, "wer": 0.3, "wer_ortho": 0.4, "cer": 0.1},
+        "nl": {"utterances": 23, "wer": 0.2, "wer_ortho": 0.2, "cer": 0.1},
+    }
+    summary = {**SUMMARY, "best": {**SUMMARY["best"], "by_language": by_language}}
+    card = card_of(make_run("--config", str(tmp_path / "mix.yaml"), summary=summary))
+    assert card.data.to_dict()["datasets"] == ["lab/dutch", "lab/german"]
+    assert card.data.to_dict()["language"] == ["de", "nl"]
+    assert "| language de | 90 | 30.00 | 40.00 | 10.00 |" in card.text
+    assert "fine-tuned on lab/dutch, lab/german" in card.text

@@ -1,0 +1,83 @@
+"""Kept features are those that are computed, rounded to float16, for every clip and in every process."""
+
+import errno
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from accel_asr.data import mel_cache
+from accel_asr.data.features import log_mel
+from accel_asr.data.mel_cache import MelCache, open_mel_cache
+from accel_asr.errors import UserError
+
+RATE_HZ = 16_000
+DURATIONS_S = np.array([0.05, 0.5, 1.0, 1.99, 2.0])  # the window is 2 s
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[np.ndarray]:
+    generator = np.random.default_rng(5)
+    return [generator.normal(scale=3_000, size=round(s * RATE_HZ)).astype(np.int16) for s in DURATIONS_S]
+
+
+def opened(cache_dir: Path, extractor, checksum: int = 1) -> MelCache:
+    return open_mel_cache(DURATIONS_S, checksum=checksum, feature_extractor=extractor, cache_dir=cache_dir)[0]
+
+
+def test_what_is_kept_is_what_is_computed(tmp_path: Path, clips: list[np.ndarray], model_and_processor) -> None:
+    extractor = model_and_processor[1].feature_extractor
+    cache = opened(tmp_path, extractor)
+    for clip, samples in enumerate(clips):
+        computed = log_mel(samples, extractor)
+        first = cache.features(clip, lambda computed=computed: computed)
+        np.testing.assert_array_equal(first, computed.astype(np.float16).astype(np.float32))
+    again = pickle.loads(pickle.dumps(opened(tmp_path, extractor)))  # as a worker gets it
+    for clip, samples in enumerate(clips):
+        kept = again.features(clip, lambda: pytest.fail("it was kept, and computed again"))
+        np.testing.assert_array_equal(kept, log_mel(samples, extractor).astype(np.float16).astype(np.float32))
+
+
+def test_only_frames_with_sound_take_room(tmp_path: Path, model_and_processor) -> None:
+    extractor = model_and_processor[1].feature_extractor
+    cache = opened(tmp_path, extractor)
+    frames = np.diff(cache.first_frames) - 1
+    assert frames.tolist() == [9, 54, 104, 200, 200]
+    assert (cache.folder / "mels").stat().st_size == (frames.sum() + 5) * extractor.feature_size * 2
+
+
+def test_another_set_has_another_cache(tmp_path: Path, model_and_processor) -> None:
+    extractor = model_and_processor[1].feature_extractor
+    assert opened(tmp_path, extractor, 1).folder != opened(tmp_path, extractor, 2).folder
+    assert opened(tmp_path, extractor, 1).folder == opened(tmp_path, extractor, 1).folder
+
+
+def test_a_clip_longer_than_its_header_said_is_not_kept_wrongly(tmp_path: Path, model_and_processor) -> None:
+    extractor = model_and_processor[1].feature_extractor
+    cache = opened(tmp_path, extractor)
+    longer = log_mel(np.random.default_rng(1).normal(scale=3_000, size=RATE_HZ).astype(np.int16), extractor)
+    for _ in range(2):
+        given = cache.features(0, lambda: longer)
+        np.testing.assert_array_equal(given, longer.astype(np.float16).astype(np.float32))
+
+
+def test_too_little_room_is_said_before_anything_starts(
+    tmp_path: Path, model_and_processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extractor = model_and_processor[1].feature_extractor
+    with monkeypatch.context() as patch:
+        patch.setattr(mel_cache.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 50_000))
+        with pytest.raises(
+            UserError, match=r"^data\.mel_cache: true needs 0\.00 GB in .*, where 0\.00 GB are free; make"
+        ):
+            opened(tmp_path, extractor)
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(mel_cache.os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"^data\.mel_cache: true needs"):
+        opened(tmp_path, extractor)
+    assert [path for path in (tmp_path / "mels").iterdir() if path.is_dir()] == []
