@@ -70,7 +70,7 @@ def test_too_little_room_is_said_before_anything_starts(
     with monkeypatch.context() as patch:
         patch.setattr(mel_cache.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 50_000))
         with pytest.raises(
-            UserError, match=r"^data\.mel_cache: true needs 0\.00 GB in .*, where 0\.00 GB are free; make"
+            UserError, match=r"^data\.mel_cache: true needs 0\.00 GB in .*, where 0\.00 GB are free"
         ):
             opened(tmp_path, extractor)
 
