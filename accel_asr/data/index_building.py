@@ -114,7 +114,7 @@ def _identity(name: SourceName, *, sampling_rate_hz: int, channel: int | None, p
         "purpose": purpose,
     }
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:24]
-    label = "".join(c if c.isalnum() else "-" for c in Path(name.name_or_path.rstrip("/")).name)[:40]
+    label = "".join(c if c.isalnum() else "-" for c in Path(str(asked["name_or_path"]).rstrip("/")).name)[:40]
     return f"{label}-{digest}"
 
 
