@@ -1,0 +1,140 @@
+"""`accel-asr check-data [--json FILE|-] [--write_clean FILE.jsonl] [settings of a run]`: is the data fit to train on?
+
+Reads all that a training run with these settings would read, without torch, and says what would be dropped or refused
+and what is worth a look.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from accel_asr.command_line import build_parser, parse_config
+from accel_asr.config import Config
+from accel_asr.errors import UserError, user_errors_exit
+
+DESCRIPTION = """Decode every recording and read every text of a run's sources; report what training would drop or
+refuse, and duplicates, overlap of validation with training, silence, clipping, and texts that do not fit their
+recordings. Takes the settings of a run, trains nothing. Exit code 0 when every row would be used, 1 when a row would be
+dropped or training refused (the other findings do not count), 2 for bad input."""
+OPTIONS = (
+    ("json", "FILE", "write the report as JSON, to standard output in place of the tables if it is -"),
+    ("write_clean", "FILE.jsonl", "write the rows that are kept as a manifest to train on"),
+    ("extract_audio", "FOLDER", "with --write_clean: write recordings that are no files of their own to this folder"),
+)
+OVERWRITE_HELP = "let --json, --write_clean and --extract_audio write over files"
+
+
+def main(arguments: list[str]) -> int:
+    """Check; returns 0 when every row would be used, else 1. Bad input ends in one message and exit code 2."""
+    with user_errors_exit():
+        options, settings = _take_own_options(arguments)
+        if {"-h", "--help"} & set(settings):
+            parser = build_parser(prog="accel-asr check-data")
+            parser.description = DESCRIPTION
+            _add_own_options(parser)
+            parser.print_help()
+            return 0
+        config = parse_config(settings)
+        _refuse_impossible(options, config)
+        return check_data(config, options)
+
+
+def check_data(config: Config, options: argparse.Namespace) -> int:
+    """Check what `config` says, print or write what was found, and return the exit code.
+
+    Raises:
+        UserError: model or data can't be read, or something can't be written.
+    """
+    from accel_asr.data.check_report import report_of
+    from accel_asr.data.check_tables import print_report
+    from accel_asr.data.checking import check
+    from accel_asr.data.clean_manifests import write_clean_manifests
+    from accel_asr.data.model_limits import load_model_limits
+
+    data = config.data
+    limits = load_model_limits(config.model, language_of_rows=data.language_column is not None)
+    checked = check(data, limits, seed=config.training.seed)
+    report: dict[str, Any] = report_of(checked, model_name=config.model.name_or_path)
+    report["clean_manifests"] = []
+    try:
+        if options.write_clean is not None:
+            written = write_clean_manifests(
+                checked, options.write_clean, extract_to=options.extract_audio, overwrite=options.overwrite
+            )
+            report["clean_manifests"] = [
+                {"source": one.source, "path": str(one.path), "rows": one.rows, "settings": one.settings}
+                for one in written
+            ]
+    finally:  # what took long to find is told in any case
+        told = json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False)
+        if options.json == "-":
+            print(told)
+        else:
+            print_report(report)
+    if options.json not in (None, "-"):
+        _write(Path(options.json), told + "\n")
+        print(f"report     {options.json}")
+    return int(report["exit_code"])
+
+
+def _add_own_options(parser: argparse.ArgumentParser) -> None:
+    """Each in two spellings: settings have underscores, and other programs' options have hyphens."""
+    for name, metavar, text in OPTIONS:
+        spellings = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
+        parser.add_argument(*spellings, dest=name, metavar=metavar, help=text)
+    parser.add_argument("--overwrite", action="store_true", help=OVERWRITE_HELP)
+
+
+def _take_own_options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """(the command's own options, the settings of the run).
+
+    Raises:
+        UserError: an option without its value.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    _add_own_options(parser)
+    try:
+        options, settings = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise UserError(f"{error.argument_name}: {error.message}; see --help") from error
+    for name in ("write_clean", "extract_audio"):
+        if getattr(options, name) is not None:
+            setattr(options, name, Path(getattr(options, name)))
+    return options, settings
+
+
+def _refuse_impossible(options: argparse.Namespace, config: Config) -> None:
+    """Refuse what could not be written in the end, before anything is decoded.
+
+    Raises:
+        UserError: naming all of it.
+    """
+    from accel_asr.data.clean_manifests import require_new
+
+    problems = []
+    if config.data.streaming:
+        problems.append("data.streaming: true, but check-data reads every row; add --data.streaming false")
+    if options.write_clean is None and options.extract_audio is not None:
+        problems.append("--extract_audio: there is no --write_clean that it would be for; give both, or neither")
+    if options.write_clean is not None and options.write_clean.suffix != ".jsonl":
+        problems.append(f"--write_clean: {str(options.write_clean)!r} does not end with .jsonl; give a name that does")
+    several = len(config.data.sources) > 1  # then the names of the manifests are made of those of the sources
+    targets = [("--write_clean", None if several else options.write_clean)]
+    targets.append(("--json", Path(options.json) if options.json not in (None, "-") else None))
+    for option, path in targets:
+        if path is not None:
+            try:
+                require_new(path, option, overwrite=options.overwrite)
+            except UserError as error:
+                problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def _write(path: Path, content: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--json: can't write {str(path)!r} ({error.strerror}); give another place") from error

@@ -1,0 +1,141 @@
+"""What a model allows its data to be, and its labels, from the small files of its folder: no weights, no torch."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import WhisperTokenizer
+from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+from transformers.utils import logging
+
+from accel_asr.config import ModelConfig
+from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.quickstart import BASE_MODEL_DIR, QUICKSTART
+from accel_asr.errors import UserError
+
+_PROBE = "say it again"
+
+
+@dataclass(frozen=True)
+class ModelLimits:
+    """`window_s` is the most that the encoder hears at once; `encoder` is told the run's language and task.
+
+    `language` is the run's own, as a code; None where each row must have one.
+    """
+
+    sampling_rate_hz: int
+    window_s: float
+    encoder: LabelEncoder
+    language: str | None
+
+
+def load_model_limits(model: ModelConfig, *, language_of_rows: bool) -> ModelLimits:
+    """Read what training would be bound by, from a local folder, the Hub, or the embedded quickstart.
+
+    Args:
+        language_of_rows: Rows may say what is spoken, so that `model.language` need not.
+
+    Raises:
+        UserError: not found, not a Whisper model, or the Hub can't be reached; a language or task that it can't do.
+    """
+    files = {name: _read(model, name) for name in ("config.json", "generation_config.json")}
+    kind = files["config.json"].get("model_type")
+    if kind != "whisper":
+        raise UserError(f"model.name_or_path: {model.name_or_path!r} is of type {kind!r} and no Whisper model")
+    extractor = _read(model, "preprocessor_config.json", instead=("processor_config.json", "feature_extractor"))
+    tokenizer = _load_tokenizer(model)
+    language = _run_language(model, files["generation_config.json"], language_of_rows=language_of_rows)
+    if files["generation_config.json"].get("is_multilingual", True):
+        # as in training: where only rows say what is spoken, theirs take the place of this one in every label
+        tokenizer.set_prefix_tokens(language=language or "en", task=model.task, predict_timestamps=False)
+    return ModelLimits(
+        sampling_rate_hz=int(extractor.get("sampling_rate", 16_000)),
+        window_s=float(extractor.get("chunk_length", 30)),
+        encoder=LabelEncoder(tokenizer, max_label_tokens=int(files["config.json"].get("max_target_positions", 448))),
+        language=language,
+    )
+
+
+def _run_language(model: ModelConfig, generation: dict[str, Any], *, language_of_rows: bool) -> str | None:
+    """The code of `model.language`; None where rows are to say theirs, and of English-only models.
+
+    Raises:
+        UserError: as training refuses it.
+    """
+    asked = model.language
+    if not generation.get("is_multilingual", True):
+        if (asked or "en").lower() not in ("en", "english") or model.task != "transcribe":
+            raise UserError(
+                f"model.language, model.task: the model is English-only and can't do {asked!r}, {model.task!r}; leave "
+                "both unset, or choose a multilingual model"
+            )
+        return None
+    known = sorted(token.strip("<|>") for token in generation.get("lang_to_id", ()))
+    if asked is None:
+        if language_of_rows:
+            return None
+        raise UserError(
+            "model.language is not set, and the model is multilingual; give the language spoken, for example "
+            f"--model.language en (the model knows: {', '.join(known)})"
+        )
+    code = TO_LANGUAGE_CODE.get(asked.lower(), asked.lower())
+    if code not in known:
+        raise UserError(f"model.language: the model does not know {asked!r}; it knows: {', '.join(known) or 'none'}")
+    return code
+
+
+def _load_tokenizer(model: ModelConfig) -> WhisperTokenizer:
+    logging.set_verbosity_error()
+    try:
+        tokenizer = WhisperTokenizer.from_pretrained(_source(model), revision=model.revision)
+        spelt = tokenizer.decode(tokenizer(_PROBE, add_special_tokens=False).input_ids)
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        raise UserError(_problem(model, str(error))) from error
+    if spelt != _PROBE:
+        raise UserError(
+            f"model.name_or_path: the tokenizer of {model.name_or_path!r} can't spell {_PROBE!r}; its folder needs "
+            "tokenizer.json, or vocab.json and merges.txt"
+        )
+    return tokenizer
+
+
+def _source(model: ModelConfig) -> str:
+    return str(BASE_MODEL_DIR) if model.name_or_path == QUICKSTART else model.name_or_path
+
+
+def _read(model: ModelConfig, name: str, *, instead: tuple[str, str] | None = None) -> dict[str, Any]:
+    """One JSON file of the model; or the section of the other file that `instead` names, which newer folders have.
+
+    Raises:
+        UserError: it can't be had.
+    """
+    folder = Path(_source(model))
+    try:
+        if folder.is_dir():
+            path = folder / name
+        else:
+            from huggingface_hub import hf_hub_download
+
+            path = Path(hf_hub_download(model.name_or_path, name, revision=model.revision))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"{name} holds no object")
+    except (OSError, ValueError) as error:  # those of the Hub's client are OSErrors and ValueErrors
+        if instead is not None and isinstance(error, OSError):
+            other, section = instead
+            return dict(_read(model, other).get(section, {}))
+        raise UserError(_problem(model, str(error))) from error
+    return found
+
+
+def _problem(model: ModelConfig, reason: str) -> str:
+    """As loading the whole model words it."""
+    name, reason = model.name_or_path, " ".join(reason.split())
+    if Path(_source(model)).exists():
+        return f"model.name_or_path: {name!r} is not a folder with a Whisper model and its processor ({reason})"
+    return (
+        f"model.name_or_path: {name!r} is not a local folder, and the Hugging Face Hub did not give it ({reason}); "
+        "check the name and the network, or give --model.name_or_path <folder>, or try the embedded quickstart "
+        "(--config quickstart), which needs no network"
+    )

@@ -1,0 +1,350 @@
+"""`accel-asr check-data`: what it prints and writes, its exit codes, and the manifest of what is kept."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+
+from accel_asr.commands import check_data
+from accel_asr.config import DataConfig
+from accel_asr.data.check_tables import bar
+from accel_asr.data.sources import load_source
+from accel_asr.data.splits import RunData, load_train_and_validation
+from tests.tiny_datasets import wav_bytes
+
+RATE_HZ = 16_000
+
+
+def noise(seconds: float, seed: int) -> np.ndarray:
+    return 0.1 * np.random.default_rng(seed).standard_normal(round(seconds * RATE_HZ)).clip(-3, 3)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten good clips, two of split `test`; then no text, no audio, too long, and a text with a tab and an accent."""
+    folder = tmp_path / "clips"
+    (folder / "sub").mkdir(parents=True)
+    lines = []
+    for number in range(14):
+        name = f"sub/{number}.wav" if number % 2 else f"{number}.wav"
+        soundfile.write(folder / name, noise(3 if number == 12 else 0.5 + number / 20, number), RATE_HZ)
+        row: dict[str, Any] = {"audio": name, "text": f" My card, number {number} ", "speaker": f"s{number % 3}"}
+        row |= {"split": "test" if number in (8, 9) else "train", "language": "English" if number < 5 else None}
+        lines.append(row | {"before": "hello" if number == 1 else None})
+    lines[10]["text"] = ""
+    (folder / "sub" / "11.wav").write_bytes(b"no audio")
+    lines[13]["text"] = 'tab\there, "é" 😀'
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def settings(folder: Path, tiny_folder: Path) -> list[str]:
+    path = folder.parent / "job.yaml"
+    path.write_text(
+        f"model: {{name_or_path: {tiny_folder}, language: en}}\n"
+        f"data: {{name_or_path: {folder}, eval_split: test, max_bad_fraction: 0.2, prompt_column: before}}\n"
+    )
+    return ["--config", str(path)]
+
+
+def good_only(folder: Path) -> Path:
+    lines = (folder / "metadata.jsonl").read_text(encoding="utf-8").split("\n")
+    (folder / "metadata.jsonl").write_text("\n".join(lines[:10]), encoding="utf-8")
+    return folder
+
+
+def report(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    check_data.main([*arguments, "--json", "-"])
+    return json.loads(capsys.readouterr().out)
+
+
+def what_to_change(capsys: pytest.CaptureFixture[str]) -> str:
+    """The settings with which the clean manifest is trained on, from what was printed."""
+    return next(line.partition(", but: ")[2] for line in capsys.readouterr().out.splitlines() if ", but: " in line)
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as ended:
+        check_data.main(arguments)
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    return told.removeprefix("error: ")
+
+
+# -- what it says
+
+
+def test_rows_that_would_be_dropped_are_named_and_end_in_1(settings: list[str], capsys) -> None:
+    assert check_data.main(settings) == 1
+    out = capsys.readouterr().out
+    for told in ("sub/11.wav: ", "10.wav: empty", "12.wav: 3.00 s", "not shorter than 2 s", "--write_clean FILE.jsonl"):
+        assert told in out
+    assert "RESULT     training would drop 3 of 14 rows" in out
+    assert max(map(len, out.splitlines()[1:])) <= 100  # the first names the model's folder
+
+
+def test_good_data_end_in_0(settings: list[str], folder: Path, capsys) -> None:
+    good_only(folder)
+    assert check_data.main(settings) == 0
+    out = capsys.readouterr().out
+    assert "RESULT     training would use all 10 rows" in out
+    assert "dropped" not in out
+    assert "none found: overlap of validation with train, duplicates, likely copies, silence, clipping" in out
+
+
+def test_overlap_alone_is_a_warning_and_ends_in_0(settings: list[str], folder: Path, capsys) -> None:
+    good_only(folder)
+    (folder / "8.wav").write_bytes((folder / "0.wav").read_bytes())
+    assert check_data.main(settings) == 0
+    out = capsys.readouterr().out
+    assert "OVERLAP: 1 row of validation" in out
+    assert "8.wav = 0.wav" in out
+    assert "look at    overlap" in out
+
+
+def test_what_training_would_refuse_ends_in_1(settings: list[str], folder: Path, capsys) -> None:
+    good_only(folder)
+    assert check_data.main([*settings, "--model.language", "null"]) == 1
+    out = capsys.readouterr().out
+    assert "training would refuse: train: model.language is not set, and 3 of 8 rows" in out
+    assert "RESULT     training would refuse this data" in out
+
+
+def test_names_with_brackets_are_no_markup(settings: list[str], folder: Path, capsys) -> None:
+    lines = good_only(folder) / "metadata.jsonl"
+    (folder / "[red]x.wav").write_bytes(b"")
+    lines.write_text(lines.read_text() + '\n{"audio": "[red]x.wav", "text": "[/red] y", "split": "train"}')
+    assert check_data.main(settings) == 1
+    assert "[red]x.wav" in capsys.readouterr().out
+
+
+def test_the_json_report_is_all_of_standard_output_and_keeps_its_keys(settings: list[str], capsys) -> None:
+    found = report(settings, capsys)
+    assert list(found) == [
+        "format",
+        "model",
+        "limits",
+        "sources",
+        "utterances",
+        "durations",
+        "label_lengths",
+        "languages",
+        "characters",
+        "dropped",
+        "refusals",
+        "duplicates",
+        "copies",
+        "overlap",
+        "silence",
+        "clipping",
+        "text_speed",
+        "warnings",
+        "notices",
+        "exit_code",
+        "clean_manifests",
+    ]
+    assert [(source["split"], source["rows"], source["kept"]) for source in found["sources"]] == [
+        ("train", 12, 9),
+        ("test", 2, 2),
+    ]
+    assert found["sources"][0]["sampling_rates_hz"] == {"16000": 11}
+    assert found["durations"]["over"] == 1
+    assert sum(found["durations"]["counts"]) == 13
+    assert found["dropped"]["undecodable audio"]["examples"][0][0] == "sub/11.wav"
+
+
+def test_every_key_of_the_report_is_documented(settings: list[str], capsys) -> None:
+    from accel_asr.data import check_report
+
+    found = report(settings, capsys)
+    assert [key for key in found if key not in (check_report.__doc__ or "")] == []
+
+
+def test_the_report_is_written_to_a_file_once(settings: list[str], tmp_path: Path, capsys) -> None:
+    target = tmp_path / "new" / "report.json"
+    assert check_data.main([*settings, "--json", str(target)]) == 1
+    assert json.loads(target.read_text(encoding="utf-8"))["exit_code"] == 1
+    assert "there already; give another name, or --overwrite" in refused([*settings, "--json", str(target)], capsys)
+    assert check_data.main([*settings, "--json", str(target), "--overwrite"]) == 1
+
+
+def test_bars_are_as_long_as_counts() -> None:
+    assert [len(bar(count, 40)) for count in (0, 1, 20, 40)] == [0, 1, 20, 40]
+    assert bar(1, 1_000_000) == "▏"  # what is there can be seen
+
+
+# -- the manifest of what is kept
+
+
+def test_training_on_the_clean_manifest_uses_exactly_the_rows_that_are_kept(
+    settings: list[str], folder: Path, encoder, capsys
+) -> None:
+    clean = folder / "clean.jsonl"
+    assert check_data.main([*settings, "--write_clean", str(clean)]) == 1
+
+    def trained_on(path: Path, max_bad_fraction: float) -> RunData:
+        data = DataConfig(
+            name_or_path=str(path), eval_split="test", max_bad_fraction=max_bad_fraction, prompt_column="before"
+        )
+        return load_train_and_validation(data, encoder=encoder, sampling_rate_hz=RATE_HZ, window_s=2.0, seed=0)
+
+    before, after = trained_on(folder, 0.2), trained_on(clean, 0.0)
+    assert (len(before.train), len(before.validation)) == (9, 2)
+    for side in ("train", "validation"):
+        old, new = getattr(before, side), getattr(after, side)
+        assert [(u.utterance_id, u.text, u.duration_s, u.language, u.task, u.prompt) for u in new] == [
+            (u.utterance_id, u.text, u.duration_s, u.language, u.task, u.prompt) for u in old
+        ]
+    assert after.summary["dropped"] == {}
+    assert "--data.name_or_path" in capsys.readouterr().out
+    rows = load_source(str(clean), split="train", audio_column="audio", text_column="text").rows
+    assert rows[0].text == " My card, number 0 "  # as the source has it
+    assert rows[-1].text == 'tab\there, "é" 😀'
+
+
+@pytest.mark.parametrize(("way", "value"), [("eval_fraction", "0.4"), ("eval_rows", "2"), ("train_rows", "6")])
+def test_the_same_rows_are_held_out_of_the_clean_manifest(settings, folder: Path, way: str, value: str, capsys) -> None:
+    settings = [*settings, "--data.eval_split", "null", f"--data.{way}", value]
+    before = report(settings, capsys)
+    check_data.main([*settings, "--write-clean", str(folder / "clean.jsonl")])
+    after = report([*settings, "--data.name_or_path", str(folder / "clean.jsonl")], capsys)
+    assert after["utterances"] == before["utterances"]  # hours too
+    assert (before["exit_code"], after["exit_code"]) == (1, 0)
+
+
+def test_a_manifest_elsewhere_names_absolute_paths_and_the_setting_that_allows_them(
+    settings: list[str], folder: Path, tmp_path: Path, capsys
+) -> None:
+    clean = tmp_path / "elsewhere" / "clean.jsonl"
+    assert check_data.main([*settings, "--write_clean", str(clean)]) == 1
+    changed = what_to_change(capsys)
+    assert changed == f"--data.name_or_path {clean} --data.allow_outside_paths true"
+    assert json.loads(clean.read_text(encoding="utf-8").splitlines()[0])["audio"] == str(folder / "0.wav")
+    assert check_data.main([*settings, *changed.split()]) == 0
+
+
+def test_segments_and_parts_of_a_split_are_written_as_they_were_cut(tmp_path: Path, tiny_folder: Path, capsys) -> None:
+    soundfile.write(tmp_path / "long.wav", noise(9, 0), RATE_HZ)
+    rows = [
+        {"file": "long.wav", "begin": "", "said": f"card {number}", "start": number, "end": number + 0.5, "who": "ada"}
+        for number in range(8)
+    ]
+    (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    settings = ["--model.name_or_path", str(tiny_folder), "--model.language", "en", "--data.train_rows", "null"]
+    settings += ["--data.audio_column", "file", "--data.text_column", "said"]
+    splits = ["--data.train_split", "train[:6]", "--data.eval_split", "train[6:]"]
+    clean = tmp_path / "clean.jsonl"
+    path = ["--data.name_or_path", str(tmp_path / "list.jsonl")]
+    assert check_data.main([*settings, *splits, *path, "--write_clean", str(clean)]) == 0
+    again = what_to_change(capsys)
+    assert again == f"--data.name_or_path {clean} --data.train_split train --data.eval_split validation"
+    written = [json.loads(line) for line in clean.read_text().splitlines()]
+    assert written[7] == {"file": "long.wav", "said": "card 7", "start": 7.0, "end": 7.5, "split": "validation"}
+    found = report([*settings, *again.split()], capsys)
+    assert [(source["rows"], source["kept"]) for source in found["sources"]] == [(6, 6), (2, 2)]
+
+
+def test_audio_inside_of_a_table_is_written_to_files_only_when_asked(tmp_path: Path, tiny_folder: Path, capsys) -> None:
+    audio = [{"bytes": wav_bytes(noise(0.5 + n / 10, n), sampling_rate_hz=RATE_HZ), "path": "x.wav"} for n in range(6)]
+    audio[2]["bytes"] = b"no audio"
+    pq.write_table(pa.table({"audio": audio, "text": [f"card {n}" for n in range(6)]}), tmp_path / "clips.parquet")
+    settings = ["--model.name_or_path", str(tiny_folder), "--model.language", "en", "--data.text_column", "text"]
+    settings += ["--data.name_or_path", str(tmp_path / "clips.parquet"), "--data.train_rows", "3"]
+    settings += ["--data.max_bad_fraction", "0.5"]
+    clean = tmp_path / "clean.jsonl"
+    write = [*settings, "--write_clean", str(clean)]
+    assert "add --extract_audio FOLDER" in refused(write, capsys)
+    assert not clean.exists()
+    assert check_data.main([*write, "--extract_audio", str(tmp_path / "wavs")]) == 1
+    written = [json.loads(line) for line in clean.read_text().splitlines()]
+    assert [row["audio"] for row in written] == [f"wavs/train-{n:07d}.wav" for n in (0, 1, 3, 4, 5)]
+    assert (tmp_path / "wavs" / "train-0000003.wav").read_bytes() == audio[3]["bytes"]
+    before, after = (report([*settings, *more], capsys) for more in ([], ["--data.name_or_path", str(clean)]))
+    assert before["utterances"] == after["utterances"]
+    clean.unlink()
+    assert "is no empty folder" in refused([*write, "--extract_audio", str(tmp_path / "wavs")], capsys)
+
+
+def test_each_of_several_sources_gets_its_manifest(folder: Path, tiny_folder: Path, tmp_path: Path, capsys) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(
+        f"model: {{name_or_path: {tiny_folder}, language: en}}\n"
+        "data:\n  eval_split: test\n  max_bad_fraction: 0.2\n  sources:\n"
+        f"  - {{name_or_path: {folder}, name: a/b}}\n  - {{name_or_path: {folder}, name: c, validate: false}}\n"
+    )
+    clean = folder / "clean.jsonl"
+    check_data.main(["--config", str(job), "--write_clean", str(clean)])
+    assert [len((folder / f"clean-{name}.jsonl").read_text().splitlines()) for name in ("a-b", "c")] == [11, 9]
+    assert not clean.exists()
+    assert f"in this source: name_or_path: {folder / 'clean-c.jsonl'}" in capsys.readouterr().out
+
+
+# -- what is refused
+
+
+def test_nothing_is_written_over_what_is_there(settings: list[str], folder: Path, capsys) -> None:
+    clean = folder / "clean.jsonl"
+    clean.write_text("mine")
+    assert "is there already" in refused([*settings, "--write_clean", str(clean)], capsys)
+    assert clean.read_text() == "mine"
+    assert check_data.main([*settings, "--write_clean", str(clean), "--overwrite"]) == 1
+    assert len(clean.read_text().splitlines()) == 11
+    source = folder / "metadata.jsonl"
+    content = source.read_text()
+    assert "is what is checked" in refused([*settings, "--write_clean", str(source), "--overwrite"], capsys)
+    assert source.read_text() == content
+
+
+def test_options_that_do_not_fit_are_refused_together(settings: list[str], capsys) -> None:
+    assert "does not end with .jsonl" in refused([*settings, "--write_clean", "clean.csv"], capsys)
+    assert "there is no --write_clean" in refused([*settings, "--extract_audio", "wavs"], capsys)
+    assert "expected one argument" in refused([*settings, "--json"], capsys)
+    assert "there is no such setting" in refused([*settings, "--data.nonsense", "1"], capsys)
+    assert "does not exist" in refused([*settings, "--data.name_or_path", "./gone"], capsys)
+
+
+def test_when_no_row_is_kept_no_manifest_is_written(settings: list[str], folder: Path, capsys) -> None:
+    clean = folder / "clean.jsonl"
+    told = refused([*settings, "--data.max_duration_s", "0.01", "--write_clean", str(clean)], capsys)
+    assert "no row is kept" in told
+    assert not clean.exists()
+
+
+def test_help_shows_the_options_beside_the_settings(capsys) -> None:
+    assert check_data.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("usage: accel-asr check-data")
+    for option in (
+        "--write_clean",
+        "--write-clean",
+        "--extract_audio",
+        "--json",
+        "--overwrite",
+        "--data.eval_fraction",
+    ):
+        assert option in out
+
+
+# -- without torch
+
+
+def test_a_whole_run_needs_no_torch(settings: list[str], folder: Path) -> None:
+    code = (
+        "import sys; from accel_asr.commands import check_data\n"
+        f"code = check_data.main({[*settings, '--write_clean', str(folder / 'clean.jsonl')]!r})\n"
+        "assert 'torch' not in sys.modules\n"
+        "sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "RESULT     training would drop 3 of 14 rows" in done.stdout
