@@ -1,18 +1,20 @@
 """Start-up time and memory of the data layer at 10^4, 10^5 and 10^6 rows: `python -m benchmarks.data_startup`.
 
 Each size is a manifest of segments of a few hundred short recordings. The index is built once (cold), and opened again
-in new processes (warm), up to the first batch of a run that resumes in the middle of its second epoch. Prints a table
-and, last, one JSON line.
+in new processes (warm), up to the first batch of a run that resumes in the middle of its second epoch; then one worker
+makes batch after batch. Prints a table and, last, one JSON line.
 """
 
 import argparse
 import json
+import multiprocessing
 import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
@@ -44,50 +46,76 @@ def write_manifest(folder: Path, rows: int) -> Path:
     return manifest
 
 
-def start(manifest: Path, cache_dir: Path) -> dict[str, float]:
-    """In a process of its own: from the settings to the first batch of a resumed epoch; seconds and MB."""
+def start(manifest: Path, cache_dir: Path, *, batches: int = 1) -> dict[str, float]:
+    """In a process of its own: from the settings to the first batch of a resumed epoch; seconds and MB.
+
+    Args:
+        batches: So many more are then taken from one worker, whose private memory is looked at a tenth of the way in
+            and at the end.
+    """
     from accel_asr import modeling
     from accel_asr.config import DataConfig, TrainingConfig
     from accel_asr.data.collator import Collator
     from accel_asr.data.labels import LabelEncoder
-    from accel_asr.data.loading import ClipItems, training_windows
+    from accel_asr.data.loading import ClipItems, TrainingWindows
     from accel_asr.data.preparation import fingerprint
     from accel_asr.data.splits import load_train_and_validation
+    from accel_asr.data.window_plan import WindowPlan
     from accel_asr.job import plan_training
 
     modeling.quiet_libraries()
     model, processor = modeling.load_model_and_processor("quickstart")
-    modeling.configure_generation(
-        model, processor, language="en", task="transcribe", max_new_tokens=48, num_beams=1
-    )
+    modeling.configure_generation(model, processor, language="en", task="transcribe", max_new_tokens=48, num_beams=1)
     memory_before_mb = peak_mb()
     started_s = time.perf_counter()
-    encoder = LabelEncoder(processor.tokenizer, max_label_tokens=96)
+    encoder = LabelEncoder(processor.tokenizer, max_label_tokens=model.config.max_target_positions)
     data = load_train_and_validation(
         DataConfig(name_or_path=str(manifest), eval_rows=100, cache_dir=str(cache_dir)),
         encoder=encoder,
-        sampling_rate_hz=16_000,
-        window_s=5.0,
+        sampling_rate_hz=processor.feature_extractor.sampling_rate,
+        window_s=modeling.window_s(processor),
         seed=1,
     )
     loaded_s = time.perf_counter()
     fingerprint(data.train)
     plan, _ = plan_training(TrainingConfig(), data, num_processes=1)
+    assert isinstance(plan, WindowPlan)
     items = ClipItems(data.train, feature_extractor=processor.feature_extractor, encoder=encoder)
-    collator = Collator(features_shape=(80, 500), start_token_id=encoder.start_id, pad_token_id=0)
-    step = plan.steps_per_epoch + plan.steps_per_epoch // 2
-    windows = training_windows(
-        items, plan, collator=collator, rank=0, first_step=step, last_step=step, num_workers=0, pin_memory=False
+    extractor = processor.feature_extractor
+    collator = Collator(
+        features_shape=(extractor.feature_size, extractor.nb_max_frames),
+        start_token_id=model.config.decoder_start_token_id,
+        pad_token_id=model.config.pad_token_id,
     )
-    assert len(next(iter(windows))[0].utterance_ids) == plan.window_size
+    step = plan.steps_per_epoch + plan.steps_per_epoch // 2
+    windows = TrainingWindows(items, plan, collator=collator, rank=0, first_step=step, last_step=step)
+    assert len(next(windows)[0].utterance_ids) == plan.window_size
     ended_s = time.perf_counter()
-    return {
+    found = {
         "rows": len(data.train) + len(data.validation),
         "load_s": loaded_s - started_s,
         "first_batch_s": ended_s - started_s,
         "before_mb": memory_before_mb,
         "peak_mb": peak_mb(),
     }
+    if batches > 1:
+        last_step = step + batches - 1
+        with closing(
+            TrainingWindows(items, plan, collator=collator, rank=0, first_step=step, last_step=last_step, num_workers=1)
+        ) as windows:
+            [worker] = multiprocessing.active_children()
+            for number, _ in enumerate(windows, start=1):
+                if number == batches // 10:
+                    found["worker_early_mb"] = private_mb(worker.pid)
+                if number == batches:
+                    found["worker_late_mb"] = private_mb(worker.pid)
+    return found
+
+
+def private_mb(pid: int | None) -> float:
+    """What a process holds for itself alone, in MB: pages of files and those shared with its parent are not counted."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty")) * 1024 / 1e6
 
 
 def peak_mb() -> float:
@@ -95,13 +123,12 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
-def in_new_process(manifest: Path, cache_dir: Path) -> dict[str, float]:
+def in_new_process(manifest: Path, cache_dir: Path, *, batches: int = 1) -> dict[str, float]:
     """`start` in a new process."""
     code = "import json, sys; from pathlib import Path; from benchmarks.data_startup import start; "
-    code += "print(json.dumps(start(Path(sys.argv[1]), Path(sys.argv[2]))))"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(manifest), str(cache_dir)], stdout=subprocess.PIPE, text=True, check=True
-    )
+    code += "print(json.dumps(start(Path(sys.argv[1]), Path(sys.argv[2]), batches=int(sys.argv[3]))))"
+    command = [sys.executable, "-c", code, str(manifest), str(cache_dir), str(batches)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -111,6 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--rounds", type=int, default=3, help="warm starts of each size; the median counts")
+    parser.add_argument("--batches", type=int, default=500, help="of the worker whose memory is looked at")
     options = parser.parse_args()
     results = []
     with tempfile.TemporaryDirectory() as folder:
@@ -118,6 +146,7 @@ def main() -> None:
             manifest = write_manifest(Path(folder), rows)
             cold = in_new_process(manifest, Path(folder) / "cache")
             warm = [in_new_process(manifest, Path(folder) / "cache") for _ in range(options.rounds)]
+            worker = in_new_process(manifest, Path(folder) / "cache", batches=options.batches)
             results.append(
                 {
                     "rows": rows,
@@ -127,6 +156,8 @@ def main() -> None:
                     "imports_mb": round(float(np.median([one["before_mb"] for one in warm]))),
                     "warm_peak_mb": round(max(one["peak_mb"] for one in warm)),
                     "rows_take_mb": round(max(one["peak_mb"] - one["before_mb"] for one in warm)),
+                    "worker_early_mb": round(worker["worker_early_mb"], 1),
+                    "worker_late_mb": round(worker["worker_late_mb"], 1),
                 }
             )
             assert all(one["rows"] == rows for one in warm)
