@@ -8,8 +8,9 @@ import pytest
 
 from accel_asr.config import DataConfig, ModelConfig, SourceConfig, TextConfig
 from accel_asr.data import check_findings as findings
+from accel_asr.data.check_faults import Kept
 from accel_asr.data.check_report import report_of
-from accel_asr.data.checking import NO_LANGUAGE, UNKNOWN_LANGUAGE, UNKNOWN_TASK, Checked, check
+from accel_asr.data.checking import NO_LANGUAGE, UNKNOWN_LANGUAGE, UNKNOWN_TASK, Checked, check, columns_of
 from accel_asr.data.model_limits import load_model_limits
 from accel_asr.data.splits import load_train_and_validation
 from accel_asr.errors import UserError
@@ -227,6 +228,16 @@ def test_one_recording_under_two_names_on_both_sides_is_found(checked, folder: P
     }
     assert report["duplicates"]["validation"]["rows"] == 0
     assert report["overlap"]["same_id_other_audio"]["rows"] == 0
+
+
+def test_hashes_are_compared_in_all_their_bits(checked, folder: Path) -> None:
+    found = checked(DataConfig(name_or_path=str(folder), eval_split="test", max_bad_fraction=1))
+    written = [part.part.index for part in found.parts]
+    hashes = [code for index in written for code in columns_of(index).column("audio_hash").to_pylist()]
+    assert None in hashes  # of what is no audio, for which NumPy would make floats of all of them
+    kept = Kept(found).hashes.tolist()
+    assert len(kept) == 7
+    assert set(kept) <= set(hashes)
 
 
 def test_a_copy_at_another_level_is_likely_one_on_both_sides(checked, folder: Path) -> None:
