@@ -29,7 +29,7 @@ from accel_asr.data.rows import DatasetCell, Row
 from accel_asr.data.sources import Source, SourceName
 from accel_asr.errors import UserError
 from tests.tiny_datasets import make_minds14_like, wav_bytes
-from tests.unit.data.local_sources import AUDIO_TYPE, part_of, utterances_of
+from tests.unit.data.local_sources import AUDIO_TYPE, part_of, utterances_of, write_rows
 
 RATE_HZ = 16_000
 
@@ -377,8 +377,12 @@ def test_only_the_newest_two_are_kept(folder: Path, cache: Path) -> None:
         (AUDIO_FILE, None),
     ],
 )
-def test_a_torn_index_is_built_anew(tmp_path: Path, reads: list[str], name: str, content: bytes | int | None) -> None:
-    index = part_of([Row("a", clip(0.1), "one"), Row("b", clip(0.2), "two")], tmp_path).index
+def test_a_torn_index_is_built_anew(
+    tmp_path: Path, cache: Path, reads: list[str], name: str, content: bytes | int | None
+) -> None:
+    path = write_rows([Row("a", clip(0.1), "one"), Row("b", clip(0.2), "two")], tmp_path / "clips.parquet")
+    index = opened(path, cache)
+    assert opened(path, cache).folder == index.folder
     file = index.folder / name
     if content is None:
         file.unlink()
@@ -387,9 +391,10 @@ def test_a_torn_index_is_built_anew(tmp_path: Path, reads: list[str], name: str,
         file.write_bytes(whole[:-8] if content else bytes(len(whole)))
     else:
         file.write_bytes(content)
-    rebuilt = part_of([Row("a", clip(0.1), "one"), Row("b", clip(0.2), "two")], tmp_path).index
-    assert rebuilt.folder != index.folder
+    rebuilt = opened(path, cache)
+    assert (len(reads), rebuilt.folder != index.folder) == (2, True)
     assert texts(rebuilt) == ["one", "two"]
+    assert [len(rebuilt[row].audio.read()) for row in range(2)] == [len(clip(0.1)), len(clip(0.2))]  # type: ignore[union-attr]
 
 
 def test_an_index_of_another_format_is_built_anew(
