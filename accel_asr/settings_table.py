@@ -31,7 +31,7 @@ def documented_settings(section: type, prefix: str = "") -> list[tuple[str, str,
     for field in fields(default):
         value = getattr(default, field.name)
         if is_dataclass(value):
-            settings += documented_settings(type(value), prefix=f"{field.name}.")
+            settings += documented_settings(type(value), prefix=f"{prefix}{field.name}.")
         else:
             shown = yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
             settings.append((prefix + field.name, shown, " ".join(meanings[field.name].split()).replace("|", "\\|")))
