@@ -52,8 +52,14 @@ class Job:
         """
         if isinstance(plan, StreamPlan):
             assert self.data.stream is not None
+            encoder = self.train_items.encoder
             return StreamWindows(
-                StreamItems(self.processor.feature_extractor, self.train_items.encoder, self.data.stream),
+                StreamItems(
+                    self.processor.feature_extractor,
+                    encoder,
+                    self.data.stream,
+                    has_language=not encoder.languages or self.model.generation_config.language is not None,
+                ),
                 StreamOrder(self.data.stream, rank=rank, num_processes=plan.num_processes, seed=plan.seed),
                 plan,
                 collator=self.collator,

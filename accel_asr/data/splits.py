@@ -13,8 +13,9 @@ from accel_asr.data.index_building import open_index
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.preparation import Drops, hours, label_lengths, prepare_utterances
 from accel_asr.data.rows import RowColumns
+from accel_asr.data.shards import open_shards
 from accel_asr.data.sources import SourceName
-from accel_asr.data.streams import Stream, first_rows, open_shards
+from accel_asr.data.streams import Stream, first_rows
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError
@@ -99,6 +100,11 @@ def _load_stream(
 ) -> RunData:
     """A stream to train on; what is validated on is read from it now, and kept in an index like any other source."""
     max_duration_s = min(data.max_duration_s, window_s)
+    if data.eval_split == data.train_split:
+        raise UserError(
+            f"data.eval_split: {data.eval_split!r} is what is trained on; give another split, or hold out the first "
+            "rows of the stream with data.eval_rows"
+        )
     name = _source_name(data, source, data.train_split)
     stream = open_shards(name)
     eval_name = name if data.eval_split is None else _source_name(data, source, data.eval_split)

@@ -4,7 +4,7 @@ import json
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -13,10 +13,12 @@ from transformers import WhisperFeatureExtractor
 from accel_asr.data.audio import AudioError
 from accel_asr.data.collator import Batch, Collator, FailedItem, Item
 from accel_asr.data.features import log_mel
-from accel_asr.data.labels import LabelEncoder, language_code
+from accel_asr.data.labels import TASKS, LabelEncoder, language_code
 from accel_asr.data.recordings import Recording
 from accel_asr.data.rows import Row
 from accel_asr.data.streams import Place, Stream, StreamOrder
+
+MOST_LEFT_OUT_IN_A_ROW = 1_000  # rows; then a micro-batch is empty
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,15 @@ class StreamPlan:
 
 @dataclass(frozen=True)
 class StreamItems(Dataset[Item | FailedItem]):
-    """Rows of a stream as items: decoded and turned into features in a DataLoader worker."""
+    """Rows of a stream as items: decoded and turned into features in a DataLoader worker.
+
+    `has_language`: the run itself has one, so that a row need not say it.
+    """
 
     feature_extractor: WhisperFeatureExtractor
     encoder: LabelEncoder
     stream: Stream
+    has_language: bool = True
 
     def __getitem__(self, row: Row) -> Item | FailedItem:
         """The item, or why the row is left out; `is_filtered` if by a setting and not by a fault."""
@@ -72,28 +78,45 @@ class StreamItems(Dataset[Item | FailedItem]):
         text = self.stream.text(row.text or "")
         if not text:
             return FailedItem(row.utterance_id, "no text", is_filtered=True)
-        language = language_code(row.language) if row.language else None
-        if row.language and language not in self.encoder.languages and (self.encoder.languages or language != "en"):
-            return FailedItem(row.utterance_id, f"the model does not know the language {row.language!r}")
+        fault = self._fault_of_columns(row)
+        if fault:
+            return FailedItem(row.utterance_id, fault)
         try:
             samples = Recording(row.audio, rate_hz, row.start_s, row.end_s, self.stream.channel).samples()
         except AudioError as error:
             return FailedItem(row.utterance_id, str(error))
         duration_s = len(samples) / rate_hz
-        if duration_s >= self.stream.max_duration_s:
-            return FailedItem(row.utterance_id, f"not shorter than {self.stream.max_duration_s:g} s", is_filtered=True)
         most = self.encoder.max_label_tokens
-        if not self.stream.cut_long_labels and self.encoder.lengths([text])[0] > most:
-            return FailedItem(row.utterance_id, f"label longer than {most} tokens", is_filtered=True)
+        reason = ""
+        if duration_s >= self.stream.max_duration_s:
+            reason = f"not shorter than {self.stream.max_duration_s:g} s"
+        elif not self.stream.cut_long_labels and self.encoder.lengths([text])[0] > most:
+            reason = f"label longer than {most} tokens"
+        if reason:
+            return FailedItem(row.utterance_id, reason, is_filtered=True)
+        language = language_code(row.language) if row.language else None
         label = self.encoder.encode(text, language=language, task=row.task, prompt=row.prompt)
         features = log_mel(samples, self.feature_extractor)
         return Item(row.utterance_id, duration_s, features, label.token_ids, label.prompt_tokens)
+
+    def _fault_of_columns(self, row: Row) -> str | None:
+        """Why the row has no label: one that is taught in a wrong language does harm in silence."""
+        known = self.encoder.languages
+        if row.language and language_code(row.language) not in (known or ("en",)):
+            return f"the model does not know the language {row.language!r}"
+        if not row.language and not self.has_language and known:
+            return "it says no language, and model.language is not set"
+        if row.task and row.task not in TASKS:
+            return f"its task {row.task!r} is neither {' nor '.join(TASKS)}"
+        return None
 
 
 class StreamWindows(Iterator[list[Batch]]):
     """The windows of one rank, from a place in its stream on; `place` is where it is after the window given last.
 
     Workers are ahead of the training, and what they have read is not yet trained on: each batch brings its own place.
+    A micro-batch of which nothing is left is made one with the next: with small batches it would else be all of a
+    window, which ends the run.
     """
 
     def __init__(
@@ -124,10 +147,16 @@ class StreamWindows(Iterator[list[Batch]]):
         )
 
     def __next__(self) -> list[Batch]:
-        window = [next(self._batches) for _ in range(self._accumulation_steps)]
-        for _ in window:
+        return [self._micro_batch() for _ in range(self._accumulation_steps)]
+
+    def _micro_batch(self) -> Batch:
+        left_out: list[FailedItem] = []
+        while True:
+            batch = next(self._batches)
             self.place = self._places.popleft()
-        return window
+            left_out += batch.failed
+            if batch.utterance_ids or len(left_out) >= MOST_LEFT_OUT_IN_A_ROW:
+                return replace(batch, failed=left_out)
 
     def close(self) -> None:
         """End the workers: they leave signals alone, so that nothing else would."""

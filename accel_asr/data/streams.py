@@ -1,137 +1,16 @@
-"""Sources that are read from end to end: shards of a Hub dataset or of tars, each from any place in it."""
+"""Training on shards without an index: which rows each rank reads, in which order, and how it goes on from a place."""
 
 import itertools
-import json
-import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from accel_asr.data.columns import require_column
-from accel_asr.data.rows import Row, RowColumns
-from accel_asr.data.sources import Source, SourceName
-from accel_asr.data.tar_shards import expand_shards, is_shard_pattern, iterate_tar_shard
+from accel_asr.data.rows import Row
+from accel_asr.data.shards import Shards, checksum_of
+from accel_asr.data.sources import Source
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.errors import UserError
-
-
-class Shards(Protocol):
-    """A source in shards. A place in a shard is a number that the shard itself gave, or 0 for its beginning."""
-
-    checksum: int
-    notices: list[str]
-
-    def __len__(self) -> int: ...
-
-    def rows(self, shard: int, place: int = 0) -> Iterator[tuple[Row, int]]:
-        """The rows of a shard from a place on, each with the place after it."""
-        ...
-
-
-def open_shards(name: SourceName) -> Shards:
-    """The shards that a source's name names; nothing but their list is fetched.
-
-    Raises:
-        UserError: a local source, for which there is no need to stream, or one that can't be reached.
-    """
-    if is_shard_pattern(name.name_or_path):
-        return TarShards(name)
-    if name.local_path is not None:
-        raise UserError(
-            f"data.streaming: {name.name_or_path!r} is a local source, which is indexed and not streamed; leave out "
-            "data.streaming (only Hub datasets and .tar shards are streamed)"
-        )
-    return HubShards(name)
-
-
-class TarShards:
-    """WebDataset tars, local or by URL. A place is an offset in bytes, so that going on there costs nothing."""
-
-    def __init__(self, name: SourceName) -> None:
-        self.locations = expand_shards(name.name_or_path)
-        self.name = name
-        self.notices: list[str] = []
-        self.checksum = zlib.crc32("\n".join(self.locations).encode())
-
-    def __len__(self) -> int:
-        return len(self.locations)
-
-    def rows(self, shard: int, place: int = 0) -> Iterator[tuple[Row, int]]:
-        """As `Shards.rows`.
-
-        Raises:
-            UserError: the shard can't be read, or is damaged.
-        """
-        location = self.locations[shard]
-        stem = Path(location).stem
-        for sample in iterate_tar_shard(location, offset=place):
-            cells = {**sample.fields, "audio": sample.audio}
-            yield row_of(cells, self.name, utterance_id=f"{stem}/{sample.key}"), sample.next_offset
-
-
-class HubShards:
-    """A Hub dataset as the library `datasets` streams it. A place is a row number; rows before it are passed over."""
-
-    def __init__(self, name: SourceName) -> None:
-        from accel_asr.data.hub_datasets import open_hub_dataset
-
-        self.dataset, self.notices = open_hub_dataset(
-            name.name_or_path, subset=name.subset, revision=name.revision, split=name.split, streaming=True
-        )
-        self.name = name
-        told = (name.name_or_path, name.subset, name.revision, name.split, len(self))
-        self.checksum = zlib.crc32(repr(told).encode())
-
-    def __len__(self) -> int:
-        return int(self.dataset.num_shards)
-
-    def rows(self, shard: int, place: int = 0) -> Iterator[tuple[Row, int]]:
-        """As `Shards.rows`.
-
-        Raises:
-            UserError: the Hub can't be reached.
-        """
-        from accel_asr.data.hub_datasets import explained_hub_errors
-
-        with explained_hub_errors(self.name.name_or_path):
-            part = self.dataset.shard(num_shards=len(self), index=shard)
-            for number, cells in enumerate(part.skip(place) if place else part, start=place):
-                utterance_id = f"{self.name.split}-{shard:05d}-{number:07d}"
-                yield row_of(cells, self.name, utterance_id=utterance_id), number + 1
-
-
-def row_of(cells: Mapping[str, Any], name: SourceName, *, utterance_id: str) -> Row:
-    """A row of a stream.
-
-    Raises:
-        UserError: a column is missing; lists those there are.
-    """
-    for setting, column in (("data.audio_column", name.audio_column), ("data.text_column", name.text_column)):
-        require_column(cells, setting, column)
-    audio = cells[name.audio_column]
-    content = audio.get("bytes") if isinstance(audio, Mapping) else audio
-    if content is None and isinstance(audio, Mapping) and audio.get("path"):
-        content = _fetched(str(audio["path"]))
-    text = cells[name.text_column]
-    columns: RowColumns = name.columns
-    language, task, prompt = (
-        None if not column or cells.get(column) in (None, "") else str(cells[column])
-        for column in (columns.language, columns.task, columns.prompt)
-    )
-    said = None if text is None else str(text)
-    return Row(utterance_id, content, said, language=language, task=task, prompt=prompt)
-
-
-def _fetched(path: str) -> bytes:
-    """A file of a Hub dataset that its rows name by an address."""
-    from datasets.download.streaming_download_manager import xopen
-
-    with xopen(path, "rb") as file:
-        content: bytes = file.read()
-    return content
 
 
 @dataclass(frozen=True)
@@ -150,7 +29,7 @@ class Stream:
     def checksum(self) -> int:
         """Of what is trained on: training can only be gone on with on the same data."""
         told = [self.shards.checksum, self.held_out, asdict(self.text), self.max_duration_s, self.channel]
-        return zlib.crc32(json.dumps([*told, self.cut_long_labels], sort_keys=True).encode())
+        return checksum_of([*told, self.cut_long_labels])
 
 
 def first_rows(shards: Shards, most: int | None) -> Source:
@@ -164,7 +43,7 @@ def first_rows(shards: Shards, most: int | None) -> Source:
     for shard in range(len(shards)):
         for row, _ in shards.rows(shard):
             if most is not None and len(rows) == most:
-                return Source(rows, facts={"rows_of_shards": counts})
+                return Source(rows, facts={"rows_of_shards": counts}, dependencies=shards.files)
             rows.append(row)
             counts[shard] += 1
     if most is not None:
@@ -173,7 +52,7 @@ def first_rows(shards: Shards, most: int | None) -> Source:
         )
     if not rows:
         raise UserError("data.eval_split: it holds no rows")
-    return Source(rows, facts={"rows_of_shards": counts})
+    return Source(rows, facts={"rows_of_shards": counts}, dependencies=shards.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,24 +90,28 @@ class StreamOrder:
         Raises:
             UserError: the shards have no rows for this rank, or can't be read.
         """
-        epoch, turn, at = start.epoch, start.turn, start
+        at = start
+        count = len(self.stream.shards)
+        without: set[int] = set()  # shards that had no row for this rank
         while True:
-            found, from_beginning = 0, at == Place(epoch)
-            turns = self._turns(epoch)
-            for number in range(turn, len(turns)):
-                shard, is_shared = turns[number]
-                if (at.epoch, at.turn) != (epoch, number):
-                    at = Place(epoch, number)
+            for turn, (shard, is_shared) in enumerate(self._turns(at.epoch)):
+                if turn < at.turn:
+                    continue
+                if turn > at.turn:
+                    at = Place(at.epoch, turn)
+                from_beginning, found = at == Place(at.epoch, turn), False
                 for row, place in self._rows_of_shard(shard, at, is_shared=is_shared):
-                    found += 1
+                    found = True
                     yield row, place
-            if not found and from_beginning:
-                raise UserError(
-                    f"data.streaming: the {len(self.stream.shards)} shards hold no row for rank {self.rank} of "
-                    f"{self.num_processes}; start fewer processes, or look at the shards"
-                )
-            epoch, turn = epoch + 1, 0
-            at = Place(epoch)
+                # one epoch says too little: in another this rank gets other shards, or a shared one for itself
+                if from_beginning and not found and (not is_shared or count < self.num_processes):
+                    without.add(shard)
+                if len(without) == count:
+                    raise UserError(
+                        f"data.streaming: the {count} shards hold no row for rank {self.rank} of "
+                        f"{self.num_processes}; start fewer processes, or look at the shards"
+                    )
+            at = Place(at.epoch + 1)
 
     def _turns(self, epoch: int) -> list[tuple[int, bool]]:
         """(shard, whether all ranks share it) of this rank, in the order of this epoch."""
@@ -241,15 +124,19 @@ class StreamOrder:
     def _rows_of_shard(self, shard: int, start: Place, *, is_shared: bool) -> Iterator[tuple[Row, Place]]:
         skipped = self.stream.held_out[shard] if self.stream.held_out else 0
         numbered = enumerate(self.stream.shards.rows(shard, start.place), start=start.row)
+        # each rank keeps its own rows of a shared block alone, and shuffles as many of them as of any other
+        block_rows = self.stream.block_rows * (self.num_processes if is_shared else 1)
         at, taken = start, start.taken
-        while block := list(itertools.islice(numbered, self.stream.block_rows)):
-            mine = [
-                row
-                for number, (row, _) in block
-                if number >= skipped and (not is_shared or number % self.num_processes == self.rank)
-            ]
-            key = (self.seed, start.epoch, shard, at.row)
+        while True:
+            mine, after = [], at
+            for number, (row, place) in itertools.islice(numbered, block_rows):
+                after = Place(at.epoch, at.turn, place, number + 1)
+                if number >= skipped and (not is_shared or number % self.num_processes == self.rank):
+                    mine.append(row)
+            if after == at:
+                return
+            key = (self.seed, at.epoch, shard, at.row)
             order = np.random.default_rng(key).permutation(len(mine))
             for position in range(taken, len(mine)):
-                yield mine[order[position]], Place(at.epoch, at.turn, at.place, at.row, position + 1)
-            at, taken = Place(at.epoch, at.turn, block[-1][1][1], block[-1][0] + 1), 0
+                yield mine[order[position]], replace(at, taken=position + 1)
+            at, taken = after, 0
