@@ -48,8 +48,18 @@ def test_each_name_is_there_once_and_is_one_that_the_command_line_takes(tmp_path
     assert len(settings) == len(documented_settings(Config)) > 50
     assert {"data.text.lowercase", "data.text.replacements", "training.seed", "output_dir"} <= set(settings)
     arguments = [part for name, default in settings.items() if default != "null" for part in (f"--{name}", default)]
-    given = ["--data.name_or_path", "clips.csv", "--data.eval_rows", "5", "--output_dir", str(tmp_path)]
-    assert parse_config([*arguments, *given]) == parse_config(given)
+    (tmp_path / "empty.yaml").write_text("{}")  # else the settings of a recipe are taken
+    given = [
+        "--config",
+        str(tmp_path / "empty.yaml"),
+        "--data.name_or_path",
+        "clips.csv",
+        "--data.eval_rows",
+        "5",
+        "--output_dir",
+        str(tmp_path),
+    ]
+    assert parse_config([*given, *arguments]) == parse_config(given)
 
 
 @pytest.mark.parametrize("before", ["", "an old table"])

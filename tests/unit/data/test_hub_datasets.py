@@ -57,7 +57,8 @@ def refused(**options: Any) -> str:
 def test_a_dataset_is_asked_for_by_subset_revision_and_split(hub) -> None:
     calls = hub(dataset_of(audio=["a"], text=["one"]))
     table, notices = load(revision="v1")
-    assert calls == [{"name": "lab/speech", "subset": "en-US", "revision": "v1", "split": "train"}]
+    asked = {"name": "lab/speech", "subset": "en-US", "revision": "v1", "split": "train", "streaming": False}
+    assert calls == [asked]
     assert (table, notices) == ({"audio": ["a"], "text": ["one"]}, [])
 
 
@@ -88,6 +89,7 @@ def test_a_loading_script_is_not_run_but_read_from_its_parquet_copy_by_folder(hu
         "data_dir": "en-US",
         "revision": "refs/convert/parquet",
         "split": "train",
+        "streaming": False,
     }
     assert table["text"] == ["one"]
     assert "holds a loading script, which is not run" in notices[0]
