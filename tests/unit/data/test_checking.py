@@ -280,7 +280,9 @@ def test_the_same_rows_on_both_sides_are_a_refusal_and_an_overlap(checked, folde
     data = DataConfig(name_or_path=str(folder), train_split="test", eval_split="test")
     found = checked(data)
     assert [refusal.split(":")[0] for refusal in found.refusals] == ["data.eval_split"]
-    assert report_of(found, model_name="m")["overlap"]["same_audio"]["rows"] == 4
+    report = report_of(found, model_name="m")
+    assert report["overlap"]["same_audio"]["rows"] == 4
+    assert (report["dropped"], report["exit_code"]) == ({}, 1)
 
 
 # -- the tokenizer
