@@ -7,7 +7,8 @@ It prints one JSON line for each launch: the exit codes of the ranks, negative f
 A plan is a list of launches: {"settings": [...], "processes": n, "ends": END or null, "cwd": folder}. An END is
 {"moment": MOMENT, "count": n, "signal": number, "rank": r, "twice": bool}: the signal reaches rank r (-1: all) when it
 comes to the moment for the n-th time, or after `count` seconds for the moment "time". With the signal 0 the rank raises
-a RuntimeError instead. A launch with "fsdp": true trains with sharded weights (`relabelled`).
+a RuntimeError instead. A launch with "fsdp": true trains with sharded weights (`relabelled`), and one with
+"vanishes": [paths] loses these recordings after they were indexed.
 
 Every rank appends to `ledger.jsonl` in `cwd` which utterances it trained on in which step, once the step is done.
 """
@@ -109,6 +110,8 @@ def run_rank(launch: dict[str, Any], rank: int, port: int) -> None:
     code = 1
     try:
         keep_ledger(rank, settings=launch["settings"])
+        if launch.get("vanishes"):
+            let_vanish(launch["vanishes"])
         if launch.get("fsdp"):
             from tests.integration.relabelled import pretend_to_shard
 
@@ -127,6 +130,25 @@ def run_rank(launch: dict[str, Any], rank: int, port: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def let_vanish(paths: list[str]) -> None:
+    """Remove these recordings when every rank has indexed them, and is about to train on them.
+
+    As of a large set, only headers are read before training.
+    """
+    from accel_asr import job
+    from accel_asr.data import index_building
+
+    index_building.DECODED_UP_FRONT_S = 0.0
+    windows = job.Job.windows
+
+    def without_them(*arguments: Any, **options: Any) -> Any:
+        for path in paths:
+            Path(path).unlink(missing_ok=True)
+        return windows(*arguments, **options)
+
+    job.Job.windows = without_them
 
 
 def keep_ledger(rank: int, *, settings: list[str]) -> None:
