@@ -101,10 +101,10 @@ class StreamItems(Dataset[Item | FailedItem]):
 
     def _fault_of_columns(self, row: Row) -> str | None:
         """Why the row has no label: one that is taught in a wrong language does harm in silence."""
-        known = self.encoder.languages
-        if row.language and language_code(row.language) not in (known or ("en",)):
+        is_multilingual = len(self.encoder.prefix()) == 4  # an English-only one has the tokens too, and no use for them
+        if row.language and language_code(row.language) not in (self.encoder.languages if is_multilingual else ("en",)):
             return f"the model does not know the language {row.language!r}"
-        if not row.language and not self.has_language and known:
+        if not row.language and not self.has_language and is_multilingual:
             return "it says no language, and model.language is not set"
         if row.task and row.task not in TASKS:
             return f"its task {row.task!r} is neither {' nor '.join(TASKS)}"
