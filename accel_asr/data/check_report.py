@@ -39,8 +39,7 @@ import pyarrow as pa
 from accel_asr.data import check_faults as faults
 from accel_asr.data import check_findings as findings
 from accel_asr.data.checking import Checked, CheckedPart, columns_of, language_of
-from accel_asr.data.labels import language_code
-from accel_asr.data.preparation import Drops, _is_known, hours, label_lengths
+from accel_asr.data.preparation import Drops, hours, knows_language, label_lengths
 from accel_asr.data.utterances import Part, Utterances
 
 FORMAT = 1
@@ -171,7 +170,7 @@ def _languages(checked: Checked) -> list[dict[str, Any]]:
             "language": language,
             "rows": count,
             "hours": round(float(seconds[language, said]) / 3600, 4),
-            "known": language is not None and _is_known(language_code(language), checked.limits.encoder),
+            "known": language is not None and knows_language(language, checked.limits.encoder),
             "said": said,
         }
         for (language, said), count in rows.most_common()

@@ -3,8 +3,7 @@
 Everything is decoded while it is indexed, so that what only training would have met is known before it.
 """
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from accel_asr.config import DataConfig, SourceConfig
 from accel_asr.data.index import INDEX_FILE, Index
 from accel_asr.data.labels import TASKS, language_code
 from accel_asr.data.model_limits import ModelLimits
-from accel_asr.data.preparation import MAX_EXAMPLES, Drops, _is_known, prepare_utterances
-from accel_asr.data.splits import _given_validation, _held_out, open_part, resolved_sources
+from accel_asr.data.preparation import MAX_EXAMPLES, Drops, knows_language, refusals, sift
+from accel_asr.data.splits import given_validation, held_out, open_part, resolved_sources
 from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError
 
@@ -90,9 +89,9 @@ def check(data: DataConfig, limits: ModelLimits, *, seed: int) -> Checked:
     train = [prepare(source, source.train_split or data.train_split, validates=False) for source in sources]
     validation = None
     try:
-        validation = _given_validation(data, sources, train, prepare)
+        validation = given_validation(data, sources, train, prepare)
         if validation is None and any(map(len, train)):  # else it has been said that nothing is left
-            train, validation, told = _held_out(data, sources, train, seed=seed)
+            train, validation, told = held_out(data, sources, train, seed=seed)
             notices += told
     except UserError as error:
         refusals.append(str(error))
@@ -119,22 +118,14 @@ def _as_training_would(part: Part, data: DataConfig, limits: ModelLimits) -> tup
 
     Rows in a language or with a task that there is not make training end; here they are left out, and counted.
     """
-    options: dict[str, Any] = {
-        "encoder": limits.encoder,
-        "max_duration_s": min(data.max_duration_s, limits.window_s),
-        "cut_long_labels": data.long_labels == "cut",
-    }
-    silent = replace(part, index=_SilentAboutLanguages(part.index.folder, part.index.dataset_audio))
-    refused: list[str] = []
-    # the first of these that ends is what training says; the others tell what it would say after that is mended
-    for asked, max_bad_fraction in ((part, data.max_bad_fraction), (silent, data.max_bad_fraction), (silent, 1.0)):
-        try:
-            kept, drops = prepare_utterances(asked, max_bad_fraction=max_bad_fraction, **options)
-            break
-        except UserError as error:
-            refused += [str(error)] if str(error) not in refused else []
-    else:
-        return Utterances.of_part(part, np.arange(0)), _drops_of_all(part, refused[-1]), refused
+    encoder = limits.encoder
+    kept, drops = sift(
+        part,
+        encoder=encoder,
+        max_duration_s=min(data.max_duration_s, limits.window_s),
+        cut_long_labels=data.long_labels == "cut",
+    )
+    refused = refusals(part, kept, drops, encoder=encoder, max_bad_fraction=data.max_bad_fraction)
     rows = kept.row_of
     for reason, wrong in _wrong_languages_and_tasks(part, limits):
         dropped = rows[wrong[rows]]
@@ -145,16 +136,7 @@ def _as_training_would(part: Part, data: DataConfig, limits: ModelLimits) -> tup
                 f"model.language is not set, and {len(dropped):,} of {len(part.index):,} rows do not say what is "
                 "spoken; fill in data.language_column, or give --model.language"
             )
-        if reason == UNKNOWN_LANGUAGE and len(dropped) and not refused:  # what rows say has been refused above
-            refused.append(f"data.sources: the model does not know the language {part.language!r} of a source")
     return Utterances.of_part(part, rows), drops, refused
-
-
-class _SilentAboutLanguages(Index):
-    """An index that seems to say nothing of language and task, for which training would end at once."""
-
-    def has_any(self, name: str) -> bool:
-        return name not in ("language", "task") and super().has_any(name)
 
 
 def _wrong_languages_and_tasks(part: Part, limits: ModelLimits) -> list[tuple[str, np.ndarray]]:
@@ -163,7 +145,7 @@ def _wrong_languages_and_tasks(part: Part, limits: ModelLimits) -> list[tuple[st
 
     def is_known(said: str | None) -> bool:
         told = language_of(said, part, limits)
-        return told is None or _is_known(language_code(told), encoder)
+        return told is None or knows_language(told, encoder)
 
     return [
         (UNKNOWN_LANGUAGE, _mask(part, "language", lambda said: not is_known(said))),
@@ -184,13 +166,3 @@ def _examples(part: Part, rows: np.ndarray, name: str) -> list[tuple[str, str]]:
     index = part.index
     first = rows[:MAX_EXAMPLES].tolist()
     return [(f"{part.prefix}{index.text_of('utterance_id', row)}", index.text_of(name, row) or "none") for row in first]
-
-
-def _drops_of_all(part: Part, message: str) -> Drops:
-    """The account of a part of which nothing is left: `prepare_utterances` gives it in its message alone."""
-    drops = Drops()
-    index = part.index
-    for count, reason in re.findall(r"(\d[\d,]*) \(([^()]+)\)", message):
-        unreadable = np.flatnonzero(np.isnan(index.durations_s)) if reason == "undecodable audio" else np.arange(0)
-        drops.add(reason, int(count.replace(",", "")), _examples(part, unreadable, "problem"))
-    return drops

@@ -19,6 +19,7 @@ from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError
 
 MAX_EXAMPLES = 20
+UNDECODABLE = "undecodable audio"
 
 
 @dataclass
@@ -60,24 +61,34 @@ def prepare_utterances(
     max_bad_fraction: float,
     cut_long_labels: bool = False,
 ) -> tuple[Utterances, Drops]:
-    """The rows of a part that can be used, in order, and the account of the others.
-
-    Clips not shorter than `max_duration_s`, rows without text, and labels that the decoder's positions can't hold are
-    left out with their reason; the latter are kept and cut if `cut_long_labels`.
+    """`sift` a part, and refuse what a run can't begin with.
 
     Raises:
         UserError: more than `max_bad_fraction` of the rows can't be read, a language or task that there is not, or
             no row is left.
     """
+    kept, drops = sift(part, encoder=encoder, max_duration_s=max_duration_s, cut_long_labels=cut_long_labels)
+    refused = refusals(part, kept, drops, encoder=encoder, max_bad_fraction=max_bad_fraction)
+    if refused:
+        raise UserError("\n".join(refused))
+    return kept, drops
+
+
+def sift(
+    part: Part, *, encoder: LabelEncoder, max_duration_s: float, cut_long_labels: bool = False
+) -> tuple[Utterances, Drops]:
+    """The rows of a part that can be used, in order, and the account of the others.
+
+    Clips not shorter than `max_duration_s`, rows without text, and labels that the decoder's positions can't hold are
+    left out with their reason; the latter are kept and cut if `cut_long_labels`.
+    """
     index = part.index
-    _refuse_unknown_languages_and_tasks(part, encoder)
     durations_s = index.durations_s
     lengths = label_lengths(part, encoder)
-    unreadable = np.isnan(durations_s)
     # the decoder reads all but the last token; one more place for the end time of a timestamped label
     too_long = lengths > encoder.max_label_tokens
     reasons = (
-        ("undecodable audio", unreadable, lambda row: index.text_of("problem", row) or ""),
+        (UNDECODABLE, np.isnan(durations_s), lambda row: index.text_of("problem", row) or ""),
         ("no text", lengths == 0, lambda row: "null" if index.text_of("text", row) is None else "empty"),
         (
             f"not shorter than {max_duration_s:g} s",
@@ -97,10 +108,19 @@ def prepare_utterances(
         first = dropped[:MAX_EXAMPLES].tolist()
         drops.add(reason, len(dropped), [(part.prefix + _id(index, row), detail(row)) for row in first])
         keep[dropped] = False
-    _refuse_too_many_unreadable(index, np.flatnonzero(unreadable), max_bad_fraction)
-    if not keep.any():
-        raise UserError(f"data.name_or_path: no utterance is left after the filters ({drops.sentence()})")
     return Utterances.of_part(part, np.flatnonzero(keep)), drops
+
+
+def refusals(
+    part: Part, kept: Utterances, drops: Drops, *, encoder: LabelEncoder, max_bad_fraction: float
+) -> list[str]:
+    """Why a run can't begin with what was kept of a part: messages for the user, none where it can."""
+    problems = _language_and_task_problems(part, encoder)
+    problems += _unreadable_problems(part.index, max_bad_fraction)
+    is_said = bool(problems) and set(drops.counts) == {UNDECODABLE}
+    if not len(kept) and not is_said:
+        problems.append(f"data.name_or_path: no utterance is left after the filters ({drops.sentence()})")
+    return problems
 
 
 def label_lengths(part: Part, encoder: LabelEncoder) -> np.ndarray:
@@ -152,26 +172,31 @@ def _id(index: Index, row: int) -> str:
     return index.text_of("utterance_id", row) or ""
 
 
-def _refuse_too_many_unreadable(index: Index, unreadable: np.ndarray, max_bad_fraction: float) -> None:
+def _unreadable_problems(index: Index, max_bad_fraction: float) -> list[str]:
+    unreadable = np.flatnonzero(np.isnan(index.durations_s))
     if len(unreadable) <= max_bad_fraction * len(index):
-        return
+        return []
     first = unreadable[:MAX_EXAMPLES].tolist()
     lines = "\n".join(f"  {_id(index, row)}: {index.text_of('problem', row)}" for row in first)
     more = f"\n  and {len(unreadable) - MAX_EXAMPLES} more" if len(unreadable) > MAX_EXAMPLES else ""
-    raise UserError(
+    return [
         f"data.max_bad_fraction: {len(unreadable)} of {len(index)} recordings can't be decoded, more than "
         f"the share of {max_bad_fraction:g} that is let pass; mend them or raise --data.max_bad_fraction:\n"
         f"{lines}{more}"
-    )
+    ]
 
 
-def _refuse_unknown_languages_and_tasks(part: Part, encoder: LabelEncoder) -> None:
-    """Refuse what the model has no token for: a row that is taught in a wrong language does harm in silence."""
+def _language_and_task_problems(part: Part, encoder: LabelEncoder) -> list[str]:
+    """What the model has no token for: a row that is taught in a wrong language does harm in silence."""
     problems = []
+    known = ", ".join(sorted(encoder.languages)) or "en"
+    if part.language is not None and not knows_language(part.language, encoder):
+        problems.append(
+            f"data.sources: the model does not know the language {part.language!r} of {part.name!r}; it knows: {known}"
+        )
     languages = Counter(_distinct(part.index, "language"))
-    unknown = {said: count for said, count in languages.items() if not _is_known(language_code(said), encoder)}
+    unknown = {said: count for said, count in languages.items() if not knows_language(said, encoder)}
     if unknown:
-        known = ", ".join(sorted(encoder.languages)) or "en"
         problems.append(
             f"data.language_column: {sum(unknown.values()):,} of {len(part.index):,} rows are in a language that the "
             f"model does not know ({named([repr(name) for name in sorted(unknown)])}); it knows: {known}. Mend the "
@@ -183,11 +208,12 @@ def _refuse_unknown_languages_and_tasks(part: Part, encoder: LabelEncoder) -> No
             f"data.task_column: {sum(tasks.values()):,} of {len(part.index):,} rows say neither {' nor '.join(TASKS)} "
             f"({named([repr(name) for name in sorted(tasks)])}); mend the column, or leave out data.task_column"
         )
-    if problems:
-        raise UserError("\n".join(problems))
+    return problems
 
 
-def _is_known(code: str | None, encoder: LabelEncoder) -> bool:
+def knows_language(name: str, encoder: LabelEncoder) -> bool:
+    """Whether the model can be told that `name`, a code or a name, is spoken; an English-only one knows English."""
+    code = language_code(name)
     return code in encoder.languages or (not encoder.languages and code == "en")
 
 

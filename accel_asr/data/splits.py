@@ -10,7 +10,7 @@ from accel_asr.config import DataConfig, SourceConfig
 from accel_asr.data.cache_folder import default_cache_dir
 from accel_asr.data.holdout import count_to_hold_out, split_first, split_groups, split_random
 from accel_asr.data.index_building import open_index
-from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.labels import LabelEncoder, language_code
 from accel_asr.data.preparation import Drops, hours, label_lengths, prepare_utterances
 from accel_asr.data.rows import RowColumns
 from accel_asr.data.shards import open_shards
@@ -74,9 +74,9 @@ def load_train_and_validation(
         return utterances
 
     train = [prepare(source, source.train_split or data.train_split) for source in sources]
-    validation = _given_validation(data, sources, train, prepare)
+    validation = given_validation(data, sources, train, prepare)
     if validation is None:
-        train, validation, notice = _held_out(data, sources, train, seed=seed)
+        train, validation, notice = held_out(data, sources, train, seed=seed)
         notices += notice
     together = Utterances.together(train)
     weights = None
@@ -126,7 +126,7 @@ def _load_stream(
         max_bad_fraction=data.max_bad_fraction,
         cut_long_labels=data.long_labels == "cut",
     )
-    held_out = tuple(index.facts["rows_of_shards"]) if most is not None else ()
+    rows_held = tuple(index.facts["rows_of_shards"]) if most is not None else ()
     notices = [
         *stream.notices,
         f"{data.train_split}: streamed from {len(stream)} shards; what is left out is counted while it is trained on",
@@ -151,7 +151,7 @@ def _load_stream(
         notices,
         Stream(
             stream,
-            held_out,
+            rows_held,
             data.streaming_block_rows,
             part.text,
             max_duration_s,
@@ -208,7 +208,7 @@ def open_part(
         sampling_rate_hz,
         channel=data.channel,
         name=source.name if several else None,
-        language=source.language,
+        language=source.language and (language_code(source.language) or source.language),
         task=source.task,
     )
     return part, [f"{part.prefix.rstrip('/')}: {notice}" if several else notice for notice in notices]
@@ -232,10 +232,14 @@ def cache_dir_of(data: DataConfig) -> Path:
     return Path(data.cache_dir) if data.cache_dir else default_cache_dir()
 
 
-def _given_validation(
+def given_validation(
     data: DataConfig, sources: list[SourceConfig], train: list[Utterances], prepare: Any
 ) -> Utterances | None:
-    """The validation splits of the sources, where they have any; None where rows are to be held out."""
+    """The validation splits of the sources, where they have any; None where rows are to be held out.
+
+    Raises:
+        UserError: as `prepare` raises; the split holds what is trained on; or it is of no source that is validated on.
+    """
     if data.eval_split is None and not any(source.eval_split for source in sources):
         return None
     parts = []
@@ -251,10 +255,14 @@ def _given_validation(
                 "data.eval_fraction instead"
             )
         parts.append(validation)
+    if not parts:
+        raise UserError(
+            "data.sources: no source that is validated on has an eval_split; give it one, or set its validate to true"
+        )
     return Utterances.together(parts)
 
 
-def _held_out(
+def held_out(
     data: DataConfig, sources: list[SourceConfig], train: list[Utterances], *, seed: int
 ) -> tuple[list[Utterances], Utterances, list[str]]:
     """What is left to train on of each source, what is held out of all that are validated on, and notices."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accel_asr.config import DataConfig
+from accel_asr.config import DataConfig, SourceConfig
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.splits import RunData, load_train_and_validation
+from accel_asr.data.splits import RunData, given_validation, load_train_and_validation
 from accel_asr.data.utterances import Utterances
 from accel_asr.errors import UserError
 from tests.tiny_datasets import wav_bytes
@@ -137,3 +137,9 @@ def test_the_channel_of_the_settings_is_decoded(load, tmp_path: Path) -> None:
     for channel, value in ((None, 8192), (0, 0), (1, 16384)):
         loaded = load(dataclasses.replace(data, channel=channel))
         assert set(loaded.train[0].samples().tolist()) == {value}
+
+
+def test_a_source_without_the_split_that_is_validated_on(tmp_path: Path) -> None:
+    sources = [SourceConfig(name_or_path="a", eval_split="test", validate=False), SourceConfig(name_or_path="b")]
+    with pytest.raises(UserError, match=r"^data\.sources: no source that is validated on has an eval_split; give it"):
+        given_validation(DataConfig(sources=sources), sources, [None, None], None)  # type: ignore[list-item]
