@@ -4,13 +4,13 @@ import difflib
 import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, get_args
 
 import jsonargparse
 import yaml
 from jsonargparse import ArgumentParser
 
-from accel_asr.config import Config, check_config
+from accel_asr.config import Config, SourceConfig, check_config
 from accel_asr.errors import UserError
 
 RECIPES_DIR = Path(__file__).parent / "recipes"
@@ -72,7 +72,12 @@ def find_config(name: str) -> Path:
 
 def build_parser(prog: str = "accel_asr/train.py") -> ArgumentParser:
     """The parser of all settings, with the field docstrings of `accel_asr.config` as help texts."""
-    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    jsonargparse.set_parsing_settings(
+        docstring_parse_attribute_docstrings=True,
+        # else a name in data.sources, such as `module.Class`, is imported, and so its code run
+        import_path_denylist=["*"],
+        import_path_allowlist=[f"{SourceConfig.__module__}.{SourceConfig.__qualname__}"],
+    )
     parser = ArgumentParser(prog=prog, description=DESCRIPTION, exit_on_error=False, allow_abbrev=False)
     parser.add_argument(
         "--config", action="config", help=f"recipe ({', '.join(recipe_names())}) or YAML file; default {DEFAULT_RECIPE}"
@@ -115,6 +120,8 @@ def _take_config_option(arguments: list[str]) -> tuple[str, list[str]]:
 
 def _raise_explained(message: str, *, parser: ArgumentParser, config_path: Path) -> NoReturn:
     """Say in one line what jsonargparse says in many: the setting, the value, the remedy."""
+    if 'Parser key "data.sources"' in message:
+        raise UserError(f"data.sources: {_explained_source(message)}")
     unknown = (
         re.search(r"Group '(?P<group>[\w.]+)' does not accept option '(?P<name>[\w.]+)'", message)
         or re.search(r"Option '(?P<name>[\w.]+)' is not accepted", message)
@@ -133,6 +140,27 @@ def _raise_explained(message: str, *, parser: ArgumentParser, config_path: Path)
     if any(sign in message for sign in ("Problems parsing config", "Unexpected config", "parse", "codec")):
         raise UserError(f"--config: {config_path} is not a valid YAML file of settings: {' '.join(message.split())}")
     raise UserError(f"{' '.join(message.split())}; see --help")
+
+
+def _explained_source(message: str) -> str:
+    """What is wrong inside of the list of sources, which --help shows as one setting."""
+    types = {setting.name: _shown_type(setting.type) for setting in fields(SourceConfig)}
+    unknown = re.search(r"Option '(?P<name>[^']+)' is not accepted", message)
+    if unknown:
+        near = difflib.get_close_matches(unknown["name"], types, n=1) or [", ".join(types)]
+        return f"a source has no setting {unknown['name']!r}; did you mean {near[0]}?"
+    wrong = re.search(r'Parser key "(?P<name>\w+)"', message)
+    value = re.search(r"(?:Got value|Given value): (?P<value>.*)", message)
+    if wrong and value and wrong["name"] in types:
+        return f"{wrong['name']} {value['value']!r} of a source does not fit; give {types[wrong['name']]}"
+    given = f"{value['value']!r} is no list of sections" if value else "something in the list is no section"
+    return f"{given}; write [{{name_or_path: ...}}, {{name_or_path: ...}}]"
+
+
+def _shown_type(of_setting: Any) -> str:
+    """`str` of `str | None`, `'a' or 'b'` of a `Literal`."""
+    kinds = [kind for kind in get_args(of_setting) or (of_setting,) if kind is not type(None)]
+    return " or ".join(repr(value) for kind in kinds for value in get_args(kind)) or kinds[0].__name__
 
 
 def _sections_without_settings(parsed: jsonargparse.Namespace) -> str:
