@@ -1,0 +1,151 @@
+"""Mixtures, and windows of seconds: one process and two train on the same, and the reports say what of each source."""
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.tones import TonesJob
+from tests.tiny_datasets import make_minds14_like
+
+ONE, TWO = (1, 4, 2), (2, 2, 2)  # processes, micro-batch, accumulation: a global batch of 8
+MIXTURE = """
+model: {name_or_path: MODEL, language: en}
+data:
+  sources:
+    - {name_or_path: FOLDER/en-US/train-00000-of-00001.parquet, name: english, weight: 1, language: en}
+    - {name_or_path: FOLDER/de-DE/train-00000-of-00001.parquet, name: german, weight: 2, language: German}
+  text_column: transcription
+  eval_rows: 9
+training:
+  {learning_rate: 1e-4, warmup_steps: 3, num_train_epochs: 2, dataloader_drop_last: false, dataloader_num_workers: 2}
+evaluation: {generation_max_length: 12, per_device_eval_batch_size: 3}
+tracking: {logging_steps: 1}
+"""
+SECONDS = 6.4  # of a global batch
+BY_LENGTH = (
+    "--training.group_by_length",
+    "true",
+    "--evaluation.eval_on_start",
+    "false",
+    "--checkpoint.save_steps",
+    "50",
+)
+
+
+def of_seconds(seconds: float) -> tuple[str, ...]:
+    return (*BY_LENGTH, "--training.batch_seconds", str(seconds))
+
+
+@pytest.fixture(scope="module")
+def job(tones: TonesJob) -> TonesJob:
+    """The mixture, and windows of seconds in order of length, each on one process and on two."""
+    mixture = copy.copy(tones)
+    mixture.config = tones.folder / "mixture.yaml"
+    folder = make_minds14_like(tones.folder / "mixture", rows=22, other_rows=12)
+    settings = MIXTURE.replace("MODEL", str(tones.folder / "model")).replace("FOLDER", str(folder))
+    mixture.config.write_text(settings)
+    plan = [
+        mixture.launch("mixture1", ONE),
+        mixture.launch("mixture2", TWO),
+        tones.launch("seconds1", (1, 4, 1), *of_seconds(SECONDS)),
+        tones.launch("seconds2", (2, 4, 1), *of_seconds(SECONDS / 2)),
+        tones.launch("seconds4", (2, 4, 2), *of_seconds(SECONDS / 4)),
+    ]
+    assert tones.run_plan(plan) == [[0], [0, 0], [0], [0, 0], [0, 0]]
+    return tones
+
+
+def assert_same_losses(job: TonesJob, name: str, expected: str) -> None:
+    ours, theirs = job.metrics(name, "train"), job.metrics(expected, "train")
+    assert len(ours) == len(theirs) > 4
+    for line, other in zip(ours, theirs, strict=True):
+        assert (line["step"], line["target_tokens"]) == (other["step"], other["target_tokens"])
+        assert line["loss"] == pytest.approx(other["loss"], abs=1e-5)
+
+
+def trained(job: TonesJob, name: str) -> list[list[str]]:
+    """The utterances of each step, sorted, over all ranks."""
+    ledger = job.ledger(name)
+    last_step = max(step for step, _ in ledger)
+    ranks = {rank for _, rank in ledger}
+    return [
+        sorted(one for rank in ranks for names in ledger[step, rank] for one in names)
+        for step in range(1, last_step + 1)
+    ]
+
+
+def transcripts(job: TonesJob, name: str) -> dict[str, list[tuple[str, str]]]:
+    """(id, hypothesis) of each evaluation."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for path in sorted((job.run_dir(name) / "evaluations").iterdir()):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        found[path.name] = [(line["utterance_id"], line["hypothesis"]) for line in lines]
+    return found
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+# -- mixtures
+
+
+def test_one_process_and_two_make_the_same_of_a_mixture(job: TonesJob) -> None:
+    assert {rank for _, rank in job.ledger("mixture2")} == {0, 1}
+    assert_same_losses(job, "mixture2", "mixture1")
+    assert trained(job, "mixture2") == trained(job, "mixture1")
+    assert transcripts(job, "mixture2") == transcripts(job, "mixture1")
+    assert len(transcripts(job, "mixture1")) == 3  # before training, and after each epoch
+
+
+def test_an_epoch_holds_as_much_of_each_source_as_its_weight_says(job: TonesJob) -> None:
+    steps = trained(job, "mixture1")
+    assert len(steps) == 8  # 25 utterances to train on
+    for epoch in (steps[:4], steps[4:]):
+        sources = [name.split("/")[0] for names in epoch for name in names]
+        assert (sources.count("english"), sources.count("german")) == (8, 17)
+
+
+def test_scores_are_told_by_source_and_by_language(job: TonesJob) -> None:
+    for name in ("mixture1", "mixture2"):
+        for record in read_json(job.run_dir(name) / "summary.json").values():
+            assert set(record["by_source"]) == {"english", "german"}
+            assert set(record["by_language"]) == {"en", "de"}
+            assert record["by_source"]["german"] == record["by_language"]["de"]
+    lines = [line for lines in transcripts(job, "mixture1").values() for line in lines]
+    assert {utterance_id.split("/")[0] for utterance_id, _ in lines} == {"english", "german"}
+
+
+def test_the_account_of_the_data_names_both_sources(job: TonesJob) -> None:
+    summary = read_json(job.run_dir("mixture2") / "data_summary.json")
+    assert [(source["name"], source["weight"]) for source in summary["sources"]] == [("english", 1), ("german", 2)]
+    assert summary["rows"] == {"english/train": 22, "german/train": 12}
+    assert (summary["train"]["utterances"], summary["validation"]["utterances"]) == (25, 9)
+    said = " ".join(job.said("mixture2").split())
+    assert re.search(r"english/train: kept 22 of 22 utterances", said)
+    assert re.search(r"german/train: kept 12 of 12 utterances", said)
+
+
+# -- windows of seconds
+
+
+@pytest.mark.parametrize("name", ["seconds2", "seconds4"])
+def test_one_process_and_two_make_the_same_of_windows_of_seconds(job: TonesJob, name: str) -> None:
+    assert {rank for _, rank in job.ledger(name)} == {0, 1}
+    assert_same_losses(job, name, "seconds1")
+    assert trained(job, name) == trained(job, "seconds1")
+    assert transcripts(job, name) == transcripts(job, "seconds1")
+
+
+def test_each_utterance_is_trained_on_once_an_epoch(job: TonesJob) -> None:
+    steps = trained(job, "seconds1")
+    epochs = [line["epoch"] for line in job.metrics("seconds1", "train")]
+    assert epochs[-1] == 3.0
+    for epoch in range(3):
+        names = [name for step, names in enumerate(steps) for name in names if epoch < epochs[step] <= epoch + 1]
+        assert len(names) == len(set(names)) == 27
+    assert len({len(names) for names in steps}) > 1  # it is not a count that fills them
