@@ -85,7 +85,7 @@ def open_index(
         home.mkdir(parents=True, exist_ok=True)
         with FileLock(str(home / "lock")):
             source = None if read else _read_what_stays_outside(name, cache_dir=cache_dir)
-            warm = _newest_true(home, source.dataset_audio if source else None, decode_all=decode_all)
+            warm = _newest_true(home, source, decode_all=decode_all)
             if warm is not None:
                 return warm, list(warm.facts["notices"])
             if source is None:
@@ -133,15 +133,21 @@ def _versions(home: Path) -> list[Path]:
     return sorted(path.parent for path in home.glob(f"[0-9]*/{FACTS_FILE}"))
 
 
-def _newest_true(home: Path, dataset_audio: DatasetAudio | None, *, decode_all: bool) -> Index | None:
+def _newest_true(home: Path, source: Source | None, *, decode_all: bool) -> Index | None:
+    """The newest index that is true; of a source that was opened, one that was built from the very same files.
+
+    A dataset of the Hub that has changed lies in other files, and those that it lay in before are still there.
+    """
+    expected = [os.path.abspath(path) for path in source.dependencies] if source else None
     for folder in reversed(_versions(home)):
         try:
-            index = Index(folder, dataset_audio)
+            index = Index(folder, source.dataset_audio if source else None)
             facts = index.facts
             if facts["format"] != FORMAT or facts["sizes"] != _sizes(folder) or (decode_all and not facts["decoded"]):
                 continue
             unchanged = all(_signature(Path(path)) == tuple(said) for path, said in facts["dependencies"])
-            if unchanged and _same_files(index):
+            same_source = expected is None or expected == [path for path, _ in facts["dependencies"]]
+            if unchanged and same_source and _same_files(index):
                 return index
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # torn by a crash, or of another time
             continue

@@ -544,6 +544,26 @@ def test_a_saved_dataset_that_is_saved_again_is_indexed_again_and_its_audio_is_i
     assert first.facts["checksum"] == again.facts["checksum"] != other.facts["checksum"]
 
 
+def test_a_hub_dataset_that_has_changed_is_indexed_anew_though_its_old_files_are_still_there(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = {"audio": {"_type": "Audio"}, "text": {"dtype": "string", "_type": "Value"}}
+    for text in ("one", "two"):
+        cells = pa.array([{"bytes": clip(0.1), "path": "a.wav"}], AUDIO_TYPE)
+        table = pa.table({"audio": cells, "text": [text]})
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+        datasets.Dataset(table).save_to_disk(tmp_path / text)
+
+    def now_on_the_hub(text: str) -> Index:
+        dataset = datasets.load_from_disk(str(tmp_path / text))
+        monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: dataset)
+        return opened("lab/speech", cache)
+
+    first = now_on_the_hub("one")
+    assert now_on_the_hub("one").folder == first.folder
+    assert texts(now_on_the_hub("two")) == ["two"]
+
+
 # -- what can not be written
 
 
