@@ -16,20 +16,22 @@ from accel_asr.data.shards import open_shards
 from accel_asr.data.sources import SourceName
 from accel_asr.data.streams import Place, Stream, StreamOrder
 from accel_asr.data.text_processing import TextProcessing
+from tests.hub_server import LoopbackHub
+from tests.integration.launching import REPOSITORY, console
 from tests.integration.tones import TonesJob
-from tests.tiny_datasets import tone_utterances, wav_bytes
+from tests.tiny_datasets import make_scripted_minds14, tone_utterances, wav_bytes
 from tests.unit.data.shard_server import write_tar
 
 SIZES = (6, 7, 9, 5, 8)  # two shards for each rank, and one that they share
 HELD_OUT = (6, 1, 0, 0, 0)
 WITHOUT_TEXT = {"s-1/4", "s-2/0", "s-4/7"}
-BLOCK_ROWS, SEED = 3, 42
+BLOCK_ROWS, SEED = 3, 41  # so that in the first epoch all ranks share the last shard
 TWO_PROCESSES = (2, 2, 2)  # processes, micro-batch, accumulation
 RESUME = ("--checkpoint.resume", "true")
 CONFIG = """
 model: {name_or_path: MODEL, language: en}
 data: {name_or_path: "TARS", streaming: true, eval_rows: 7, streaming_block_rows: 3}
-training: {learning_rate: 1e-4, warmup_steps: 3, max_steps: 10, dataloader_num_workers: 2}
+training: {learning_rate: 1e-4, warmup_steps: 3, max_steps: 10, dataloader_num_workers: 2, seed: 41}
 evaluation: {generation_max_length: 12, per_device_eval_batch_size: 5, eval_steps: 4}
 checkpoint: {save_steps: 2}
 tracking: {logging_steps: 1}
@@ -93,6 +95,7 @@ def test_over_its_first_epoch_each_row_is_trained_on_once(job: TonesJob, tars: s
     stream = Stream(open_shards(SourceName(tars)), HELD_OUT, BLOCK_ROWS, TextProcessing(), 2.0)
     ledger = job.ledger("stream")
     trained: Counter[str] = Counter()
+    shards: list[set[str]] = []
     for rank in range(2):
         rows = StreamOrder(stream, rank=rank, num_processes=2, seed=SEED).rows(Place())
         first_epoch = list(itertools.takewhile(lambda step: step[1].epoch == 0, rows))
@@ -101,6 +104,8 @@ def test_over_its_first_epoch_each_row_is_trained_on_once(job: TonesJob, tars: s
         ids = list(itertools.chain(*windows))
         assert len(ids) > len(with_text)  # or it says nothing
         trained.update(ids[: len(with_text)])
+        shards.append({name.split("/")[0] for name in ids[: len(with_text)]})
+    assert shards == [{"s-1", "s-2", "s-4"}, {"s-3", "s-4"}]  # and s-0, of which nothing is left
     expected = {f"s-{shard}/{number}" for shard in range(5) for number in range(HELD_OUT[shard], SIZES[shard])}
     assert trained == Counter(expected - WITHOUT_TEXT)
 
@@ -131,3 +136,27 @@ def test_a_checkpoint_says_where_each_rank_is(job: TonesJob) -> None:
     places = json.loads((folders[-1] / "state.json").read_text())["progress"]["places"]
     assert [set(place) for place in places] == [{"epoch", "turn", "place", "row", "taken"}] * 2
     assert places[0] != places[1]
+
+
+def test_a_hub_dataset_is_streamed_by_its_name(tones: TonesJob, tmp_path: Path) -> None:
+    with LoopbackHub(tmp_path / "hub") as hub:
+        hub.add_repository("dataset", "PolyAI/minds14", make_scripted_minds14(tmp_path / "data", rows=24, other_rows=6))
+        config = tmp_path / "hub.yaml"
+        config.write_text(
+            CONFIG.replace("MODEL", str(tones.folder / "model"))
+            .replace('"TARS"', "PolyAI/minds14, subset: en-US, text_column: english_transcription")
+            .replace("max_steps: 10", "max_steps: 5")
+        )
+        settings = ["--config", str(config), "--training.per_device_train_batch_size", "4", "--output_dir", "run"]
+        env = {**hub.env(tmp_path / "home"), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+        finished = console(["train", *settings], cwd=tmp_path, env=env)
+        assert finished.code == 0, finished.err[-4000:]
+        assert not hub.requested("de-DE/", method="GET")
+    assert "train: streamed from 1 shards" in finished.out
+    lines = (tmp_path / "run" / "evaluations" / "step-00000005.jsonl").read_text().splitlines()
+    validated = [json.loads(line)["utterance_id"] for line in lines]
+    assert validated == [f"train-00000-{row:07d}" for row in range(7)]
+    state = json.loads((tmp_path / "run" / "checkpoints" / "step-00000005" / "state.json").read_text())
+    (place,) = state["progress"]["places"]
+    # 20 of the 17 rows that are left: three of the second epoch
+    assert (place["epoch"], place["row"] + place["taken"]) == (1, 9 + 1)
