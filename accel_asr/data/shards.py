@@ -74,7 +74,6 @@ class TarShards:
         stems = [Path(location).stem for location in shown]
         count = Counter(stems)
         self._prefixes = [stem if count[stem] == 1 else f"{stem}-{number}" for number, stem in enumerate(stems)]
-        self._text_is_found = False
 
     def __len__(self) -> int:
         return len(self.locations)
@@ -85,11 +84,10 @@ class TarShards:
         Raises:
             UserError: the shard can't be read, or is damaged; the first sample of all has no such text column.
         """
-        for sample in iterate_tar_shard(self.locations[shard], offset=place):
+        for number, sample in enumerate(iterate_tar_shard(self.locations[shard], offset=place)):
             cells = {"key": sample.key, "audio": sample.audio, **sample.fields}
-            if not self._text_is_found:  # later ones may be without: a .json holds what it wants
+            if shard == place == number == 0:  # others may be without: a .json holds what it wants
                 require_column(cells, "data.text_column", self.name.text_column)
-                self._text_is_found = True
             utterance_id = f"{self._prefixes[shard]}/{sample.key}"
             yield row_of(cells, self.name, utterance_id=utterance_id), sample.next_offset
 

@@ -357,8 +357,12 @@ def test_language_task_and_prompt_are_fields_of_the_json(tmp_path: Path) -> None
     write_tar(tmp_path / "s.tar", members)
     columns = RowColumns(language="lang", task="kind", prompt="before")
     shards = open_shards(SourceName(str(tmp_path / "s.tar"), text_column="said", columns=columns))
+    places = [place for _, place in shards.rows(0)]
     told = [(row.text, row.language, row.task, row.prompt) for row, _ in shards.rows(0)]
     assert told == [("one", "de", "translate", "zero"), ("two", None, None, None), ("3",) + (None,) * 3, (None,) * 4]
+    # nor does a run that goes on there, and reads nothing else before
+    again = open_shards(SourceName(str(tmp_path / "s.tar"), text_column="said", columns=columns))
+    assert [row.text for row, _ in again.rows(0, places[2])] == [None]
 
 
 def test_a_text_that_no_tar_has_is_answered_with_the_fields_there_are(tmp_path: Path) -> None:
