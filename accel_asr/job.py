@@ -13,8 +13,8 @@ from accel_asr.data.loading import ClipItems, TrainingWindows
 from accel_asr.data.mel_cache import MelCache, open_mel_cache
 from accel_asr.data.preparation import fingerprint
 from accel_asr.data.splits import RunData, cache_dir_of, load_train_and_validation
-from accel_asr.data.streaming import StreamItems, StreamPlan, StreamWindows
-from accel_asr.data.streams import Place, StreamOrder
+from accel_asr.data.streaming.stream_items import StreamItems, StreamPlan, StreamWindows
+from accel_asr.data.streaming.streams import Place, StreamOrder
 from accel_asr.data.utterances import Utterances
 from accel_asr.data.window_plan import WindowPlan
 from accel_asr.errors import UserError

@@ -52,7 +52,7 @@ def train(config: Config) -> int:
     from accelerate.utils import gather_object
 
     from accel_asr import modeling
-    from accel_asr.data.streams import Place
+    from accel_asr.data.streaming.streams import Place
     from accel_asr.evaluation.evaluating import evaluate_model
     from accel_asr.job import load_job, plan_training
     from accel_asr.progress import Display

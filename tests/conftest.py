@@ -121,7 +121,7 @@ def forget_accelerate() -> None:
 @pytest.fixture(scope="session")
 def utterances(tmp_path_factory: pytest.TempPathFactory) -> "Utterances":
     """Seven tone clips `clip-0` to `clip-6`, 0.5 to 1.2 s, with labels of 11 to 19 tokens; not in order of length."""
-    from accel_asr.data.rows import Row
+    from accel_asr.data.reading.rows import Row
     from tests.tiny_datasets import tone_utterances, wav_bytes
     from tests.unit.data.local_sources import utterances_of
 
@@ -157,9 +157,9 @@ def clip_files(
 
     As of a large set, only their headers have been read.
     """
-    from accel_asr.data import index_building
+    from accel_asr.data.indexing import index_building
     from accel_asr.data.loading import ClipItems
-    from accel_asr.data.rows import Row
+    from accel_asr.data.reading.rows import Row
     from tests.tiny_datasets import tone_utterances, wav_bytes
     from tests.unit.data.local_sources import utterances_of
 

@@ -46,11 +46,11 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
     Raises:
         UserError: model or data can't be read, or something can't be written.
     """
-    from accel_asr.data.check_report import report_of
-    from accel_asr.data.check_tables import print_report
-    from accel_asr.data.checking import check
-    from accel_asr.data.clean_manifests import write_clean_manifests
-    from accel_asr.data.model_limits import load_model_limits
+    from accel_asr.data.checking.check import check
+    from accel_asr.data.checking.clean_manifests import write_clean_manifests
+    from accel_asr.data.checking.model_limits import load_model_limits
+    from accel_asr.data.checking.report import report_of
+    from accel_asr.data.checking.tables import print_report
 
     data = config.data
     limits = load_model_limits(config.model, language_of_rows=data.language_column is not None)
@@ -110,7 +110,7 @@ def _refuse_impossible(options: argparse.Namespace, config: Config) -> None:
     Raises:
         UserError: naming all of it.
     """
-    from accel_asr.data.clean_manifests import require_new
+    from accel_asr.data.checking.clean_manifests import require_new
 
     problems = []
     if config.data.streaming:

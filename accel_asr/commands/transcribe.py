@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     import torch
 
     from accel_asr import modeling
-    from accel_asr.data.audio import AudioError, decode
+    from accel_asr.data.decoding.audio import AudioError, decode
 
     modeling.quiet_libraries()
     model, processor = modeling.load_model_and_processor(options.model, revision=options.revision)

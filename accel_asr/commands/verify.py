@@ -47,7 +47,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
     import copy
     from functools import partial
 
-    from accel_asr.data.streaming import StreamPlan
+    from accel_asr.data.streaming.stream_items import StreamPlan
     from accel_asr.job import load_job, plan_training
     from accel_asr.progress import Display
     from accel_asr.training.schedule import learning_rate_at

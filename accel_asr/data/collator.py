@@ -86,9 +86,7 @@ class Collator:
         decoder_input_ids[:, 0] = self.start_token_id
         labels = torch.full((rows, longest), IGNORED_LABEL, dtype=torch.long)
         for index, item in enumerate(items):
-            assert item.token_ids[item.prompt_tokens] == self.start_token_id, (
-                f"{item.utterance_id}: no start token"
-            )
+            assert item.token_ids[item.prompt_tokens] == self.start_token_id, f"{item.utterance_id}: no start token"
             length = len(item.token_ids) - 1
             input_features[index] = torch.from_numpy(item.features)
             decoder_input_ids[index, :length] = torch.tensor(item.token_ids[:-1])

@@ -3,7 +3,7 @@
 import numpy as np
 from transformers import WhisperFeatureExtractor
 
-from accel_asr.data.audio import to_float32
+from accel_asr.data.decoding.audio import to_float32
 
 
 def log_mel(samples: np.ndarray, feature_extractor: WhisperFeatureExtractor) -> np.ndarray:

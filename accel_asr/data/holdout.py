@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from accel_asr.data.audio_paths import named
+from accel_asr.data.reading.audio_paths import named
 from accel_asr.errors import UserError
 
 

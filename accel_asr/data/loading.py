@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import WhisperFeatureExtractor
 
-from accel_asr.data.audio import AudioError
 from accel_asr.data.collator import Batch, Collator, FailedItem, Item
+from accel_asr.data.decoding.audio import AudioError
 from accel_asr.data.features import log_mel
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.mel_cache import MelCache

@@ -11,7 +11,7 @@ import numpy as np
 from filelock import FileLock
 from transformers import WhisperFeatureExtractor
 
-from accel_asr.data.cache_folder import cache_errors_explained
+from accel_asr.data.indexing.cache_folder import cache_errors_explained
 from accel_asr.errors import UserError
 
 ITEM_BYTES = 2  # float16

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from accel_asr.data.audio_paths import named
-from accel_asr.data.cache_folder import cache_errors_explained
-from accel_asr.data.index import Index
+from accel_asr.data.indexing.cache_folder import cache_errors_explained
+from accel_asr.data.indexing.index import Index
 from accel_asr.data.labels import TASKS, LabelEncoder, language_code
+from accel_asr.data.reading.audio_paths import named
 from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError
 

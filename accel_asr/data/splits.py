@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from accel_asr.config import DataConfig, SourceConfig
-from accel_asr.data.cache_folder import default_cache_dir
 from accel_asr.data.holdout import count_to_hold_out, split_first, split_groups, split_random
-from accel_asr.data.index_building import open_index
+from accel_asr.data.indexing.cache_folder import default_cache_dir
+from accel_asr.data.indexing.index_building import open_index
 from accel_asr.data.labels import LabelEncoder, language_code
 from accel_asr.data.preparation import Drops, hours, label_lengths, prepare_utterances
-from accel_asr.data.rows import RowColumns
-from accel_asr.data.shards import open_shards
-from accel_asr.data.sources import SourceName
-from accel_asr.data.streams import Stream, first_rows
+from accel_asr.data.reading.rows import RowColumns
+from accel_asr.data.reading.sources import SourceName
+from accel_asr.data.streaming.shards import open_shards
+from accel_asr.data.streaming.streams import Stream, first_rows
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError

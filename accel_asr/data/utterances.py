@@ -6,9 +6,9 @@ from typing import overload
 
 import numpy as np
 
-from accel_asr.data.index import Index
+from accel_asr.data.indexing.index import Index
+from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import language_code
-from accel_asr.data.recordings import Recording
 from accel_asr.data.text_processing import TextProcessing
 
 

@@ -138,7 +138,7 @@ def let_vanish(paths: list[str]) -> None:
     As of a large set, only headers are read before training.
     """
     from accel_asr import job
-    from accel_asr.data import index_building
+    from accel_asr.data.indexing import index_building
 
     index_building.DECODED_UP_FRONT_S = 0.0
     windows = job.Job.windows

@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from accel_asr.data.shards import open_shards
-from accel_asr.data.sources import SourceName
-from accel_asr.data.streams import Place, Stream, StreamOrder
+from accel_asr.data.reading.sources import SourceName
+from accel_asr.data.streaming.shards import open_shards
+from accel_asr.data.streaming.streams import Place, Stream, StreamOrder
 from accel_asr.data.text_processing import TextProcessing
 from tests.hub_server import LoopbackHub
 from tests.integration.launching import REPOSITORY, console

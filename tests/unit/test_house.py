@@ -40,7 +40,7 @@ ENTRIES = {"train", "commands", "__main__"}  # may import everything
 
 
 def part_of(path: Path) -> str:
-    """`data` of accel_asr/data/audio.py, `modeling` of accel_asr/modeling.py."""
+    """`data` of accel_asr/data/decoding/audio.py, `modeling` of accel_asr/modeling.py."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 

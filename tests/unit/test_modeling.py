@@ -10,7 +10,7 @@ import torch
 from transformers import pipeline
 
 from accel_asr import modeling
-from accel_asr.data.audio import to_float32
+from accel_asr.data.decoding.audio import to_float32
 from accel_asr.errors import UserError
 from accel_asr.modeling import configure_generation, language_code, load_model_and_processor, save_model_folder
 

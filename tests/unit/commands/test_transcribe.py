@@ -10,7 +10,7 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.commands import transcribe
-from accel_asr.data.audio import to_float32
+from accel_asr.data.decoding.audio import to_float32
 from accel_asr.data.loading import ClipItems
 from accel_asr.errors import UserError
 from accel_asr.evaluation.generation import transcribe_utterances

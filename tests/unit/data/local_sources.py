@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from accel_asr.data.cache_folder import default_cache_dir
-from accel_asr.data.index_building import open_index
-from accel_asr.data.rows import Row, RowColumns
-from accel_asr.data.sources import Source, SourceName, load_source
+from accel_asr.data.indexing.cache_folder import default_cache_dir
+from accel_asr.data.indexing.index_building import open_index
+from accel_asr.data.reading.rows import Row, RowColumns
+from accel_asr.data.reading.sources import Source, SourceName, load_source
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import WhisperFeatureExtractor
 
-from accel_asr.data.audio import to_int16
+from accel_asr.data.decoding.audio import to_int16
 from accel_asr.data.features import log_mel
 
 RATE_HZ = 16_000

@@ -7,7 +7,7 @@ from transformers import WhisperTokenizer
 from accel_asr.data.collator import IGNORED_LABEL, Collator
 from accel_asr.data.labels import Label, LabelEncoder, language_code
 from accel_asr.data.loading import ClipItems
-from accel_asr.data.rows import Row
+from accel_asr.data.reading.rows import Row
 from tests.tiny_datasets import wav_bytes
 from tests.unit.data.local_sources import utterances_of
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading import ClipItems, EvaluationBatch, MicroBatchSampler, evaluation_batches
-from accel_asr.data.recordings import Recording
 from accel_asr.data.utterances import Utterance
 from accel_asr.data.window_plan import WindowPlan, epoch_order
 from accel_asr.errors import UserError

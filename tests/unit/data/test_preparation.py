@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from accel_asr.data import index_building
-from accel_asr.data.audio import to_int16
+from accel_asr.data.decoding.audio import to_int16
+from accel_asr.data.indexing import index_building
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.preparation import Drops, fingerprint, hours, label_lengths, prepare_utterances
-from accel_asr.data.rows import Row
+from accel_asr.data.reading.rows import Row
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.data.utterances import Utterance, Utterances
 from accel_asr.errors import UserError

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from accel_asr.data.audio import to_float32
+from accel_asr.data.decoding.audio import to_float32
 from accel_asr.data.loading import ClipItems
-from accel_asr.data.rows import Row
+from accel_asr.data.reading.rows import Row
 from accel_asr.evaluation import generation
 from accel_asr.evaluation.evaluating import Evaluation, evaluate_model
 from accel_asr.evaluation.generation import Transcription, transcribe_utterances

@@ -1,0 +1,1 @@
+"""What `check-data` finds out before anything is trained."""

@@ -1,0 +1,157 @@
+"""Read with libsndfile, in blocks and to the very end: mono, all or a part, or a reason why not."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from accel_asr.data.decoding.torn_streams import Ending
+
+END_TOLERANCE_S = 0.1  # manifests round: a segment may end so much after its recording; MP3s promise a little too much
+MISSING_TOLERANCE_S = 0.01  # a column of Whisper's spectrogram: some writers count their header among the samples
+MAX_LEVEL = 10  # 20 dB above full scale: integers that were written as floats, or damage
+RATES_HZ = range(1_000, 768_001)  # another rate is damage, and would be resampled to gigabytes or to nothing
+# of libsndfile's formats those whose end torn_files.py or the decoder checks
+FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST", "FLAC", "OGG", "MP3")
+SOUNDFILE_ERRORS = (soundfile.SoundFileError, OSError, ValueError, TypeError, MemoryError)
+_BLOCK_VALUES = 1 << 22  # 16 MiB of float32: a header may promise more samples than there is memory
+_SMALL_BLOCK_FRAMES = 1024
+_FOREVER_S = 1e9  # so that times multiplied by rates stay finite
+
+
+class AudioError(Exception):
+    """A recording that can't be used; the message says why, in a few words, without the file's name."""
+
+
+class SequentialFile(soundfile.SoundFile):
+    """Read on from where it is: soundfile would seek after each read, and go no further than libsndfile's guess."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def open_soundfile(content: bytes | Path) -> SequentialFile:
+    """Open an encoded recording.
+
+    Raises:
+        SOUNDFILE_ERRORS: libsndfile does not know it, or it is broken.
+    """
+    return SequentialFile(io.BytesIO(content) if isinstance(content, bytes) else str(content))
+
+
+def told(error: BaseException) -> str:
+    """What soundfile says."""
+    # its own words alone: str() would name the file, or an object's place in memory
+    return f"soundfile can't read it ({getattr(error, 'error_string', None) or error})"
+
+
+def check_header(*, rate_hz: int, channels: int, channel: int | None, file_format: str | None = None) -> None:
+    """Refuse what is no recording, as far as its header tells, and a channel that is not there.
+
+    Raises:
+        AudioError: so it is.
+    """
+    if file_format is not None and file_format not in FORMATS:
+        raise AudioError(f"it is {file_format}, and a torn file of that kind looks like a shorter one; make it WAV")
+    if rate_hz not in RATES_HZ:
+        raise AudioError(f"its header says {rate_hz:,} samples a second, which is no rate of a recording")
+    if channel is not None and not 0 <= channel < channels:
+        raise AudioError(f"it has {channels} channel{'s' * (channels > 1)}, and none of number {channel} (from 0)")
+
+
+def read_mono(file: SequentialFile, *, frames: int | None, channel: int | None, first: int = 0) -> np.ndarray:
+    """Up to `frames` mono samples from frame `first` on, shape (samples,); all where `frames` is None.
+
+    Raises:
+        AudioError: it can't be decoded, or holds no sound.
+    """
+    blocks = [np.zeros(0, dtype=np.float32)]
+    left = frames
+    most = max(1, _BLOCK_VALUES // file.channels)
+    try:
+        if first:
+            file.seek(first)
+        while left is None or left > 0:
+            wanted = most if left is None else min(most, left)
+            samples = file.read(wanted, dtype="float32", always_2d=True)
+            blocks.append(to_mono(samples, channel))
+            if len(samples) < wanted:
+                break
+            left = None if left is None else left - wanted
+    except SOUNDFILE_ERRORS as error:
+        good_s, promised_s = _readable_frames(file) / file.samplerate, file.frames / file.samplerate
+        raise AudioError(f"it can be read to {good_s:.2f} s of the {promised_s:.2f} s that its header says") from error
+    return np.concatenate(blocks)
+
+
+def _readable_frames(broken: SequentialFile) -> int:
+    """How far a broken file can be read from its beginning, give or take a block."""
+    source = broken.name  # what it was opened with; libsndfile does not always come back from an error
+    good = 0
+    try:
+        with open_soundfile(source.getvalue() if isinstance(source, io.BytesIO) else Path(source)) as file:
+            while len(file.read(_SMALL_BLOCK_FRAMES, dtype="float32")) == _SMALL_BLOCK_FRAMES:
+                good += _SMALL_BLOCK_FRAMES
+    except SOUNDFILE_ERRORS:
+        pass
+    return good
+
+
+def to_mono(samples: np.ndarray, channel: int | None) -> np.ndarray:
+    """(samples, channels) to (samples,): one channel, or the mean of all.
+
+    Raises:
+        AudioError: some sample is no number, or far above full scale.
+    """
+    if channel is not None:
+        samples = samples[:, channel : channel + 1]
+    if samples.size:
+        level = max(samples.max(), -samples.min())  # not a number if one of them is none
+        if not np.isfinite(level):
+            raise AudioError("it holds samples that are not finite numbers")
+        if level > MAX_LEVEL:
+            raise AudioError(
+                f"its samples reach {level:,.0f}, where 1 is full scale; divide them by what they count in"
+            )
+    return samples.mean(axis=1, dtype=np.float32)
+
+
+def place_of_segment(
+    file: SequentialFile, ending: Ending, *, start_s: float | None, end_s: float | None
+) -> tuple[int, int]:
+    """As `segment_within`, of a file of which `ending` tells how far it goes.
+
+    Raises:
+        AudioError: it is torn before the segment ends, or the segment is not within the recording.
+    """
+    there_s = file.frames / file.samplerate
+    promised_s = there_s / ending.share
+    if promised_s - there_s > MISSING_TOLERANCE_S and (end_s is None or end_s > there_s):
+        raise AudioError(torn(there_s, promised_s))
+    if ending.ends_s is not None and (end_s is None or end_s > ending.ends_s):
+        raise AudioError(
+            f"it ends at {ending.ends_s:.2f} s without Ogg's mark of the end: it was cut, or its writer was stopped; "
+            "if nothing is missing, 'ffmpeg -i OLD -c copy NEW' sets the mark"
+        )
+    return segment_within(start_s, end_s, frames=file.frames, rate_hz=file.samplerate)
+
+
+def torn(ends_s: float, promised_s: float) -> str:
+    """Why a file is refused that ends before its header says."""
+    return f"it ends at {ends_s:.2f} s, where its header says {promised_s:.2f} s"
+
+
+def segment_within(start_s: float | None, end_s: float | None, *, frames: int, rate_hz: int) -> tuple[int, int]:
+    """The segment's first frame and the one after its last.
+
+    Raises:
+        AudioError: it is not within the recording.
+    """
+    first = round(min(start_s or 0, _FOREVER_S) * rate_hz)
+    stop = frames if end_s is None else round(min(end_s, _FOREVER_S) * rate_hz)
+    if first and first >= frames:
+        raise AudioError(f"the segment starts at {start_s:.2f} s, but the recording ends at {frames / rate_hz:.2f} s")
+    if stop > frames + END_TOLERANCE_S * rate_hz:
+        raise AudioError(f"the segment ends at {end_s:.2f} s, but the recording at {frames / rate_hz:.2f} s")
+    return first, max(first, min(stop, frames))

@@ -1,0 +1,151 @@
+"""The index of a source: its rows and what their headers say, on disk and mapped into memory, at any size.
+
+A warm index is opened in milliseconds. It is built anew when a file that it was read from has changed.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from accel_asr.data.indexing.recordings import KeptSamples
+from accel_asr.data.reading.byte_ranges import ByteRange
+from accel_asr.data.reading.rows import Audio, DatasetCell
+from accel_asr.data.reading.saved_datasets import DatasetAudio
+
+BATCH_ROWS = 65_536
+INDEX_FILE, FACTS_FILE, AUDIO_FILE, SAMPLES_FILE = "rows.arrow", "index.json", "audio.bin", "samples.i16"
+NO_FILE = (-1, -1)  # size and time of what is not there
+SCHEMA = pa.schema(
+    [
+        ("utterance_id", pa.string()),
+        ("path", pa.string()),  # of the file that holds the audio; null where a dataset or audio.bin does
+        ("offset", pa.int64()),  # null where the file is the recording
+        ("size", pa.int64()),  # bytes
+        ("mtime_ns", pa.int64()),
+        ("dataset_row", pa.int64()),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("text", pa.string()),
+        ("group", pa.string()),
+        ("language", pa.string()),
+        ("task", pa.string()),
+        ("prompt", pa.string()),
+        ("duration_s", pa.float64()),  # nan where it can't be read
+        ("sampling_rate_hz", pa.int32()),
+        ("channels", pa.int32()),
+        ("problem", pa.string()),  # why it can't be read
+        # null where only the header was read; the samples are kept of small sets only
+        ("first_sample", pa.int64()),
+        ("num_samples", pa.int64()),
+        ("audio_hash", pa.uint64()),
+        ("peak", pa.float32()),
+        ("rms", pa.float32()),
+        ("clipped", pa.float32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class IndexedRow:
+    """One row of an index, as plain values."""
+
+    utterance_id: str
+    audio: Audio | None
+    size: int | None
+    start_s: float | None
+    end_s: float | None
+    text: str | None
+    group: str | None
+    language: str | None
+    task: str | None
+    prompt: str | None
+    kept: KeptSamples | None
+
+
+class Index:
+    """Rows on disk, read when they are asked for. Pickled, it is its folder's path; another process maps the same file.
+
+    Args:
+        folder: Written by `index_building`.
+        dataset_audio: Where the audio is that rows refer to by `dataset_row`.
+    """
+
+    def __init__(self, folder: Path, dataset_audio: DatasetAudio | None = None) -> None:
+        self.folder = folder
+        self.dataset_audio = dataset_audio
+        self.facts: Mapping[str, Any] = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
+        reader = pa.ipc.open_file(pa.memory_map(str(folder / INDEX_FILE)))
+        self._batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Index, (self.folder, self.dataset_audio)
+
+    def __len__(self) -> int:
+        return int(self.facts["rows"])
+
+    def __getitem__(self, row: int) -> IndexedRow:
+        """One row; its audio is not read."""
+        path, offset, size, dataset_row = (self._cell(name, row) for name in ("path", "offset", "size", "dataset_row"))
+        audio: Audio | None = None
+        whole_file_size = None
+        if dataset_row is not None:
+            audio = DatasetCell(dataset_row)
+        elif offset is not None:
+            audio = ByteRange(Path(path) if path else self.folder / AUDIO_FILE, offset, size)
+        elif path is not None:
+            audio, whole_file_size = Path(path), size
+        cells = {
+            name: self._cell(name, row)
+            for name in ("utterance_id", "start_s", "end_s", "text", "group", "language", "task", "prompt")
+        }
+        first_sample, num_samples = self._cell("first_sample", row), self._cell("num_samples", row)
+        kept = None
+        if first_sample is not None:
+            kept = KeptSamples(self.folder / SAMPLES_FILE, first_sample, num_samples)
+        return IndexedRow(audio=audio, size=whole_file_size, kept=kept, **cells)
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A column of numbers, shape (rows,); nan where it is null, which integers can't be."""
+        return np.concatenate([batch.column(name).to_numpy(zero_copy_only=False) for batch in self._batches])
+
+    @cached_property
+    def durations_s(self) -> np.ndarray:
+        """Seconds of audio, shape (rows,); nan for what can't be read."""
+        return self.numbers("duration_s")
+
+    def file_signature(self, row: int) -> tuple[int, int]:
+        """Size and time of the last change, in ns, that the file of a row had when it was indexed; or NO_FILE."""
+        size, mtime_ns = self._cell("size", row), self._cell("mtime_ns", row)  # as floats, times would be rounded
+        return NO_FILE if mtime_ns is None else (size, mtime_ns)
+
+    def texts(self, name: str = "text") -> Iterator[list[str | None]]:
+        """A column of texts, in pieces of some ten thousand rows."""
+        for batch in self._batches:
+            yield batch.column(name).to_pylist()
+
+    def has_any(self, name: str) -> bool:
+        """Whether some row has a value in this column."""
+        return any(batch.column(name).null_count < len(batch) for batch in self._batches)
+
+    def text_of(self, name: str, row: int) -> str | None:
+        """One cell of a column of texts."""
+        value: str | None = self._cell(name, row)
+        return value
+
+    def texts_of(self, name: str, rows: np.ndarray) -> list[str | None]:
+        """Some cells of a column of texts, in the order of `rows`."""
+        if not self.has_any(name):
+            return [None] * len(rows)
+        chunks = [batch.column(name) for batch in self._batches]
+        found: list[str | None] = pa.chunked_array(chunks).take(pa.array(rows)).to_pylist()
+        return found
+
+    def _cell(self, name: str, row: int) -> Any:
+        number, within = divmod(row, BATCH_ROWS)
+        return self._batches[number].column(name)[within].as_py()

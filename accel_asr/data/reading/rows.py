@@ -1,0 +1,164 @@
+"""From a table of any source to rows: one recording, or a segment of one, with its text."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accel_asr.config import DataConfig
+from accel_asr.data.reading.audio_paths import AudioPaths
+from accel_asr.data.reading.byte_ranges import ByteRange
+from accel_asr.data.reading.columns import (
+    COMMON_VOICE_COLUMNS,
+    Segment,
+    column_as_text,
+    find_columns,
+    find_segments,
+    require_column,
+)
+from accel_asr.data.reading.manifests import Table
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetCell:
+    """Audio that stays in a dataset of the library `datasets`, in that row of it; `path` is the name it gives it."""
+
+    row: int
+    path: str | None = None
+
+
+Audio = bytes | Path | ByteRange | DatasetCell
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One recording, or the segment of it from `start_s` to `end_s`, and its text, not yet decoded.
+
+    `audio` is the encoded file's bytes, its path, where it lies in a larger file, or None where the source holds none.
+    `group` is what the rows that must stay together share, such as the speaker. `language` and `task` are as the
+    source says them; `prompt` is the text that came before.
+    """
+
+    utterance_id: str
+    audio: Audio | None
+    text: str | None
+    start_s: float | None = None
+    end_s: float | None = None
+    group: str | None = None
+    language: str | None = None
+    task: str | None = None
+    prompt: str | None = None
+
+
+@dataclass(frozen=True)
+class RowColumns:
+    """Names of the columns that say more about a row; None for what is not looked for."""
+
+    group: str | None = None
+    language: str | None = None
+    task: str | None = None
+    prompt: str | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A table and how to read it.
+
+    `paths` resolves the names of its audio files; None where they are those of the Hub's own cache. `id_prefix` names
+    the rows, or `id_column` does; with neither it is their files. `is_manifest` tables may select segments.
+    `dependencies` are the files and folders that the table was read from.
+    """
+
+    table: Table
+    notices: list[str]
+    audio_column: str
+    text_column: str
+    paths: AudioPaths | None = None
+    id_prefix: str | None = None
+    is_manifest: bool = False
+    id_column: str | None = None
+    dependencies: tuple[Path, ...] = ()
+    dataset: Any = None  # of the library `datasets`, where cells are `DatasetCell`s
+
+
+def rows_of(found: Found, columns: RowColumns) -> tuple[list[Row], list[str], str]:
+    """Rows with unique ids, in order, all notices, and the name of the audio column.
+
+    Raises:
+        UserError: a column is missing; a segment is impossible; a path is a URL, or leads out of the folder.
+    """
+    table = found.table
+    main = find_columns(table, audio_column=found.audio_column, text_column=found.text_column)
+    notices = [*found.notices, *main.notices]
+    audios = table[main.audio]
+    segments: list[Segment] | None = None
+    if found.is_manifest:
+        segments, told = find_segments(table, audio_column=main.audio)
+        notices += told
+    more = _more_of_each_row(table, columns, rows=len(audios))
+    subfolder = ""
+    if found.is_manifest and found.paths and (main.audio, main.text) == COMMON_VOICE_COLUMNS:
+        subfolder = _common_voice_folder(audios, folder=found.paths.folder)
+    rows = []
+    seen: set[str] = set()
+    for index, (audio, text, said) in enumerate(zip(audios, table[main.text], zip(*more, strict=True), strict=True)):
+        name = str(table[found.id_column][index]) if found.id_column else file_name(audio)
+        start_s, end_s = segments[index] if segments else (None, None)
+        utterance_id = _utterance_id(name, index, id_prefix=found.id_prefix, start_s=start_s, end_s=end_s)
+        while utterance_id in seen:
+            utterance_id = f"{utterance_id}#{index}"
+        seen.add(utterance_id)
+        content = _content(audio)
+        if content is None and name:
+            content = found.paths.path(subfolder + name) if found.paths else Path(name)
+        rows.append(Row(utterance_id, content, None if text is None else str(text), start_s, end_s, *said))
+    if found.paths:
+        found.paths.refuse_bad()
+    return rows, notices, main.audio
+
+
+def _more_of_each_row(table: Table, columns: RowColumns, *, rows: int) -> list[list[str | None]]:
+    """The cells of group, language, task and prompt, in this order.
+
+    Raises:
+        UserError: a column that was asked for by name is missing.
+    """
+    cells: list[list[str | None]] = []
+    for name in ("group", "language", "task", "prompt"):
+        column = getattr(columns, name)
+        if column is not None and column not in table and (name, column) != ("language", DataConfig.language_column):
+            require_column(table, f"data.{name}_column", column)
+        cells.append(column_as_text(table[column]) if column in table else [None] * rows)
+    return cells
+
+
+def _utterance_id(
+    name: str | None, index: int, *, id_prefix: str | None, start_s: float | None, end_s: float | None
+) -> str:
+    """`<split>-<row>` where splits have their own tables; else the file's name as given, with the segment's times."""
+    if id_prefix is not None or not name:
+        return f"{id_prefix or 'row'}-{index:06d}"
+    if start_s is None and end_s is None:
+        return name
+    return f"{name}[{start_s or 0:.3f}-{'' if end_s is None else f'{end_s:.3f}'}]"
+
+
+def _common_voice_folder(audios: list[Any], *, folder: Path) -> str:
+    """`clips/` where Common Voice's own layout is kept: its tables name the files in there by their bare names."""
+    first = next((name for name in map(file_name, audios) if name), None)
+    return "clips/" if first and (folder / "clips").is_dir() and not (folder / first).exists() else ""
+
+
+def file_name(audio: Any) -> str | None:
+    """The name of the file that an audio cell refers to, if it has one."""
+    if isinstance(audio, Mapping | DatasetCell):
+        name = audio.path if isinstance(audio, DatasetCell) else audio.get("path")
+    else:
+        name = audio
+    return str(name) if name and not isinstance(name, bytes | ByteRange) else None
+
+
+def _content(audio: Any) -> Audio | None:
+    """The encoded file that an audio cell holds itself, or knows where to find."""
+    content = audio.get("bytes") if isinstance(audio, Mapping) else audio
+    return content if isinstance(content, bytes | ByteRange | DatasetCell) else None

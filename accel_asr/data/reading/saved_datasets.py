@@ -1,0 +1,109 @@
+"""Datasets of the library `datasets`: what `save_to_disk` wrote, and how rows are read without torchcodec."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accel_asr.data.decoding.audio import AudioError
+from accel_asr.data.reading.manifests import Table
+from accel_asr.data.reading.rows import DatasetCell
+from accel_asr.errors import UserError
+
+
+def is_saved_dataset(folder: Path) -> bool:
+    """Whether `save_to_disk` wrote this folder."""
+    return (folder / "dataset_dict.json").is_file() or (
+        (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
+    )
+
+
+def open_saved_dataset(folder: Path, *, split: str) -> tuple[Any, bool]:
+    """One split of a saved DatasetDict, or all of a saved Dataset, mapped into memory.
+
+    Returns:
+        The dataset, and whether the folder told its splits apart.
+
+    Raises:
+        UserError: unreadable, or no such split; names those there are.
+    """
+    import datasets  # takes a second
+
+    try:
+        dataset = datasets.load_from_disk(str(folder))
+    except IndexError as error:  # `datasets` itself can't open what it saved without a row
+        raise UserError(
+            f"data.name_or_path: the saved dataset {str(folder)!r} has no rows, or has a split without any; "
+            "save it again with rows in each split"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # a torn folder raises any of these
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"data.name_or_path: can't read the saved dataset {str(folder)!r}: {reason}; "
+            "save it again with save_to_disk"
+        ) from error
+    has_splits = isinstance(dataset, datasets.DatasetDict)
+    if has_splits:
+        if split not in dataset:
+            raise UserError(
+                f"data.train_split or data.eval_split: {str(folder)!r} has no split {split!r}; "
+                f"it has: {', '.join(sorted(dataset))}"
+            )
+        dataset = dataset[split]
+    return encoded(dataset), has_splits
+
+
+def encoded(dataset: Any) -> Any:
+    """The same dataset with audio as bytes and path: decoding it would need torchcodec."""
+    import datasets
+
+    for column, feature in (dataset.features or {}).items():  # a stream may not know its own
+        if isinstance(feature, datasets.Audio):
+            dataset = dataset.cast_column(column, datasets.Audio(decode=False))
+    return dataset
+
+
+def table_of(dataset: Any) -> Table:
+    """All columns of an `encoded` dataset; audio that it holds itself as `DatasetCell`s, so that none of it is read.
+
+    Audio of which it holds the path alone stays a path, to be resolved and checked like that of any other table.
+    """
+    table: dict[str, Any] = {}
+    as_arrow = dataset.with_format("arrow")
+    for column in dataset.column_names:
+        kind = str(as_arrow.features[column])
+        if kind.startswith("Audio"):
+            cells = as_arrow.select_columns([column])[:].column(column)
+            names = [name for chunk in cells.chunks for name in chunk.field("path").to_pylist()]
+            held = [is_held for chunk in cells.chunks for is_held in chunk.field("bytes").is_valid().to_pylist()]
+            table[column] = [
+                DatasetCell(row, name) if is_held else {"path": name}
+                for row, (name, is_held) in enumerate(zip(names, held, strict=True))
+            ]
+        elif "binary" in kind:
+            table[column] = [DatasetCell(row) for row in range(len(dataset))]
+        else:
+            table[column] = dataset[column][:]
+    return table
+
+
+@dataclass(frozen=True)
+class DatasetAudio:
+    """The audio of an `encoded` dataset; a copy in another process maps the same files."""
+
+    dataset: Any
+    column: str
+
+    def get(self, row: int) -> bytes:
+        """The encoded recording of one row.
+
+        Raises:
+            AudioError: the row holds none, or the files of the dataset can't be read.
+        """
+        try:
+            cell = self.dataset[row][self.column]
+        except (OSError, ValueError) as error:
+            raise AudioError(f"the dataset can't be read ({error})") from error
+        content = cell.get("bytes") if isinstance(cell, dict) else cell
+        if content:
+            return bytes(content)
+        raise AudioError("the row holds no audio")

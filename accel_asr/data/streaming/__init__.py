@@ -1,0 +1,1 @@
+"""Sources that are read from end to end while training."""

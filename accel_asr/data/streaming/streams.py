@@ -1,0 +1,142 @@
+"""Training on shards without an index: which rows each rank reads, in which order, and how it goes on from a place."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from accel_asr.data.reading.rows import Row
+from accel_asr.data.reading.sources import Source
+from accel_asr.data.streaming.shards import Shards, checksum_of
+from accel_asr.data.text_processing import TextProcessing
+from accel_asr.errors import UserError
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Shards to train on, and how. Of each, the first `held_out` rows are validated on."""
+
+    shards: Shards
+    held_out: tuple[int, ...]
+    block_rows: int
+    text: TextProcessing
+    max_duration_s: float
+    channel: int | None = None
+    cut_long_labels: bool = False
+
+    @property
+    def checksum(self) -> int:
+        """Of what is trained on: training can only be gone on with on the same data."""
+        told = [self.shards.checksum, self.held_out, asdict(self.text), self.max_duration_s, self.channel]
+        return checksum_of([*told, self.cut_long_labels])
+
+
+def first_rows(shards: Shards, most: int | None) -> Source:
+    """The first rows of all shards, in the order of the shards; None takes every row.
+
+    Raises:
+        UserError: as `Shards.rows`; or there are no more rows than that, so that none is left.
+    """
+    rows: list[Row] = []
+    counts = [0] * len(shards)
+    for shard in range(len(shards)):
+        for row, _ in shards.rows(shard):
+            if most is not None and len(rows) == most:
+                return Source(rows, facts={"rows_of_shards": counts}, dependencies=shards.files)
+            rows.append(row)
+            counts[shard] += 1
+    if most is not None:
+        raise UserError(
+            f"data.eval_rows: {most} leaves nothing to train on, the stream holds {len(rows)} rows; give fewer"
+        )
+    if not rows:
+        raise UserError("data.eval_split: it holds no rows")
+    return Source(rows, facts={"rows_of_shards": counts}, dependencies=shards.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one rank is in its endless stream: all that is needed to go on.
+
+    `turn` counts the shards it has gone through in this epoch; `place` and `row` say where in the shard the block of
+    rows begins that is being shuffled, and `taken` how many rows of that block are used up.
+    """
+
+    epoch: int = 0
+    turn: int = 0
+    place: int = 0
+    row: int = 0
+    taken: int = 0
+
+
+@dataclass(frozen=True)
+class StreamOrder:
+    """Which rows one rank reads, in which order: a pure function of the seed and the place.
+
+    Each epoch the shards are shuffled and dealt to the ranks; those that do not come out even are read by all ranks,
+    each of which takes its own rows of them. So each row is trained on by one rank once an epoch, whatever the number
+    of shards. Within a shard, blocks of rows are shuffled.
+    """
+
+    stream: Stream
+    rank: int
+    num_processes: int
+    seed: int
+
+    def rows(self, start: Place) -> Iterator[tuple[Row, Place]]:
+        """Endless: the rows from `start` on, each with the place after it.
+
+        Raises:
+            UserError: the shards have no rows for this rank, or can't be read.
+        """
+        at = start
+        count = len(self.stream.shards)
+        without: set[int] = set()  # shards that had no row for this rank
+        while True:
+            for turn, (shard, is_shared) in enumerate(self._turns(at.epoch)):
+                if turn < at.turn:
+                    continue
+                if turn > at.turn:
+                    at = Place(at.epoch, turn)
+                from_beginning, found = at == Place(at.epoch, turn), False
+                for row, place in self._rows_of_shard(shard, at, is_shared=is_shared):
+                    found = True
+                    yield row, place
+                # one epoch says too little: in another this rank gets other shards, or a shared one for itself
+                if from_beginning and not found and (not is_shared or count < self.num_processes):
+                    without.add(shard)
+                if len(without) == count:
+                    raise UserError(
+                        f"data.streaming: the {count} shards hold no row for rank {self.rank} of "
+                        f"{self.num_processes}; start fewer processes, or look at the shards"
+                    )
+            at = Place(at.epoch + 1)
+
+    def _turns(self, epoch: int) -> list[tuple[int, bool]]:
+        """(shard, whether all ranks share it) of this rank, in the order of this epoch."""
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.stream.shards)).tolist()
+        even = len(order) - len(order) % self.num_processes
+        return [(shard, False) for shard in order[:even][self.rank :: self.num_processes]] + [
+            (shard, True) for shard in order[even:]
+        ]
+
+    def _rows_of_shard(self, shard: int, start: Place, *, is_shared: bool) -> Iterator[tuple[Row, Place]]:
+        skipped = self.stream.held_out[shard] if self.stream.held_out else 0
+        numbered = enumerate(self.stream.shards.rows(shard, start.place), start=start.row)
+        # each rank keeps its own rows of a shared block alone, and shuffles as many of them as of any other
+        block_rows = self.stream.block_rows * (self.num_processes if is_shared else 1)
+        at, taken = start, start.taken
+        while True:
+            mine, after = [], at
+            for number, (row, place) in itertools.islice(numbered, block_rows):
+                after = Place(at.epoch, at.turn, place, number + 1)
+                if number >= skipped and (not is_shared or number % self.num_processes == self.rank):
+                    mine.append(row)
+            if after == at:
+                return
+            key = (self.seed, at.epoch, shard, at.row)
+            order = np.random.default_rng(key).permutation(len(mine))
+            for position in range(taken, len(mine)):
+                yield mine[order[position]], replace(at, taken=position + 1)
+            at, taken = after, 0
