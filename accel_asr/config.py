@@ -158,7 +158,8 @@ class TrainingConfig:
     group_by_length: bool = False
     """Put clips of like length into one global batch; which, and in which order, still changes with every epoch."""
     batch_seconds: float | None = None
-    """Make micro-batches of so many seconds of audio in place of `per_device_train_batch_size` utterances."""
+    """Make micro-batches of about so many seconds of audio in place of `per_device_train_batch_size` utterances.
+    Whisper pads every clip to its window, so memory goes with how many clips that is."""
     dataloader_num_workers: int = 2
     """Worker processes on each rank that decode audio and compute log-mel features; 0 does it in the loop."""
     weight_decay: float = 0.0
@@ -308,6 +309,11 @@ def _unset_problems(config: Config) -> list[str]:
         if is_dataclass(values := getattr(config, section.name))
         for setting in fields(values)
         if getattr(values, setting.name) is None and type(None) not in get_args(setting.type)
+    ] + [
+        f"data.sources: {setting.name} of source {number}: null does not fit; give a value, or leave it out"
+        for number, source in enumerate(config.data.sources or (), start=1)
+        for setting in fields(source)
+        if getattr(source, setting.name) is None and type(None) not in get_args(setting.type)
     ]
 
 
@@ -392,8 +398,9 @@ def _streaming_problems(config: Config) -> list[str]:
         for name in needed
         if _setting(config, name) is None
     ]
+    if config.data.sources:
+        problems.append("data.sources: a list does not go with data.streaming, which reads one source; give one")
     without = (
-        "data.sources",
         "data.train_rows",
         "data.eval_fraction",
         "data.group_column",

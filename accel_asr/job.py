@@ -58,7 +58,7 @@ class Job:
                     self.processor.feature_extractor,
                     encoder,
                     self.data.stream,
-                    has_language=not _takes_language(encoder) or self.model.generation_config.language is not None,
+                    has_language=not encoder.languages or self.model.generation_config.language is not None,
                 ),
                 StreamOrder(self.data.stream, rank=rank, num_processes=plan.num_processes, seed=plan.seed),
                 plan,
@@ -113,7 +113,7 @@ def load_job(model_settings: ModelConfig, data_settings: DataConfig, evaluation:
         window_s=modeling.window_s(processor),
         seed=seed,
     )
-    if model_settings.language is None and _takes_language(encoder):
+    if model_settings.language is None and encoder.languages:
         _require_languages(model, data)
     if not any(normalizer(utterance.text) for utterance in data.validation):
         raise UserError(
@@ -160,11 +160,6 @@ def _mel_cache(
     )
     notices.append(notice)
     return cache
-
-
-def _takes_language(encoder: LabelEncoder) -> bool:
-    """Whether labels say the language: an English-only model has tokens of languages too, and no use for them."""
-    return len(encoder.prefix()) == 4
 
 
 def _require_languages(model: WhisperForConditionalGeneration, data: RunData) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from transformers import WhisperTokenizer
@@ -10,6 +11,7 @@ from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
 TIMESTAMP_STEP_S = 0.02  # Whisper's timestamp tokens are 20 ms apart
 TASKS = ("transcribe", "translate")
+MULTILINGUAL_PREFIX = 4  # start, language, task, no timestamps
 _BATCH_TEXTS = 10_000
 
 
@@ -37,8 +39,18 @@ class LabelEncoder:
         self.start_id: int = tokenizer.convert_tokens_to_ids("<|startoftranscript|>")
         known = tokenizer.get_added_vocab()
         self.previous_id: int | None = known.get("<|startofprev|>")
-        self.languages = frozenset(code for code in TO_LANGUAGE_CODE.values() if f"<|{code}|>" in known)
         self._ids = known
+
+    @cached_property
+    def languages(self) -> frozenset[str]:
+        """Codes that labels can say; none for an English-only model, which has the tokens and no use for them."""
+        if len(self.tokenizer.prefix_tokens) != MULTILINGUAL_PREFIX:
+            return frozenset()
+        return frozenset(code for code in TO_LANGUAGE_CODE.values() if f"<|{code}|>" in self._ids)
+
+    def knows_language(self, name: str) -> bool:
+        """Whether the model can be told that `name`, a code or a name, is spoken; an English-only one knows English."""
+        return language_code(name) in (self.languages or ("en",))
 
     def prefix(self, language: str | None = None, task: str | None = None) -> tuple[int, ...]:
         """<|startoftranscript|> [<|language|> <|task|>] <|notimestamps|>, the run's own where the row says nothing.
@@ -47,7 +59,7 @@ class LabelEncoder:
             language: A code that is in `languages`; an English-only model has no tokens for it.
         """
         own = tuple(self.tokenizer.prefix_tokens)
-        if len(own) == 4 and (language or task):
+        if len(own) == MULTILINGUAL_PREFIX and (language or task):
             language_id = self._ids[f"<|{language}|>"] if language else own[1]
             return own[0], language_id, self._ids[f"<|{task}|>"] if task else own[2], own[3]
         return own

@@ -13,7 +13,7 @@ import numpy as np
 
 from accel_asr.data.indexing.cache_folder import cache_errors_explained
 from accel_asr.data.indexing.index import Index
-from accel_asr.data.labels import TASKS, LabelEncoder, language_code
+from accel_asr.data.labels import TASKS, LabelEncoder
 from accel_asr.data.reading.audio_paths import named
 from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError
@@ -190,12 +190,12 @@ def _language_and_task_problems(part: Part, encoder: LabelEncoder) -> list[str]:
     """What the model has no token for: a row that is taught in a wrong language does harm in silence."""
     problems = []
     known = ", ".join(sorted(encoder.languages)) or "en"
-    if part.language is not None and not knows_language(part.language, encoder):
+    if part.language is not None and not encoder.knows_language(part.language):
         problems.append(
             f"data.sources: the model does not know the language {part.language!r} of {part.name!r}; it knows: {known}"
         )
     languages = Counter(_distinct(part.index, "language"))
-    unknown = {said: count for said, count in languages.items() if not knows_language(said, encoder)}
+    unknown = {said: count for said, count in languages.items() if not encoder.knows_language(said)}
     if unknown:
         problems.append(
             f"data.language_column: {sum(unknown.values()):,} of {len(part.index):,} rows are in a language that the "
@@ -209,12 +209,6 @@ def _language_and_task_problems(part: Part, encoder: LabelEncoder) -> list[str]:
             f"({named([repr(name) for name in sorted(tasks)])}); mend the column, or leave out data.task_column"
         )
     return problems
-
-
-def knows_language(name: str, encoder: LabelEncoder) -> bool:
-    """Whether the model can be told that `name`, a code or a name, is spoken; an English-only one knows English."""
-    code = language_code(name)
-    return code in encoder.languages or (not encoder.languages and code == "en")
 
 
 def _distinct(index: Index, name: str) -> Iterator[str]:

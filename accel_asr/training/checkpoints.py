@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -214,7 +215,13 @@ def _check_geometry(folder: Path, saved: Mapping[str, int], geometry: Geometry) 
         if name not in dealing and saved.get(name) != value
     ]
     before = Geometry(**{**asdict(geometry), **{name: saved[name] for name in dealing}})
-    if before.window_size != geometry.window_size:
+    if geometry.steps_per_epoch == 0 and before.num_processes != geometry.num_processes:
+        different.insert(
+            0,
+            f"a stream is dealt to the processes, and goes on with as many only: there were {before.num_processes}, "
+            f"now there are {geometry.num_processes}",
+        )
+    elif not math.isclose(before.window_size, geometry.window_size):  # seconds may be fractions
         sums = f"was {before.window_sum()} and is {geometry.window_sum()}"
         different.insert(0, f"the global batch (processes x accumulation x micro-batch) {sums}")
     if different:

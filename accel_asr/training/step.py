@@ -106,8 +106,8 @@ def train_step(
     if target_tokens == 0:
         named = "\n".join(f"  {item.utterance_id}: {item.reason}" for item in failed[:MAX_NAMED])
         raise UserError(
-            f"none of the {len(failed)} recordings of a global batch could be decoded; is the storage still there? The "
-            f"checkpoints are whole, go on with --checkpoint.resume true:\n{named}",
+            f"none of the {len(failed)} recordings of a global batch could be used. Is the storage still there, and do "
+            f"the filters fit the data? The checkpoints are whole; go on with --checkpoint.resume true:\n{named}",
             same_on_every_rank=True,
         )
 

@@ -13,7 +13,7 @@ from accel_asr.config import DataConfig, SourceConfig
 from accel_asr.data.checking.model_limits import ModelLimits
 from accel_asr.data.indexing.index import INDEX_FILE, Index
 from accel_asr.data.labels import TASKS, language_code
-from accel_asr.data.preparation import MAX_EXAMPLES, Drops, knows_language, refusals, sift
+from accel_asr.data.preparation import MAX_EXAMPLES, Drops, refusals, sift
 from accel_asr.data.splits import given_validation, held_out, open_part, resolved_sources
 from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError
@@ -145,7 +145,7 @@ def _wrong_languages_and_tasks(part: Part, limits: ModelLimits) -> list[tuple[st
 
     def is_known(said: str | None) -> bool:
         told = language_of(said, part, limits)
-        return told is None or knows_language(told, encoder)
+        return told is None or encoder.knows_language(told)
 
     return [
         (UNKNOWN_LANGUAGE, _mask(part, "language", lambda said: not is_known(said))),

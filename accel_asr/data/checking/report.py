@@ -38,7 +38,7 @@ import pyarrow as pa
 
 from accel_asr.data.checking import faults, findings
 from accel_asr.data.checking.check import Checked, CheckedPart, columns_of, language_of
-from accel_asr.data.preparation import Drops, hours, knows_language, label_lengths
+from accel_asr.data.preparation import Drops, hours, label_lengths
 from accel_asr.data.utterances import Part, Utterances
 
 FORMAT = 1
@@ -169,7 +169,7 @@ def _languages(checked: Checked) -> list[dict[str, Any]]:
             "language": language,
             "rows": count,
             "hours": round(float(seconds[language, said]) / 3600, 4),
-            "known": language is not None and knows_language(language, checked.limits.encoder),
+            "known": language is not None and checked.limits.encoder.knows_language(language),
             "said": said,
         }
         for (language, said), count in rows.most_common()

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import datasets
+from huggingface_hub import HfApi
 from huggingface_hub.errors import HTTPError  # of the HTTP client that this huggingface_hub uses
 
 from accel_asr.data.quickstart import QUICKSTART
@@ -50,6 +52,21 @@ def open_hub_dataset(
         return encoded(dataset), notices
 
 
+def commit_of(name: str, *, revision: str | None) -> str:
+    """The commit that a dataset's branch, or `revision`, is at now.
+
+    Raises:
+        UserError: as `open_hub_dataset` raises.
+    """
+    with explained_hub_errors(name):
+        return str(HfApi(endpoint=datasets.config.HF_ENDPOINT).dataset_info(name, revision=revision).sha)
+
+
+def cache_of_hub() -> Path:
+    """Where the clients of the Hub keep what they download."""
+    return Path(datasets.config.HF_CACHE_HOME)
+
+
 @contextmanager
 def explained_hub_errors(name: str) -> Iterator[None]:
     """Turn what the clients of the Hub raise into one message.
@@ -63,6 +80,13 @@ def explained_hub_errors(name: str) -> Iterator[None]:
         raise UserError(
             f"data.name_or_path: {name!r} is neither a local path nor a dataset that the Hub shows you; check the "
             f"name, or log in with `hf auth login` if it is private or gated ({_first_line(error)})"
+        ) from error
+    except datasets.exceptions.DatasetGenerationError as error:
+        cause = error.__cause__ or error
+        raise UserError(
+            f"data.name_or_path: {name!r} can't be read as a table ({_first_line(cause)}); if it holds bare "
+            f"audio files, download them with `hf download {name} --repo-type dataset --local-dir <folder>`, and give "
+            "that folder"
         ) from error
     except ValueError as error:  # no such subset, split or revision: the message lists those there are
         raise UserError(f"data.subset, data.train_split, data.eval_split: {name!r}: {_first_line(error)}") from error

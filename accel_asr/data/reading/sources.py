@@ -102,14 +102,22 @@ def read_source(name: SourceName, *, cache_dir: Path | None = None) -> Source:
             f"data.name_or_path: {name.name_or_path!r} does not exist; check the path, or give a Hub dataset"
         )
     else:
-        from accel_asr.data.reading.hub_datasets import open_hub_dataset  # `datasets` takes a second to import
+        from accel_asr.data.reading.hub_datasets import cache_of_hub, open_hub_dataset  # a second to import
 
         dataset, notices = open_hub_dataset(
             name.name_or_path, subset=name.subset, revision=name.revision, split=name.split
         )
         part = None  # the library has taken it
+        # a row that names a file may name one that was downloaded, and no other of this machine
+        paths = AudioPaths(cache_of_hub(), allow_outside=name.allow_outside_paths)
         found = Found(
-            table_of(dataset), notices, name.audio_column, name.text_column, id_prefix=whole_split, dataset=dataset
+            table_of(dataset),
+            notices,
+            name.audio_column,
+            name.text_column,
+            paths,
+            id_prefix=whole_split,
+            dataset=dataset,
         )
     if not any(found.table.values()):
         raise UserError(f"data.name_or_path: {name.name_or_path!r} has no rows in its split {whole_split!r}")

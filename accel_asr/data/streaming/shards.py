@@ -96,14 +96,16 @@ class HubShards:
     """A Hub dataset as the library `datasets` streams it. A place is a row number; rows before it are passed over."""
 
     def __init__(self, name: SourceName) -> None:
-        from accel_asr.data.reading.hub_datasets import open_hub_dataset
+        from accel_asr.data.reading.hub_datasets import commit_of, open_hub_dataset
 
         self.dataset, self.notices = open_hub_dataset(
             name.name_or_path, subset=name.subset, revision=name.revision, split=name.split, streaming=True
         )
         self.name = name
         self.files: tuple[Path, ...] = ()
-        told = [name.name_or_path, name.subset, name.revision, name.split, len(self)]
+        commit = commit_of(name.name_or_path, revision=name.revision)
+        self.notices.append(f"{name.name_or_path} is streamed at commit {commit}")
+        told = [name.name_or_path, name.subset, commit, name.split, len(self)]
         self.checksum = checksum_of([*told, *_columns_of(name)])
 
     def __len__(self) -> int:

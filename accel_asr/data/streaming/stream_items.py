@@ -45,7 +45,7 @@ class StreamPlan:
     @property
     def order_checksum(self) -> int:
         """Of what the order depends on beside the seed and the source."""
-        return zlib.crc32(json.dumps([self.num_processes, self.block_rows]).encode())
+        return zlib.crc32(json.dumps([self.block_rows]).encode())
 
     def rows_by(self, step: int) -> int:
         """Rows that have been seen by `step`, of which failures are a share; never so few that it says nothing."""
@@ -101,10 +101,9 @@ class StreamItems(Dataset[Item | FailedItem]):
 
     def _fault_of_columns(self, row: Row) -> str | None:
         """Why the row has no label: one that is taught in a wrong language does harm in silence."""
-        is_multilingual = len(self.encoder.prefix()) == 4  # an English-only one has the tokens too, and no use for them
-        if row.language and language_code(row.language) not in (self.encoder.languages if is_multilingual else ("en",)):
+        if row.language and not self.encoder.knows_language(row.language):
             return f"the model does not know the language {row.language!r}"
-        if not row.language and not self.has_language and is_multilingual:
+        if not row.language and not self.has_language and self.encoder.languages:
             return "it says no language, and model.language is not set"
         if row.task and row.task not in TASKS:
             return f"its task {row.task!r} is neither {' nor '.join(TASKS)}"

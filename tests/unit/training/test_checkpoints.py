@@ -281,6 +281,22 @@ def test_the_same_global_batch_dealt_out_otherwise_goes_on_and_says_so(new_run, 
     assert len(run.notices) == 1
 
 
+def test_fractions_of_seconds_that_come_out_even_are_the_same_global_batch(new_run, saved: Path) -> None:
+    state = json.loads((saved / "state.json").read_text())
+    state["geometry"] |= {"num_processes": 1, "accumulation_steps": 3, "micro_batch_size": 33.4}
+    (saved / "state.json").write_text(json.dumps(state))
+    assert 3 * 33.4 != 100.2
+    assert new_run().restore(saved, accumulation_steps=1, micro_batch_size=100.2).step == 2
+
+
+def test_a_stream_goes_on_with_as_many_processes_only(new_run, saved: Path) -> None:
+    state = json.loads((saved / "state.json").read_text())
+    state["geometry"]["steps_per_epoch"] = 0
+    (saved / "state.json").write_text(json.dumps(state))
+    told = refused(new_run(), saved, steps_per_epoch=0, num_processes=2, accumulation_steps=1)
+    assert "goes on with as many only: there were 1, now there are 2" in told
+
+
 def test_another_number_of_threads_is_said(new_run, saved: Path) -> None:
     state = json.loads((saved / "state.json").read_text())
     state["torch_threads"] += 3

@@ -118,7 +118,7 @@ def test_a_window_of_which_nothing_could_be_decoded_ends_the_run_and_the_weights
         step(gone, 13)
     told = str(caught.value).splitlines()
     assert told[0].startswith(
-        "none of the 25 recordings of a global batch could be decoded; is the storage still there?"
+        "none of the 25 recordings of a global batch could be used. Is the storage still there, and do the filters"
     )
     assert "go on with --checkpoint.resume true" in told[0]
     assert told[1:] == [f"  clip-{number}: the file can't be reached" for number in range(20)]

@@ -126,3 +126,28 @@ def test_errors_become_one_line_with_setting_and_remedy(hub, error: Exception, s
     assert remedy in told
     assert "'lab/speech'" in told
     assert "\n" not in told
+
+
+# -- what rows name
+
+
+def test_a_row_may_name_a_file_that_was_downloaded_and_no_other(hub, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_CACHE_HOME", str(tmp_path / "hf"))
+    downloaded = tmp_path / "hf" / "hub" / "one.wav"
+    hub(dataset_of(audio=[str(downloaded)], text=["one"]))
+    options = {"split": "train", "audio_column": "audio", "text_column": "text"}
+    assert [row.audio for row in load_source("lab/speech", **options).rows] == [downloaded]
+    hub(dataset_of(audio=[str(downloaded), "/etc/hostname", "../../secret.wav"], text=["one", "two", "three"]))
+    with pytest.raises(
+        UserError, match=r"(?s)allow_outside_paths: false, but 2 files.*'/etc/hostname', '\.\./\.\./sec"
+    ):
+        load_source("lab/speech", **options)
+
+
+def test_bare_audio_files_that_datasets_can_not_encode_are_answered_with_how_to_get_them(hub) -> None:
+    error = datasets.exceptions.DatasetGenerationError("An error occurred while generating the dataset")
+    error.__cause__ = ImportError("To support encoding audio data, please install 'torchcodec'.")
+    hub(error)
+    told = refused()
+    assert "can't be read as a table (To support encoding audio data" in told
+    assert "`hf download lab/speech --repo-type dataset --local-dir <folder>`" in told

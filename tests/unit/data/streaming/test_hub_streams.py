@@ -236,7 +236,10 @@ def test_a_dataset_that_the_hub_does_not_show_is_named_with_the_log_in(client: C
     assert "log in with `hf auth login`" in client(name, subset="en-US")["error"]
 
 
-def test_subset_revision_split_and_columns_are_part_of_the_checksum(client: Client) -> None:
-    asked = [{}, {"revision": "main"}, {"subset": "de-DE"}, {"text_column": "english_transcription"}]
-    checksums = {client("lab/speech", **{"subset": "en-US", **more})["checksum"] for more in asked}
-    assert len(checksums) == 4
+def test_subset_commit_and_columns_are_part_of_the_checksum(client: Client) -> None:
+    def checksum(name: str = "lab/speech", **more: str) -> int:
+        return client(name, **{"subset": "en-US", **more})["checksum"]
+
+    asked = [{}, {"subset": "de-DE"}, {"text_column": "english_transcription"}]
+    assert len({checksum(**more) for more in asked}) == 3
+    assert checksum(revision="main") == checksum()  # the same commit by another name

@@ -292,11 +292,10 @@ def test_a_stream_counts_no_epochs_and_takes_its_share_of_failures_of_what_was_s
     assert (plan.epochs_at(7), plan.ends_epoch(7)) == (0.0, False)
 
 
-def test_the_order_depends_on_processes_and_blocks_and_not_on_the_dealing() -> None:
+def test_the_order_depends_on_blocks_and_not_on_the_dealing() -> None:
     plan = StreamPlan(micro_batch_size=4, accumulation_steps=2, num_processes=3, seed=1, block_rows=10)
     assert replace(plan, micro_batch_size=2, accumulation_steps=4).order_checksum == plan.order_checksum
-    others = (replace(plan, num_processes=6), replace(plan, block_rows=11))
-    assert len({one.order_checksum for one in (plan, *others)}) == 3
+    assert replace(plan, block_rows=11).order_checksum != plan.order_checksum
 
 
 # -- a run's data
