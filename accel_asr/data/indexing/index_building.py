@@ -4,65 +4,36 @@ import hashlib
 import json
 import os
 import shutil
-import sys
-import threading
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from filelock import FileLock
-from tqdm.auto import tqdm
 
-from accel_asr.data.decoding.audio import AudioError, decode_native, probe, resampled, to_int16
 from accel_asr.data.indexing.cache_folder import cache_errors_explained
 from accel_asr.data.indexing.index import (
     AUDIO_FILE,
     BATCH_ROWS,
     FACTS_FILE,
     INDEX_FILE,
-    NO_FILE,
     SAMPLES_FILE,
     SCHEMA,
     Index,
 )
+from accel_asr.data.indexing.survey import Heard, Survey, file_signature
 from accel_asr.data.reading.byte_ranges import ByteRange
-from accel_asr.data.reading.rows import Audio, DatasetCell, Row
-from accel_asr.data.reading.saved_datasets import DatasetAudio
+from accel_asr.data.reading.rows import DatasetCell, Row
 from accel_asr.data.reading.sources import Source, SourceName, read_source
 from accel_asr.errors import UserError
 
 FORMAT = 2  # of an index; one of another format is built anew
 DECODED_UP_FRONT_S = 2 * 3600  # sets of at most two hours are decoded whole while they are indexed: it takes seconds
 SAMPLED_FILES = 1_000  # so many audio files are looked at to tell whether an index is still true
-FULL_SCALE = 32767 / 32768  # what a sample is at least when it was cut off
-_THREADS = 4  # soundfile releases the interpreter lock
-_CHUNK_ROWS = 8_192
-_BAR_DELAY_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What is known of the audio of one row. `heard` is (hash, peak, rms, share of clipped samples), once decoded.
-
-    `kept` are the first and the number of its samples in the file of those. `content` is a checksum of audio that
-    stays in a dataset.
-    """
-
-    size: int | None = None
-    mtime_ns: int | None = None
-    content: int | None = None
-    duration_s: float = float("nan")
-    sampling_rate_hz: int | None = None
-    channels: int | None = None
-    problem: str | None = None
-    heard: tuple[int, float, float, float] | None = None
-    kept: tuple[int, int] | None = None
 
 
 def open_index(
@@ -154,7 +125,7 @@ def _newest_true(home: Path, source: Source | None, *, decode_all: bool) -> Inde
             facts = index.facts
             if facts["format"] != FORMAT or facts["sizes"] != _sizes(folder) or (decode_all and not facts["decoded"]):
                 continue
-            unchanged = all(_signature(Path(path)) == tuple(said) for path, said in facts["dependencies"])
+            unchanged = all(file_signature(Path(path)) == tuple(said) for path, said in facts["dependencies"])
             same_source = expected is None or expected == [path for path, _ in facts["dependencies"]]
             if unchanged and same_source and _same_files(index):
                 return index
@@ -168,15 +139,6 @@ def _sizes(folder: Path) -> dict[str, int]:
     return {name: (folder / name).stat().st_size for name in (INDEX_FILE, AUDIO_FILE)}
 
 
-def _signature(path: Path) -> tuple[int, int]:
-    """(size, time of the last change in ns) of a file, (0, time) of a folder; NO_FILE for nothing."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError):  # no file can have such a name
-        return NO_FILE
-    return (0 if path.is_dir() else found.st_size), found.st_mtime_ns
-
-
 def _same_files(index: Index) -> bool:
     """Whether a sample of the audio files, and each that could not be read, are as they were."""
     sampled = len(index) if index.facts["keeps_samples"] else SAMPLED_FILES
@@ -184,7 +146,7 @@ def _same_files(index: Index) -> bool:
     rows.update(np.flatnonzero(np.isnan(index.durations_s))[:SAMPLED_FILES].tolist())
     for row in rows:
         audio = index[row].audio
-        if isinstance(audio, Path) and _signature(audio) != index.file_signature(row):
+        if isinstance(audio, Path) and file_signature(audio) != index.file_signature(row):
             return False
     return True
 
@@ -194,14 +156,14 @@ def _build(
 ) -> Index:
     """Look at every recording, and write the index: complete or absent."""
     # now, and not when all is decoded: what is changed meanwhile must be seen the next time
-    dependencies = [[os.path.abspath(path), _signature(path)] for path in source.dependencies]
+    dependencies = [[os.path.abspath(path), file_signature(path)] for path in source.dependencies]
     folder = home / f"{time.time_ns():020d}"
     for left in home.glob("writing-*"):  # by a process that was killed: this one has the lock
         shutil.rmtree(left, ignore_errors=True)
     writing = home / f"writing-{os.getpid()}"
     writing.mkdir()
     try:
-        look = _Looker(source.dataset_audio, sampling_rate_hz=sampling_rate_hz, channel=channel)
+        look = Survey(source.dataset_audio, sampling_rate_hz=sampling_rate_hz, channel=channel)
         found = look.over(source.rows, look.header, title=f"index {title}")
         is_small = sum(one.duration_s for one in found if one.problem is None) <= DECODED_UP_FRONT_S
         if is_small or decode_all:
@@ -227,86 +189,7 @@ def _build(
     return Index(folder, source.dataset_audio)
 
 
-class _Looker:
-    """Looks at recordings, several at a time."""
-
-    def __init__(self, dataset_audio: DatasetAudio | None, *, sampling_rate_hz: int, channel: int | None) -> None:
-        self.dataset_audio = dataset_audio
-        self.sampling_rate_hz = sampling_rate_hz
-        self.channel = channel
-        self.samples_file: BinaryIO | None = None  # where decoded samples are kept, if they are
-        self._writing = threading.Lock()
-
-    def over(self, things: Sequence[Any], look: Callable[[Any], _Found], *, title: str) -> list[_Found]:
-        """`look` at each, in order, with a progress bar where that takes more than a moment."""
-        found: list[_Found] = []
-        bar = tqdm(
-            total=len(things), desc=title, unit="file", delay=_BAR_DELAY_S, leave=False, file=sys.stderr, mininterval=1
-        )
-        with bar, ThreadPoolExecutor(_THREADS) as pool:
-            for first in range(0, len(things), _CHUNK_ROWS):  # a future for each of a million rows would be too much
-                for one in pool.map(look, things[first : first + _CHUNK_ROWS]):
-                    found.append(one)
-                    bar.update()
-        return found
-
-    def header(self, row: Row) -> _Found:
-        """What the header says."""
-        known = _Found()
-        if isinstance(row.audio, Path) and (signature := _signature(row.audio)) != NO_FILE:
-            known = _Found(*signature)
-        try:
-            audio = self._audio(row.audio)
-            if isinstance(row.audio, DatasetCell) and isinstance(audio, bytes):
-                known = _Found(len(audio), content=zlib.crc32(audio))
-            info = probe(audio, start_s=row.start_s, end_s=row.end_s, channel=self.channel)
-        except AudioError as error:
-            return replace(known, problem=str(error))
-        return replace(
-            known, duration_s=info.duration_s, sampling_rate_hz=info.sampling_rate_hz, channels=info.channels
-        )
-
-    def content(self, row_and_found: tuple[Row, _Found]) -> _Found:
-        """What the samples say, where the header could be read."""
-        row, found = row_and_found
-        if found.problem is not None:
-            return found
-        try:
-            samples, rate_hz = decode_native(
-                self._audio(row.audio), channel=self.channel, start_s=row.start_s, end_s=row.end_s
-            )
-            kept = self._keep(samples, rate_hz)
-        except AudioError as error:
-            return replace(found, problem=str(error), duration_s=float("nan"), sampling_rate_hz=None, channels=None)
-        size = np.abs(samples)
-        heard = (
-            int.from_bytes(hashlib.blake2b(samples.tobytes(), digest_size=8).digest(), "little"),
-            float(size.max()),
-            float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))),
-            float(np.mean(size >= FULL_SCALE)),
-        )
-        return replace(found, duration_s=len(samples) / rate_hz, heard=heard, kept=kept)
-
-    def _keep(self, samples: np.ndarray, rate_hz: int) -> tuple[int, int] | None:
-        """Write the samples as a batch will want them; returns the first one's number in the file, and how many."""
-        wanted = to_int16(resampled(samples, rate_hz, self.sampling_rate_hz))
-        if self.samples_file is None:
-            return None
-        with self._writing:
-            first = self.samples_file.tell() // wanted.itemsize
-            self.samples_file.write(wanted.tobytes())
-        return first, len(wanted)
-
-    def _audio(self, audio: Audio | None) -> bytes | Path | ByteRange:
-        if isinstance(audio, DatasetCell):
-            assert self.dataset_audio is not None
-            return self.dataset_audio.get(audio.row)
-        if audio is None:
-            raise AudioError("the row holds no audio")
-        return audio
-
-
-def _write_rows(rows: Sequence[Row], found: Sequence[_Found], folder: Path) -> int:
+def _write_rows(rows: Sequence[Row], found: Sequence[Heard], folder: Path) -> int:
     """Write the rows, and the audio that they hold themselves; returns a checksum of what a training run depends on."""
     checksum = 0
     with (
@@ -343,7 +226,7 @@ def _not_unicode(records: Sequence[dict[str, Any]]) -> str:
     raise AssertionError("all is Unicode")
 
 
-def _record(row: Row, found: _Found) -> dict[str, Any]:
+def _record(row: Row, found: Heard) -> dict[str, Any]:
     audio = row.audio
     record = {
         "utterance_id": row.utterance_id,

@@ -64,7 +64,7 @@ class RowColumns:
 class Found:
     """A table and how to read it.
 
-    `paths` resolves the names of its audio files; None where they are those of the Hub's own cache. `id_prefix` names
+    `paths` resolves the names of its audio files; None where the cells say themselves where they are. `id_prefix` names
     the rows, or `id_column` does; with neither it is their files. `is_manifest` tables may select segments.
     `dependencies` are the files and folders that the table was read from.
     """

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from accel_asr.data.decoding.audio import AudioError
-from accel_asr.data.indexing import index_building
+from accel_asr.data.indexing import index_building, survey
 from accel_asr.data.indexing.cache_folder import default_cache_dir
 from accel_asr.data.indexing.index import AUDIO_FILE, FACTS_FILE, INDEX_FILE, SAMPLES_FILE, SCHEMA, Index
 from accel_asr.data.indexing.index_building import open_index
@@ -132,7 +132,7 @@ def test_small_sources_are_decoded_and_of_large_ones_only_headers_are_read(
     assert len(set(hashes)) == 2  # they differ in length
 
     monkeypatch.setattr(index_building, "DECODED_UP_FRONT_S", 0.29)
-    monkeypatch.setattr(index_building, "decode_native", lambda *_, **__: pytest.fail("decoded"))
+    monkeypatch.setattr(survey, "decode_native", lambda *_, **__: pytest.fail("decoded"))
     large = opened(folder, cache.parent / "other")
     assert large.facts["decoded"] is False
     assert large.durations_s[:2].tolist() == [0.1, 0.2]
@@ -213,7 +213,7 @@ def test_a_warm_index_is_opened_without_reading_the_manifest_or_the_audio_again(
     (folder / "forgotten.wav").write_bytes(b"")
     first, notices = open_index(SourceName(str(folder)), cache_dir=cache, sampling_rate_hz=RATE_HZ)
     assert len(reads) == 1
-    monkeypatch.setattr(index_building, "probe", lambda *_, **__: pytest.fail("probed"))
+    monkeypatch.setattr(survey, "probe", lambda *_, **__: pytest.fail("probed"))
     again, same_notices = open_index(SourceName(str(folder)), cache_dir=cache, sampling_rate_hz=RATE_HZ)
     assert (len(reads), again.folder) == (1, first.folder)
     assert notices == same_notices == ["1 of 4 audio files in the folder are not listed in metadata.csv: forgotten.wav"]

@@ -1,0 +1,132 @@
+"""Look at the recordings of a source, several at a time: their headers, and the samples of those that are decoded."""
+
+import hashlib
+import sys
+import threading
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from accel_asr.data.decoding.audio import AudioError, decode_native, probe, resampled, to_int16
+from accel_asr.data.indexing.index import NO_FILE
+from accel_asr.data.reading.byte_ranges import ByteRange
+from accel_asr.data.reading.rows import Audio, DatasetCell, Row
+from accel_asr.data.reading.saved_datasets import DatasetAudio
+
+FULL_SCALE = 32767 / 32768  # what a sample is at least when it was cut off
+_THREADS = 4  # soundfile releases the interpreter lock
+_CHUNK_ROWS = 8_192
+_BAR_DELAY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What is known of the audio of one row. `heard` is (hash, peak, rms, share of clipped samples), once decoded.
+
+    `kept` are the first and the number of its samples in the file of those. `content` is a checksum of audio that
+    stays in a dataset.
+    """
+
+    size: int | None = None
+    mtime_ns: int | None = None
+    content: int | None = None
+    duration_s: float = float("nan")
+    sampling_rate_hz: int | None = None
+    channels: int | None = None
+    problem: str | None = None
+    heard: tuple[int, float, float, float] | None = None
+    kept: tuple[int, int] | None = None
+
+
+class Survey:
+    """Looks at recordings, several at a time."""
+
+    def __init__(self, dataset_audio: DatasetAudio | None, *, sampling_rate_hz: int, channel: int | None) -> None:
+        self.dataset_audio = dataset_audio
+        self.sampling_rate_hz = sampling_rate_hz
+        self.channel = channel
+        self.samples_file: BinaryIO | None = None  # where decoded samples are kept, if they are
+        self._writing = threading.Lock()
+
+    def over(self, things: Sequence[Any], look: Callable[[Any], Heard], *, title: str) -> list[Heard]:
+        """`look` at each, in order, with a progress bar where that takes more than a moment."""
+        found: list[Heard] = []
+        bar = tqdm(
+            total=len(things), desc=title, unit="file", delay=_BAR_DELAY_S, leave=False, file=sys.stderr, mininterval=1
+        )
+        with bar, ThreadPoolExecutor(_THREADS) as pool:
+            for first in range(0, len(things), _CHUNK_ROWS):  # a future for each of a million rows would be too much
+                for one in pool.map(look, things[first : first + _CHUNK_ROWS]):
+                    found.append(one)
+                    bar.update()
+        return found
+
+    def header(self, row: Row) -> Heard:
+        """What the header says."""
+        known = Heard()
+        if isinstance(row.audio, Path) and (signature := file_signature(row.audio)) != NO_FILE:
+            known = Heard(*signature)
+        try:
+            audio = self._audio(row.audio)
+            if isinstance(row.audio, DatasetCell) and isinstance(audio, bytes):
+                known = Heard(len(audio), content=zlib.crc32(audio))
+            info = probe(audio, start_s=row.start_s, end_s=row.end_s, channel=self.channel)
+        except AudioError as error:
+            return replace(known, problem=str(error))
+        return replace(
+            known, duration_s=info.duration_s, sampling_rate_hz=info.sampling_rate_hz, channels=info.channels
+        )
+
+    def content(self, row_and_found: tuple[Row, Heard]) -> Heard:
+        """What the samples say, where the header could be read."""
+        row, found = row_and_found
+        if found.problem is not None:
+            return found
+        try:
+            samples, rate_hz = decode_native(
+                self._audio(row.audio), channel=self.channel, start_s=row.start_s, end_s=row.end_s
+            )
+            kept = self._keep(samples, rate_hz)
+        except AudioError as error:
+            return replace(found, problem=str(error), duration_s=float("nan"), sampling_rate_hz=None, channels=None)
+        size = np.abs(samples)
+        heard = (
+            int.from_bytes(hashlib.blake2b(samples.tobytes(), digest_size=8).digest(), "little"),
+            float(size.max()),
+            float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))),
+            float(np.mean(size >= FULL_SCALE)),
+        )
+        return replace(found, duration_s=len(samples) / rate_hz, heard=heard, kept=kept)
+
+    def _keep(self, samples: np.ndarray, rate_hz: int) -> tuple[int, int] | None:
+        """Write the samples as a batch will want them; returns the first one's number in the file, and how many."""
+        wanted = to_int16(resampled(samples, rate_hz, self.sampling_rate_hz))
+        if self.samples_file is None:
+            return None
+        with self._writing:
+            first = self.samples_file.tell() // wanted.itemsize
+            self.samples_file.write(wanted.tobytes())
+        return first, len(wanted)
+
+    def _audio(self, audio: Audio | None) -> bytes | Path | ByteRange:
+        if isinstance(audio, DatasetCell):
+            assert self.dataset_audio is not None
+            return self.dataset_audio.get(audio.row)
+        if audio is None:
+            raise AudioError("the row holds no audio")
+        return audio
+
+
+def file_signature(path: Path) -> tuple[int, int]:
+    """(size, time of the last change in ns) of a file, (0, time) of a folder; NO_FILE for nothing."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # no file can have such a name
+        return NO_FILE
+    return (0 if path.is_dir() else found.st_size), found.st_mtime_ns
