@@ -50,8 +50,8 @@ def start(manifest: Path, cache_dir: Path, *, batches: int = 1) -> dict[str, flo
     """In a process of its own: from the settings to the first batch of a resumed epoch; seconds and MB.
 
     Args:
-        batches: So many more are then taken from one worker, whose private memory is looked at a tenth of the way in
-            and at the end.
+        batches: So many more are then taken from one worker, whose private memory is looked at a tenth of the way in,
+            half of the way, and at the end.
     """
     from accel_asr import modeling
     from accel_asr.config import DataConfig, TrainingConfig
@@ -105,10 +105,9 @@ def start(manifest: Path, cache_dir: Path, *, batches: int = 1) -> dict[str, flo
         ) as windows:
             [worker] = multiprocessing.active_children()
             for number, _ in enumerate(windows, start=1):
-                if number == batches // 10:
-                    found["worker_early_mb"] = private_mb(worker.pid)
-                if number == batches:
-                    found["worker_late_mb"] = private_mb(worker.pid)
+                for name, share in (("early", 0.1), ("middle", 0.5), ("late", 1.0)):
+                    if number == round(batches * share):
+                        found[f"worker_{name}_mb"] = private_mb(worker.pid)
     return found
 
 
@@ -138,7 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--rounds", type=int, default=3, help="warm starts of each size; the median counts")
-    parser.add_argument("--batches", type=int, default=500, help="of the worker whose memory is looked at")
+    parser.add_argument("--batches", type=int, default=1_000, help="of the worker whose memory is looked at")
     options = parser.parse_args()
     results = []
     with tempfile.TemporaryDirectory() as folder:
@@ -156,8 +155,7 @@ def main() -> None:
                     "imports_mb": round(float(np.median([one["before_mb"] for one in warm]))),
                     "warm_peak_mb": round(max(one["peak_mb"] for one in warm)),
                     "rows_take_mb": round(max(one["peak_mb"] - one["before_mb"] for one in warm)),
-                    "worker_early_mb": round(worker["worker_early_mb"], 1),
-                    "worker_late_mb": round(worker["worker_late_mb"], 1),
+                    **{f"worker_{at}_mb": round(worker[f"worker_{at}_mb"], 1) for at in ("early", "middle", "late")},
                 }
             )
             assert all(one["rows"] == rows for one in warm)
