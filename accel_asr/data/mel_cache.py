@@ -11,7 +11,7 @@ import numpy as np
 from filelock import FileLock
 from transformers import WhisperFeatureExtractor
 
-from accel_asr.data.indexing.cache_folder import cache_errors_explained
+from accel_asr.data.indexing.cache_folder import cache_errors_explained, make_cache_folder
 from accel_asr.errors import UserError
 
 ITEM_BYTES = 2  # float16
@@ -85,11 +85,10 @@ def open_mel_cache(
     size = int(first_frames[-1]) * mels * ITEM_BYTES
     told = hashlib.sha256(f"{checksum} {feature_extractor.to_json_string()}".encode()).hexdigest()[:24]
     folder = cache_dir / "mels" / told
-    with cache_errors_explained(cache_dir):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if not folder.is_dir():
-                _make(folder, size=size, clips=len(durations_s), cache_dir=cache_dir)
+    make_cache_folder(folder.parent, cache_dir=cache_dir)
+    with cache_errors_explained(cache_dir), FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            _make(folder, size=size, clips=len(durations_s), cache_dir=cache_dir)
     notice = f"log-mel cache: {size / 1e9:.2f} GB in {folder}, filled as clips are first used (float16)"
     return MelCache(folder, first_frames, shape=(mels, frames)), notice
 

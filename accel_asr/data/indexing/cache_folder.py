@@ -17,6 +17,18 @@ def default_cache_dir() -> Path:
     return Path(named) if named else Path.home() / ".cache" / "accel_asr"
 
 
+def make_cache_folder(folder: Path, *, cache_dir: Path) -> None:
+    """Make a folder in the cache, and the cache itself.
+
+    Raises:
+        UserError: it can't be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(_remedy(cache_dir, f"it can't be written ({error.strerror})")) from error
+
+
 @contextmanager
 def cache_errors_explained(folder: Path) -> Iterator[None]:
     """Turn a full disk and a folder that can't be written into one message.
@@ -33,7 +45,11 @@ def cache_errors_explained(folder: Path) -> Iterator[None]:
             told = f"it can't be written ({error.strerror})"
         else:
             raise
-        raise UserError(
-            f"data.cache_dir: {str(folder)!r}: {told}; make room, or give another folder by --data.cache_dir or "
-            f"${CACHE_VARIABLE}"
-        ) from error
+        raise UserError(_remedy(folder, told)) from error
+
+
+def _remedy(cache_dir: Path, told: str) -> str:
+    return (
+        f"data.cache_dir: {str(cache_dir)!r}: {told}; make room, or give another folder by --data.cache_dir or "
+        f"${CACHE_VARIABLE}"
+    )

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
-from accel_asr.data.indexing.cache_folder import cache_errors_explained
+from accel_asr.data.indexing.cache_folder import cache_errors_explained, make_cache_folder
 from accel_asr.data.indexing.index import (
     AUDIO_FILE,
     BATCH_ROWS,
@@ -61,25 +61,24 @@ def open_index(
         UserError: as `read_source` raises; or the cache can't be written.
     """
     home = cache_dir / "index" / _identity(name, sampling_rate_hz=sampling_rate_hz, channel=channel, purpose=purpose)
-    with cache_errors_explained(cache_dir):
-        home.mkdir(parents=True, exist_ok=True)
-        with FileLock(str(home / "lock")):
-            source = None if read else _read_what_stays_outside(name, cache_dir=cache_dir)
-            warm = _newest_true(home, source, decode_all=decode_all)
-            if warm is not None:
-                return warm, list(warm.facts["notices"])
-            if source is None:
-                source = read() if read else read_source(name, cache_dir=cache_dir)
-            index = _build(
-                source,
-                home,
-                sampling_rate_hz=sampling_rate_hz,
-                channel=channel,
-                decode_all=decode_all,
-                title=name.name_or_path,
-            )
-            for old in _versions(home)[:-2]:  # a run that goes on may still read the one before
-                shutil.rmtree(old, ignore_errors=True)
+    make_cache_folder(home, cache_dir=cache_dir)
+    with cache_errors_explained(cache_dir), FileLock(str(home / "lock")):
+        source = None if read else _read_what_stays_outside(name, cache_dir=cache_dir)
+        warm = _newest_true(home, source, decode_all=decode_all)
+        if warm is not None:
+            return warm, list(warm.facts["notices"])
+        if source is None:
+            source = read() if read else read_source(name, cache_dir=cache_dir)
+        index = _build(
+            source,
+            home,
+            sampling_rate_hz=sampling_rate_hz,
+            channel=channel,
+            decode_all=decode_all,
+            title=name.name_or_path,
+        )
+        for old in _versions(home)[:-2]:  # a run that goes on may still read the one before
+            shutil.rmtree(old, ignore_errors=True)
     return index, list(index.facts["notices"])
 
 

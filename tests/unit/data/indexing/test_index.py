@@ -21,7 +21,7 @@ import pytest
 
 from accel_asr.data.decoding.audio import AudioError
 from accel_asr.data.indexing import index_building, survey
-from accel_asr.data.indexing.cache_folder import default_cache_dir
+from accel_asr.data.indexing.cache_folder import default_cache_dir, make_cache_folder
 from accel_asr.data.indexing.index import AUDIO_FILE, FACTS_FILE, INDEX_FILE, SAMPLES_FILE, SCHEMA, Index
 from accel_asr.data.indexing.index_building import open_index
 from accel_asr.data.reading.byte_ranges import ByteRange
@@ -626,3 +626,10 @@ def test_the_cache_is_where_the_variable_says(monkeypatch: pytest.MonkeyPatch, t
 def test_the_columns_of_an_index_are_those_of_its_schema(folder: Path, cache: Path) -> None:
     with pa.ipc.open_file(str(opened(folder, cache).folder / INDEX_FILE)) as file:
         assert file.schema == SCHEMA
+
+
+def test_a_cache_that_can_not_be_made_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "file" / "cache", Path("/proc/nothing/cache")):
+        with pytest.raises(UserError, match=r"^data\.cache_dir: .*: it can't be written \(.*\); make room, or give"):
+            make_cache_folder(place / "index", cache_dir=place)
