@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from accel_asr.data.decoding.audio import to_int16
-from accel_asr.data.indexing import index_building
+from accel_asr.data.indexing import survey
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.preparation import Drops, fingerprint, hours, label_lengths, prepare_utterances
 from accel_asr.data.reading.rows import Row
@@ -319,14 +319,14 @@ def test_the_fingerprint_sees_the_order_and_the_choice(tmp_path: Path) -> None:
 def test_decoding_in_threads_does_not_reorder(prepare, monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
-    read = index_building.decode_native
+    read = survey.decode_native
 
     def slow_first(source: object, **options: object) -> tuple[np.ndarray, int]:
         samples, rate_hz = read(source, **options)
         time.sleep(0.05 if len(samples) == 800 else 0)
         return samples, rate_hz
 
-    monkeypatch.setattr(index_building, "decode_native", slow_first)
+    monkeypatch.setattr(survey, "decode_native", slow_first)
     sizes = [(800 * number, number / 10) for number in range(1, 7)]
     clips = [wav_bytes(np.full(length, loudness), sampling_rate_hz=RATE_HZ) for length, loudness in sizes]
     kept, _ = prepare([Row(f"r{number}", clip, "x") for number, clip in enumerate(clips)])
