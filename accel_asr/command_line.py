@@ -10,7 +10,8 @@ import jsonargparse
 import yaml
 from jsonargparse import ArgumentParser
 
-from accel_asr.config import Config, SourceConfig, check_config
+from accel_asr.config import Config, SourceConfig
+from accel_asr.config_checks import check_config
 from accel_asr.errors import UserError
 
 RECIPES_DIR = Path(__file__).parent / "recipes"

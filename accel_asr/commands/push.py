@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from accel_asr.config import is_hub_name
+from accel_asr.config_checks import is_hub_name
 from accel_asr.errors import UserError
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from accel_asr.config import Config, DataConfig, HubConfig, check_config
+from accel_asr.config import Config, DataConfig, HubConfig
+from accel_asr.config_checks import check_config
 from accel_asr.errors import UserError
 
 GOOD = Config(data=DataConfig(name_or_path="quickstart", train_rows=450))

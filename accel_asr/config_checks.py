@@ -1,0 +1,191 @@
+"""Ranges and combinations of settings, checked before anything heavy is imported; all that is wrong is said at once."""
+
+from dataclasses import fields, is_dataclass
+from typing import Any, get_args
+
+from accel_asr.config import Config, DataConfig, HubConfig
+from accel_asr.errors import UserError
+
+
+def check_config(config: Config) -> None:
+    """Check ranges and combinations.
+
+    Raises:
+        UserError: naming every setting that is wrong, its value and the remedy, all at once.
+    """
+    problems = _unset_problems(config)
+    if problems:
+        raise UserError("\n".join(problems))
+    problems = [
+        *_range_problems(config),
+        *_source_problems(config.data),
+        *_split_problems(config.data),
+        *_streaming_problems(config),
+        *_hub_problems(config.hub),
+    ]
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+_AT_LEAST_ONE = (
+    "training.num_train_epochs",
+    "training.max_steps",
+    "training.per_device_train_batch_size",
+    "training.gradient_accumulation_steps",
+    "training.ddp_timeout",
+    "evaluation.eval_steps",
+    "evaluation.per_device_eval_batch_size",
+    "evaluation.generation_max_length",
+    "evaluation.num_beams",
+    "checkpoint.save_steps",
+    "checkpoint.save_total_limit",
+    "tracking.logging_steps",
+    "data.train_rows",
+    "data.eval_rows",
+    "data.streaming_block_rows",
+)
+_AT_LEAST_ZERO = (
+    "training.learning_rate",
+    "training.warmup_steps",
+    "training.weight_decay",
+    "training.max_grad_norm",
+    "training.dataloader_num_workers",
+    "training.seed",
+    "data.channel",
+)
+_SHARES = ("data.max_bad_fraction", "data.timestamps_probability")
+
+
+def _unset_problems(config: Config) -> list[str]:
+    """Settings that are null and may not be: the parser lets a null pass anywhere."""
+    return [
+        f"{section.name}.{setting.name}: null does not fit; give a value, or leave it out for the default"
+        for section in fields(config)
+        if is_dataclass(values := getattr(config, section.name))
+        for setting in fields(values)
+        if getattr(values, setting.name) is None and type(None) not in get_args(setting.type)
+    ] + [
+        f"data.sources: {setting.name} of source {number}: null does not fit; give a value, or leave it out"
+        for number, source in enumerate(config.data.sources or (), start=1)
+        for setting in fields(source)
+        if getattr(source, setting.name) is None and type(None) not in get_args(setting.type)
+    ]
+
+
+def _range_problems(config: Config) -> list[str]:
+    problems = []
+    for names, minimum in ((_AT_LEAST_ONE, 1), (_AT_LEAST_ZERO, 0)):
+        for name in names:
+            value = _setting(config, name)
+            # `not >=` rather than `<`: nan must not pass
+            if value is not None and not (value >= minimum and value != float("inf")):
+                problems.append(f"{name}: {value} is out of range; give a finite number of at least {minimum}")
+    for name in _SHARES:
+        value = _setting(config, name)
+        if not 0 <= value <= 1:
+            problems.append(f"{name}: {value} is out of range; give a share between 0 and 1")
+    seconds = config.training.batch_seconds
+    if seconds is not None and not 0 < seconds < float("inf"):
+        problems.append(f"training.batch_seconds: {seconds} is out of range; give seconds above 0")
+    if not config.data.max_duration_s > 0:
+        problems.append(f"data.max_duration_s: {config.data.max_duration_s} is out of range; give seconds above 0")
+    return problems
+
+
+def _source_problems(data: DataConfig) -> list[str]:
+    """What is wrong with the list of sources, or that there is none."""
+    if not data.sources:
+        if data.name_or_path is not None:
+            return []
+        return [
+            "data.name_or_path is not set; give a Hub dataset, a folder of audio, a manifest, or quickstart, or "
+            "several of them in data.sources"
+        ]
+    problems = []
+    if data.name_or_path is not None:
+        problems.append(
+            f"data.name_or_path, data.sources: {data.name_or_path!r} and a list are given; put all into the list"
+        )
+    problems += [
+        f"data.sources: source {number} has no name_or_path; give a Hub dataset, a folder or a manifest"
+        for number, source in enumerate(data.sources, start=1)
+        if not source.name_or_path
+    ]
+    weights = [source.weight for source in data.sources]
+    if any(weight is not None and not 0 < weight < float("inf") for weight in weights):
+        problems.append(f"data.sources: weights {weights} are out of range; give finite numbers above 0")
+    elif len({weight is None for weight in weights}) > 1:
+        problems.append(f"data.sources: weights {weights}; give every source one, or none to train on every row")
+    if not any(source.validate for source in data.sources):
+        problems.append("data.sources: validate is false for all of them; leave some source to validate on")
+    return problems
+
+
+def _split_problems(data: DataConfig) -> list[str]:
+    ways = ("eval_split", "train_rows", "eval_fraction", "eval_rows")
+    given = [f"data.{name}={getattr(data, name)}" for name in ways if getattr(data, name) is not None]
+    of_sources = [source.eval_split for source in data.sources if source.eval_split is not None]
+    if of_sources and data.eval_split is None:
+        given.insert(0, f"eval_split={of_sources[0]} of a source")
+    if data.eval_fraction is not None and not 0 < data.eval_fraction < 1:
+        return [f"data.eval_fraction: {data.eval_fraction} is out of range; give a share between 0 and 1, such as 0.1"]
+    if data.name_or_path is None and not data.sources:
+        return []
+    if len(given) == 1:
+        if data.group_column is None or data.eval_fraction is not None or data.eval_rows is not None:
+            return []
+        return [
+            f"data.group_column: {data.group_column!r} does not go with {given[0]}, which says already what is held "
+            "out; set data.eval_fraction or data.eval_rows instead, or leave out data.group_column"
+        ]
+    have = " and ".join(given) or "none of them is set"
+    return [f"{', '.join(f'data.{name}' for name in ways)}: {have}; set exactly one to get a validation set"]
+
+
+def _streaming_problems(config: Config) -> list[str]:
+    """Settings that a stream needs, and those that want to know all rows first."""
+    if not config.data.streaming:
+        return []
+    needed = ("training.max_steps", "evaluation.eval_steps")
+    problems = [
+        f"{name} is not set, and data.streaming needs it: a stream has no epochs that could be counted; give a number "
+        "of optimizer steps"
+        for name in needed
+        if _setting(config, name) is None
+    ]
+    if config.data.sources:
+        problems.append("data.sources: a list does not go with data.streaming, which reads one source; give one")
+    without = (
+        "data.train_rows",
+        "data.eval_fraction",
+        "data.group_column",
+        "data.timestamps_probability",
+        "data.mel_cache",
+        "training.group_by_length",
+        "training.batch_seconds",
+    )
+    problems += [
+        f"{name}: {_setting(config, name)} does not go with data.streaming, which does not know all rows first; leave "
+        "it out, or leave out data.streaming"
+        for name in without
+        if _setting(config, name)
+    ]
+    return problems
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether `name` looks like `user/name`."""
+    return [bool(part) for part in name.split("/")] == [True, True]
+
+
+def _hub_problems(hub: HubConfig) -> list[str]:
+    if hub.push_to_hub and not hub.hub_model_id:
+        return ["hub.push_to_hub: true needs a name; add --hub.hub_model_id user/name"]
+    if hub.hub_model_id is not None and not is_hub_name(hub.hub_model_id):
+        return [f"hub.hub_model_id: {hub.hub_model_id!r} is not a Hub name; give user/name"]
+    return []
+
+
+def _setting(config: Config, dotted_name: str) -> Any:
+    section, name = dotted_name.split(".")
+    return getattr(getattr(config, section), name)
