@@ -100,7 +100,7 @@ def _identity(name: SourceName, *, sampling_rate_hz: int, channel: int | None, p
 def _read_what_stays_outside(name: SourceName, *, cache_dir: Path) -> Source | None:
     """Sources whose audio stays in a dataset are opened in any case; the others only to build."""
     from accel_asr.data.reading.saved_datasets import is_saved_dataset
-    from accel_asr.data.reading.tar_shards import is_shard_pattern
+    from accel_asr.data.reading.shard_names import is_shard_pattern
 
     path = name.local_path
     stays_outside = is_saved_dataset(path) if path else not is_shard_pattern(name.name_or_path)

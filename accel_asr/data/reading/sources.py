@@ -14,7 +14,8 @@ from accel_asr.data.reading.downloads import download
 from accel_asr.data.reading.manifests import MANIFEST_SUFFIXES, find_manifest, read_manifest, select_split
 from accel_asr.data.reading.rows import Found, Row, RowColumns, file_name, rows_of
 from accel_asr.data.reading.saved_datasets import DatasetAudio, is_saved_dataset, open_saved_dataset, table_of
-from accel_asr.data.reading.tar_shards import expand_shards, is_shard_pattern, read_tar_shards
+from accel_asr.data.reading.shard_names import expand_shards, is_shard_pattern
+from accel_asr.data.reading.tar_shards import read_tar_shards
 from accel_asr.data.reading.text_files import list_files, read_text_files
 from accel_asr.errors import UserError
 

@@ -1,12 +1,8 @@
 """Read WebDataset shards: uncompressed tars whose members `key.wav`, `key.txt`, `key.json` make up one recording."""
 
-import glob
 import io
-import itertools
 import json
-import math
 import os
-import re
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -22,98 +18,7 @@ from accel_asr.data.reading.text_files import AUDIO_SUFFIXES, TEXT_SUFFIX
 from accel_asr.errors import UserError
 
 JSON_SUFFIX = ".json"
-MAX_SHARDS = 100_000
 _OWN_COLUMNS = ("key", "audio")
-_COMPRESSED = re.compile(r"\.(tgz|tbz2?|txz|tar\.[a-z0-9]+)\}?$", re.IGNORECASE)
-_SCHEME = re.compile(r"(pipe:|[A-Za-z][A-Za-z0-9+.-]+://)")
-
-
-# -- names
-
-
-def is_shard_pattern(name: str) -> bool:
-    """Whether a source's name names tar shards: `a.tar`, `a-{000..012}.tar`, `{a,b}.tar`, `shards/*.tar`, or a URL.
-
-    Raises:
-        UserError: it is a pipe, has a scheme other than http(s), or names compressed tars.
-    """
-    scheme = _SCHEME.match(name)
-    if scheme and not is_http(name):
-        raise UserError(
-            f"data.name_or_path: {scheme[0]!r} is not read; give local files or http(s) addresses, and fetch what lies "
-            "elsewhere by other means"
-        )
-    if os.path.isdir(name):
-        return False
-    path = re.split(r"[?#]", name)[0] if is_http(name) else name
-    if _COMPRESSED.search(path):
-        raise UserError(
-            f"data.name_or_path: {_shown(name)} is compressed, and random access needs uncompressed tars; unpack it "
-            "with `gunzip shard.tar.gz` (bunzip2, unxz, unzstd), and give the .tar"
-        )
-    return path.lower().endswith((".tar", ".tar}"))
-
-
-def expand_shards(pattern: str) -> list[str]:
-    """The shards of a pattern: ranges in braces by number, lists as they are written, globs sorted; each once.
-
-    Raises:
-        UserError: nothing matches, local files are missing, a malformed brace, or no tar shards at all.
-    """
-    if not is_shard_pattern(pattern):
-        raise UserError(f"data.name_or_path: {_shown(pattern)} names no .tar")
-    if not is_http(pattern) and os.path.isfile(pattern):  # whatever letters its name has
-        return [pattern]
-    names = _expand_braces(pattern)
-    if is_http(pattern):
-        if "*" in pattern.split("?", maxsplit=1)[0]:
-            raise UserError(
-                f"data.name_or_path: {_shown(pattern)}: a server can't be searched with *; write the numbers in "
-                "braces, such as shard-{000..012}.tar"
-            )
-        return names
-    shards, missing = [], []
-    for name in names:
-        found = [name] if os.path.isfile(name) else sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))
-        shards += found
-        if not found:
-            missing.append(repr(name))
-    if missing:
-        raise UserError(
-            f"data.name_or_path: {len(missing):,} of the {len(names):,} names in {pattern!r} match no file: "
-            f"{named(missing)}; check the pattern (it is relative to the current folder)"
-        )
-    return list(dict.fromkeys(shards))
-
-
-def _expand_braces(pattern: str) -> list[str]:
-    pieces = re.split(r"\{([^{}]*)\}", pattern)  # every second one stood in braces
-    choices = [_choices(piece) if index % 2 else [piece] for index, piece in enumerate(pieces)]
-    if not all(choices) or any(set(piece) & set("{}") for piece in pieces[::2]):
-        raise UserError(
-            f"data.name_or_path: malformed braces in {_shown(pattern)}; they hold a range from low to high, such as "
-            "shard-{000..012}.tar, or a list, such as {a,b}.tar, and nothing nested"
-        )
-    if (count := math.prod(map(len, choices))) > MAX_SHARDS:
-        raise UserError(f"data.name_or_path: {_shown(pattern)} names {count:,} shards; at most {MAX_SHARDS:,}")
-    return list(dict.fromkeys(map("".join, itertools.product(*choices))))
-
-
-def _choices(inside: str) -> Sequence[str]:
-    """What a pair of braces stands for; nothing if that can't be told."""
-    bounds = re.fullmatch(r"([0-9]{1,15})\.\.([0-9]{1,15})", inside)
-    if bounds:
-        first, last = bounds.groups()
-        is_padded = any(bound.startswith("0") and len(bound) > 1 for bound in bounds.groups())
-        width = max(len(first), len(last)) if is_padded else 0
-        # one more than is allowed is enough to refuse it
-        return [f"{number:0{width}d}" for number in range(int(first), min(int(last), int(first) + MAX_SHARDS) + 1)]
-    items = inside.split(",")
-    return items if len(items) > 1 and all(items) else []
-
-
-def _shown(name: str) -> str:
-    return repr(without_secrets(name) if is_http(name) else name)
 
 
 # -- members

@@ -13,8 +13,9 @@ from accel_asr.config import DataConfig
 from accel_asr.data.reading.columns import require_column
 from accel_asr.data.reading.downloads import is_http, without_secrets
 from accel_asr.data.reading.rows import Row
+from accel_asr.data.reading.shard_names import expand_shards, is_shard_pattern
 from accel_asr.data.reading.sources import SourceName
-from accel_asr.data.reading.tar_shards import expand_shards, is_shard_pattern, iterate_tar_shard
+from accel_asr.data.reading.tar_shards import iterate_tar_shard
 from accel_asr.errors import UserError
 
 OF_THE_HUB = re.compile(r"(zip://[^:]*::)?hf://[^:]+")  # what a row may name in place of holding it

@@ -11,13 +11,8 @@ import soundfile as sf
 
 from accel_asr.data.reading import downloads
 from accel_asr.data.reading.byte_ranges import ByteRange
-from accel_asr.data.reading.tar_shards import (
-    Sample,
-    expand_shards,
-    is_shard_pattern,
-    iterate_tar_shard,
-    read_tar_shards,
-)
+from accel_asr.data.reading.shard_names import expand_shards, is_shard_pattern
+from accel_asr.data.reading.tar_shards import Sample, iterate_tar_shard, read_tar_shards
 from accel_asr.errors import UserError
 from tests.unit.data.shard_server import ShardServer, add, clip, write_tar
 
