@@ -107,6 +107,9 @@ class DataConfig:
     """Column that says `transcribe` or `translate` for each row; empty cells are as `model.task`."""
     prompt_column: str | None = None
     """Column with the text that came before, given to the decoder and not learnt. Its end is kept if it is too long."""
+    breakdown_columns: list[str] = field(default_factory=list)
+    """Columns, such as the speaker or the intent, by whose values the scores are told too, in the report and by
+    `accel-asr evaluate`."""
     text: TextConfig = field(default_factory=TextConfig)
     """Text"""
     allow_outside_paths: bool = False

@@ -208,6 +208,7 @@ def open_part(
         sampling_rate_hz,
         channel=data.channel,
         name=source.name if several else None,
+        breakdown_columns=tuple(dict.fromkeys(data.breakdown_columns)),
         language=source.language and (language_code(source.language) or source.language),
         task=source.task,
     )
@@ -220,7 +221,13 @@ def _source_name(data: DataConfig, source: SourceConfig, split: str) -> SourceNa
         split=split,
         audio_column=source.audio_column or data.audio_column,
         text_column=source.text_column or data.text_column,
-        columns=RowColumns(data.group_column, data.language_column, data.task_column, data.prompt_column),
+        columns=RowColumns(
+            data.group_column,
+            data.language_column,
+            data.task_column,
+            data.prompt_column,
+            tuple(dict.fromkeys(data.breakdown_columns)),
+        ),
         subset=source.subset,
         revision=source.revision,
         allow_outside_paths=data.allow_outside_paths,

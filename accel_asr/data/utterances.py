@@ -1,7 +1,7 @@
 """Utterances that can be trained on or scored: rows of one index or several, read when they are asked for."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import overload
 
 import numpy as np
@@ -17,7 +17,8 @@ class Utterance:
     """One clip and what is known of it; `samples` decodes it.
 
     `text` is as it is learnt. `language`, `task` and `prompt` are the row's own, None where the run's hold.
-    `group` is what the clips that must stay together share; `source` is the name of its source in a mixture.
+    `group` is what the clips that must stay together share; `source` is the name of its source in a mixture; `columns`
+    are its cells by which scores are told.
     """
 
     utterance_id: str
@@ -29,6 +30,7 @@ class Utterance:
     task: str | None = None
     prompt: str | None = None
     source: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def samples(self) -> np.ndarray:
         """int16 at the model's rate, shape (samples,).
@@ -50,6 +52,7 @@ class Part:
     name: str | None = None
     language: str | None = None  # of rows that do not say
     task: str | None = None
+    breakdown_columns: tuple[str, ...] = ()
 
     def utterance(self, row: int) -> Utterance:
         """One row."""
@@ -74,6 +77,11 @@ class Part:
             task=found.task or self.task,
             prompt=found.prompt,
             source=self.name,
+            columns={
+                name: cell
+                for name, cell in zip(self.breakdown_columns, found.breakdown or (), strict=bool(found.breakdown))
+                if cell is not None
+            },
         )
 
     @property

@@ -11,6 +11,7 @@ from transformers import WhisperForConditionalGeneration
 from accel_asr.data.collator import Collator
 from accel_asr.data.loading import ClipItems
 from accel_asr.evaluation.generation import transcribe_utterances
+from accel_asr.evaluation.intervals import rate_intervals
 from accel_asr.evaluation.normalizers import Normalizer
 from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, score_utterance, scores_by
 
@@ -25,8 +26,12 @@ class Evaluation:
     scored: list[ScoredUtterance]
 
     def record(self) -> dict[str, Any]:
-        """The numbers, as metrics.jsonl and summary.json hold them; also of each language and source, if several."""
+        """The numbers, as metrics.jsonl and summary.json hold them; also of each language and source, if several.
+
+        `wer_interval` and the like are 95% bootstrap intervals, [low, high].
+        """
         record = {**asdict(self.score), "loss": self.loss}
+        record |= {f"{name}_interval": list(interval) for name, interval in rate_intervals(self.scored).items()}
         parts_by = {
             "by_language": scores_by(self.scored, lambda utterance: utterance.transcript.language),
             "by_source": scores_by(self.scored, lambda utterance: utterance.transcript.source),

@@ -10,6 +10,7 @@ from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 from transformers.modeling_outputs import BaseModelOutput
 
 from accel_asr.data.collator import IGNORED_LABEL, Batch, Collator
+from accel_asr.data.features import is_silent
 from accel_asr.data.loading import ClipItems, EvaluationBatch, evaluation_batches, evaluation_loader
 from accel_asr.data.utterances import Utterance
 from accel_asr.evaluation.scoring import Transcript
@@ -26,10 +27,10 @@ class Transcription:
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """What one rank found: (row, hypothesis, cut off, why its audio failed), and (first row, summed token loss, target
-    tokens) by batch."""
+    """What one rank found: (row, hypothesis, cut off, silent, why its audio failed), and (first row, summed token loss,
+    target tokens) by batch."""
 
-    rows: list[tuple[int, str, bool, str | None]]
+    rows: list[tuple[int, str, bool, bool, str | None]]
     losses: list[tuple[int, float, int]]
 
 
@@ -82,7 +83,7 @@ def transcribe_batches(
     for wanted, batch in zip(batches, loaded, strict=True):
         failed = {item.utterance_id: item.reason for item in batch.failed}
         names = {row: items.utterances[row].utterance_id for row in wanted.rows} if failed else {}
-        share.rows.extend((row, "", False, failed[name]) for row, name in names.items() if name in failed)
+        share.rows.extend((row, "", False, False, failed[name]) for row, name in names.items() if name in failed)
         rows = [row for row in wanted.rows if names.get(row) not in failed]
         if rows:
             with torch.no_grad(), accelerator.autocast():
@@ -92,7 +93,8 @@ def transcribe_batches(
                     tokenizer=items.encoder.tokenizer,
                     start_tokens=wanted.start_tokens,
                 )
-            share.rows.extend((*told, None) for told in zip(rows, hypotheses, cut_off, strict=True))
+            silent = is_silent(batch.input_features).tolist()
+            share.rows.extend((*told, None) for told in zip(rows, hypotheses, cut_off, silent, strict=True))
             share.losses.append((rows[0], loss_sum, int((batch.labels != IGNORED_LABEL).sum())))
         on_batch(len(wanted.rows))
     model.train(was_training)
@@ -121,8 +123,10 @@ def whole_table(utterances: Sequence[Utterance], shares: Share) -> Transcription
             language=utterance.language,
             source=utterance.source,
             audio_problem=audio_problem,
+            silent=silent,
+            columns=dict(utterance.columns),
         )
-        for utterance, (_, hypothesis, cut_off, audio_problem) in zip(utterances, rows, strict=True)
+        for utterance, (_, hypothesis, cut_off, silent, audio_problem) in zip(utterances, rows, strict=True)
     ]
     return Transcription(transcripts=transcripts, loss=loss)
 

@@ -1,7 +1,7 @@
 """Edit counts by jiwer, and corpus error rates: sums over all utterances, then one division."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import jiwer
@@ -11,8 +11,9 @@ import jiwer
 class Transcript:
     """What the model made of one utterance. `cut_off`: generation stopped at the length limit, not at end-of-text.
 
-    `language` and `source` are the row's own, if it has any. `audio_problem` says why the recording could not be
-    decoded: the hypothesis is empty then, and every word counts as missed.
+    `language` and `source` are the row's own, if it has any, and `columns` its cells of `data.breakdown_columns`.
+    `audio_problem` says why the recording could not be decoded: the hypothesis is empty then, and every word counts as
+    missed. `silent`: nothing can be heard in the recording.
     """
 
     utterance_id: str
@@ -23,6 +24,8 @@ class Transcript:
     language: str | None = None
     source: str | None = None
     audio_problem: str | None = None
+    silent: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,33 +44,64 @@ class EditCounts:
 
 @dataclass(frozen=True)
 class ScoredUtterance:
-    """One line of `evaluations/*.jsonl`. `words` and `characters` are after normalisation, `words_ortho` before.
+    """One line of `evaluations/*.jsonl`.
 
-    None where the reference is empty, so that no rate is defined; such utterances are counted, not scored.
+    `words` and `characters` are counted after normalisation, in `reference_normalized` and `hypothesis_normalized`;
+    those with `_ortho` as written. None where the reference is empty, so that no rate is defined; such utterances are
+    counted, not scored.
     """
 
     transcript: Transcript
+    reference_normalized: str
+    hypothesis_normalized: str
     words: EditCounts | None
     words_ortho: EditCounts | None
     characters: EditCounts | None
+    characters_ortho: EditCounts | None
 
     def to_json(self) -> dict[str, Any]:
-        counts = {"words": self.words, "words_ortho": self.words_ortho, "characters": self.characters}
-        return asdict(self.transcript) | {name: value and asdict(value) for name, value in counts.items()}
+        own = {name: getattr(self, name) for name in ("reference_normalized", "hypothesis_normalized")}
+        counts = {name: getattr(self, name) for name in COUNTS}
+        return asdict(self.transcript) | own | {name: value and asdict(value) for name, value in counts.items()}
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, Any]) -> "ScoredUtterance":
+        """Of a line that `to_json` made.
+
+        Raises:
+            KeyError, TypeError: it is no such line.
+        """
+        return cls(
+            transcript=Transcript(**{one.name: line[one.name] for one in fields(Transcript)}),
+            reference_normalized=line["reference_normalized"],
+            hypothesis_normalized=line["hypothesis_normalized"],
+            **{name: line[name] and EditCounts(**line[name]) for name in COUNTS},
+        )
+
+
+COUNTS = ("words", "words_ortho", "characters", "characters_ortho")
 
 
 @dataclass(frozen=True)
 class CorpusScore:
     """Error rates as fractions (0.05 is 5 errors for 100 reference words).
 
-    wer, cer: normalised texts. wer_ortho: texts as written. utterances: all that were transcribed; empty_references of
-    them are empty after normalisation and left out of wer and cer; cut_off stopped at the length limit; unreadable
-    could not be decoded, and are scored as empty hypotheses.
+    wer, cer: normalised texts; wer_ortho, cer_ortho: texts as written. substitutions, deletions, insertions,
+    reference_words: normalised words. sentence_error_rate: share of the references with any error in them.
+    utterances: all that were transcribed; empty_references of them are empty after normalisation and left out of the
+    normalised rates; cut_off stopped at the length limit; unreadable could not be decoded, and are scored as empty
+    hypotheses.
     """
 
     wer: float
     wer_ortho: float
     cer: float
+    cer_ortho: float
+    sentence_error_rate: float
+    substitutions: int
+    deletions: int
+    insertions: int
+    reference_words: int
     utterances: int
     empty_references: int
     cut_off: int
@@ -96,20 +130,30 @@ def score_utterance(transcript: Transcript, normalize: Callable[[str], str]) -> 
     reference, hypothesis = normalize(transcript.reference), normalize(transcript.hypothesis)
     return ScoredUtterance(
         transcript=transcript,
+        reference_normalized=reference,
+        hypothesis_normalized=hypothesis,
         words=word_edits(reference, hypothesis),
         words_ortho=word_edits(transcript.reference, transcript.hypothesis),
         characters=character_edits(reference, hypothesis),
+        characters_ortho=character_edits(transcript.reference, transcript.hypothesis),
     )
 
 
 def corpus_score(scored: Sequence[ScoredUtterance]) -> CorpusScore:
     """Add up, then divide once. A mean of per-utterance or per-batch rates would weigh short references more."""
+    words = [utterance.words for utterance in scored if utterance.words is not None]
     return CorpusScore(
-        wer=error_rate([utterance.words for utterance in scored]),
+        wer=error_rate(words),
         wer_ortho=error_rate([utterance.words_ortho for utterance in scored]),
         cer=error_rate([utterance.characters for utterance in scored]),
+        cer_ortho=error_rate([utterance.characters_ortho for utterance in scored]),
+        sentence_error_rate=sum(count.errors > 0 for count in words) / len(words) if words else float("nan"),
+        substitutions=sum(count.substitutions for count in words),
+        deletions=sum(count.deletions for count in words),
+        insertions=sum(count.insertions for count in words),
+        reference_words=sum(count.reference_length for count in words),
         utterances=len(scored),
-        empty_references=sum(utterance.words is None for utterance in scored),
+        empty_references=len(scored) - len(words),
         cut_off=sum(utterance.transcript.cut_off for utterance in scored),
         unreadable=sum(utterance.transcript.audio_problem is not None for utterance in scored),
     )

@@ -36,6 +36,7 @@ SCHEMA = pa.schema(
         ("language", pa.string()),
         ("task", pa.string()),
         ("prompt", pa.string()),
+        ("breakdown", pa.list_(pa.string())),  # cells of the columns that were asked for, in that order
         ("duration_s", pa.float64()),  # nan where it can't be read
         ("sampling_rate_hz", pa.int32()),
         ("channels", pa.int32()),
@@ -65,6 +66,7 @@ class IndexedRow:
     language: str | None
     task: str | None
     prompt: str | None
+    breakdown: list[str | None]
     kept: KeptSamples | None
 
 
@@ -102,7 +104,7 @@ class Index:
             audio, whole_file_size = Path(path), size
         cells = {
             name: self._cell(name, row)
-            for name in ("utterance_id", "start_s", "end_s", "text", "group", "language", "task", "prompt")
+            for name in ("utterance_id", "start_s", "end_s", "text", "group", "language", "task", "prompt", "breakdown")
         }
         first_sample, num_samples = self._cell("first_sample", row), self._cell("num_samples", row)
         kept = None

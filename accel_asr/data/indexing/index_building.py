@@ -31,7 +31,7 @@ from accel_asr.data.reading.rows import DatasetCell, Row
 from accel_asr.data.reading.sources import Source, SourceName, read_source
 from accel_asr.errors import UserError
 
-FORMAT = 2  # of an index; one of another format is built anew
+FORMAT = 3  # of an index; one of another format is built anew
 DECODED_UP_FRONT_S = 2 * 3600  # sets of at most two hours are decoded whole while they are indexed: it takes seconds
 SAMPLED_FILES = 1_000  # so many audio files are looked at to tell whether an index is still true
 
@@ -227,7 +227,7 @@ def _not_unicode(records: Sequence[dict[str, Any]]) -> str:
 
 def _record(row: Row, found: Heard) -> dict[str, Any]:
     audio = row.audio
-    record = {
+    record: dict[str, Any] = {
         "utterance_id": row.utterance_id,
         "path": None,
         "offset": None,
@@ -243,6 +243,7 @@ def _record(row: Row, found: Heard) -> dict[str, Any]:
         record["dataset_row"] = audio.row
     for name in ("start_s", "end_s", "text", "group", "language", "task", "prompt"):
         record[name] = getattr(row, name)
+    record["breakdown"] = list(row.breakdown) or None
     for name in ("duration_s", "sampling_rate_hz", "channels", "problem"):
         record[name] = getattr(found, name)
     record["first_sample"], record["num_samples"] = found.kept or (None, None)

@@ -1,6 +1,6 @@
 """From a table of any source to rows: one recording, or a segment of one, with its text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Row:
 
     `audio` is the encoded file's bytes, its path, where it lies in a larger file, or None where the source holds none.
     `group` is what the rows that must stay together share, such as the speaker. `language` and `task` are as the
-    source says them; `prompt` is the text that came before.
+    source says them; `prompt` is the text that came before; `breakdown` are the cells of those columns.
     """
 
     utterance_id: str
@@ -48,16 +48,21 @@ class Row:
     language: str | None = None
     task: str | None = None
     prompt: str | None = None
+    breakdown: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
 class RowColumns:
-    """Names of the columns that say more about a row; None for what is not looked for."""
+    """Names of the columns that say more about a row; None for what is not looked for.
+
+    `breakdown` are those by which scores are told.
+    """
 
     group: str | None = None
     language: str | None = None
     task: str | None = None
     prompt: str | None = None
+    breakdown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,7 @@ def rows_of(found: Found, columns: RowColumns) -> tuple[list[Row], list[str], st
         segments, told = find_segments(table, audio_column=main.audio)
         notices += told
     more = _more_of_each_row(table, columns, rows=len(audios))
+    parts_of_rows = _breakdown_of_each_row(table, columns.breakdown, rows=len(audios))
     subfolder = ""
     if found.is_manifest and found.paths and (main.audio, main.text) == COMMON_VOICE_COLUMNS:
         subfolder = _common_voice_folder(audios, folder=found.paths.folder)
@@ -111,7 +117,10 @@ def rows_of(found: Found, columns: RowColumns) -> tuple[list[Row], list[str], st
         content = _content(audio)
         if content is None and name:
             content = found.paths.path(subfolder + name) if found.paths else Path(name)
-        rows.append(Row(utterance_id, content, None if text is None else str(text), start_s, end_s, *said))
+        written = None if text is None else str(text)
+        group, language, task, prompt = said
+        row = Row(utterance_id, content, written, start_s, end_s, group, language, task, prompt, parts_of_rows[index])
+        rows.append(row)
     if found.paths:
         found.paths.refuse_bad()
     return rows, notices, main.audio
@@ -130,6 +139,18 @@ def _more_of_each_row(table: Table, columns: RowColumns, *, rows: int) -> list[l
             require_column(table, f"data.{name}_column", column)
         cells.append(column_as_text(table[column]) if column in table else [None] * rows)
     return cells
+
+
+def _breakdown_of_each_row(table: Table, names: Sequence[str], *, rows: int) -> list[tuple[str | None, ...]]:
+    """The cells of the columns by which scores are told.
+
+    Raises:
+        UserError: a column is missing.
+    """
+    for name in names:
+        require_column(table, "data.breakdown_columns", name)
+    cells = [column_as_text(table[name]) for name in names]
+    return list(zip(*cells, strict=True)) if cells else [()] * rows
 
 
 def _utterance_id(

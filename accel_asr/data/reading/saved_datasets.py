@@ -81,6 +81,10 @@ def table_of(dataset: Any) -> Table:
             ]
         elif "binary" in kind:
             table[column] = [DatasetCell(row) for row in range(len(dataset))]
+        elif kind.startswith("ClassLabel"):  # numbers that stand for names; a negative one for none
+            names_of = dataset.features[column].int2str
+            numbers = dataset[column][:]
+            table[column] = [None if number is None or number < 0 else names_of(number) for number in numbers]
         else:
             table[column] = dataset[column][:]
     return table

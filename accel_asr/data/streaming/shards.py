@@ -177,7 +177,12 @@ def row_of(cells: Mapping[str, Any], name: SourceName, *, utterance_id: str) -> 
         None if not column or cells.get(column) in (None, "") else str(cells[column])
         for column in (name.text_column, name.columns.language, name.columns.task, name.columns.prompt)
     )
-    return Row(utterance_id, content, text, language=language, task=task, prompt=prompt)
+    breakdown = tuple(_text_or_none(cells.get(column)) for column in name.columns.breakdown)
+    return Row(utterance_id, content, text, language=language, task=task, prompt=prompt, breakdown=breakdown)
+
+
+def _text_or_none(cell: Any) -> str | None:
+    return None if cell is None or not str(cell).strip() else str(cell).strip()
 
 
 def _fetched(named: Any, name: SourceName, *, utterance_id: str) -> bytes:

@@ -188,7 +188,7 @@ def test_ranks_together_give_the_table_of_one(transcribe, monkeypatch: pytest.Mo
             transcribe(batch_size=2)
         together.append(gathered[0])
     rows = sorted(row for mine in together for row in mine)
-    assert [told[1:] for told in rows] == [(row.hypothesis, row.cut_off, None) for row in alone.transcripts]
+    assert [told[1:] for told in rows] == [(row.hypothesis, row.cut_off, row.silent, None) for row in alone.transcripts]
     assert [row for row, *_ in rows] == list(range(7))
 
 
@@ -207,8 +207,16 @@ def test_an_evaluation_holds_the_scores_of_its_transcripts(
     assert [scored.transcript for scored in result.scored] == plain.transcripts
     assert result.loss == plain.loss
     assert (result.score.utterances, result.score.cut_off) == (7, 7)
-    rates = {"wer", "wer_ortho", "cer", "loss"}
-    assert set(result.record()) == {*rates, "utterances", "empty_references", "cut_off", "unreadable"}
+    rates = {"wer", "wer_ortho", "cer", "cer_ortho"}
+    counts = {"substitutions", "deletions", "insertions", "reference_words", "utterances", "empty_references"}
+    counts |= {"cut_off", "unreadable"}
+    assert set(result.record()) == {
+        *rates,
+        *(f"{rate}_interval" for rate in rates),
+        *counts,
+        "sentence_error_rate",
+        "loss",
+    }
     assert result.record()["unreadable"] == 0
     assert math.isfinite(result.record()["wer"])
     assert result.seconds > 0

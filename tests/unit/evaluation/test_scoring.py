@@ -165,8 +165,14 @@ def test_a_line_of_the_evaluation_file_holds_text_and_counts() -> None:
         "language": None,
         "source": None,
         "audio_problem": None,
+        "silent": False,
+        "columns": {},
+        "reference_normalized": "my card",
+        "hypothesis_normalized": "my car",
         "words": {"substitutions": 1, "deletions": 0, "insertions": 0, "reference_length": 2},
         "words_ortho": {"substitutions": 2, "deletions": 0, "insertions": 0, "reference_length": 2},
         "characters": {"substitutions": 0, "deletions": 1, "insertions": 0, "reference_length": 7},
+        "characters_ortho": {"substitutions": 1, "deletions": 1, "insertions": 0, "reference_length": 7},
     }
+    assert ScoredUtterance.from_json(line) == scored
     assert score_utterance(transcript("", "x"), str).to_json()["words"] is None

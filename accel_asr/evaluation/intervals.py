@@ -1,0 +1,110 @@
+"""How sure a corpus rate is: percentile bootstrap intervals, resampled by utterance, the same at every call."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from accel_asr.evaluation.scoring import EditCounts, ScoredUtterance
+
+RESAMPLES = 1_000
+CONFIDENCE = 0.95
+_SEED = 0
+_CHUNK_CELLS = 4_000_000  # weights held at once: 32 MB
+
+Interval = tuple[float, float]
+RATES: dict[str, Callable[[ScoredUtterance], EditCounts | None]] = {
+    "wer": lambda utterance: utterance.words,
+    "wer_ortho": lambda utterance: utterance.words_ortho,
+    "cer": lambda utterance: utterance.characters,
+    "cer_ortho": lambda utterance: utterance.characters_ortho,
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The rate of one model minus that of another on the same utterances, with its interval.
+
+    share_not_better: of the resamples, those in which the one is not better than the other. Near 0 it is better beyond
+    doubt, near 1 worse.
+    """
+
+    difference: float
+    interval: Interval
+    share_not_better: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.interval[0] > 0 or self.interval[1] < 0
+
+
+def rate_intervals(scored: Sequence[ScoredUtterance], *, resamples: int = RESAMPLES) -> dict[str, Interval]:
+    """The 95% interval of each of RATES, by its name; (nan, nan) where there is nothing to resample."""
+    sums = np.concatenate([errors_and_lengths(scored, counts) for counts in RATES.values()], axis=1)
+    rates = _resampled_rates(sums, resamples)  # (resamples, rates)
+    return {name: _percentiles(rates[:, number]) for number, name in enumerate(RATES)}
+
+
+def paired_difference(
+    ones: Sequence[ScoredUtterance],
+    others: Sequence[ScoredUtterance],
+    *,
+    rate: str = "wer",
+    resamples: int = RESAMPLES,
+) -> Difference:
+    """How much lower or higher the rate of `ones` is than that of `others`, utterance by utterance of the same data.
+
+    Paired: each resample takes the same utterances of both, so that what is hard for both does not blur the difference.
+    """
+    sums = np.concatenate([errors_and_lengths(scored, RATES[rate]) for scored in (ones, others)], axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        totals = sums.sum(axis=0)
+        difference = float(totals[0] / totals[1] - totals[2] / totals[3])
+    rates = _resampled_rates(sums, resamples)
+    differences = rates[:, 0] - rates[:, 1]
+    defined = differences[~np.isnan(differences)]
+    return Difference(
+        difference=difference,
+        interval=_percentiles(differences),
+        share_not_better=float(np.mean(defined >= 0)) if len(defined) else float("nan"),
+    )
+
+
+def errors_and_lengths(
+    scored: Sequence[ScoredUtterance], counts: Callable[[ScoredUtterance], EditCounts | None]
+) -> np.ndarray:
+    """Errors and reference length of each utterance, float64, shape (utterances, 2); zeros where there is no rate."""
+    pairs = [(count.errors, count.reference_length) if (count := counts(one)) else (0, 0) for one in scored]
+    return np.array(pairs, dtype=np.float64).reshape(-1, 2)
+
+
+def _resampled_rates(sums: np.ndarray, resamples: int) -> np.ndarray:
+    """The rates of each resample, shape (resamples, rates), of `sums`: (utterances, 2 x rates), errors then length."""
+    if not len(sums):
+        return np.full((resamples, sums.shape[1] // 2), np.nan)
+    totals = np.concatenate([weights @ sums for weights in _weights(len(sums), resamples)])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rates: np.ndarray = totals[:, 0::2] / totals[:, 1::2]
+    rates[totals[:, 1::2] == 0] = np.nan
+    return rates
+
+
+def _weights(utterances: int, resamples: int) -> Iterator[np.ndarray]:
+    """How often each resample draws each utterance, in pieces of shape (some resamples, utterances)."""
+    generator = np.random.default_rng(_SEED)
+    rows = max(1, _CHUNK_CELLS // utterances)
+    for first in range(0, resamples, rows):
+        count = min(rows, resamples - first)
+        drawn = generator.integers(0, utterances, size=(count, utterances), dtype=np.int64)
+        drawn += np.arange(count)[:, None] * utterances
+        yield np.bincount(drawn.ravel(), minlength=count * utterances).reshape(count, utterances).astype(np.float64)
+
+
+def _percentiles(values: np.ndarray) -> Interval:
+    defined = values[~np.isnan(values)]
+    if not len(defined):
+        return float("nan"), float("nan")
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(defined, [tail, 100 - tail])
+    return float(low), float(high)
