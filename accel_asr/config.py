@@ -223,8 +223,11 @@ class HubConfig:
     """Upload `best/` with its model card when training has ended."""
     hub_model_id: str | None = None
     """Name on the Hub: `user/name`."""
-    hub_private_repo: bool = False
-    """Create the repository private."""
+    hub_private_repo: bool | None = None
+    """Make a new repository private, or not; unset is as the account has it. One that is there keeps what it is, and a
+    public one is refused when true is asked for."""
+    hub_revision: str | None = None
+    """Branch to push to, made if it is not there; unset is `main`."""
 
 
 @dataclass(frozen=True)

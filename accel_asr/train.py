@@ -56,7 +56,7 @@ def train(config: Config) -> int:
     from accel_asr.evaluation.evaluating import evaluate_model
     from accel_asr.job import load_job, plan_training
     from accel_asr.progress import Display
-    from accel_asr.publishing.hub import push_run
+    from accel_asr.publishing.hub import check_may_push, push_run
     from accel_asr.training.checkpoints import Geometry, Progress, find_checkpoint, restore_checkpoint, save_checkpoint
     from accel_asr.training.environment import describe_environment
     from accel_asr.training.left_out import note_left_out
@@ -81,6 +81,12 @@ def train(config: Config) -> int:
         timeout_s=training.ddp_timeout,
     )
     display = Display(accelerator)
+    if config.hub.push_to_hub:  # what the Hub would refuse then is refused now
+        assert config.hub.hub_model_id is not None  # check_config saw to it
+        hub_model_id, private = config.hub.hub_model_id, config.hub.hub_private_repo
+        write_on_main_process(
+            accelerator, output_dir, lambda: check_may_push(hub_model_id, private=private, say=display.say)
+        )
 
     # 2. Model and data: loaded, decoded and checked now, all of it
     job = load_job(config.model, config.data, config.evaluation, seed=training.seed)
@@ -302,8 +308,10 @@ def train(config: Config) -> int:
     model, optimizer, job = None, None, None  # type: ignore[assignment]  # before the process group, see shut_down
     shut_down(accelerator)
     if config.hub.push_to_hub and accelerator.is_main_process:
-        assert config.hub.hub_model_id is not None  # check_config saw to it
-        display.say(push_run(output_dir, hub_model_id=config.hub.hub_model_id, private=config.hub.hub_private_repo))
+        revision = config.hub.hub_revision
+        display.say(
+            push_run(output_dir, hub_model_id=hub_model_id, private=private, revision=revision, say=display.say)
+        )
     return 0
 
 

@@ -78,7 +78,10 @@ class _Fault:
     method: str | None
     status: int | None = None  # None: the request is carried out, then the connection is cut
     headers: Mapping[str, str] = field(default_factory=dict)
+    message: str = "a fault to order"
+    body: Mapping[str, Any] = field(default_factory=dict)
     after_bytes: int | None = None
+    within_request: int | None = None
     reset: bool = False
 
 
@@ -92,10 +95,17 @@ class _Reply:
 class _HubError(Exception):
     """An answer that is no success. `code` is the Hub's X-Error-Code, from which the clients choose their exception."""
 
-    def __init__(self, status: int, message: str, code: str = "", headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str = "",
+        headers: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         told = {"X-Error-Message": message, **({"X-Error-Code": code} if code else {}), **(headers or {})}
-        self.reply = _Reply(status, json.dumps({"error": message}).encode(), told)
+        self.reply = _Reply(status, json.dumps({"error": message, **(body or {})}).encode(), told)
 
 
 @dataclass(frozen=True)
@@ -195,10 +205,17 @@ class LoopbackHub:
         match: str = "",
         method: str | None = None,
         headers: Mapping[str, str] | None = None,
+        message: str = "a fault to order",
+        body: Mapping[str, Any] | None = None,
     ) -> None:
-        """Answer the next requests whose path contains `match` with an error, without carrying them out."""
+        """Answer the next requests whose path contains `match` with an error, without carrying them out.
+
+        `message` is what the Hub says; `body` is added to the JSON that says it. With `status=200` it is no error, and
+        is not carried out either.
+        """
+        fault = _Fault(next, match, method, status=status, headers=headers or {}, message=message, body=body or {})
         with self._lock:
-            self._faults.append(_Fault(next, match, method, status=status, headers=headers or {}))
+            self._faults.append(fault)
 
     def cut(
         self,
@@ -207,15 +224,18 @@ class LoopbackHub:
         match: str = "",
         method: str | None = None,
         after_bytes: int | None = 0,
+        within_request: int | None = None,
         reset: bool = False,
     ) -> None:
         """Carry the next such requests out, but end the connection after that many bytes of the answer's body.
 
-        `after_bytes=None` sends nothing at all: a commit that lands and whose reply is lost. `reset` breaks the
+        `after_bytes=None` sends nothing at all: a commit that lands and whose reply is lost. `within_request` ends the
+        connection after so many bytes of the request's own body, which is not carried out then. `reset` breaks the
         connection (RST) where it is otherwise closed in good order (FIN).
         """
+        fault = _Fault(next, match, method, after_bytes=after_bytes, within_request=within_request, reset=reset)
         with self._lock:
-            self._faults.append(_Fault(next, match, method, after_bytes=after_bytes, reset=reset))
+            self._faults.append(fault)
 
     def heal(self) -> None:
         """Forget the faults still to come."""
@@ -493,11 +513,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         hub = self.server.hub
-        body = self._read_body()
         fault = hub._take_fault(Request(self.command, urlsplit(self.path).path, self.headers.get("Range", "")))
+        if fault and fault.within_request is not None:
+            self.rfile.read(fault.within_request)
+            return self._hang_up(reset=fault.reset)
+        body = self._read_body()
         try:
             if fault and fault.status:
-                raise _HubError(fault.status, "a fault to order", headers=fault.headers)
+                raise _HubError(fault.status, fault.message, headers=fault.headers, body=fault.body)
             reply = hub._answer(self.command, self.path, self.headers, body)
         except _HubError as error:
             reply = error.reply

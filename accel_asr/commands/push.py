@@ -11,8 +11,27 @@ def build_parser() -> argparse.ArgumentParser:
     """The command's options."""
     parser = argparse.ArgumentParser(prog="accel-asr push", description=__doc__, allow_abbrev=False)
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a run, such as runs/quickstart")
-    parser.add_argument("--hub_model_id", required=True, help="name on the Hub: user/name")
-    parser.add_argument("--hub_private_repo", action="store_true", help="create the repository private")
+    parser.add_argument("--hub_model_id", required=True, metavar="USER/NAME", help="name on the Hub")
+    parser.add_argument(
+        "--hub_private_repo",
+        nargs="?",
+        const="true",
+        choices=("true", "false"),
+        help="make a new repository private, or not (default: as the account has it); one that is there keeps what it "
+        "is, and a public one is refused when true is asked for",
+    )
+    parser.add_argument(
+        "--revision", "--hub_revision", metavar="BRANCH", help="branch to push to, made if missing (default main)"
+    )
+    parser.add_argument("--commit_message", metavar="TEXT", help="default: accel_asr and the name of the run")
+    parser.add_argument(
+        "--include_tensorboard",
+        action="store_true",
+        help="push TensorBoard's curves too, to runs/; its texts and recordings stay here",
+    )
+    parser.add_argument(
+        "--dry_run", action="store_true", help="list what would be pushed, and where to; send nothing, write nothing"
+    )
     return parser
 
 
@@ -25,7 +44,25 @@ def main(arguments: list[str]) -> int:
     options = build_parser().parse_args(arguments)
     if not is_hub_name(options.hub_model_id):
         raise UserError(f"--hub_model_id: {options.hub_model_id!r} is not a Hub name; give user/name")
-    from accel_asr.publishing.hub import push_run
+    from accel_asr.publishing.hub import describe_push, push_run
 
-    print(push_run(options.run_dir, hub_model_id=options.hub_model_id, private=options.hub_private_repo))
+    private = {None: None, "true": True, "false": False}[options.hub_private_repo]
+    if options.dry_run:
+        told = describe_push(
+            options.run_dir,
+            hub_model_id=options.hub_model_id,
+            private=private,
+            revision=options.revision,
+            include_tensorboard=options.include_tensorboard,
+        )
+    else:
+        told = push_run(
+            options.run_dir,
+            hub_model_id=options.hub_model_id,
+            private=private,
+            revision=options.revision,
+            commit_message=options.commit_message,
+            include_tensorboard=options.include_tensorboard,
+        )
+    print(told)
     return 0

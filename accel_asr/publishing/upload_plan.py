@@ -1,0 +1,65 @@
+"""Which files of a run go to the Hub, and where to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from accel_asr.errors import UserError
+
+CARD_FILE = "README.md"
+RECORDS = ("config.yaml", "environment.json", "data_summary.json", "summary.json")
+TENSORBOARD_DIR = "tensorboard"
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """A file on this machine, and its path in the repository."""
+
+    path_in_repo: str
+    path: Path
+    size_bytes: int
+
+
+def require_finished_run(run_dir: Path) -> None:
+    """Check that there is a model, and the records that its card is made from.
+
+    Raises:
+        UserError: something is missing; all of it is named.
+    """
+    needed = (*RECORDS, "best/config.json")
+    missing = [name for name in needed if not (run_dir / name).is_file()]
+    if missing:
+        raise UserError(
+            f"RUN_DIR: {str(run_dir)!r} holds no finished run (there is no {', '.join(missing)} in it); give the "
+            "folder that training wrote, such as runs/quickstart"
+        )
+
+
+def plan_upload(run_dir: Path, *, include_tensorboard: bool) -> list[PlannedFile]:
+    """The files of `best/` at the top of the repository, and TensorBoard's event files below `runs/`, by name.
+
+    Hidden files stay here. Of TensorBoard's logs only the curves go: the folder `samples` beside them holds validation
+    texts and recordings.
+
+    Raises:
+        UserError: TensorBoard's logs are asked for, and there are none.
+    """
+    best = run_dir / "best"
+    files = {path.relative_to(best).as_posix(): path for path in best.rglob("*") if path.is_file()}
+    files = {name: path for name, path in files.items() if not any(part.startswith(".") for part in name.split("/"))}
+    if include_tensorboard:
+        # the Hub shows event files in a repository under "Metrics"; runs/NAME is where Hugging Face's Trainer has them
+        events = sorted((run_dir / TENSORBOARD_DIR).glob("events.out.tfevents.*"))
+        if not events:
+            raise UserError(
+                f"--include_tensorboard: {str(run_dir / TENSORBOARD_DIR)!r} holds no logs of TensorBoard; leave it out"
+            )
+        files |= {f"runs/{run_dir.resolve().name}/{path.name}": path for path in events}
+    return [PlannedFile(name, path, path.stat().st_size) for name, path in sorted(files.items())]
+
+
+def told_size(size_bytes: int) -> str:
+    """12_345_678 as `12.3 MB`."""
+    for unit, bytes_each in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size_bytes >= bytes_each:
+            return f"{size_bytes / bytes_each:.1f} {unit}"
+    return f"{size_bytes} B"

@@ -1,0 +1,212 @@
+"""A push against a Hub on loopback, by the real client in this process: what is sent, and what is only told."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from accel_asr.commands import push
+from accel_asr.errors import UserError
+from accel_asr.publishing import hub as publishing
+from accel_asr.publishing.hub import check_may_push, describe_push, push_run
+from tests.hub_server import LoopbackHub
+from tests.unit.publishing.hub_client import CARD, fingerprints, hub_of_this_process, make_finished_run
+
+NAME = "tester/whisper-bank"
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
+    with hub_of_this_process(tmp_path, monkeypatch) as hub:
+        yield hub
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return make_finished_run(tmp_path, monkeypatch)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".gitattributes")
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
+
+
+BEST = {"README.md": CARD, "config.json": '{"model_type": "whisper"}', "model.safetensors": "weights" * 1000}
+
+
+def test_the_best_model_and_its_card_arrive_in_one_commit(hub: LoopbackHub, run: Path) -> None:
+    before = fingerprints(run)
+    assert push_run(run, hub_model_id=NAME) == f"{hub.url}/{NAME}"
+    repository = hub.repository("model", NAME)
+    assert contents(repository.folder()) == BEST
+    assert [commit.summary for commit in repository.commits[1:]] == ["accel_asr: my_run"]
+    assert (fingerprints(run), (run / "best" / "README.md").read_text()) == (before, CARD)
+
+
+def test_a_second_push_sends_nothing_that_is_there(hub: LoopbackHub, run: Path) -> None:
+    push_run(run, hub_model_id=NAME)
+    push_run(run, hub_model_id=NAME)
+    assert len(hub.requested("/commit/")) == len(hub.requested("/lfs/", "PUT")) == 1
+    (run / "best" / "config.json").write_text("{}")
+    push_run(run, hub_model_id=NAME)
+    assert contents(hub.repository("model", NAME).folder()) == {**BEST, "config.json": "{}"}
+    assert len(hub.requested("/lfs/", "PUT")) == 1
+
+
+def test_a_branch_is_made_and_the_message_is_as_asked(hub: LoopbackHub, run: Path) -> None:
+    for _ in range(2):  # made, then there
+        address = push_run(run, hub_model_id=NAME, revision="try/1", commit_message="a better one")
+    assert address == f"{hub.url}/{NAME}/tree/try/1"
+    repository = hub.repository("model", NAME)
+    assert contents(repository.folder("try/1")) == BEST
+    assert contents(repository.folder("main")) == {}
+    assert repository.revisions["try/1"].summary == "a better one"
+
+
+def test_only_the_curves_of_tensorboard_go_and_only_when_asked(hub: LoopbackHub, run: Path) -> None:
+    push_run(run, hub_model_id=NAME, include_tensorboard=True)
+    added = {"runs/my_run/events.out.tfevents.1.host.2.0": "curves"}
+    assert contents(hub.repository("model", NAME).folder()) == BEST | added
+
+
+def test_logs_that_are_not_there_are_said(hub: LoopbackHub, run: Path) -> None:
+    (run / "tensorboard" / "events.out.tfevents.1.host.2.0").unlink()
+    with pytest.raises(UserError, match=r"--include_tensorboard: .* holds no logs of TensorBoard"):
+        push_run(run, hub_model_id=NAME, include_tensorboard=True)
+    assert hub.requests == []
+
+
+# -- private or public
+
+
+@pytest.mark.parametrize(("asked", "became"), [(None, False), (False, False), (True, True)])
+def test_a_new_repository_is_as_asked(hub: LoopbackHub, run: Path, asked: bool | None, became: bool) -> None:
+    push_run(run, hub_model_id=NAME, private=asked)
+    assert hub.repository("model", NAME).private == became
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_what_must_be_private_is_not_put_into_a_public_repository(
+    hub: LoopbackHub, run: Path, tmp_path: Path, check: bool
+) -> None:
+    (tmp_path / "empty").mkdir()
+    hub.add_repository("model", NAME, tmp_path / "empty")
+    with pytest.raises(UserError, match=f"hub.hub_private_repo: '{NAME}' is there already and is public; nothing was"):
+        check_may_push(NAME, private=True) if check else push_run(run, hub_model_id=NAME, private=True)
+    assert not hub.requested("/preupload/")
+    push_run(run, hub_model_id=NAME)  # not said: it stays as it is
+
+
+def test_a_private_repository_stays_private_and_that_is_said(hub: LoopbackHub, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    hub.add_repository("model", NAME, tmp_path / "empty", private=True)
+    told: list[str] = []
+    push_run(run, hub_model_id=NAME, private=False, say=told.append)
+    assert f"hub.hub_private_repo: '{NAME}' is there already and stays private" in told[0]
+    assert hub.repository("model", NAME).private
+    assert contents(hub.repository("model", NAME).folder()) == BEST
+
+
+# -- a dry run
+
+
+def test_a_dry_run_tells_all_and_asks_and_writes_nothing(hub: LoopbackHub, run: Path) -> None:
+    before = fingerprints(run)
+    told = describe_push(run, hub_model_id=NAME, private=True, revision="v2", include_tensorboard=True)
+    assert hub.requests == []
+    assert fingerprints(run) == before
+    assert not (run / "best" / "README.md").exists()
+    assert f"would push to {hub.url}/{NAME}/tree/v2 (if it is new: private)" in told
+    listed = [line.split()[:3] for line in told.splitlines() if "<-" in line]
+    assert listed == [
+        [str(len(CARD)), "B", "README.md"],
+        ["25", "B", "config.json"],
+        ["7.0", "kB", "model.safetensors"],
+        ["6", "B", "runs/my_run/events.out.tfevents.1.host.2.0"],
+    ]
+    assert "token: found" in told
+    assert hub.token not in told
+
+
+def test_a_dry_run_needs_no_token(hub: LoopbackHub, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    assert "token: none; no token for the Hugging Face Hub was found" in describe_push(run, hub_model_id=NAME)
+
+
+# -- before anything is built
+
+
+def test_without_a_token_nothing_is_built_and_nothing_asked(
+    hub: LoopbackHub, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr(publishing, "make_model_card", lambda *_, **__: pytest.fail("the card is built too early"))
+    for attempt in (lambda: push_run(run, hub_model_id=NAME), lambda: check_may_push(NAME)):
+        with pytest.raises(UserError, match=r"no token .* was found; log in with `hf auth login`, or set HF_TOKEN"):
+            attempt()
+    assert hub.requests == []
+
+
+def test_the_token_of_a_login_is_found(hub: LoopbackHub, run: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    (tmp_path / "token").write_text(hub.token + "\n")
+    push_run(run, hub_model_id=NAME)
+    assert contents(hub.repository("model", NAME).folder()) == BEST
+
+
+@pytest.mark.parametrize("name", ["tester/a b", "tester/-a", "tester/a..b", "x/" + "a" * 100])
+def test_a_name_that_the_hub_does_not_have_is_refused_at_once(hub: LoopbackHub, run: Path, name: str) -> None:
+    for attempt in (lambda: push_run(run, hub_model_id=name), lambda: check_may_push(name)):
+        with pytest.raises(UserError, match=r"hub.hub_model_id: .* is not a Hub name .*; give user/name"):
+            attempt()
+    assert hub.requests == []
+
+
+def test_before_training_the_owner_of_the_name_is_looked_at(hub: LoopbackHub) -> None:
+    check_may_push("tester/new")
+    check_may_push("Lab/new")
+    with pytest.raises(UserError, match="'openai/new' belongs to someone else: the token is of tester, lab; give"):
+        check_may_push("openai/new")
+    assert not [request for request in hub.requests if request.method == "POST"]
+
+
+def test_before_training_a_token_that_is_not_valid_is_said(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_not_a_valid_one")
+    with pytest.raises(UserError, match=r"^HF_TOKEN: .*401.*`hf auth login`.*train without hub.push_to_hub") as caught:
+        check_may_push("tester/new")
+    assert "hf_not_a_valid_one" not in str(caught.value)
+
+
+# -- the card
+
+
+def test_a_card_that_can_not_be_written_whole_leaves_the_one_before(hub: LoopbackHub, run: Path, monkeypatch) -> None:
+    (run / "best" / "README.md").write_text("the one before")
+    before = fingerprints(run)
+
+    class FullDisk:
+        def save(self, path: Path) -> None:
+            path.write_text("half of")
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(publishing, "make_model_card", lambda run_dir, *, hub_model_id: FullDisk())
+    with pytest.raises(UserError, match=r"README.md' can't be written \(No space left on device\)"):
+        push_run(run, hub_model_id=NAME)
+    assert (fingerprints(run), (run / "best" / "README.md").read_text()) == (before, "the one before")
+
+
+# -- the command
+
+
+def test_the_command_takes_the_options(hub: LoopbackHub, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--hub_private_repo", "true", "--revision", "v2", "--commit_message", "hello", "--include_tensorboard"]
+    assert push.main([str(run), "--hub_model_id", NAME, *options, "--dry_run"]) == 0
+    assert "nothing was sent" in capsys.readouterr().out
+    assert hub.requests == []
+    assert push.main([str(run), "--hub_model_id", NAME, *options]) == 0
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == f"{hub.url}/{NAME}/tree/v2"
+    repository = hub.repository("model", NAME)
+    assert repository.private
+    assert repository.revisions["v2"].summary == "hello"
+    assert "runs/my_run/events.out.tfevents.1.host.2.0" in contents(repository.folder("v2"))
