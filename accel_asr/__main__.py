@@ -10,6 +10,7 @@ from accel_asr.processes import wait_passively
 COMMANDS = {  # name -> (module with main(arguments) -> exit code or None, what it does)
     "train": ("accel_asr.train", "fine-tune a model in this one process; `accelerate launch` starts several"),
     "verify": ("accel_asr.commands.verify", "compare this launch with one process: gradients, updates, transcripts"),
+    "evaluate": ("accel_asr.commands.evaluate_command", "score a model, also against another, on any data"),
     "check-data": ("accel_asr.commands.check_data", "say what training would drop of its data, and what is odd in it"),
     "transcribe": ("accel_asr.commands.transcribe", "print what is said in audio files"),
     "push": ("accel_asr.commands.push", "upload the best model of a run to the Hub"),

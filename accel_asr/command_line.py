@@ -27,20 +27,24 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in RECIPES_DIR.glob("*.yaml"))
 
 
-def parse_config(arguments: list[str]) -> Config:
+def parse_config(arguments: list[str], *, default_config: str | None = DEFAULT_RECIPE) -> Config:
     """Read the configuration of a run.
 
     `--config` is read first wherever it stands, so that an override given before it still wins. `--help` and
     `--print_config` print and exit with code 0.
 
+    Args:
+        default_config: What `--config` is when it is not given; None is the defaults of all settings.
+
     Raises:
         UserError: unknown setting, wrong type, wrong combination, or no such recipe or file.
     """
-    config_name, overrides = _take_config_option(arguments)
-    config_path = find_config(config_name)
+    given, overrides = _take_config_option(arguments)
+    config_name = given or default_config
+    config_path = Path("defaults") if config_name is None else find_config(config_name)
     parser = build_parser()
     try:
-        parsed = parser.parse_args(["--config", str(config_path), *overrides])
+        parsed = parser.parse_args([*(["--config", str(config_path)] if config_name else []), *overrides])
     except (jsonargparse.ArgumentError, UnicodeDecodeError) as error:
         _raise_explained(str(error), parser=parser, config_path=config_path)
     try:
@@ -98,8 +102,8 @@ def write_config(config: Config, path: Path) -> None:
     path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def _take_config_option(arguments: list[str]) -> tuple[str, list[str]]:
-    """Split `arguments` into the value of `--config` and the rest.
+def _take_config_option(arguments: list[str]) -> tuple[str | None, list[str]]:
+    """Split `arguments` into the value of `--config`, None without, and the rest.
 
     Raises:
         UserError: `--config` given twice or without a value.
@@ -116,7 +120,7 @@ def _take_config_option(arguments: list[str]) -> tuple[str, list[str]]:
         raise UserError(f"--config: given {len(names)} times ({', '.join(names)}); give one recipe or YAML file")
     if names == [""]:
         raise UserError(f"--config: needs a recipe ({', '.join(recipe_names())}) or a YAML file after it")
-    return (names[0] if names else DEFAULT_RECIPE), rest
+    return (names[0] if names else None), rest
 
 
 def _raise_explained(message: str, *, parser: ArgumentParser, config_path: Path) -> NoReturn:

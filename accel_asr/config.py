@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 MixedPrecision = Literal["no", "fp16", "bf16"]
-NormalizerName = Literal["basic", "english", "none"]
+NormalizerName = Literal["basic", "english", "multilingual", "none"]
 SchedulerType = Literal["constant_with_warmup", "linear"]
 
 
@@ -190,7 +190,8 @@ class EvaluationConfig:
     num_beams: int = 1
     """Beams of the search; 1 is greedy."""
     normalizer: NormalizerName = "basic"
-    """What is done to both texts before the normalised scores: Whisper's basic or English normaliser, or nothing."""
+    """What is done to both texts before the normalised scores: Whisper's basic or English normaliser; `multilingual`,
+    which is as basic, but keeps the marks of letters (Thai, Hindi, Arabic); or nothing."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,17 @@ from accel_asr.evaluation.normalizers import Normalizer, load_normalizer
 
 
 @dataclass(frozen=True)
+class LoadedModel:
+    """Weights in fp32, language and task fixed, on no device yet; and what turns data into its batches and scores."""
+
+    model: WhisperForConditionalGeneration
+    processor: WhisperProcessor
+    normalizer: Normalizer
+    encoder: LabelEncoder
+    collator: Collator
+
+
+@dataclass(frozen=True)
 class Job:
     """Model with weights in fp32, language and task fixed, on no device yet; data indexed and checked, all of it."""
 
@@ -85,27 +96,54 @@ class Job:
         return fingerprint(self.data.train) if self.data.stream is None else self.data.stream.checksum
 
 
+def load_model(
+    settings: ModelConfig, evaluation: EvaluationConfig, *, language_of_rows: bool, keep_language: bool = False
+) -> LoadedModel:
+    """Load a model and tell it what to do.
+
+    Args:
+        language_of_rows: The data may say what is spoken, so that `settings.language` need not.
+        keep_language: Where `settings.language` is unset, it is what the model was tuned for.
+
+    Raises:
+        UserError: as the parts of it raise.
+    """
+    modeling.quiet_libraries()
+    model, processor = modeling.load_model_and_processor(settings.name_or_path, revision=settings.revision)
+    tuned_for = getattr(model.generation_config, "language", None) if keep_language else None
+    modeling.configure_generation(
+        model,
+        processor,
+        language=settings.language or tuned_for,
+        task=settings.task,
+        max_new_tokens=evaluation.generation_max_length,
+        num_beams=evaluation.num_beams,
+        language_of_rows=language_of_rows,
+    )
+    extractor = processor.feature_extractor
+    return LoadedModel(
+        model=model,
+        processor=processor,
+        normalizer=load_normalizer(evaluation.normalizer, processor.tokenizer),
+        encoder=LabelEncoder(processor.tokenizer, max_label_tokens=model.config.max_target_positions),
+        collator=Collator(
+            features_shape=(extractor.feature_size, extractor.nb_max_frames),
+            start_token_id=model.config.decoder_start_token_id,
+            pad_token_id=model.config.pad_token_id,
+        ),
+    )
+
+
 def load_job(model_settings: ModelConfig, data_settings: DataConfig, evaluation: EvaluationConfig, *, seed: int) -> Job:
     """Load everything, the same on every rank. Each rank does it for itself, so that none waits for another.
 
     Raises:
         UserError: as the parts of it raise; or the normaliser leaves no validation text to score.
     """
-    modeling.quiet_libraries()
-    model, processor = modeling.load_model_and_processor(model_settings.name_or_path, revision=model_settings.revision)
-    modeling.configure_generation(
-        model,
-        processor,
-        language=model_settings.language,
-        task=model_settings.task,
-        max_new_tokens=evaluation.generation_max_length,
-        num_beams=evaluation.num_beams,
-        language_of_rows=data_settings.language_column is not None,
-    )
+    loaded = load_model(model_settings, evaluation, language_of_rows=data_settings.language_column is not None)
+    model, processor, normalizer, encoder = loaded.model, loaded.processor, loaded.normalizer, loaded.encoder
     if model_settings.freeze_encoder:
         modeling.freeze_encoder(model)
-    normalizer = load_normalizer(evaluation.normalizer, processor.tokenizer)
-    encoder = LabelEncoder(processor.tokenizer, max_label_tokens=model.config.max_target_positions)
     data = load_train_and_validation(
         data_settings,
         encoder=encoder,
@@ -114,7 +152,8 @@ def load_job(model_settings: ModelConfig, data_settings: DataConfig, evaluation:
         seed=seed,
     )
     if model_settings.language is None and encoder.languages:
-        _require_languages(model, data)
+        for utterances in (data.train, data.validation):
+            require_languages(model, utterances)
     if not any(normalizer(utterance.text) for utterance in data.validation):
         raise UserError(
             f"evaluation.normalizer: {evaluation.normalizer!r} leaves nothing of any validation text to score; choose "
@@ -133,11 +172,6 @@ def load_job(model_settings: ModelConfig, data_settings: DataConfig, evaluation:
         mel_cache=caches[0],
     )
     validation_items = ClipItems(data.validation, feature_extractor=extractor, encoder=encoder, mel_cache=caches[1])
-    collator = Collator(
-        features_shape=(extractor.feature_size, extractor.nb_max_frames),
-        start_token_id=model.config.decoder_start_token_id,
-        pad_token_id=model.config.pad_token_id,
-    )
     return Job(
         model=model,
         processor=processor,
@@ -145,7 +179,7 @@ def load_job(model_settings: ModelConfig, data_settings: DataConfig, evaluation:
         data=data,
         train_items=train_items,
         validation_items=validation_items,
-        collator=collator,
+        collator=loaded.collator,
     )
 
 
@@ -162,18 +196,17 @@ def _mel_cache(
     return cache
 
 
-def _require_languages(model: WhisperForConditionalGeneration, data: RunData) -> None:
+def require_languages(model: WhisperForConditionalGeneration, utterances: Utterances) -> None:
     """Where the run has no language of its own, each row must have one.
 
     Raises:
         UserError: some have none.
     """
-    for utterances in (data.train, data.validation):
-        for part in range(len(utterances.parts)):
-            if utterances.parts[part].language is None:
-                rows = utterances.row_of[utterances.part_of == part]
-                if None in utterances.parts[part].index.texts_of("language", rows):
-                    modeling.language_code(model, None)
+    for part in range(len(utterances.parts)):
+        if utterances.parts[part].language is None:
+            rows = utterances.row_of[utterances.part_of == part]
+            if None in utterances.parts[part].index.texts_of("language", rows):
+                modeling.language_code(model, None)
 
 
 def plan_training(

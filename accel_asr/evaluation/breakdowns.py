@@ -1,7 +1,9 @@
 """Scores of parts of the data: by language, by source, by any column that was kept, by duration."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from accel_asr.evaluation.intervals import Interval, rate_intervals
 from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score
@@ -58,6 +60,13 @@ def duration_bucket(utterance: ScoredUtterance) -> str:
     return f"{lower} s and more"
 
 
+def _natural_order(value: str) -> list[tuple[bool, int, str]]:
+    """`speaker 2` before `speaker 10`, and what is unset last."""
+    pieces = re.split(r"(\d+)", value)
+    told = [(piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in pieces if piece]
+    return [(value == UNSET, 0, ""), *told]
+
+
 def _duration_order(bucket: str) -> int:
     return int(bucket.split(maxsplit=1)[0])
 
@@ -66,12 +75,12 @@ def _parts(
     scored: Sequence[ScoredUtterance],
     value_of: Callable[[ScoredUtterance], str],
     *,
-    order: Callable[[str], object] = str,
+    order: Callable[[str], Any] | None = None,
 ) -> list[PartScore]:
     by_value: dict[str, list[ScoredUtterance]] = {}
     for utterance in scored:
         by_value.setdefault(value_of(utterance), []).append(utterance)
     return [
         PartScore(value, corpus_score(by_value[value]), rate_intervals(by_value[value])["wer"])
-        for value in sorted(by_value, key=order)  # type: ignore[arg-type]
+        for value in sorted(by_value, key=order or _natural_order)
     ]

@@ -1,5 +1,7 @@
 """Text normalisers by name, as Whisper's authors score."""
 
+import re
+import unicodedata
 from collections.abc import Callable
 
 from transformers import WhisperTokenizer
@@ -14,13 +16,16 @@ def load_normalizer(name: str, tokenizer: WhisperTokenizer) -> Normalizer:
     """The function that both texts go through before the normalised scores.
 
     `basic` lowercases and turns punctuation into spaces; `english` also spells out contractions, numbers and British
-    spellings, by the table in the model's own folder; `none` only trims.
+    spellings, by the table in the model's own folder; `multilingual` is as `basic`, but leaves the marks of letters
+    where they are, of which `basic` makes spaces in the middle of Thai, Hindi or Arabic words; `none` only trims.
 
     Raises:
         UserError: `english` for a tokenizer without a spelling table.
     """
     if name == "none":
         return str.strip
+    if name == "multilingual":
+        return multilingual
     if name == "basic":
         basic = BasicTextNormalizer()
         return lambda text: basic(text).strip()
@@ -32,3 +37,14 @@ def load_normalizer(name: str, tokenizer: WhisperTokenizer) -> Normalizer:
         )
     english = EnglishTextNormalizer(spelling)
     return lambda text: english(text).strip()
+
+
+def multilingual(text: str) -> str:
+    """Lower case without brackets and what is in them, punctuation and symbols; marks stay, of letters in NFKC."""
+    text = re.sub(r"[<\[][^>\]]*[>\]]|\([^)]*\)", "", unicodedata.normalize("NFKC", text).lower())
+    kept = []
+    for character in text:
+        category = unicodedata.category(character)
+        if category != "Cf":  # joiners and marks of direction, that nobody sees
+            kept.append(" " if category[0] in "PSZ" else character)
+    return " ".join("".join(kept).split())

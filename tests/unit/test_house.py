@@ -32,8 +32,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "modeling": {"config", "data", "errors"},
     "training": {"config", "data", "errors", "modeling"},
     "evaluation": {"config", "data", "errors", "modeling"},
+    "transcription": {"data", "errors", "modeling"},
     "publishing": {"config", "errors"},
     "job": {"config", "data", "errors", "evaluation", "modeling"},
+    "evaluation_job": {"config", "data", "errors", "evaluation", "job", "modeling"},
     "verification": {"data", "evaluation", "progress", "training"},
     "progress": {"evaluation", "training"},
 }

@@ -1,0 +1,248 @@
+"""`accel-asr evaluate --model FOLDER_OR_NAME [--against OTHER] [--dataset NAME[@SPLIT]]... [settings of a run]`.
+
+Also under `accelerate launch -m accel_asr evaluate ...`, on as many devices as there are.
+"""
+
+import argparse
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accel_asr.command_line import build_parser, parse_config
+from accel_asr.config import Config
+from accel_asr.data.quickstart import QUICKSTART
+from accel_asr.errors import UserError, user_errors_exit
+from accel_asr.training.run_folder import CONFIG_FILE, full_disk_explained, write_json, write_json_lines
+
+if TYPE_CHECKING:
+    from accel_asr.evaluation.evaluation_sets import EvaluationSet
+    from accel_asr.evaluation.set_results import SetResult
+    from accel_asr.evaluation.silence_probe import HeardInSilence
+    from accel_asr.job import LoadedModel
+
+DESCRIPTION = """Score a model: word and character error rates with 95% intervals, by duration and by any column,
+confusions, hallucinations. On the sources that --dataset names, or else on the validation data of the settings; a model
+folder of a run brings the run's own settings along. Writes the transcripts and scores.json to --output_dir. Exit code 0
+when done, 2 for bad input."""
+SCORES_FILE = "scores.json"
+# what the rows of a --dataset must not be split by
+WHOLE_SETS = {
+    "data.sources": "[]",
+    "data.train_rows": "null",
+    "data.eval_fraction": "null",
+    "data.eval_rows": "null",
+    "data.group_column": "null",
+    "data.streaming": "false",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Evaluate; bad input ends in one message and exit code 2."""
+    with user_errors_exit(same_on_every_rank=True):
+        options, settings = _take_own_options(arguments)
+        if {"-h", "--help"} & set(settings):
+            parser = build_parser(prog="accel-asr evaluate")
+            parser.description = DESCRIPTION
+            _add_own_options(parser)
+            parser.print_help()
+            return 0
+        config = _configuration(options, settings)
+        output_dir = Path(str(config.output_dir))
+        if (output_dir / SCORES_FILE).exists() and not options.overwrite:
+            raise UserError(
+                f"--output_dir: {str(output_dir)!r} holds scores already; give another folder, or add --overwrite"
+            )
+    with user_errors_exit(), full_disk_explained(output_dir):
+        return evaluate(config, options)
+
+
+def evaluate(config: Config, options: argparse.Namespace) -> int:
+    """Evaluate as `config` and the command's own options say. Called on every rank.
+
+    Raises:
+        UserError: as loading a model and reading data raise.
+    """
+    from accel_asr.evaluation.evaluation_sets import DatasetName
+    from accel_asr.evaluation_job import keep_common, load_model_and_sets, score_sets, score_silence
+    from accel_asr.progress import Display
+    from accel_asr.training.environment import describe_environment
+    from accel_asr.training.topology import shut_down, start_accelerator
+
+    accelerator = start_accelerator(
+        mixed_precision=config.training.mixed_precision,
+        gradient_accumulation_steps=1,
+        report_to=[],
+        output_dir=str(config.output_dir),
+        seed=config.training.seed,
+        timeout_s=config.training.ddp_timeout,
+    )
+    display = Display(accelerator)
+    datasets = [DatasetName.parse(given) for given in options.dataset or ()]
+    names = [options.model] if options.against is None else [options.model, options.against]
+    models: dict[str, LoadedModel] = {}
+    sets: dict[str, list[EvaluationSet]] = {}
+    for name in names:
+        models[name], sets[name], notices = load_model_and_sets(
+            replace(config.model, name_or_path=name),
+            config.evaluation,
+            config.data,
+            datasets,
+            seed=config.training.seed,
+            most_utterances=options.utterances,
+        )
+        if name == names[0]:
+            display.say("\n".join(notices))
+    if len(names) > 1:
+        for notice in keep_common(sets[names[0]], sets[names[1]]):
+            display.say(notice)
+    results: dict[str, list[SetResult]] = {}
+    silence: dict[str, list[HeardInSilence]] = {}
+    for name in names:
+        results[name] = score_sets(
+            models[name],
+            sets[name],
+            accelerator=accelerator,
+            batch_size=config.evaluation.per_device_eval_batch_size,
+            num_workers=config.training.dataloader_num_workers,
+        )
+        silence[name] = score_silence(models[name], accelerator=accelerator)
+        models[name].model.to("cpu")
+    environment = describe_environment(accelerator)
+    is_main = accelerator.is_main_process
+    decoding = _decoding(models[names[0]], config)
+    models.clear()
+    shut_down(accelerator)
+    if not is_main:
+        return 0
+
+    _show(results, silence)
+    scores: dict[str, Any] = {"model": names[0], "decoding": decoding, "environment": environment}
+    _write(Path(str(config.output_dir)), scores, results, silence)
+    display.say(f"scores      {config.output_dir}/{SCORES_FILE}\ntranscripts {config.output_dir}/*.jsonl")
+    return 0
+
+
+def _show(results: "dict[str, list[SetResult]]", silence: "dict[str, list[HeardInSilence]]") -> None:
+    """Tables of the first model, and of its differences from the second, if there is one."""
+    from accel_asr.evaluation.comparing import compare
+    from accel_asr.evaluation.score_tables import show_comparison, show_details, show_sets, show_silence, table_console
+
+    console = table_console()
+    show_sets(console, results)
+    model, *others = results
+    for result in results[model]:
+        show_details(console, result)
+    show_silence(console, silence[model])
+    for other in others:
+        for one, another in zip(results[model], results[other], strict=True):
+            comparison = compare(another.scored, one.scored)
+            show_comparison(console, comparison, name=one.evaluated.name, model=model, other=other)
+
+
+def _write(
+    output_dir: Path,
+    scores: dict[str, Any],
+    results: "dict[str, list[SetResult]]",
+    silence: "dict[str, list[HeardInSilence]]",
+) -> None:
+    """The transcripts of each set, those of the other model in `against/`, and then scores.json."""
+    from accel_asr.evaluation.comparing import compare
+    from accel_asr.evaluation.set_results import comparison_json
+
+    model, *others = results
+    for name, folder in ((model, output_dir), *((other, output_dir / "against") for other in others)):
+        for result in results[name]:
+            rows = (utterance.to_json() for utterance in result.scored)
+            write_json_lines(folder / f"{result.evaluated.name}.jsonl", rows)
+
+    def told_of(name: str) -> dict[str, Any]:
+        sets = {result.evaluated.name: result.to_json() for result in results[name]}
+        return {"sets": sets, "silence": [one.to_json() for one in silence[name]]}
+
+    scores |= told_of(model)
+    for other in others:
+        pairs = zip(results[model], results[other], strict=True)
+        comparisons = {
+            one.evaluated.name: comparison_json(compare(another.scored, one.scored)) for one, another in pairs
+        }
+        scores["against"] = {"model": other, "comparisons": comparisons, **told_of(other)}
+    write_json(output_dir / SCORES_FILE, scores)
+
+
+def _decoding(loaded: "LoadedModel", config: Config) -> dict[str, Any]:
+    """How the transcripts were made."""
+    generation = loaded.model.generation_config
+    return {
+        "language": getattr(generation, "language", None),
+        "task": getattr(generation, "task", None),
+        "num_beams": generation.num_beams,
+        "max_new_tokens": generation.max_new_tokens,
+        "normalizer": config.evaluation.normalizer,
+        "model_commit": getattr(loaded.model.config, "_commit_hash", None),
+    }
+
+
+def _configuration(options: argparse.Namespace, settings: list[str]) -> Config:
+    """The settings: defaults, or those of the run whose folder the model is in; then the command line.
+
+    Raises:
+        UserError: as `parse_config` raises; or nothing says what to evaluate on.
+    """
+    run_config = Path(options.model).resolve().parent / CONFIG_FILE
+    is_of_run = Path(options.model).is_dir() and run_config.is_file()
+    own = [f"--output_dir={Path('evaluations') / label_of(options.model)}", "--model.revision=null"]
+    own += [f"--model.name_or_path={options.model}"]
+    if options.by:
+        own.append(f"--data.breakdown_columns={list(dict.fromkeys(options.by))}")
+    if options.dataset:
+        own += [f"--{name}={value}" for name, value in WHOLE_SETS.items()]
+        own += [f"--data.name_or_path={options.dataset[0]}", "--data.eval_split=test"]
+    default = str(run_config) if is_of_run else QUICKSTART if options.model == QUICKSTART else None
+    return parse_config([*own, *settings], default_config=default)
+
+
+def label_of(model: str) -> str:
+    """A folder's name for a model: `quickstart-best` of runs/quickstart/best, `openai-whisper-tiny` of the Hub's."""
+    path = Path(model)
+    parts = path.resolve().parts[-2:] if path.exists() else path.parts
+    return re.sub(r"[^\w.-]+", "_", "-".join(part for part in parts if part not in ("/", "..", "."))) or "model"
+
+
+def _add_own_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="FOLDER_OR_NAME", help="model folder, Hub name, or quickstart")
+    parser.add_argument(
+        "--against", metavar="FOLDER_OR_NAME", help="another model, compared on the same rows with paired intervals"
+    )
+    parser.add_argument(
+        "--dataset",
+        action="append",
+        metavar="NAME[@SPLIT]",
+        help="score all rows of this source (as data.name_or_path; split test unless given); may be repeated",
+    )
+    parser.add_argument(
+        "--by", action="append", metavar="COLUMN", help="tell the scores by this column too; repeatable"
+    )
+    parser.add_argument("--utterances", type=int, metavar="N", help="score only the first N of each set")
+    parser.add_argument("--overwrite", action="store_true", help="let the scores of an earlier evaluation be replaced")
+
+
+def _take_own_options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """(the command's own options, the settings of a run).
+
+    Raises:
+        UserError: an option without its value, or no model.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    _add_own_options(parser)
+    try:
+        options, settings = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise UserError(f"{error.argument_name}: {error.message}; see --help") from error
+    if {"-h", "--help"} & set(settings):
+        return options, settings
+    if options.model is None:
+        raise UserError("--model is not set; give a model folder, such as runs/quickstart/best, or a name on the Hub")
+    if options.utterances is not None and options.utterances < 1:
+        raise UserError(f"--utterances: {options.utterances} is out of range; give at least 1")
+    return options, settings

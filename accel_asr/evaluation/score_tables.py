@@ -1,0 +1,176 @@
+"""The scores of an evaluation as a terminal shows them."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from accel_asr.evaluation.alignments import Confusion, confusions
+from accel_asr.evaluation.breakdowns import PartScore, breakdowns
+from accel_asr.evaluation.comparing import Change, Comparison
+from accel_asr.evaluation.hallucinations import find_hallucinations
+from accel_asr.evaluation.intervals import Interval
+from accel_asr.evaluation.set_results import SetResult
+from accel_asr.evaluation.silence_probe import HeardInSilence
+
+TABLE_WIDTH = 132  # also where the output is no terminal, for which rich takes 80
+SHOWN_PARTS = 20
+HALLUCINATIONS = {
+    "insertion_only": "everything that was said, and more",
+    "looping": "a piece of text over and over",
+    "from_nothing": "words for an empty reference",
+    "silent": "words for a recording in which nothing can be heard",
+}
+
+
+def table_console() -> Console:
+    """A console on which the tables are not folded."""
+    console = Console(soft_wrap=True)
+    console.width = max(console.width, TABLE_WIDTH)
+    return console
+
+
+def show_sets(console: Console, results: Mapping[str, Sequence[SetResult]]) -> None:
+    """A column for each model and set; rates with their 95% intervals.
+
+    Args:
+        results: Of each model, by its name.
+    """
+    table = Table(title="scores, with 95% bootstrap intervals", title_justify="left")
+    table.add_column("")
+    columns = []
+    for model, sets in results.items():
+        for result in sets:
+            title = f"{model}\n{result.evaluated.name}" if len(results) > 1 else result.evaluated.name
+            table.add_column(title, justify="right", overflow="fold")
+            columns.append(_column(result))
+    for label in columns[0]:
+        table.add_row(label, *(column[label] for column in columns))
+    console.print(table)
+
+
+def _column(result: SetResult) -> dict[str, str]:
+    record, score = result.evaluation.record(), result.evaluation.score
+    rates = {"WER": "wer", "WER orthographic": "wer_ortho", "CER": "cer", "CER orthographic": "cer_ortho"}
+    return {
+        "utterances": f"{score.utterances:,}",
+        **{label: with_interval(record[rate], record[f"{rate}_interval"]) for label, rate in rates.items()},
+        "sentences with an error": percent(score.sentence_error_rate),
+        "reference words": f"{score.reference_words:,}",
+        "substitutions": f"{score.substitutions:,}",
+        "deletions": f"{score.deletions:,}",
+        "insertions": f"{score.insertions:,}",
+        "seconds for a second of audio": f"{result.real_time_factor:.4f}",
+    }
+
+
+def show_details(console: Console, result: SetResult) -> None:
+    """Breakdowns, confusions, hallucinations of one set; and what could not be scored."""
+    score = result.evaluation.score
+    for column, parts in breakdowns(result.scored).items():
+        _show_parts(console, f"{result.evaluated.name} by {column}", parts)
+    _show_confusions(console, f"{result.evaluated.name}: most frequent confusions", confusions(result.scored, most=10))
+    told = {
+        "cut off at the length limit": score.cut_off,
+        "could not be decoded, scored as empty": score.unreadable,
+        "references empty after normalisation, not scored": score.empty_references,
+    }
+    for what, count in told.items():
+        if count:
+            _say(console, f"{result.evaluated.name}: {count:,} {what}")
+    for kind, found in vars(find_hallucinations(result.scored)).items():
+        if found:
+            _say(console, f"{result.evaluated.name}: {len(found):,} with {HALLUCINATIONS[kind]}, such as")
+            _say(console, f"  reference   {found[0].transcript.reference}")
+            _say(console, f"  hypothesis  {found[0].transcript.hypothesis}")
+
+
+def show_silence(console: Console, heard: Sequence[HeardInSilence]) -> None:
+    """What was written for clips without speech."""
+    wrong = [one for one in heard if one.transcript]
+    _say(console, f"silence: words were written for {len(wrong)} of {len(heard)} clips without speech")
+    for one in wrong:
+        _say(console, f"  {one.clip}, {one.duration_s:g} s: {one.transcript}")
+
+
+def show_comparison(console: Console, comparison: Comparison, *, name: str, model: str, other: str) -> None:
+    """The difference of two models on one set, and the utterances that changed most."""
+    table = Table(title=f"{name}: {model} against {other}, points with 95% intervals, paired", title_justify="left")
+    for column in ("rate", "difference", "95% interval"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for rate, found in comparison.differences.items():
+        verdict = ("better" if found.difference < 0 else "worse") if found.is_clear else "could be chance"
+        low, high = (points(bound) for bound in found.interval)
+        table.add_row(rate, points(found.difference), f"{low} to {high}", verdict)
+    console.print(table)
+    _say(console, f"{comparison.changed_transcripts:,} transcripts are not the same")
+    for title, changes in (("most improved", comparison.improved), ("most worsened", comparison.worsened)):
+        for change in changes[:3]:
+            _show_change(console, title, change)
+
+
+def _show_change(console: Console, title: str, change: Change) -> None:
+    _say(console, f"{title}: {change.after.transcript.utterance_id} ({change.errors:+d} word errors)")
+    _say(console, f"  reference   {change.after.transcript.reference}")
+    _say(console, f"  before      {change.before.transcript.hypothesis}")
+    _say(console, f"  after       {change.after.transcript.hypothesis}")
+
+
+def _show_parts(console: Console, title: str, parts: Sequence[PartScore]) -> None:
+    table = Table(title=title, title_justify="left")
+    table.add_column("", overflow="fold")
+    for column in ("utterances", "WER", "CER", "sentences wrong"):
+        table.add_column(column, justify="right")
+    # of many values, those that cost the most errors
+    shown = parts
+    if len(parts) > SHOWN_PARTS:
+        shown = sorted(parts, key=lambda part: -_word_errors(part))[:SHOWN_PARTS]
+    for part in shown:
+        wer = with_interval(part.score.wer, part.interval)
+        sentences = percent(part.score.sentence_error_rate)
+        table.add_row(part.value, f"{part.score.utterances:,}", wer, percent(part.score.cer), sentences)
+    console.print(table)
+    if len(parts) > SHOWN_PARTS:
+        _say(console, f"  the {SHOWN_PARTS} with most errors; {len(parts) - SHOWN_PARTS:,} more are in scores.json")
+
+
+def _word_errors(part: PartScore) -> int:
+    return part.score.substitutions + part.score.deletions + part.score.insertions
+
+
+def _show_confusions(console: Console, title: str, found: Sequence[Confusion]) -> None:
+    if not found:
+        return
+    _say(console, title)
+    for one in found:
+        if not one.hypothesis:
+            told = f"{one.reference} was missed"
+        elif not one.reference:
+            told = f"{one.hypothesis} was made up"
+        else:
+            told = f"{one.reference} became {one.hypothesis}"
+        _say(console, f"  {one.count:>5,}  {told}")
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False)
+
+
+def percent(rate: float) -> str:
+    """0.0512 as `5.12%`; a rate that is not defined as `n/a`."""
+    return "n/a" if math.isnan(rate) else f"{100 * rate:.2f}%"
+
+
+def points(difference: float) -> str:
+    """-0.0512 as `-5.12`: percentage points."""
+    return "n/a" if math.isnan(difference) else f"{100 * difference:+.2f}"
+
+
+def with_interval(rate: float, interval: Interval | Sequence[float]) -> str:
+    """`5.12% (4.01 to 6.30)`."""
+    if math.isnan(rate):
+        return "n/a"
+    low, high = interval
+    return f"{percent(rate)} ({100 * low:.2f} to {100 * high:.2f})"
