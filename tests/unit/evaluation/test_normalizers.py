@@ -48,3 +48,24 @@ def test_english_without_a_spelling_table_is_refused(tokenizer) -> None:
         load_normalizer("english", tokenizer)
     assert str(caught.value).startswith("evaluation.normalizer: 'english' needs the spelling table normalizer.json")
     assert str(caught.value).endswith("choose basic")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("สวัสดีครับ ผมชื่อ!", "สวัสดีครับ ผมชื่อ"),  # tone marks and vowels above stay in their words
+        ("नमस्ते, दुनिया।", "नमस्ते दुनिया"),
+        ("Straße (laut) [Husten] §5", "straße 5"),
+        ("می‌خواهم", "میخواهم"),  # an invisible joiner goes
+        ("１２３ ｶｰﾄﾞ", "123 カード"),  # noqa: RUF001 - full width
+        ("don't", "don t"),
+        ("", ""),
+    ],
+)
+def test_multilingual_keeps_the_marks_of_letters(tokenizer, text: str, expected: str) -> None:
+    assert load_normalizer("multilingual", tokenizer)(text) == expected
+
+
+def test_basic_breaks_words_at_their_marks(tokenizer) -> None:
+    # why there is `multilingual`; a newer transformers may mend it
+    assert len(load_normalizer("basic", tokenizer)("สวัสดีครับ").split()) > 1

@@ -176,3 +176,62 @@ def test_a_line_of_the_evaluation_file_holds_text_and_counts() -> None:
     }
     assert ScoredUtterance.from_json(line) == scored
     assert score_utterance(transcript("", "x"), str).to_json()["words"] is None
+
+
+# -- nasty texts, against jiwer and against our metric for `evaluate`
+
+NASTY = [
+    ("pay the bill", ""),
+    ("", "thank you"),
+    ("", ""),
+    ("สวัสดีครับ", "สวัสดีค่ะ"),
+    ("カードを止めてください", "カードをとめて下さい"),
+    ("我的卡丢了", "我的咖丢了吗"),
+    ("e\u0301te\u0301 à la plage", "été a la plage"),
+    ("👍🏽 ok", "👍 ok"),
+    ("مرحبا بالعالم", "مرحبا يا عالم"),
+    ("a\u200bb c", "ab c"),
+    ("tab\tand\nline", "tab and line"),
+    ("x" * 3_000, "x" * 2_990),
+]
+
+
+@pytest.mark.parametrize("rate", ["wer", "cer"])
+def test_rates_of_nasty_texts_are_jiwers(rate: str) -> None:
+    kept = [(" ".join(one.split()), " ".join(other.split())) for one, other in NASTY if one]
+    result = corpus_score(score(kept, normalize=str))
+    references, hypotheses = (list(side) for side in zip(*kept, strict=True))
+    assert getattr(result, rate) == pytest.approx(getattr(jiwer, rate)(references, hypotheses), rel=1e-12)
+    counted = jiwer.process_words(references, hypotheses)
+    assert (result.substitutions, result.deletions, result.insertions) == (
+        counted.substitutions,
+        counted.deletions,
+        counted.insertions,
+    )
+    wrong = sum(reference.split() != hypothesis.split() for reference, hypothesis in kept)
+    assert result.sentence_error_rate == wrong / len(kept)
+
+
+def test_thai_and_japanese_are_counted_by_character() -> None:
+    thai, japanese = score([NASTY[3], NASTY[4]], normalize=str)
+    assert thai.characters == EditCounts(2, 1, 0, 10)
+    assert thai.words == EditCounts(1, 0, 0, 1)
+    assert japanese.characters is not None
+    assert (japanese.characters.errors, japanese.characters.reference_length) == (3, 11)
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_our_metric_for_evaluate_gives_the_same_on_nasty_texts(normalize: bool) -> None:
+    import evaluate
+    from transformers.models.whisper.english_normalizer import BasicTextNormalizer
+
+    from accel_asr.evaluation import WER_METRIC
+
+    pairs = NASTY + made_up(30)
+    metric = evaluate.load(WER_METRIC)
+    found = metric.compute(
+        references=[one for one, _ in pairs], predictions=[other for _, other in pairs], normalize=normalize
+    )
+    basic = BasicTextNormalizer()
+    expected = corpus_score(score(pairs, normalize=(lambda text: basic(text).strip()) if normalize else str))
+    assert found["wer"] == pytest.approx(expected.wer, rel=1e-12)

@@ -1,0 +1,53 @@
+"""Scores of parts: which parts there are, that they add up, and their order."""
+
+import pytest
+
+from accel_asr.evaluation.breakdowns import breakdowns, duration_bucket
+from tests.unit.evaluation.made_up_scores import score_pairs
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "expected"),
+    [
+        (0.0, "0 to 1 s"),
+        (0.999, "0 to 1 s"),
+        (1.0, "1 to 2 s"),
+        (7.9, "4 to 8 s"),
+        (29.9, "15 to 30 s"),
+        (30, "30 s and more"),
+    ],
+)
+def test_duration_buckets_begin_with_their_lower_bound(duration_s: float, expected: str) -> None:
+    assert duration_bucket(score_pairs([("a", "a")], duration_s=duration_s)[0]) == expected
+
+
+def test_parts_by_any_column_add_up_and_are_in_a_natural_order() -> None:
+    scored = []
+    for row, speaker in enumerate(["s10", "s2", None, "s2"]):
+        columns = {} if speaker is None else {"speaker": speaker}
+        scored += score_pairs([("pay the bill", "pay a bill")] * (row + 1), columns=columns, duration_s=row + 0.5)
+    found = breakdowns(scored)
+    assert set(found) == {"speaker", "duration"}
+    assert [part.value for part in found["speaker"]] == ["s2", "s10", "unset"]
+    assert [part.score.utterances for part in found["speaker"]] == [6, 1, 3]
+    assert sum(part.score.substitutions for part in found["speaker"]) == 10
+    assert [part.value for part in found["duration"]] == ["0 to 1 s", "1 to 2 s", "2 to 4 s"]
+    part = found["speaker"][0]
+    assert part.interval == (part.score.wer, part.score.wer)  # every utterance has one error in three words
+
+
+def test_a_column_in_which_all_are_alike_is_no_part() -> None:
+    assert breakdowns(score_pairs([("a", "a"), ("b", "c")], language="en", columns={"intent": "pay"})) == {}
+
+
+def test_language_and_source_are_parts_where_there_are_several() -> None:
+    scored = score_pairs([("a", "a")], language="en", source="calls") + score_pairs([("b", "c")], source="calls")
+    assert [part.value for part in breakdowns(scored)["language"]] == ["en", "unset"]
+    assert "source" not in breakdowns(scored)
+
+
+def test_only_the_columns_asked_for() -> None:
+    scored = score_pairs([("a", "a")], columns={"x": "1", "y": "1"}) + score_pairs(
+        [("a", "a")], columns={"x": "2", "y": "2"}
+    )
+    assert set(breakdowns(scored, columns=["y"])) == {"y"}
