@@ -1,92 +1,225 @@
-"""`accel-asr transcribe --model FOLDER_OR_NAME FILE...`: print what is said in audio files of any length."""
+"""`accel-asr transcribe --model FOLDER_OR_NAME FILE...`: write down what is said in recordings of any length."""
 
 import argparse
-import json
+import os
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_asr.errors import UserError
+
 if TYPE_CHECKING:
     import numpy as np
-    from transformers import WhisperForConditionalGeneration, WhisperProcessor
+    from tqdm import tqdm
+
+    from accel_asr.transcription.inputs import Recording
+    from accel_asr.transcription.segments import TimedText
+    from accel_asr.transcription.transcriber import Transcriber
+
+FORMAT_NAMES = ("txt", "text", "json", "srt", "vtt")  # text: what txt was called first
+SUBTITLES = ("srt", "vtt")
+SHOWN_FILES = 5
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's options."""
     parser = argparse.ArgumentParser(prog="accel-asr transcribe", description=__doc__, allow_abbrev=False)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="audio that soundfile reads")
     parser.add_argument(
-        "--model", required=True, help="model folder, such as runs/quickstart/best, or a name on the Hub"
+        "inputs",
+        nargs="+",
+        metavar="FILE",
+        help="audio files, folders of them (searched to their depths), globs in quotes, or - for audio on stdin",
+    )
+    parser.add_argument(
+        "--model",
+        required=True,
+        help="model folder, such as runs/quickstart/best, a name on the Hub, or quickstart: the base model inside",
     )
     parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub")
     parser.add_argument(
-        "--language", help="language spoken; unset is the one that the model was tuned for, or detected"
+        "--language", help="language spoken, code or name; unset is the one that the model was tuned for, or detected"
     )
+    parser.add_argument("--task", choices=("transcribe", "translate"), help="translate: write English")
     parser.add_argument(
-        "--format", choices=("text", "json"), default="text", help="json: one object a line (default text)"
+        "--format", choices=FORMAT_NAMES, default="txt", help="what to write (default txt); json has one object a line"
     )
+    parser.add_argument("--output_dir", type=Path, metavar="FOLDER", help="write one file for each recording into it")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are in --output_dir already")
+    parser.add_argument(
+        "--batch_size", type=_at_least_one, default=16, help="short recordings transcribed at once (default 16)"
+    )
+    parser.add_argument("--num_beams", type=_at_least_one, help="beams of the search; unset is the model's own setting")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ...; unset is an accelerator where there is one")
     return parser
 
 
 def main(arguments: list[str]) -> int:
-    """Transcribe each file. A bad one gets a line on stderr, and exit code 1 after the others are done.
+    """Transcribe each recording. A bad one gets a line on stderr, and exit code 1 after the others are done.
 
     Raises:
-        UserError: the model can't be loaded, or does not know the language.
+        UserError: an input is not there, output would be overwritten, the model can't be loaded, or does not know the
+            language.
     """
     options = build_parser().parse_args(arguments)
-    import torch
+    output_format = "txt" if options.format == "text" else options.format
+    from accel_asr.transcription.inputs import find_recordings, output_names
 
-    from accel_asr import modeling
-    from accel_asr.data.decoding.audio import AudioError, decode
+    recordings, notes = find_recordings(options.inputs)
+    files: list[Path] | None = None
+    if options.output_dir is not None:
+        names = output_names(recordings, suffix=f".{output_format}")
+        files = [options.output_dir / name for name in names]
+        _make_room(options.output_dir, files, overwrite=options.overwrite)
+    elif output_format in SUBTITLES and len(recordings) > 1:
+        raise UserError(
+            f"--format {output_format}: {len(recordings):,} recordings make no valid {output_format} on stdout; "
+            "give --output_dir FOLDER, for one file each"
+        )
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
-    modeling.quiet_libraries()
-    model, processor = modeling.load_model_and_processor(options.model, revision=options.revision)
-    language = modeling.language_code(model, options.language) if options.language else None
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-    model.to(device).eval()
+    from accel_asr.transcription.transcriber import load_transcriber
+
+    transcriber = load_transcriber(
+        options.model,
+        revision=options.revision,
+        device=options.device,
+        language=options.language,
+        task=options.task,
+        num_beams=options.num_beams,
+    )
+    try:
+        return _transcribe_all(
+            transcriber, recordings, files=files, output_format=output_format, batch_size=options.batch_size
+        )
+    except BrokenPipeError:  # who read stdout, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain when it ends
+        return 1
+
+
+def _transcribe_all(
+    transcriber: "Transcriber",
+    recordings: "Sequence[Recording]",
+    *,
+    files: Sequence[Path] | None,
+    output_format: str,
+    batch_size: int,
+) -> int:
+    """Transcribe and write, in the order given, each as soon as it is ready. The exit code."""
+    from tqdm import tqdm
+
+    from accel_asr.transcription.formats import rendered
+
     failed = 0
-    for file in options.files:
-        try:
-            samples = decode(file, sampling_rate_hz=processor.feature_extractor.sampling_rate)
-        except AudioError as error:
-            print(f"error: {file}: {error}", file=sys.stderr)
-            failed += 1
-            continue
-        text = transcribe_samples(samples, model=model, processor=processor, language=language)
-        if options.format == "json":
-            duration_s = len(samples) / processor.feature_extractor.sampling_rate
-            line = json.dumps({"file": str(file), "duration_s": round(duration_s, 3), "text": text}, ensure_ascii=False)
-        else:
-            line = f"{file}: {text}" if len(options.files) > 1 else text
-        print(line, flush=True)
+    bar = tqdm(total=len(recordings), desc="transcribe", unit="file", disable=not sys.stderr.isatty(), leave=False)
+    with bar:
+        for index, outcome in _outcomes(
+            transcriber, recordings, batch_size=batch_size, timed=output_format != "txt", bar=bar
+        ):
+            recording = recordings[index]
+            bar.update()
+            if isinstance(outcome, str):
+                bar.write(f"error: {recording.name}: {outcome}", file=sys.stderr)
+                failed += 1
+                continue
+            if outcome.cut_off:
+                told = "the model went on until it had no room left; its end may be missing or repeated"
+                bar.write(f"note: {recording.name}: {told}", file=sys.stderr)
+            content = rendered(
+                outcome, output_format=output_format, name=recording.name, indent=None if files is None else 2
+            )
+            if files is not None:
+                _write(files[index], content)
+            else:
+                is_one_of_many = output_format == "txt" and len(recordings) > 1
+                bar.write(f"{recording.name}: {content}" if is_one_of_many else content, file=sys.stdout)
+                sys.stdout.flush()
+    if files is not None:
+        done = len(recordings) - failed
+        what = f"{done:,} of {len(recordings):,} recordings" if failed else f"{done:,} recording{'s' * (done != 1)}"
+        print(f"transcribed {what} into {os.path.commonpath([file.parent for file in files])}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def transcribe_samples(
-    samples: "np.ndarray",
-    *,
-    model: "WhisperForConditionalGeneration",
-    processor: "WhisperProcessor",
-    language: str | None = None,
-) -> str:
-    """What is said in one recording of any length; beyond the model's window by transformers' long-form generation.
+def _outcomes(
+    transcriber: "Transcriber", recordings: "Sequence[Recording]", *, batch_size: int, timed: bool, bar: "tqdm"
+) -> "Iterator[tuple[int, TimedText | str]]":
+    """(index, transcript or why there is none) of each recording, in order. Short neighbours share a batch."""
+    from accel_asr.data.decoding.audio import AudioError, decode
 
-    Args:
-        samples: float32, mono, at the processor's rate, shape (samples,).
-        language: A code that overrides the model's own setting.
+    waiting: list[tuple[int, np.ndarray | str]] = []
+
+    def finish() -> "Iterator[tuple[int, TimedText | str]]":
+        clips = [clip for _, clip in waiting if not isinstance(clip, str)]
+        spoken = iter(transcriber.transcribe_short(clips, timed=timed))
+        for index, clip in waiting:
+            yield index, clip if isinstance(clip, str) else next(spoken)
+        waiting.clear()
+
+    for index, recording in enumerate(recordings):
+        try:
+            source = recording.path if recording.path is not None else sys.stdin.buffer.read()
+            samples = decode(source, sampling_rate_hz=transcriber.sampling_rate_hz)
+        except AudioError as error:
+            waiting.append((index, str(error)))
+            continue
+        if not transcriber.is_long(samples):
+            waiting.append((index, samples))
+            if sum(not isinstance(clip, str) for _, clip in waiting) == batch_size:
+                yield from finish()
+            continue
+        yield from finish()
+        whole_s = len(samples) / transcriber.sampling_rate_hz
+
+        def show(done_s: float, whole_s: float = whole_s, name: str = recording.name) -> None:
+            bar.set_postfix_str(f"{Path(name).name}: {_minutes(done_s)} of {_minutes(whole_s)}")
+
+        yield index, transcriber.transcribe_long(samples, on_progress=show)
+        bar.set_postfix_str("")
+    yield from finish()
+
+
+def _make_room(folder: Path, files: Sequence[Path], *, overwrite: bool) -> None:
+    """Make the output folder, before anything takes time.
+
+    Raises:
+        UserError: it can't be made, or holds one of the files.
     """
-    extractor = processor.feature_extractor
-    is_long = len(samples) > extractor.n_samples
-    inputs = extractor(
-        samples,
-        sampling_rate=extractor.sampling_rate,
-        truncation=not is_long,
-        padding="longest" if is_long else "max_length",
-        return_attention_mask=True,
-        return_tensors="pt",
-    ).to(model.device)
-    options = {"language": language, "task": model.generation_config.task or "transcribe"} if language else {}
-    # long-form generation needs timestamps: it goes on where the last whole segment of a window ended
-    generated = model.generate(**inputs, return_timestamps=is_long, **options)
-    return processor.batch_decode(generated, skip_special_tokens=True)[0].strip()
+    there = [str(file) for file in files if file.exists()]
+    if there and not overwrite:
+        more = f" and {len(there) - SHOWN_FILES:,} more" if len(there) > SHOWN_FILES else ""
+        raise UserError(
+            f"--output_dir: {', '.join(there[:SHOWN_FILES])}{more} {'are' if len(there) > 1 else 'is'} there already; "
+            "give another folder, or --overwrite to replace"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output_dir: {str(folder)!r} can't be made a folder ({error.strerror})") from error
+
+
+def _write(file: Path, content: str) -> None:
+    """The whole file or none of it.
+
+    Raises:
+        UserError: the disk refuses.
+    """
+    beside = file.with_name(f".{file.name}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(content + "\n", encoding="utf-8")
+        beside.replace(file)
+    except OSError as error:
+        raise UserError(f"--output_dir: {str(file)!r} can't be written ({error.strerror})") from error
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number

@@ -1,13 +1,14 @@
-"""`accel-asr transcribe`: files of any length and format, bad ones named while the others are done."""
+"""`accel-asr transcribe`: recordings of any length and format to text and subtitles; bad ones named, others done."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.commands import transcribe
 from accel_asr.data.decoding.audio import to_float32
@@ -15,6 +16,7 @@ from accel_asr.data.loading import ClipItems
 from accel_asr.errors import UserError
 from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.modeling import save_model_folder
+from accel_asr.transcription.transcriber import Transcriber
 
 RATE_HZ = 16_000
 
@@ -32,12 +34,25 @@ def model_folder(model_and_processor, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def recordings(utterances, tmp_path: Path) -> list[Path]:
-    paths = []
-    for utterance in utterances[:3]:
-        paths.append(tmp_path / f"{utterance.utterance_id}.wav")
-        soundfile.write(paths[-1], utterance.samples(), RATE_HZ)
-    return paths
+def calls(utterances, tmp_path: Path) -> Path:
+    """A folder with `clip-0.wav`, `clip-1.wav`, and `late/clip-0.wav`."""
+    folder = tmp_path / "calls"
+    for utterance, name in zip(utterances, ("clip-0", "clip-1", "late/clip-0"), strict=False):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / f"{name}.wav", utterance.samples(), RATE_HZ)
+    return folder
+
+
+@pytest.fixture
+def recordings(calls: Path) -> list[Path]:
+    return [calls / "clip-0.wav", calls / "clip-1.wav", calls / "late" / "clip-0.wav"]
+
+
+@pytest.fixture
+def long_file(utterances, tmp_path: Path) -> Path:
+    samples = np.concatenate([utterance.samples() for utterance in utterances])
+    soundfile.write(tmp_path / "long.flac", samples, RATE_HZ)
+    return tmp_path / "long.flac"
 
 
 @pytest.fixture
@@ -52,81 +67,200 @@ def run(*arguments: object) -> int:
     return transcribe.main([str(argument) for argument in arguments])
 
 
+# -- what it says
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 16])
 def test_it_says_what_the_evaluation_of_the_run_said(
-    model_folder: Path, recordings: list[Path], expected: list[str], capsys: pytest.CaptureFixture[str]
+    model_folder: Path,
+    recordings: list[Path],
+    expected: list[str],
+    capsys: pytest.CaptureFixture[str],
+    batch_size: int,
 ) -> None:
-    assert run("--model", model_folder, *recordings) == 0
+    assert run("--model", model_folder, "--batch_size", batch_size, *recordings) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines == [f"{path}: {text}" for path, text in zip(recordings, expected, strict=True)]
 
 
+@pytest.mark.parametrize("asked", [[], ["--format", "txt"], ["--format", "text"]])
 def test_one_file_is_answered_with_its_text_alone(
-    model_folder: Path, recordings: list[Path], expected: list[str], capsys: pytest.CaptureFixture[str]
+    model_folder: Path,
+    recordings: list[Path],
+    expected: list[str],
+    capsys: pytest.CaptureFixture[str],
+    asked: list[str],
 ) -> None:
-    assert run("--model", model_folder, recordings[1]) == 0
+    assert run("--model", model_folder, *asked, recordings[1]) == 0
     assert capsys.readouterr().out == expected[1] + "\n"
 
 
 def test_json_is_one_object_a_line(
-    model_folder: Path,
-    recordings: list[Path],
-    expected: list[str],
-    utterances,
-    capsys: pytest.CaptureFixture[str],
+    model_folder: Path, recordings: list[Path], expected: list[str], utterances, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("--model", model_folder, "--format", "json", *recordings[:2]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert lines == [
-        {"file": str(recordings[index]), "duration_s": round(utterances[index].duration_s, 3), "text": expected[index]}
-        for index in range(2)
+    for index, line in enumerate(lines):
+        segments = line.pop("segments")
+        assert " ".join(segment["text"] for segment in segments).split() == expected[index].split()
+        assert line == {
+            "file": str(recordings[index]),
+            "duration_s": round(utterances[index].duration_s, 3),
+            "language": "en",
+            "text": expected[index],
+        }
+    assert len(lines) == 2
+
+
+def test_long_and_short_and_bad_ones_come_in_the_order_given(
+    model_folder: Path,
+    recordings: list[Path],
+    long_file: Path,
+    tmp_path: Path,
+    expected: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bad = tmp_path / "text.wav"
+    bad.write_text("hello")
+    empty = tmp_path / "empty.wav"
+    soundfile.write(empty, np.zeros(0, np.int16), RATE_HZ)
+    given = [recordings[0], bad, long_file, empty, recordings[1], recordings[2]]
+    assert run("--model", model_folder, *given) == 1
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [
+        str(path) for path in (recordings[0], long_file, recordings[1], recordings[2])
     ]
+    assert [lines[0], *lines[2:]] == [f"{path}: {text}" for path, text in zip(recordings, expected, strict=True)]
+    errors = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert errors[0].startswith(f"error: {bad}: soundfile can't read it")
+    assert errors[1].startswith(f"error: {empty}: it holds no samples")
 
 
-def test_a_bad_file_is_named_and_the_others_are_done(
+def test_each_is_written_as_soon_as_its_batch_is_done(
+    model_folder: Path, recordings: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+    transcribe_short = Transcriber.transcribe_short
+
+    def listen(self: Transcriber, clips, **options):
+        seen.append((len(clips), capsys.readouterr().out.count("\n")))
+        return transcribe_short(self, clips, **options)
+
+    monkeypatch.setattr(Transcriber, "transcribe_short", listen)
+    assert run("--model", model_folder, "--batch_size", 2, *recordings) == 0
+    assert [batch for batch in seen if batch[0]] == [(2, 0), (1, 2)]
+
+
+def test_a_transcript_that_was_cut_off_is_told_of(
+    model_folder: Path, recordings: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("--model", model_folder, recordings[0])
+    assert f"note: {recordings[0]}: the model went on until it had no room left" in capsys.readouterr().err
+
+
+def test_audio_is_read_from_stdin(
     model_folder: Path,
     recordings: list[Path],
     expected: list[str],
-    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "text.wav").write_text("hello")
-    assert run("--model", model_folder, tmp_path / "gone.wav", tmp_path / "text.wav", recordings[0]) == 1
-    captured = capsys.readouterr()
-    assert captured.out == f"{recordings[0]}: {expected[0]}\n"
-    errors = [line for line in captured.err.splitlines() if line.startswith("error: ")]
-    assert errors[0] == f"error: {tmp_path / 'gone.wav'}: the file does not exist"
-    assert errors[1].startswith(f"error: {tmp_path / 'text.wav'}: soundfile can't read it")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(recordings[0].read_bytes())))
+    assert run("--model", model_folder, "-") == 0
+    assert capsys.readouterr().out == expected[0] + "\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert run("--model", model_folder, "-") == 1
+    assert capsys.readouterr().err.startswith("error: stdin: ")
 
 
-@pytest.mark.parametrize(
-    ("asked", "used"), [([], "en"), (["--language", "german"], "de"), (["--language", "FR"], "fr")]
-)
-def test_a_language_overrides_that_of_the_model(
-    model_folder: Path, recordings: list[Path], monkeypatch: pytest.MonkeyPatch, asked: list[str], used: str
+def test_language_task_beams_and_revision_reach_the_model(
+    model_folder: Path, recordings: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begins = []
-    decode = WhisperProcessor.batch_decode
-
-    def listen(self: WhisperProcessor, ids: torch.Tensor, **options: object) -> list[str]:
-        begins.append(self.tokenizer.decode(ids[0][:3]))
-        return decode(self, ids, **options)
-
-    generate = WhisperForConditionalGeneration.generate
+    heard = []
     monkeypatch.setattr(
-        WhisperForConditionalGeneration,
-        "generate",
-        lambda self, **inputs: (
-            generate(self, **inputs, return_dict_in_generate=True, force_unique_generate_call=True).sequences
-        ),
+        Transcriber,
+        "transcribe_short",
+        lambda self, clips, timed: heard.append((self.language, self.task, self.num_beams)) or [],
     )
-    monkeypatch.setattr(WhisperProcessor, "batch_decode", listen)
+    asked = ("--language", "FR", "--task", "translate", "--num_beams", 3, "--revision", "main", "--device", "cpu")
+    monkeypatch.setattr(transcribe, "_transcribe_all", lambda one, *_, **__: one.transcribe_short([], timed=False) or 0)
     assert run("--model", model_folder, *asked, recordings[0]) == 0
-    assert begins == [f"<|startoftranscript|><|{used}|><|transcribe|>"]
+    assert heard == [("fr", "translate", 3)]
 
 
-def test_an_unknown_language_lists_those_there_are(model_folder: Path, recordings: list[Path]) -> None:
-    with pytest.raises(UserError, match="does not know 'klingon'; it knows: af, am, ar"):
-        run("--model", model_folder, "--language", "klingon", recordings[0])
+# -- files
+
+
+@pytest.mark.parametrize("output_format", ["txt", "json", "srt", "vtt"])
+def test_a_folder_becomes_a_file_for_each_recording(
+    model_folder: Path,
+    calls: Path,
+    tmp_path: Path,
+    expected: list[str],
+    output_format: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    assert run("--model", model_folder, "--format", output_format, "--output_dir", out, calls) == 0
+    written = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    assert written == [f"clip-0.{output_format}", f"clip-1.{output_format}", f"late/clip-0.{output_format}"]
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"transcribed 3 recordings into {out}" in captured.err
+    for name, text in zip(written, expected, strict=True):
+        content = (out / name).read_text(encoding="utf-8")
+        if output_format == "json":
+            assert json.loads(content)["text"] == text
+        elif output_format == "txt":
+            assert content == text + "\n"
+        else:
+            first, *_ = content.split("\n")
+            assert first == {"srt": "1", "vtt": "WEBVTT"}[output_format]
+            spoken = [line for line in content.split("\n")[1:] if line and "-->" not in line and not line.isdigit()]
+            assert " ".join(spoken).split() == text.split()
+
+
+def test_files_that_are_there_are_not_replaced_unasked(
+    model_folder: Path, calls: Path, tmp_path: Path, expected: list[str]
+) -> None:
+    out = tmp_path / "out"
+    (out / "late").mkdir(parents=True)
+    (out / "late" / "clip-0.txt").write_text("corrected by hand")
+    with pytest.raises(UserError, match=r"clip-0\.txt is there already; give another folder, or --overwrite"):
+        run("--model", model_folder, "--output_dir", out, calls)
+    assert sorted(path.name for path in out.rglob("*.txt")) == ["clip-0.txt"]
+    assert (out / "late" / "clip-0.txt").read_text() == "corrected by hand"
+    assert run("--model", model_folder, "--output_dir", out, "--overwrite", calls) == 0
+    assert (out / "late" / "clip-0.txt").read_text() == expected[2] + "\n"
+
+
+def test_a_bad_recording_leaves_no_file_and_the_others_theirs(
+    model_folder: Path, calls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (calls / "text.wav").write_text("hello")
+    out = tmp_path / "out"
+    assert run("--model", model_folder, "--output_dir", out, calls) == 1
+    assert sorted(path.name for path in out.rglob("*") if path.is_file()) == ["clip-0.txt", "clip-0.txt", "clip-1.txt"]
+    assert f"transcribed 3 of 4 recordings into {out}" in capsys.readouterr().err
+
+
+# -- refusals, before the model is loaded
+
+
+def test_what_is_not_there_is_told_before_the_model_is_loaded(recordings: list[Path]) -> None:
+    with pytest.raises(UserError, match=r"what to transcribe:\n  'gone\.wav' does not exist\n  '\*\.xyz' matches noth"):
+        run("--model", "./missing", "gone.wav", "*.xyz", recordings[0])
+
+
+def test_several_recordings_are_no_subtitles_of_one_stream(recordings: list[Path]) -> None:
+    with pytest.raises(UserError, match="--format srt: 3 recordings make no valid srt on stdout; give --output_dir"):
+        run("--model", "./missing", "--format", "srt", *recordings)
+
+
+def test_an_output_folder_that_is_a_file_is_refused(recordings: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--output_dir: .* can't be made a folder \("):
+        run("--model", "./missing", "--output_dir", recordings[0], recordings[1])
 
 
 def test_a_model_that_is_not_there_is_named(recordings: list[Path]) -> None:
@@ -134,20 +268,12 @@ def test_a_model_that_is_not_there_is_named(recordings: list[Path]) -> None:
         run("--model", "./missing", recordings[0])
 
 
-def test_a_recording_longer_than_the_window_is_heard_to_its_end(model_and_processor, utterances) -> None:
-    model, processor = model_and_processor
-    samples = np.concatenate([to_float32(utterance.samples()) for utterance in utterances])
-    assert len(samples) > 2 * 2 * RATE_HZ  # more than two windows
-    heard_frames = []
-    model.get_encoder().register_forward_pre_hook(
-        lambda _, positional, named: heard_frames.append(named["input_features"].shape[-1]), with_kwargs=True
-    )
-    text = transcribe.transcribe_samples(samples, model=model, processor=processor)
-    assert len(heard_frames) >= 3
-    assert set(heard_frames) == {200}
-    assert text
-    first_window = transcribe.transcribe_samples(samples[: 2 * RATE_HZ], model=model, processor=processor)
-    assert len(text) > len(first_window)
+@pytest.mark.parametrize("asked", [["--batch_size", "0"], ["--num_beams", "-1"], ["--batch_size", "many"]])
+def test_numbers_below_one_are_refused(asked: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run("--model", "x", *asked, "a.wav")
+    assert stopped.value.code == 2
+    assert f"argument {asked[0]}: " in capsys.readouterr().err
 
 
 def test_help_needs_no_model(capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,3 +281,13 @@ def test_help_needs_no_model(capsys: pytest.CaptureFixture[str]) -> None:
         run("--help")
     assert stopped.value.code == 0
     assert "--language" in capsys.readouterr().out
+
+
+def test_the_long_recording_of_a_run_has_times_to_its_end(
+    model_folder: Path, long_file: Path, utterances, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--model", model_folder, "--format", "json", long_file) == 0
+    spoken = json.loads(capsys.readouterr().out)
+    duration_s = sum(len(to_float32(utterance.samples())) for utterance in utterances) / RATE_HZ
+    assert spoken["duration_s"] == round(duration_s, 3)
+    assert duration_s - 2.1 < spoken["segments"][-1]["start_s"] < spoken["segments"][-1]["end_s"] <= duration_s + 0.001

@@ -1,0 +1,113 @@
+"""Text with times: joined, tidied, and the times of one transcript given to the words of another."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+TIME_DIGITS = 3  # milliseconds, what subtitles can say
+ALIKE = 0.8  # transcripts that share fewer of their words than this are not of one mind about what was said when
+# Thai, Lao, Burmese, Khmer, Chinese, Japanese: a space between two of these would be wrong
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What was said from `start_s` to `end_s`, seconds from the beginning of the recording."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimedText:
+    """What was said in one recording.
+
+    `text` is the whole; the segments hold the same words. `language` is the code it was heard in, None where the model
+    names none. `cut_off`: the model went on until it had no room left, as it does when it repeats itself.
+    """
+
+    text: str
+    segments: tuple[Segment, ...]
+    duration_s: float
+    language: str | None = None
+    cut_off: bool = False
+
+
+def joined(texts: Sequence[str]) -> str:
+    """One line of all texts; with spaces between, but for scripts that have none."""
+    line = ""
+    for text in (" ".join(text.split()) for text in texts):
+        is_unspaced = re.search(rf"[{_UNSPACED}]$", line) and re.match(rf"[{_UNSPACED}]", text)
+        line += ("" if is_unspaced or not line or not text else " ") + text
+    return line
+
+
+def tidied(segments: Sequence[Segment], *, duration_s: float) -> tuple[Segment, ...]:
+    """Segments in order, within the recording, each with text and longer than nothing; no text is lost.
+
+    A model may place words after the end, or at no length at all: these go to the segment before.
+    """
+    kept: list[Segment] = []
+    held = ""  # text of a first segment that has no length: it goes to the next
+    for segment in segments:
+        previous_end_s = kept[-1].end_s if kept else 0.0
+        start_s = round(min(max(segment.start_s, previous_end_s), duration_s), TIME_DIGITS)
+        end_s = round(min(segment.end_s, duration_s), TIME_DIGITS)
+        text = joined([held, segment.text])
+        if not text:
+            continue
+        if end_s > start_s:
+            kept.append(Segment(start_s, end_s, text))
+            held = ""
+        elif kept:
+            kept[-1] = Segment(kept[-1].start_s, kept[-1].end_s, joined([kept[-1].text, text]))
+        else:
+            held = text
+    if held:
+        kept.append(Segment(0.0, max(round(duration_s, TIME_DIGITS), 10**-TIME_DIGITS), held))
+    return tuple(kept)
+
+
+def whole(text: str, *, duration_s: float) -> tuple[Segment, ...]:
+    """One segment from beginning to end; none where nothing was said."""
+    return tidied([Segment(0.0, duration_s, text)], duration_s=duration_s)
+
+
+def spread(text: str, timed: Sequence[Segment]) -> list[Segment] | None:
+    """The words of `text` at the times of `timed`, another transcript of the same clip.
+
+    A model may say other words when it is asked for times. Where the two agree on most words, each word of `text` goes
+    to the segment of its counterpart, or of the word before it.
+
+    Returns:
+        Segments whose texts together are `text`; None if the two share less than `ALIKE` of their words.
+    """
+    words = list(_WORD.finditer(text))
+    timed_words = [(word, index) for index, segment in enumerate(timed) for word in _WORD.findall(segment.text)]
+    matcher = SequenceMatcher(
+        None, [_bare(word[0]) for word in words], [_bare(word) for word, _ in timed_words], autojunk=False
+    )
+    if not words or matcher.ratio() < ALIKE:
+        return None
+    segment_of = dict.fromkeys(range(len(words)), -1)
+    for block in matcher.get_matching_blocks():
+        for offset in range(block.size):
+            segment_of[block.a + offset] = timed_words[block.b + offset][1]
+    first_words: dict[int, int] = {}  # segment -> where in `text` its first word begins
+    current = next(index for index in segment_of.values() if index >= 0)
+    for number, word in enumerate(words):
+        current = max(current, segment_of[number])
+        first_words.setdefault(current, word.start())
+    begins = [*first_words.values(), len(text)]
+    return [
+        Segment(timed[index].start_s, timed[index].end_s, text[begin:end].strip())
+        for index, begin, end in zip(first_words, begins, begins[1:], strict=False)
+    ]
+
+
+def _bare(word: str) -> str:
+    """Without case and punctuation, which differ where the words do not."""
+    return re.sub(r"\W", "", word.casefold()) or word

@@ -1,0 +1,220 @@
+"""From samples to text with times: short recordings many at once, long ones window after window."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from transformers.modeling_outputs import BaseModelOutput
+
+from accel_asr.errors import UserError
+from accel_asr.modeling import language_code, load_model_and_processor, quiet_libraries
+from accel_asr.transcription.segments import Segment, TimedText, joined, spread, tidied, whole
+
+
+@dataclass(frozen=True)
+class Transcriber:
+    """A model that is told what to listen for.
+
+    Args:
+        language: Code of the language spoken; None has it detected for each recording, or there is only English.
+        task: `transcribe` or `translate`; None for a model that takes neither language nor task.
+        num_beams: None is what the model's own settings say.
+    """
+
+    model: WhisperForConditionalGeneration
+    processor: WhisperProcessor
+    language: str | None = None
+    task: str | None = None
+    num_beams: int | None = None
+
+    @property
+    def sampling_rate_hz(self) -> int:
+        return self.processor.feature_extractor.sampling_rate
+
+    def is_long(self, samples: np.ndarray) -> bool:
+        """Whether a recording is longer than the model's window."""
+        return len(samples) > self.processor.feature_extractor.n_samples
+
+    def transcribe_short(self, clips: Sequence[np.ndarray], *, timed: bool) -> list[TimedText]:
+        """Transcribe clips no longer than the window, in one batch.
+
+        The text is what the model says without times. A second pass, with times, tells where its segments are; where
+        it says other words (many models have never learnt times), the segment is the whole clip.
+
+        Args:
+            clips: float32, mono, at the model's rate, each of shape (samples,).
+            timed: Spend the second pass; without it each clip is one segment.
+        """
+        heard = [index for index, clip in enumerate(clips) if len(clip)]
+        results = [TimedText("", (), duration_s=0.0, language=self.language)] * len(clips)
+        if heard:
+            for index, result in zip(heard, self._short_batch([clips[index] for index in heard], timed), strict=True):
+                results[index] = result
+        return results
+
+    @torch.no_grad()
+    def transcribe_long(
+        self, samples: np.ndarray, *, on_progress: Callable[[float], object] = lambda done_s: None
+    ) -> TimedText:
+        """Transcribe one recording of any length by transformers' long-form generation: it goes on where the last
+        segment that was finished in a window ended, as the model's times tell.
+
+        Args:
+            samples: float32, mono, at the model's rate, shape (samples,).
+            on_progress: Called before each window with the seconds that are done.
+        """
+        extractor = self.processor.feature_extractor
+        inputs = extractor(
+            samples,
+            sampling_rate=extractor.sampling_rate,
+            truncation=False,
+            padding="longest",
+            return_attention_mask=True,
+            return_tensors="pt",
+        ).to(self.model.device)
+        frame_s = extractor.hop_length / extractor.sampling_rate
+        options, languages = self._options(input_features=inputs.input_features)
+        generated = self.model.generate(
+            **inputs,
+            **options,
+            return_timestamps=True,
+            return_segments=True,
+            monitor_progress=lambda frames: on_progress(float(frames[0, 0]) * frame_s),
+        )
+        found = generated["segments"][0]
+        segments = self._segments(found)
+        end_of_text = self.model.generation_config.eos_token_id
+        duration_s = len(samples) / extractor.sampling_rate
+        return TimedText(
+            text=joined([segment.text for segment in segments]),
+            segments=tidied(segments, duration_s=duration_s),
+            duration_s=duration_s,
+            language=languages[0],
+            cut_off=any(end_of_text not in part["result"].tolist() for part in found),  # the window that it was in
+        )
+
+    @torch.no_grad()
+    def _short_batch(self, clips: Sequence[np.ndarray], timed: bool) -> list[TimedText]:
+        extractor = self.processor.feature_extractor
+        features = [
+            extractor(clip, sampling_rate=extractor.sampling_rate, return_tensors="pt").input_features for clip in clips
+        ]
+        # one pass of the encoder serves the detection of languages and both transcripts
+        encoded = self.model.get_encoder()(torch.cat(features).to(self.model.device)).last_hidden_state
+        options, languages = self._options(encoder_outputs=BaseModelOutput(last_hidden_state=encoded))
+        untimed = self.model.generate(
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
+            return_timestamps=False,
+            return_dict_in_generate=True,
+            force_unique_generate_call=True,
+            **options,
+        ).sequences
+        texts = [joined([text]) for text in self.processor.batch_decode(untimed, skip_special_tokens=True)]
+        end_of_text = self.model.generation_config.eos_token_id
+        cut_off = [end_of_text not in row for row in untimed.tolist()]
+        durations_s = [len(clip) / extractor.sampling_rate for clip in clips]
+        segments = [whole(text, duration_s=duration_s) for text, duration_s in zip(texts, durations_s, strict=True)]
+        if timed:
+            with_times = self.model.generate(
+                encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
+                return_timestamps=True,
+                return_segments=True,
+                force_unique_generate_call=True,
+                **options,
+            )["segments"]
+            for row, found in enumerate(with_times):
+                placed = spread(texts[row], self._segments(found))
+                if placed is not None:
+                    segments[row] = tidied(placed, duration_s=durations_s[row])
+        return [TimedText(*told) for told in zip(texts, segments, durations_s, languages, cut_off, strict=True)]
+
+    def _options(self, **heard: Any) -> tuple[dict[str, Any], list[str | None]]:
+        """What `generate` is told, and the language of each clip; where none is set, detected from what is `heard`."""
+        options: dict[str, Any] = {} if self.num_beams is None else {"num_beams": self.num_beams}
+        value = next(iter(heard.values()))
+        clips = len(value.last_hidden_state if isinstance(value, BaseModelOutput) else value)
+        if self.task is None:
+            is_english_only = not getattr(self.model.generation_config, "is_multilingual", True)
+            return options, ["en" if is_english_only else None] * clips
+        languages = [self.language] * clips
+        if self.language is None:
+            window = {"num_segment_frames": 2 * self.model.config.max_source_positions}
+            ids = self.model.detect_language(**heard, **window).tolist()
+            names = {index: token.strip("<|>") for token, index in self.model.generation_config.lang_to_id.items()}
+            languages = [names[index] for index in ids]
+        return options | {"language": languages, "task": self.task}, languages
+
+    def _segments(self, found: Sequence[dict[str, Any]]) -> list[Segment]:
+        tokenizer = self.processor.tokenizer
+        return [
+            Segment(
+                float(part["start"]), float(part["end"]), tokenizer.decode(part["tokens"], skip_special_tokens=True)
+            )
+            for part in found
+        ]
+
+
+def load_transcriber(
+    name_or_path: str,
+    *,
+    revision: str | None = None,
+    device: str | None = None,
+    language: str | None = None,
+    task: str | None = None,
+    num_beams: int | None = None,
+) -> Transcriber:
+    """Load a model, put it on a device, and check that it can do what is asked of it.
+
+    Args:
+        device: Such as `cpu`, `cuda:1`, `mps`; None takes an accelerator where there is one.
+        language: Code or name; None is the one that the model was tuned for, or detected.
+        task: None is the one that the model was tuned for, or `transcribe`.
+
+    Raises:
+        UserError: no such device or model, or it does not know that language or task.
+    """
+    chosen = find_device(device)
+    quiet_libraries()
+    model, processor = load_model_and_processor(name_or_path, revision=revision)
+    settings = model.generation_config
+    settings.forced_decoder_ids = None  # the old way to set the language; it would contradict the new one
+    if not getattr(settings, "is_multilingual", True):
+        if (language or "en").lower() not in ("en", "english") or (task or "transcribe") != "transcribe":
+            asked = [f"--{name} {value}" for name, value in (("language", language), ("task", task)) if value]
+            raise UserError(
+                f"{' '.join(asked)}: the model {name_or_path!r} is English-only and knows neither languages nor tasks; "
+                "leave them out, or choose a multilingual model"
+            )
+        language = task = None
+    elif getattr(settings, "lang_to_id", None) is None:
+        if language is not None:
+            language_code(model, language)  # says why not
+        if task == "translate":
+            raise UserError(f"--task translate: the generation settings of {name_or_path!r} name no tasks")
+        language = task = None
+    else:
+        language = language or (getattr(settings, "language", None) or "").strip("<|>") or None
+        language = None if language is None else language_code(model, language)
+        task = task or getattr(settings, "task", None) or "transcribe"
+    model.to(chosen).eval()
+    return Transcriber(model, processor, language=language, task=task, num_beams=num_beams)
+
+
+def find_device(name: str | None) -> torch.device:
+    """The device of that name; an accelerator, or else the CPU, for None.
+
+    Raises:
+        UserError: no such device here; the message lists those there are.
+    """
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if name is None:
+        return accelerator or torch.device("cpu")
+    count = torch.accelerator.device_count() if accelerator is not None else 0
+    here = ["cpu", *([accelerator.type] if accelerator else [])]
+    here += [f"{accelerator.type}:{index}" for index in range(count) if accelerator is not None]
+    if name not in here:
+        raise UserError(f"--device {name}: there is no such device here; there are: {', '.join(here)}")
+    return torch.device(name)

@@ -1,0 +1,203 @@
+"""From samples to text with times, on a model with a window of two seconds."""
+
+import numpy as np
+import pytest
+import torch
+
+from accel_asr.data.decoding.audio import to_float32
+from accel_asr.errors import UserError
+from accel_asr.transcription.segments import Segment
+from accel_asr.transcription.transcriber import Transcriber, find_device, load_transcriber
+
+RATE_HZ = 16_000
+WINDOW_S = 2
+
+
+@pytest.fixture
+def clips(utterances) -> list[np.ndarray]:
+    return [to_float32(utterance.samples()) for utterance in utterances]
+
+
+@pytest.fixture
+def transcriber(model_and_processor) -> Transcriber:
+    return Transcriber(*model_and_processor, language="en", task="transcribe")
+
+
+def without_language(transcriber: Transcriber) -> Transcriber:
+    return Transcriber(transcriber.model, transcriber.processor, task="transcribe")
+
+
+def test_batches_say_what_clips_say_alone(transcriber: Transcriber, clips: list[np.ndarray]) -> None:
+    together = transcriber.transcribe_short(clips, timed=True)
+    alone = [transcriber.transcribe_short([clip], timed=True)[0] for clip in clips]
+    assert together == alone
+    assert len({spoken.text for spoken in together}) > 3  # else they could have been mixed up
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_asking_for_times_does_not_change_the_text(
+    transcriber: Transcriber, clips: list[np.ndarray], num_beams: int
+) -> None:
+    transcriber = Transcriber(transcriber.model, transcriber.processor, "en", "transcribe", num_beams)
+    untimed = transcriber.transcribe_short(clips, timed=False)
+    timed = transcriber.transcribe_short(clips, timed=True)
+    assert [spoken.text for spoken in timed] == [spoken.text for spoken in untimed]
+    for spoken, clip in zip(timed, clips, strict=True):
+        assert " ".join(segment.text for segment in spoken.segments).split() == spoken.text.split()
+        assert spoken.duration_s == len(clip) / RATE_HZ
+        assert spoken.segments[-1].end_s <= spoken.duration_s + 0.0005
+
+
+def test_beams_change_what_is_heard(transcriber: Transcriber, clips: list[np.ndarray]) -> None:
+    searching = Transcriber(transcriber.model, transcriber.processor, "en", "transcribe", num_beams=4)
+    texts = [[spoken.text for spoken in one.transcribe_short(clips, timed=False)] for one in (transcriber, searching)]
+    assert texts[0] != texts[1]
+
+
+def saying(transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch, *, plain: str, timed: str) -> None:
+    """Let `generate` give these words, and with times those."""
+    tokenizer = transcriber.processor.tokenizer
+
+    def ids(text: str) -> torch.Tensor:
+        return torch.tensor(tokenizer(text, add_special_tokens=False).input_ids)
+
+    def generate(self, *, return_timestamps: bool, **options: object):
+        if not return_timestamps:
+            return type("Out", (), {"sequences": torch.cat([ids(plain), ids("<|endoftext|>")])[None]})
+        parts = [part.split("|") for part in timed.split(" / ")]
+        return {
+            "segments": [
+                [{"start": float(start), "end": float(end), "tokens": ids(words)} for start, end, words in parts]
+            ]
+        }
+
+    monkeypatch.setattr(type(transcriber.model), "generate", generate)
+
+
+def test_times_of_a_pass_that_says_the_same_words_are_used(
+    transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saying(
+        transcriber, monkeypatch, plain=" Hello there. Good night.", timed="0.1|0.7|hello there / 0.7|9.0|good night"
+    )
+    (spoken,) = transcriber.transcribe_short([np.zeros(RATE_HZ, np.float32)], timed=True)
+    assert spoken.text == "Hello there. Good night."
+    assert spoken.segments == (Segment(0.1, 0.7, "Hello there."), Segment(0.7, 1.0, "Good night."))
+    assert not spoken.cut_off
+
+
+def test_where_the_timed_pass_says_other_words_the_whole_clip_is_the_segment(
+    transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saying(transcriber, monkeypatch, plain="Hello there", timed="0.1|0.7|something else")
+    (spoken,) = transcriber.transcribe_short([np.zeros(RATE_HZ, np.float32)], timed=True)
+    assert spoken.segments == (Segment(0.0, 1.0, "Hello there"),)
+
+
+def test_a_model_that_never_ends_is_said_to_be_cut_off(transcriber: Transcriber, clips: list[np.ndarray]) -> None:
+    assert all(spoken.cut_off for spoken in transcriber.transcribe_short(clips[:2], timed=False))
+    assert transcriber.transcribe_long(np.concatenate(clips)).cut_off
+
+
+@pytest.mark.parametrize("samples", [0, 1, 3, RATE_HZ])
+def test_silence_and_next_to_nothing_are_heard_without_a_crash(transcriber: Transcriber, samples: int) -> None:
+    silence = np.zeros(samples, np.float32)
+    (spoken,) = without_language(transcriber).transcribe_short([silence], timed=True)
+    assert spoken.duration_s == samples / RATE_HZ
+    assert (spoken.text == "") >= (samples == 0)
+    assert all(segment.start_s < segment.end_s for segment in spoken.segments)
+
+
+def test_a_recording_longer_than_the_window_is_heard_to_its_end(
+    transcriber: Transcriber, clips: list[np.ndarray]
+) -> None:
+    samples = np.concatenate(clips)
+    assert len(samples) > 2 * WINDOW_S * RATE_HZ
+    assert transcriber.is_long(samples)
+    assert not transcriber.is_long(samples[: WINDOW_S * RATE_HZ])
+    heard_frames, done_s = [], []
+    transcriber.model.get_encoder().register_forward_pre_hook(
+        lambda _, positional, named: heard_frames.append(named["input_features"].shape[-1]), with_kwargs=True
+    )
+    spoken = transcriber.transcribe_long(samples, on_progress=done_s.append)
+    assert len(heard_frames) >= 3
+    assert set(heard_frames) == {100 * WINDOW_S}
+    assert done_s[0] == 0.0
+    assert done_s == sorted(set(done_s))
+    assert done_s[-1] > spoken.duration_s - WINDOW_S - 0.1
+    assert spoken.segments[-1].start_s > spoken.duration_s - WINDOW_S - 0.1
+    assert spoken.segments[-1].end_s <= round(spoken.duration_s, 3)
+    assert " ".join(segment.text for segment in spoken.segments).split() == spoken.text.split()
+
+
+def test_an_unset_language_is_detected_for_each_clip(
+    transcriber: Transcriber, clips: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(language: str, clip: np.ndarray) -> str:
+        telling = Transcriber(transcriber.model, transcriber.processor, language=language, task="transcribe")
+        return telling.transcribe_short([clip], timed=False)[0].text
+
+    detecting = without_language(transcriber)
+    (detected,) = detecting.transcribe_short(clips[:1], timed=False)
+    assert detected.language is not None
+    assert detected.text == told(detected.language, clips[0])
+    assert detecting.transcribe_long(np.concatenate(clips)).language is not None
+
+    ids = transcriber.model.generation_config.lang_to_id  # the random model hears one language in everything
+    detections = torch.tensor([ids["<|de|>"], ids["<|fr|>"]])
+    monkeypatch.setattr(type(transcriber.model), "detect_language", lambda self, **heard: detections)
+    both = detecting.transcribe_short([clips[1], clips[1]], timed=False)
+    assert [spoken.language for spoken in both] == ["de", "fr"]
+    assert [spoken.text for spoken in both] == [told("de", clips[1]), told("fr", clips[1])]
+    assert both[0].text != both[1].text
+
+
+# -- loading
+
+
+def test_language_and_task_are_those_of_the_model_unless_others_are_asked_for(tiny_folder) -> None:
+    unset = load_transcriber(str(tiny_folder), device="cpu")
+    assert (unset.language, unset.task) == (None, "transcribe")
+    asked = load_transcriber(str(tiny_folder), device="cpu", language="German", task="translate")
+    assert (asked.language, asked.task) == ("de", "translate")
+    assert load_transcriber("quickstart", device="cpu").language == "en"
+
+
+def test_an_english_only_model_transcribes_and_refuses_all_else(tiny_english_folder, clips) -> None:
+    name = str(tiny_english_folder)
+    for asked, told in (
+        ({"language": "de"}, "--language de: the model"),
+        ({"task": "translate"}, "--task translate: the model"),
+        ({"language": "fr", "task": "transcribe"}, "--language fr --task transcribe: the model"),
+    ):
+        with pytest.raises(UserError, match=told) as caught:
+            load_transcriber(name, device="cpu", **asked)
+        assert "English-only" in str(caught.value)
+    transcriber = load_transcriber(name, device="cpu", language="English", task="transcribe")
+    transcriber.model.generation_config.max_new_tokens = 8
+    (spoken,) = transcriber.transcribe_short(clips[:1], timed=True)
+    assert (bool(spoken.text), spoken.language) == (True, "en")
+    assert transcriber.transcribe_long(np.concatenate(clips)).text
+
+
+def test_an_unknown_language_lists_those_there_are(tiny_folder) -> None:
+    with pytest.raises(UserError, match="does not know 'klingon'; it knows: af, am, ar"):
+        load_transcriber(str(tiny_folder), device="cpu", language="klingon")
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:9", "mps", "gpu", ""])
+def test_a_device_that_is_not_there_lists_those_that_are(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    with pytest.raises(UserError, match=f"--device {name}: there is no such device here; there are: cpu$"):
+        find_device(name)
+
+
+def test_an_accelerator_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    assert find_device(None) == torch.device("cuda")
+    assert find_device("cuda:1") == torch.device("cuda:1")
+    assert find_device("cpu") == torch.device("cpu")
+    with pytest.raises(UserError, match=r"there are: cpu, cuda, cuda:0, cuda:1$"):
+        find_device("cuda:2")
