@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import WhisperFeatureExtractor
 
-from accel_asr.data.decoding.audio import to_int16
-from accel_asr.data.features import log_mel
+from accel_asr.data.decoding.audio import INT16_SCALE, to_int16
+from accel_asr.data.features import is_silent, log_mel
 
 RATE_HZ = 16_000
 MEL_BINS = 80
@@ -61,3 +61,19 @@ def test_what_follows_a_clip_is_silence() -> None:
     silence = features[:, 60:]
     assert (silence == silence[0, 0]).all()
     assert silence[0, 0] == features.min()
+
+
+@pytest.mark.parametrize(("level_dbfs", "expected"), [(-float("inf"), True), (-70, True), (-50, False), (-20, False)])
+@pytest.mark.parametrize("mel_bins", [80, 128])
+def test_a_clip_is_silent_where_nothing_can_be_heard(level_dbfs: float, expected: bool, mel_bins: int) -> None:
+    extractor = WhisperFeatureExtractor(feature_size=mel_bins, chunk_length=2)
+    features = torch.from_numpy(log_mel(to_int16(tone(1_000) / INT16_SCALE * 2 * 10 ** (level_dbfs / 20)), extractor))
+    speech = torch.from_numpy(log_mel(tone(300), extractor))
+    assert is_silent(torch.stack([features, speech])).tolist() == [expected, False]
+
+
+def test_the_noise_of_a_quiet_room_is_silence_and_whispering_is_not() -> None:
+    noise = np.random.default_rng(0).standard_normal(RATE_HZ)
+    levels = [-65, -45]
+    features = [torch.from_numpy(log_mel(to_int16(noise * 10 ** (level / 20)), EXTRACTOR)) for level in levels]
+    assert is_silent(torch.stack(features)).tolist() == [True, False]

@@ -27,6 +27,8 @@ from accel_asr.data.indexing.index_building import open_index
 from accel_asr.data.reading.byte_ranges import ByteRange
 from accel_asr.data.reading.rows import DatasetCell, Row
 from accel_asr.data.reading.sources import Source, SourceName
+from accel_asr.data.text_processing import TextProcessing
+from accel_asr.data.utterances import Part
 from accel_asr.errors import UserError
 from tests.tiny_datasets import make_minds14_like, wav_bytes
 from tests.unit.data.local_sources import AUDIO_TYPE, part_of, utterances_of, write_rows
@@ -103,6 +105,14 @@ def test_an_index_has_every_row_as_the_source_says_it(folder: Path, cache: Path)
     assert index.texts_of("text", np.array([2, 0])) == ["text 3", "text 1"]
     assert index.texts_of("language", np.array([2, 0])) == [None, None]
     assert index.text_of("utterance_id", 1) == "2.wav"
+
+
+def test_cells_to_tell_scores_by_are_kept_with_the_utterances(cache: Path) -> None:
+    rows = [Row("a", clip(0.1), "x", breakdown=("s1", None)), Row("b", clip(0.1), "x", breakdown=(None, "pay"))]
+    part = Part(of_rows(rows, cache), TextProcessing(), RATE_HZ, breakdown_columns=("speaker", "intent"))
+    assert [dict(part.utterance(row).columns) for row in range(2)] == [{"speaker": "s1"}, {"intent": "pay"}]
+    plain = Part(of_rows([Row("c", clip(0.1), "x")], cache), TextProcessing(), RATE_HZ)
+    assert dict(plain.utterance(0).columns) == {}
 
 
 def test_rows_beyond_the_first_batch_are_found(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

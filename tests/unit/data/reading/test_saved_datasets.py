@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from accel_asr.data.reading.rows import RowColumns
 from tests.tiny_datasets import make_minds14_like
 from tests.unit.data.local_sources import AUDIO_TYPE, load, refused
 
@@ -28,6 +29,29 @@ def test_a_saved_dataset_is_read_with_its_audio_encoded(speech: datasets.Dataset
     assert [source.dataset_audio.get(row.audio.row) for row in source.rows] == [cell["bytes"] for cell in raw]
     assert all(cell["bytes"].startswith(b"RIFF") for cell in raw)
     assert len({row.utterance_id for row in source.rows}) == 4
+
+
+def test_the_columns_by_which_scores_are_told_are_kept_and_labels_are_their_names(
+    speech: datasets.Dataset, tmp_path: Path
+) -> None:
+    assert isinstance(speech.features["intent_class"], datasets.ClassLabel)
+    numbers = [number if row else -1 for row, number in enumerate(speech["intent_class"][:])]  # -1: no label
+    labelled = speech.remove_columns("intent_class").add_column("intent_class", numbers)
+    labelled.cast_column("intent_class", speech.features["intent_class"]).save_to_disk(tmp_path / "saved")
+    columns = RowColumns(breakdown=("intent_class", "transcription"))
+    rows = load(tmp_path / "saved", text_column="transcription", columns=columns).rows
+    names = speech.features["intent_class"].names
+    assert [row.breakdown for row in rows] == [
+        (None if number < 0 else names[number], text)
+        for number, text in zip(numbers, speech["transcription"][:], strict=True)
+    ]
+
+
+def test_a_column_to_tell_scores_by_must_be_there(speech: datasets.Dataset, tmp_path: Path) -> None:
+    speech.save_to_disk(tmp_path / "saved")
+    told = refused(tmp_path / "saved", text_column="transcription", columns=RowColumns(breakdown=("speaker",)))
+    assert told.startswith("data.breakdown_columns: there is no column 'speaker'")
+    assert "intent_class" in told
 
 
 def test_the_splits_of_a_saved_dictionary_are_told_apart(speech: datasets.Dataset, tmp_path: Path) -> None:

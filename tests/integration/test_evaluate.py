@@ -1,0 +1,133 @@
+"""`accel-asr evaluate` as typed: one and two processes, sets of its own, against another model, and what is refused."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accel_asr.commands.evaluate_command import main
+from accel_asr.evaluation.scoring import ScoredUtterance, corpus_score
+from tests.conftest import forget_accelerate
+from tests.integration.launching import ACCELERATE, TWO_PROCESSES, Finished, run
+from tests.integration.tones import VALIDATION_CLIPS, TonesJob
+from tests.tiny_models import make_tiny_whisper
+
+EVALUATE = [sys.executable, "-m", "accel_asr", "evaluate"]
+NOT_OF_THE_SCORES = ("seconds", "real_time_factor")
+
+
+def evaluate(tones: TonesJob, name: str, *more: str, command: list[str] = EVALUATE) -> Finished:
+    (tones.folder / name).mkdir()
+    settings = ["--config", str(tones.config), "--output_dir", "scores"]
+    return run([*command, "--model", str(tones.folder / "model"), *settings, *more], cwd=tones.folder / name)
+
+
+def scores_of(tones: TonesJob, name: str) -> dict[str, Any]:
+    return json.loads((tones.folder / name / "scores" / "scores.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def alone(tones: TonesJob) -> Finished:
+    """One process, on the validation rows of the settings, by a column, and against a model of other weights."""
+    other = make_tiny_whisper(tones.folder / "other-model", seed=1, max_source_positions=100)
+    finished = evaluate(tones, "alone", "--by", "intent_class", "--against", str(other))
+    assert finished.code == 0, finished.out + finished.err[-4000:]
+    return finished
+
+
+def test_the_scores_are_those_of_the_transcripts_beside_them(alone: Finished, tones: TonesJob) -> None:
+    found = scores_of(tones, "alone")["sets"]["validation"]
+    lines = (tones.folder / "alone" / "scores" / "validation.jsonl").read_text(encoding="utf-8").splitlines()
+    scored = [ScoredUtterance.from_json(json.loads(line)) for line in lines]
+    assert len({one.transcript.utterance_id for one in scored}) == VALIDATION_CLIPS
+    score = corpus_score(scored)
+    assert (found["wer"], found["cer"], found["utterances"]) == (score.wer, score.cer, VALIDATION_CLIPS)
+    low, high = found["wer_interval"]
+    assert low < found["wer"] < high
+    assert found["audio_seconds"] == pytest.approx(sum(one.transcript.duration_s for one in scored), abs=1e-3)
+    assert found["real_time_factor"] == pytest.approx(found["seconds"] / found["audio_seconds"], rel=1e-2)
+    intents = {one.transcript.columns["intent_class"] for one in scored}
+    assert {part["value"] for part in found["breakdowns"]["intent_class"]} == intents
+    assert len(intents) > 1
+
+
+def test_what_is_printed_is_what_is_written(alone: Finished, tones: TonesJob) -> None:
+    found = scores_of(tones, "alone")["sets"]["validation"]
+    assert f"{100 * found['wer']:.2f}% (" in alone.out
+    assert "kept 40 of 40 utterances" in alone.out
+    assert "validation by intent_class" in alone.out
+    assert "points with 95% intervals, paired" in alone.out
+    assert "clips without speech" in alone.out
+
+
+def test_against_another_model(alone: Finished, tones: TonesJob) -> None:
+    found = scores_of(tones, "alone")
+    against = found["against"]
+    difference = against["comparisons"]["validation"]["differences"]["wer"]
+    wers = [one["sets"]["validation"]["wer"] for one in (found, against)]
+    assert difference["difference"] == pytest.approx(wers[0] - wers[1], abs=1e-12)
+    assert difference["interval"][0] <= difference["difference"] <= difference["interval"][1]
+    assert against["comparisons"]["validation"]["changed_transcripts"] > 0
+    rows = (tones.folder / "alone" / "scores" / "against" / "validation.jsonl").read_text(encoding="utf-8")
+    assert len(rows.splitlines()) == VALIDATION_CLIPS
+
+
+def test_two_processes_give_the_same_scores_and_transcripts(alone: Finished, tones: TonesJob) -> None:
+    command = [*ACCELERATE, *TWO_PROCESSES, "-m", "accel_asr", "evaluate"]
+    finished = evaluate(tones, "together", "--by", "intent_class", command=command)
+    assert finished.code == 0, finished.out + finished.err[-4000:]
+    rows = [(tones.folder / name / "scores" / "validation.jsonl").read_bytes() for name in ("alone", "together")]
+    assert rows[0] == rows[1]
+    sets = [scores_of(tones, name)["sets"]["validation"] for name in ("alone", "together")]
+    for found in sets:
+        assert all(found.pop(name) > 0 for name in NOT_OF_THE_SCORES)
+    assert sets[0] == sets[1]
+    assert scores_of(tones, "together")["environment"]["world_size"] == 2
+    assert finished.out.count("scores, with 95% bootstrap intervals") == 1  # the main process alone speaks
+
+
+def test_several_sources_by_name(tones: TonesJob) -> None:
+    parquet = str(next((tones.folder / "data" / "en-US").glob("*.parquet")))
+    finished = evaluate(tones, "sources", "--dataset", f"{parquet}@train[:5]", "--dataset", f"{parquet}@train[5:]")
+    assert finished.code == 0, finished.out + finished.err[-4000:]
+    found = scores_of(tones, "sources")["sets"]
+    assert sorted(one["utterances"] for one in found.values()) == [5, 35]
+    assert {one["dataset"]["split"] for one in found.values()} == {"train[:5]", "train[5:]"}
+    again = run(
+        [*EVALUATE, "--model", str(tones.folder / "model"), "--config", str(tones.config), "--output_dir", "scores"],
+        cwd=tones.folder / "sources",
+    )
+    assert again.code == 2
+    assert "--overwrite" in again.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "--model is not set"),
+        (["--model", "quickstart", "--utterances", "0"], "--utterances: 0 is out of range"),
+        (["--model", "quickstart", "--against"], "--against: expected one argument"),
+        (["--model", "quickstart", "--dataset", "missing.csv"], "'missing.csv' does not exist"),
+        (["--model", "some/folder/of/mine", "--dataset", "quickstart"], "some/folder/of/mine"),
+        (["--model", "quickstart", "--by", "speaker"], "data.breakdown_columns: there is no column 'speaker'"),
+        (["--model", "quickstart", "--evaluation.num_beam", "2"], "did you mean evaluation.num_beams"),
+    ],
+)
+def test_bad_input_is_one_message(
+    arguments: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    forget_accelerate()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    err = capfd.readouterr().err
+    assert caught.value.code == 2
+    assert told in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.rglob("scores.json"))
