@@ -13,6 +13,8 @@ COMMANDS = {  # name -> (module with main(arguments) -> exit code or None, what 
     "evaluate": ("accel_asr.commands.evaluate_command", "score a model, also against another, on any data"),
     "check-data": ("accel_asr.commands.check_data", "say what training would drop of its data, and what is odd in it"),
     "transcribe": ("accel_asr.commands.transcribe", "print what is said in audio files"),
+    "demo": ("accel_asr.commands.demo", "a page that transcribes what is recorded or uploaded"),
+    "export": ("accel_asr.commands.export", "convert a model to CTranslate2 or ONNX, and compare it with the original"),
     "push": ("accel_asr.commands.push", "upload the best model of a run to the Hub"),
 }
 

@@ -33,9 +33,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"config", "data", "errors", "modeling"},
     "evaluation": {"config", "data", "errors", "modeling"},
     "transcription": {"data", "errors", "modeling"},
+    "demonstration": {"data", "errors", "transcription"},
     "publishing": {"config", "errors"},
     "job": {"config", "data", "errors", "evaluation", "modeling"},
     "evaluation_job": {"config", "data", "errors", "evaluation", "job", "modeling"},
+    "exporting": {"data", "errors", "evaluation", "modeling"},
     "verification": {"data", "evaluation", "progress", "training"},
     "progress": {"evaluation", "training"},
 }
