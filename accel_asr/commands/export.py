@@ -1,0 +1,232 @@
+"""`accel-asr export --model FOLDER --format FORMAT --output_dir FOLDER [any setting of a run]`: for another runtime.
+
+The exported model transcribes the validation data too, and its WER must be that of our own evaluation.
+"""
+
+import argparse
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accel_asr.command_line import parse_config
+from accel_asr.config import Config
+from accel_asr.errors import UserError
+from accel_asr.exporting.packages import FORMATS, QUANTIZATIONS, require_packages
+
+if TYPE_CHECKING:
+    from accel_asr.data.loading import ClipItems
+    from accel_asr.exporting.exported import ExportedModel
+    from accel_asr.exporting.parity import Parity
+    from accel_asr.job import Job
+
+DESCRIPTION = """Convert a model to CTranslate2 (for faster-whisper) or ONNX (for ONNX Runtime), have it transcribe the
+validation data there and here, and compare. Exit code 0 when the WERs are at most 0.5 points apart; else 1, and the
+folder is kept as NAME.failed-parity."""
+EPILOG = """The data to compare on is that of the run that the model lies in (FOLDER/../config.yaml), or given by the
+settings of a run: --config RECIPE_OR_YAML, --data.name_or_path, --data.eval_split, --evaluation.normalizer and so on
+(python -m accel_asr train --help lists them)."""
+QUICKSTART = "quickstart"
+FAILED, UNCHECKED = ".failed-parity", ".unchecked"  # ends of the names of folders
+SHOWN_TRANSCRIPTS = 3
+TABLE_WIDTH = 120  # also where the output is no terminal, for which rich takes 80
+
+
+def build_own_parser() -> argparse.ArgumentParser:
+    """The options that are not settings of a run."""
+    parser = argparse.ArgumentParser(
+        prog="accel-asr export",
+        usage="%(prog)s --model FOLDER --format {ctranslate2,onnx} --output_dir FOLDER [any setting of a run]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--model", required=True, help=f"model folder, such as runs/quickstart/best, a name on the Hub, or {QUICKSTART}"
+    )
+    parser.add_argument("--format", required=True, choices=FORMATS)
+    parser.add_argument("--output_dir", required=True, type=Path, help="folder to write; must not exist")
+    parser.add_argument(
+        "--quantization",
+        default="float32",
+        help="of a CTranslate2 model: float32 (default), int8, float16, int8_float16, bfloat16 ...",
+    )
+    parser.add_argument("--utterances", type=int, metavar="N", help="compare on the first N only (default all)")
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    """Export and compare; returns 0 when both agree, else 1.
+
+    Raises:
+        UserError: packages are missing, the folder exists, there is no data to compare on, or as `load_job` raises.
+    """
+    options, settings = build_own_parser().parse_known_args(arguments)
+    _check(options, settings)
+    config = run_settings(options.model, settings)
+    return export(config, options)
+
+
+def _check(options: argparse.Namespace, settings: list[str]) -> None:
+    """Find what is wrong before anything long starts."""
+    problems = []
+    if options.output_dir.exists() or options.output_dir.is_symlink():
+        problems.append(f"--output_dir: {str(options.output_dir)!r} exists; give another, or remove it")
+    if options.quantization not in QUANTIZATIONS[options.format]:
+        offered = ", ".join(QUANTIZATIONS[options.format])
+        problems.append(f"--quantization: {options.format} has no {options.quantization!r}; give one of: {offered}")
+    if options.utterances is not None and options.utterances < 1:
+        problems.append(f"--utterances: {options.utterances} is too few; give a number of at least 1")
+    if any(setting.split("=")[0] == "--model.name_or_path" for setting in settings):
+        problems.append("--model.name_or_path: the model to export is given by --model; leave it out")
+    if problems:
+        raise UserError("\n".join(problems))
+    require_packages(options.format)
+
+
+def run_settings(model: str, settings: list[str]) -> Config:
+    """The settings of a run whose validation data is compared on: those given, else of the run that `model` lies in.
+
+    Raises:
+        UserError: there is neither; the message says what to give.
+    """
+    names = {setting.split("=")[0] for setting in settings}
+    run_config = Path(model).resolve().parent / "config.yaml"
+    if "--config" not in names:
+        if model == QUICKSTART:
+            settings = ["--config", QUICKSTART, *settings]
+        elif Path(model).is_dir() and run_config.is_file():
+            settings = ["--config", str(run_config), *settings]
+        elif not names & {"--data.name_or_path", "--data.sources"}:
+            raise UserError(
+                f"--model: {model!r} does not lie in a run's folder (there is no {str(run_config)!r}), so there is no "
+                "validation data to compare the exported model on; give --config RECIPE_OR_YAML of a run, or "
+                "--data.name_or_path with --data.eval_split (or --data.eval_rows, --data.eval_fraction); "
+                "--config quickstart compares on the embedded clips"
+            )
+    config = parse_config(settings, default_config=None)
+    # the run's own revision is one of the model that it started from
+    revision = config.model.revision if "--model.revision" in names else None
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, name_or_path=model, revision=revision))
+
+
+def export(config: Config, options: argparse.Namespace) -> int:
+    """Export the model of `config` and compare; returns the exit code."""
+    import torch
+
+    from accel_asr.exporting import writing
+    from accel_asr.job import load_job
+    from accel_asr.training.run_folder import folder_written_whole
+
+    # greedy in both: a search with beams differs between runtimes in more than its weights
+    evaluation = dataclasses.replace(config.evaluation, num_beams=1)
+    job = load_job(config.model, config.data, evaluation, seed=config.training.seed)
+    for notice in job.data.notices:
+        print(notice)
+    items = job.validation_items.first(min(options.utterances or len(job.data.validation), len(job.data.validation)))
+    if not any(job.normalizer(utterance.text) for utterance in items.utterances):
+        raise UserError(f"--utterances: the first {options.utterances} have no text to score; give a larger number")
+    if config.evaluation.num_beams != 1:
+        print(f"note: compared greedily, not with evaluation.num_beams {config.evaluation.num_beams}")
+    for note in writing.limit_tokens(job.model, export_format=options.format):
+        print(f"note: {note}")
+    print(f"exporting {options.model} to {options.format}, {options.quantization}", flush=True)
+    unchecked = options.output_dir.with_name(options.output_dir.name + UNCHECKED)
+    with folder_written_whole(unchecked) as folder:
+        converted = writing.write_converted(
+            job.model, job.processor, folder, export_format=options.format, quantization=options.quantization
+        )
+    if converted.why_not_faster_whisper:
+        print(f"note: faster-whisper can't run this model, CTranslate2 can: {converted.why_not_faster_whisper}")
+    exported = writing.open_converted(unchecked, converted, processor=job.processor, threads=torch.get_num_threads())
+    parity = _compare(job, items, exported, batch_size=evaluation.per_device_eval_batch_size)
+    _show(parity, runtime=exported.runtime)
+    record = writing.export_record(
+        model_name=options.model,
+        revision=config.model.revision,
+        export_format=options.format,
+        quantization=options.quantization,
+        runtime=exported.runtime,
+        why_not_faster_whisper=converted.why_not_faster_whisper,
+        data=_name_of_data(config),
+        normalizer=evaluation.normalizer,
+        parity=parity.record(),
+    )
+    writing.write_description(unchecked, record, use=converted.use, processor=job.processor)
+    return _conclude(parity, unchecked, options.output_dir)
+
+
+def _compare(job: "Job", items: "ClipItems", exported: "ExportedModel", *, batch_size: int) -> "Parity":
+    from tqdm.auto import tqdm
+
+    from accel_asr.evaluation.evaluating import evaluate_model
+    from accel_asr.exporting.parity import compare_transcripts, score_exported
+    from accel_asr.training.topology import start_accelerator
+
+    accelerator = start_accelerator(
+        mixed_precision="no", gradient_accumulation_steps=1, report_to=[], output_dir="", seed=0
+    )
+    total = len(items.utterances)
+    with tqdm(total=total, desc="transcribe here", unit="utt", leave=False) as bar:
+        here = evaluate_model(
+            job.model.to(accelerator.device),
+            items,
+            accelerator=accelerator,
+            collator=job.collator,
+            normalizer=job.normalizer,
+            batch_size=batch_size,
+            on_batch=bar.update,
+        ).scored
+    with tqdm(total=total, desc="transcribe there", unit="utt", leave=False) as bar:
+        there = score_exported(
+            exported, items, here, model=job.model, normalizer=job.normalizer, on_utterance=bar.update
+        )
+    return compare_transcripts(here, there)
+
+
+def _show(parity: "Parity", *, runtime: str) -> None:
+    """Print the table, and a few of the transcripts that differ."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from accel_asr.progress import percent
+
+    rates = ("wer", "wer_ortho", "cer")
+    table = Table(title=f"{parity.here.utterances} utterances, transcribed here and there", title_justify="left")
+    table.add_column("")
+    for column in ("WER", "WER ortho", "CER", "cut off"):
+        table.add_column(column, justify="right")
+    for name, score in (("here: transformers", parity.here), (f"there: {runtime}", parity.there)):
+        table.add_row(name, *(percent(getattr(score, rate)) for rate in rates), str(score.cut_off))
+    differences = [f"{parity.points(rate):+.2f}" for rate in rates]
+    table.add_row("difference in points", *differences, f"{parity.there.cut_off - parity.here.cut_off:+d}")
+    console = Console(soft_wrap=True)
+    console.width = max(console.width, TABLE_WIDTH)
+    console.print(table)
+    print(f"{len(parity.differing)} of {parity.here.utterances} transcripts differ")
+    for here, there in parity.differing[:SHOWN_TRANSCRIPTS]:
+        print(f"  {here.transcript.utterance_id}")
+        print(f"    here   {here.transcript.hypothesis}")
+        print(f"    there  {there.transcript.hypothesis}")
+
+
+def _conclude(parity: "Parity", unchecked: Path, output_dir: Path) -> int:
+    """Give the folder its name, say what came of it, and return the exit code."""
+    if parity.passed:
+        unchecked.rename(output_dir)
+        print(f"pass: {output_dir} transcribes as the model does here; {output_dir / 'README.md'} says how to use it")
+        return 0
+    failed = output_dir.with_name(output_dir.name + FAILED)
+    shutil.rmtree(failed, ignore_errors=True)
+    unchecked.rename(failed)
+    print(
+        f"FAIL: the WERs are {abs(parity.points()):.2f} points apart, and at most {parity.most_points:g} are allowed; "
+        f"not exported to {output_dir}, what was made is in {failed}"
+    )
+    return 1
+
+
+def _name_of_data(config: Config) -> str:
+    data = config.data
+    sources = [source.name_or_path for source in data.sources] or [str(data.name_or_path)]
+    return f"{', '.join(sources)} (validation)"

@@ -1,0 +1,53 @@
+"""The packages that an export needs, beyond those that training does."""
+
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from accel_asr.errors import UserError
+
+PACKAGES = {  # format -> modules, imported by the names that they are installed by but for `-` and `_`
+    "ctranslate2": ("ctranslate2", "faster_whisper"),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+}
+
+FORMATS = tuple(PACKAGES)
+QUANTIZATIONS = {  # format -> what its weights may be stored as; those of CTranslate2 as its converter has them
+    "ctranslate2": (
+        "float32",
+        "int8",
+        "int8_float32",
+        "int8_float16",
+        "int8_bfloat16",
+        "int16",
+        "float16",
+        "bfloat16",
+    ),
+    "onnx": ("float32",),
+}
+
+
+def require_packages(export_format: str, *, is_installed: Callable[[str], object] = find_spec) -> None:
+    """Make sure, without importing anything, that the packages of a format are installed.
+
+    Raises:
+        UserError: some are missing; the message says what to install.
+    """
+    missing = [module for module in PACKAGES[export_format] if not is_installed(module)]
+    if missing:
+        names = ", ".join(module.replace("_", "-") for module in missing)
+        raise UserError(
+            f"--format: {export_format!r} needs {names}, which {'is' if len(missing) == 1 else 'are'} not installed; "
+            "pip install 'accel-asr[export]'"
+        )
+
+
+def versions(export_format: str) -> dict[str, str]:
+    """Name -> version of everything that had a hand in the export and its check."""
+    found = {}
+    for name in ("accel-asr", "torch", "transformers", *PACKAGES[export_format]):
+        try:
+            found[name.replace("_", "-")] = version(name.replace("_", "-"))
+        except PackageNotFoundError:  # a source tree on the path
+            found[name] = "unknown"
+    return found

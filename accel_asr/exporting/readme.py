@@ -1,0 +1,67 @@
+"""README.md and export.json of an exported folder."""
+
+from collections.abc import Mapping
+from typing import Any
+
+HOW_TO_USE = {
+    "faster-whisper": """```python
+import json, numpy, faster_whisper  # pip install {requirements}
+model = faster_whisper.WhisperModel(".")
+samples = faster_whisper.decode_audio("recording.wav")
+samples = numpy.pad(samples, (0, max(0, {window_samples} - len(samples))))  # to {window_s:g} s, as in training
+segments, _ = model.transcribe(samples, **json.load(open("{settings}")))
+print("".join(segment.text for segment in segments).strip())
+```
+
+`{settings}` has faster-whisper decode as the model was scored: greedily, once, without timestamps. For
+recordings above {window_s:g} s set `without_timestamps` to false and leave `max_new_tokens` out. (It is large because
+CTranslate2 makes at most half of prompt and `max_new_tokens` together.)
+""",
+    "ctranslate2": """```python
+import json, ctranslate2, soundfile, transformers  # pip install {requirements} soundfile transformers
+processor, model = transformers.WhisperProcessor.from_pretrained("."), ctranslate2.models.Whisper(".")
+samples, rate_hz = soundfile.read("recording.wav", dtype="float32")  # mono, {sampling_rate_hz} Hz, {window_s:g} s
+features = processor(samples, sampling_rate=rate_hz, return_tensors="np").input_features
+settings = json.load(open("{settings}"))
+result = model.generate(ctranslate2.StorageView.from_array(features), [settings["start_ids"]], **settings["generate"])
+print(processor.decode(result[0].sequences_ids[0]).strip())
+```
+
+faster-whisper can't run this model: {why_not_faster_whisper}.
+""",
+    "onnx": """```python
+import onnx_greedy, soundfile, transformers  # pip install {requirements} soundfile transformers
+processor, model = transformers.WhisperProcessor.from_pretrained("."), onnx_greedy.OnnxWhisper(".")
+samples, rate_hz = soundfile.read("recording.wav", dtype="float32")  # mono, {sampling_rate_hz} Hz, {window_s:g} s
+features = processor(samples, sampling_rate=rate_hz, return_tensors="np").input_features
+print(processor.decode(model.generate(features[0])).strip())
+```
+
+`onnx_greedy.py` is the greedy loop, in this folder. `encoder_model.onnx` turns log-mel features into a key and a value
+for each decoder layer (`cross_*`); `decoder_model.onnx` takes the new tokens, these, and the keys and values of the
+tokens before (`past_*`). Recordings of up to {window_s:g} s, one at a time.
+""",
+}
+
+
+def readme_text(record: Mapping[str, Any], *, use: str, **values: Any) -> str:
+    """The README.md of an exported folder.
+
+    Args:
+        record: What export.json holds.
+        use: Which of HOW_TO_USE holds for it.
+        values: What stands in braces there.
+    """
+    parity = record["parity"]
+    difference = f"{parity['difference_points']:+.2f} points; {parity['transcripts_that_differ']} transcripts differ"
+    here, there = (f"{100 * parity[name]:.2f}%" for name in ("wer_here", "wer_there"))
+    verdict = "" if parity["passed"] else "**That is too far apart: do not use this folder.**"
+    return f"""# {record["model"]}, exported to {record["format"]}
+
+Whisper model for {record["runtime"]}; weights: {record["quantization"]}. In this folder:
+
+{HOW_TO_USE[use].format(**values)}
+On {parity["utterances"]} utterances of {record["data"]} the model's WER is {here} in transformers and {there} here
+({difference}; normaliser: {record["normalizer"]}). {verdict}
+Exported and compared by accel-asr {record["versions"]["accel-asr"]}; `export.json` has all versions and numbers.
+"""

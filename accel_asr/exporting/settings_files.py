@@ -1,0 +1,71 @@
+"""How an exported model has to be called to transcribe as it does here: files in its folder, read by users and us."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+SETTINGS_FILE = "transcribe_settings.json"
+MOST_CTRANSLATE2_TOKENS = 224  # CTranslate2 makes at most half of max_length, and faster-whisper gives it at most 448
+
+
+def ctranslate2_max_length(prompt_tokens: int, max_new_tokens: int) -> int:
+    """The `max_length` with which CTranslate2's Whisper makes `max_new_tokens` tokens.
+
+    It makes min(max_length // 2, max_length - (prompt_tokens - 1)), measured with 4.8.5.
+    """
+    return max(2 * max_new_tokens, max_new_tokens + prompt_tokens - 1)
+
+
+def faster_whisper_settings(model: WhisperForConditionalGeneration, *, prompt_tokens: int) -> dict[str, Any]:
+    """Arguments of faster-whisper's `transcribe` with which it does what `generate` does: one greedy pass, no more.
+
+    Left to itself it searches with 5 beams, tries again at higher temperatures, drops what it takes for silence, and
+    suppresses tokens that it chooses by itself.
+    """
+    generation = model.generation_config
+    multilingual = getattr(generation, "is_multilingual", True)
+    return {
+        "language": generation.language if multilingual else "en",
+        "task": generation.task if multilingual else "transcribe",
+        "beam_size": 1,
+        "temperature": 0.0,
+        "compression_ratio_threshold": None,
+        "log_prob_threshold": None,
+        "no_speech_threshold": None,
+        "condition_on_previous_text": False,
+        "without_timestamps": True,
+        "vad_filter": False,
+        "suppress_tokens": generation.suppress_tokens or None,
+        "suppress_blank": bool(generation.begin_suppress_tokens),
+        "max_new_tokens": ctranslate2_max_length(prompt_tokens, generation.max_new_tokens) - prompt_tokens,
+    }
+
+
+def ctranslate2_settings(model: WhisperForConditionalGeneration, *, prompt_tokens: int) -> dict[str, Any]:
+    """Arguments of `ctranslate2.models.Whisper.generate` with which it does what transformers' `generate` does."""
+    generation = model.generation_config
+    return {
+        "beam_size": 1,
+        "suppress_tokens": generation.suppress_tokens or None,
+        "suppress_blank": bool(generation.begin_suppress_tokens),
+        "max_length": ctranslate2_max_length(prompt_tokens, generation.max_new_tokens),
+    }
+
+
+def onnx_settings(model: WhisperForConditionalGeneration, processor: WhisperProcessor) -> dict[str, Any]:
+    """What the greedy loop in the folder needs to know."""
+    generation = model.generation_config
+    return {
+        "start_ids": list(processor.tokenizer.prefix_tokens),
+        "end_of_text_id": model.config.eos_token_id,
+        "suppress_tokens": list(generation.suppress_tokens or ()),
+        "begin_suppress_tokens": list(generation.begin_suppress_tokens or ()),
+        "max_new_tokens": generation.max_new_tokens,
+    }
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings that were written to an exported folder."""
+    return json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))

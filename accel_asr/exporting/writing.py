@@ -1,0 +1,140 @@
+"""Fill a folder with a model in another format and with what its users need beside the weights."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from accel_asr import modeling
+from accel_asr.exporting import ctranslate2_format, onnx_format, settings_files
+from accel_asr.exporting.exported import ExportedModel
+from accel_asr.exporting.packages import versions
+from accel_asr.exporting.readme import readme_text
+
+ONNX = "onnx"
+EXPORT_FILE, README_FILE = "export.json", "README.md"
+NOT_COPIED = ("model.safetensors", "config.json", "README.md")  # CTranslate2 has a config.json of its own
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A converted model: how it is run (a key of `readme.HOW_TO_USE`), and why not by faster-whisper, if so."""
+
+    use: str
+    why_not_faster_whisper: str | None = None
+
+
+def limit_tokens(model: WhisperForConditionalGeneration, *, export_format: str) -> list[str]:
+    """Make no more tokens for a clip than the other runtime can, here either; returns notes for the user."""
+    settings = model.generation_config
+    most = settings_files.MOST_CTRANSLATE2_TOKENS
+    if export_format == ONNX or settings.max_new_tokens <= most:
+        return []
+    before, settings.max_new_tokens = settings.max_new_tokens, most
+    return [f"CTranslate2 makes at most {most} tokens for a clip; compared so, not with {before}"]
+
+
+def write_converted(
+    model: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    folder: Path,
+    *,
+    export_format: str,
+    quantization: str,
+) -> Converted:
+    """Fill `folder`, which must exist, but for README.md and export.json. `model` must be on the CPU."""
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        source, made = Path(temporary) / "source", Path(temporary) / "made"
+        modeling.save_model_folder(model, processor, source)
+        for path in source.iterdir():
+            if not path.name.startswith("model") and path.name not in NOT_COPIED:
+                shutil.copyfile(path, folder / path.name)
+        if export_format == ONNX:
+            shutil.copyfile(source / "config.json", folder / "config.json")
+            onnx_format.convert_to_onnx(model, folder)
+            converted = Converted(ONNX)
+            settings = settings_files.onnx_settings(model, processor)
+        else:
+            ctranslate2_format.convert_to_ctranslate2(source, made, quantization=quantization)
+            for path in made.iterdir():
+                path.rename(folder / path.name)
+            why_not = ctranslate2_format.why_not_faster_whisper(
+                model, processor, told_multilingual=ctranslate2_format.is_told_multilingual(folder)
+            )
+            converted = Converted("ctranslate2" if why_not else "faster-whisper", why_not)
+            start_ids = list(processor.tokenizer.prefix_tokens)
+            if why_not is None:
+                settings = settings_files.faster_whisper_settings(model, prompt_tokens=len(start_ids))
+            else:
+                called = settings_files.ctranslate2_settings(model, prompt_tokens=len(start_ids))
+                settings = {"start_ids": start_ids, "generate": called}
+    write_json(folder / settings_files.SETTINGS_FILE, settings)
+    return converted
+
+
+def open_converted(folder: Path, converted: Converted, *, processor: WhisperProcessor, threads: int) -> ExportedModel:
+    """Load what `write_converted` wrote."""
+    if converted.use == ONNX:
+        return onnx_format.Onnx(folder, threads=threads)
+    return ctranslate2_format.open_ctranslate2(
+        folder,
+        window_samples=processor.feature_extractor.n_samples,
+        threads=threads,
+        why_not_faster_whisper=converted.why_not_faster_whisper,
+    )
+
+
+def export_record(
+    *,
+    model_name: str,
+    revision: str | None,
+    export_format: str,
+    quantization: str,
+    runtime: str,
+    why_not_faster_whisper: str | None,
+    data: str,
+    normalizer: str,
+    parity: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What export.json holds."""
+    return {
+        "model": model_name,
+        "revision": revision,
+        "format": export_format,
+        "quantization": quantization,
+        "runtime": runtime,
+        "why_not_faster_whisper": why_not_faster_whisper,
+        "data": data,
+        "normalizer": normalizer,
+        "decoding": "greedy, one pass",
+        "parity": dict(parity),
+        "versions": versions(export_format),
+    }
+
+
+def write_description(folder: Path, record: Mapping[str, Any], *, use: str, processor: WhisperProcessor) -> None:
+    """Write README.md and export.json."""
+    extractor = processor.feature_extractor
+    requirements = {"faster-whisper": "faster-whisper", "ctranslate2": "ctranslate2", "onnx": "onnxruntime"}
+    text = readme_text(
+        record,
+        use=use,
+        requirements=requirements[use],
+        settings=settings_files.SETTINGS_FILE,
+        sampling_rate_hz=extractor.sampling_rate,
+        window_samples=extractor.n_samples,
+        window_s=extractor.n_samples / extractor.sampling_rate,
+        why_not_faster_whisper=record["why_not_faster_whisper"],
+    )
+    (folder / README_FILE).write_text(text, encoding="utf-8")
+    write_json(folder / EXPORT_FILE, record)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` as an indented JSON file."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
