@@ -9,6 +9,7 @@ from typing import Any, Literal
 MixedPrecision = Literal["no", "fp16", "bf16"]
 NormalizerName = Literal["basic", "english", "multilingual", "none"]
 SchedulerType = Literal["constant_with_warmup", "linear"]
+TrackerName = Literal["tensorboard", "trackio", "wandb"]
 
 
 @dataclass(frozen=True)
@@ -210,8 +211,14 @@ class CheckpointConfig:
 class TrackingConfig:
     """What is written while it runs, beside `metrics.jsonl`, which always is."""
 
-    report_to: list[Literal["tensorboard"]] = field(default_factory=lambda: ["tensorboard"])
-    """Trackers of Accelerate; `[]` for none."""
+    report_to: list[TrackerName] = field(default_factory=lambda: ["tensorboard"])
+    """Trackers: `tensorboard`, `trackio`, `wandb`; `[]` for none. The last two want `pip install 'accel-asr[trackio]'`
+    or `[wandb]`, and stay on this machine unless you are logged in to Weights & Biases, or set trackio's variables."""
+    project_name: str = "accel_asr"
+    """Project in trackio and Weights & Biases; the run is called as the folder `output_dir`."""
+    log_samples: int = 8
+    """Show the transcripts of the first so many validation utterances in the trackers at each evaluation, and their
+    audio at the first; 0 for none."""
     logging_steps: int = 10
     """Write the training loss every so many optimizer steps."""
 

@@ -1,9 +1,11 @@
 """Ranges and combinations of settings, checked before anything heavy is imported; all that is wrong is said at once."""
 
+import re
 from dataclasses import fields, is_dataclass
+from importlib.util import find_spec
 from typing import Any, get_args
 
-from accel_asr.config import Config, DataConfig, HubConfig
+from accel_asr.config import Config, DataConfig, HubConfig, TrackingConfig
 from accel_asr.errors import UserError
 
 
@@ -21,6 +23,7 @@ def check_config(config: Config) -> None:
         *_source_problems(config.data),
         *_split_problems(config.data),
         *_streaming_problems(config),
+        *_tracking_problems(config.tracking),
         *_hub_problems(config.hub),
     ]
     if problems:
@@ -52,6 +55,7 @@ _AT_LEAST_ZERO = (
     "training.dataloader_num_workers",
     "training.seed",
     "data.channel",
+    "tracking.log_samples",
 )
 _SHARES = ("data.max_bad_fraction", "data.timestamps_probability")
 
@@ -170,6 +174,23 @@ def _streaming_problems(config: Config) -> list[str]:
         for name in without
         if _setting(config, name)
     ]
+    return problems
+
+
+def _tracking_problems(tracking: TrackingConfig) -> list[str]:
+    problems = []
+    for name in dict.fromkeys(tracking.report_to):
+        package = find_spec(name)
+        # without an origin it is a mere folder of that name, such as Weights & Biases leaves behind
+        if package is None or package.origin is None:
+            extra = f"accel-asr[{name}]" if name != "tensorboard" else "accel-asr"
+            problems.append(f"tracking.report_to: {name} is not installed; pip install '{extra}', or leave it out")
+    if len(set(tracking.report_to)) < len(tracking.report_to):
+        problems.append(f"tracking.report_to: {tracking.report_to} names one twice; give each once")
+    if not re.fullmatch(r"[\w-]{1,100}", tracking.project_name, re.ASCII):
+        problems.append(
+            f"tracking.project_name: {tracking.project_name!r} does not fit everywhere; give letters, digits, _ and -"
+        )
     return problems
 
 

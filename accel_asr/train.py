@@ -61,12 +61,14 @@ def train(config: Config) -> int:
     from accel_asr.training.environment import describe_environment
     from accel_asr.training.left_out import note_left_out
     from accel_asr.training.main_process import write_on_main_process
+    from accel_asr.training.sample_log import SampleLog
     from accel_asr.training.schedule import learning_rate_at, set_learning_rate
     from accel_asr.training.sharding import whole_model
     from accel_asr.training.step import NonFiniteError, build_optimizer, settle_gradient_buckets, train_step
     from accel_asr.training.stopping import STOPPED_EXIT_CODE, StopRequests, leave_signals_to_the_loop
     from accel_asr.training.topology import shut_down, start_accelerator
-    from accel_asr.training.tracking import MetricsLog, start_trackers
+    from accel_asr.training.trackers import start_trackers
+    from accel_asr.training.tracking import MetricsLog
 
     training, evaluation = config.training, config.evaluation
     output_dir = Path(str(config.output_dir))
@@ -133,7 +135,24 @@ def train(config: Config) -> int:
 
     write_on_main_process(accelerator, output_dir, describe_run)
     metrics = MetricsLog(output_dir / "metrics.jsonl", accelerator=accelerator, keep_bytes=progress.metrics_bytes)
-    start_trackers(accelerator, first_step=progress.step + 1)
+    tracking = config.tracking
+    start_trackers(
+        accelerator,
+        report_to=tracking.report_to,
+        project_name=tracking.project_name,
+        output_dir=output_dir,
+        first_step=progress.step + 1,
+        configuration=config.to_dict(),
+        say=display.say,
+    )
+    samples = SampleLog(
+        accelerator,
+        data.validation[: tracking.log_samples],
+        sampling_rate_hz=processor.feature_extractor.sampling_rate,
+        output_dir=output_dir,
+        first_step=progress.step + 1,
+        say=display.say,
+    )
 
     def evaluate(name: str, step: int) -> None:
         """Score the model as it is, write all of it down, and keep the model if it is the best so far."""
@@ -159,6 +178,10 @@ def train(config: Config) -> int:
         metrics.write("eval", **record)
         remark = "baseline" if name == "baseline" else "best so far" if is_best else ""
         display.show_scores(record, result.scored, remark=remark)
+        shown = (utterance.transcript for utterance in result.scored[: tracking.log_samples])
+        samples.log(
+            step, [(transcript.utterance_id, transcript.reference, transcript.hypothesis) for transcript in shown]
+        )
 
         def write() -> None:
             rows = (utterance.to_json() for utterance in result.scored)
@@ -280,6 +303,7 @@ def train(config: Config) -> int:
             "with the same command and --checkpoint.resume true"
         )
         metrics.close()
+        samples.close()
         accelerator.wait_for_everyone()  # a launcher ends the others as soon as one rank has ended
         model, optimizer, job = None, None, None  # type: ignore[assignment]
         shut_down(accelerator)
@@ -305,6 +329,7 @@ def train(config: Config) -> int:
         )
     display.show_summary(progress.scores, output_dir)
     metrics.close()
+    samples.close()
     model, optimizer, job = None, None, None  # type: ignore[assignment]  # before the process group, see shut_down
     shut_down(accelerator)
     if config.hub.push_to_hub and accelerator.is_main_process:

@@ -1,4 +1,4 @@
-"""metrics.jsonl, which is always written, and the trackers of Accelerate."""
+"""metrics.jsonl, which is always written; its numbers go to the trackers too."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,6 @@ from typing import Any, TextIO
 from accelerate import Accelerator
 
 from accel_asr.training.run_folder import to_json
-
-
-def start_trackers(accelerator: Accelerator, *, first_step: int) -> None:
-    """Start the trackers that the `Accelerator` was given.
-
-    TensorBoard is told to hide what a run that was killed wrote for `first_step` and later ones.
-    """
-    accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": first_step}})
 
 
 class MetricsLog:
