@@ -68,6 +68,8 @@ class SourceConfig:
     """Language of all its rows, for what has no column that says it."""
     task: Literal["transcribe", "translate"] | None = None
     """Task of all its rows."""
+    license: str | None = None
+    """As `data.license`."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ class DataConfig:
     """Subset (configuration) of a Hub dataset, such as `en-US`."""
     revision: str | None = None
     """Branch, tag or commit of a Hub dataset."""
+    license: str | None = None
+    """Licence of the recordings and texts, such as `cc-by-4.0`, for the model card."""
     train_split: str = "train"
     """Split to train on, also a part of it, `train[:90%]`. In a manifest: the rows whose `split` column says so, or all
     when it has none; in a folder with `.txt` files: the sub-folder of that name."""
@@ -231,6 +235,8 @@ class HubConfig:
     """Upload `best/` with its model card when training has ended."""
     hub_model_id: str | None = None
     """Name on the Hub: `user/name`."""
+    license: str | None = None
+    """Licence of the model that is published, as the Hub names it, such as `apache-2.0`, for the model card."""
     hub_private_repo: bool | None = None
     """Make a new repository private, or not; unset is as the account has it. One that is there keeps what it is, and a
     public one is refused when true is asked for."""

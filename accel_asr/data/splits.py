@@ -165,7 +165,10 @@ def resolved_sources(data: DataConfig) -> list[SourceConfig]:
     """The sources of a run, with what they leave unset taken from `data`; names are made unique."""
     if not data.sources:
         assert data.name_or_path is not None
-        return [SourceConfig(name_or_path=data.name_or_path, subset=data.subset, revision=data.revision)]
+        only = SourceConfig(
+            name_or_path=data.name_or_path, subset=data.subset, revision=data.revision, license=data.license
+        )
+        return [only]
     named: list[SourceConfig] = []
     taken: set[str] = set()
     for source in data.sources:
@@ -176,7 +179,13 @@ def resolved_sources(data: DataConfig) -> list[SourceConfig]:
             name = f"{base}-{number}"
         taken.add(name)
         named.append(
-            replace(source, name=name, subset=source.subset or data.subset, revision=source.revision or data.revision)
+            replace(
+                source,
+                name=name,
+                subset=source.subset or data.subset,
+                revision=source.revision or data.revision,
+                license=source.license or data.license,
+            )
         )
     return named
 

@@ -1,82 +1,125 @@
 """A model card from what a run recorded, and nothing else."""
 
 import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from accel_asr.evaluation.breakdowns import PartScore, breakdowns
+from accel_asr.evaluation.comparing import compare
+from accel_asr.evaluation.hallucinations import find_hallucinations
+from accel_asr.evaluation.scoring import ScoredUtterance
+from accel_asr.public_text import public
+from accel_asr.publishing.upload_plan import PICTURES_DIR, pictures_of
+
 TEMPLATE = Path(__file__).parent / "model_card_template.md"
+RATES = ("wer", "wer_ortho", "cer")
+LEFT_OUT_SETTINGS = ("dataloader_num_workers", "ddp_timeout")  # of which no number depends
+MOST_PARTS = 15
 
 
 def make_model_card(run_dir: Path, *, hub_model_id: str) -> ModelCard:
-    """The card of `run_dir/best`: data, hyperparameters and scores, the scores also as `model-index` metadata."""
+    """The card of `run_dir/best`: how to use it, data, hyperparameters and scores, the latter as `model-index` too.
+
+    It takes the run's own files alone, so it says nothing that the run did not record.
+    """
     config = yaml.safe_load((run_dir / "config.yaml").read_text(encoding="utf-8"))
     summary, data, environment = (
         json.loads((run_dir / name).read_text(encoding="utf-8"))
         for name in ("summary.json", "data_summary.json", "environment.json")
     )
-    best = summary["best"]
-    sources = config["data"]["sources"] or [config["data"]]
-    subset = config["data"]["subset"]
-    hub_datasets = [source["name_or_path"] for source in sources if _is_hub_name(source["name_or_path"])]
-    dataset = ", ".join(source["name_or_path"] for source in sources)
     base_model = config["model"]["name_or_path"]
-    split = config["data"]["eval_split"] or f"{config['data']['train_split']} (held out)"
+    sources = _sources(config["data"])
+    dataset = ", ".join(source["name_or_path"] for source in sources)
+    subset = config["data"]["subset"]
+    best = summary["best"]
+    scored = _scored(run_dir, best)
+    return ModelCard.from_template(
+        _metadata(config, sources, best, hub_model_id=hub_model_id),
+        template_path=str(TEMPLATE),
+        hub_model_id=hub_model_id,
+        base_model_name=base_model,
+        dataset_title=dataset + (f", {subset}" if subset else ""),
+        languages=", ".join(_languages(config, best)),
+        task=config["model"]["task"],
+        longest_s=_longest_s(run_dir, config["data"]["max_duration_s"]),
+        data=data,
+        sources=sources,
+        text_processing=_text_processing(config["data"]["text"]),
+        scores=_score_rows(summary),
+        difference=_difference(_scored(run_dir, summary.get("baseline")), scored),
+        parts=_part_rows(scored, without=config["data"]["group_column"]),
+        limits=_limits(best, scored),
+        evaluation=config["evaluation"],
+        pictures=[f"{PICTURES_DIR}/{path.name}" for path in pictures_of(run_dir)],
+        hyperparameters=_hyperparameters(config, environment),
+        environment=environment,
+        command=public(shlex.join(environment["command"])),
+    )
+
+
+def _metadata(
+    config: dict[str, Any], sources: Sequence[Mapping[str, Any]], best: dict[str, Any], *, hub_model_id: str
+) -> ModelCardData:
+    hub_datasets = [source["name_or_path"] for source in sources if _is_hub_name(source["name_or_path"])]
+    data, normalizer = config["data"], config["evaluation"]["normalizer"]
     results = [
         EvalResult(
             task_type="automatic-speech-recognition",
             dataset_type=hub_datasets[0] if len(hub_datasets) == len(sources) == 1 else "local",
-            dataset_name=dataset,
-            dataset_config=subset,
-            dataset_split=split,
-            dataset_revision=config["data"]["revision"],
+            dataset_name=", ".join(source["name_or_path"] for source in sources),
+            dataset_config=data["subset"],
+            dataset_split=data["eval_split"] or f"{data['train_split']} (held out)",
+            dataset_revision=data["revision"],
             metric_type=metric_type,
             metric_name=metric_name,
             metric_value=round(100 * best[key], 3),
         )
         for metric_type, metric_name, key in (
-            ("wer", f"WER ({config['evaluation']['normalizer']} normaliser)", "wer"),
+            ("wer", f"WER ({normalizer} normaliser)", "wer"),
             ("wer", "WER (orthographic)", "wer_ortho"),
-            ("cer", f"CER ({config['evaluation']['normalizer']} normaliser)", "cer"),
+            ("cer", f"CER ({normalizer} normaliser)", "cer"),
         )
+        if _is_number(best[key])
     ]
-    card_data = ModelCardData(
-        language=_languages(config, best),
+    base_model = config["model"]["name_or_path"]
+    languages = _languages(config, best)
+    return ModelCardData(
+        language=languages if len(languages) > 1 else languages[0],
+        license=config["hub"].get("license"),
         library_name="transformers",
         pipeline_tag="automatic-speech-recognition",
         tags=["whisper", "accel-asr"],
+        metrics=["wer", "cer"],
         base_model=base_model if _is_hub_name(base_model) else None,
         datasets=hub_datasets or None,
         model_name=hub_model_id,
-        eval_results=results,
-    )
-    return ModelCard.from_template(
-        card_data,
-        template_path=str(TEMPLATE),
-        hub_model_id=hub_model_id,
-        base_model_name=base_model,
-        dataset_title=dataset + (f", {subset}" if subset else ""),
-        data=data,
-        text_processing=_text_processing(config["data"]["text"]),
-        parts=_part_rows(best),
-        scores=_score_rows(summary),
-        normalizer=config["evaluation"]["normalizer"],
-        hyperparameters={**config["training"], "num_processes": environment["world_size"]},
-        packages=environment["packages"],
-        command=" ".join(environment["command"]),
+        eval_results=results or None,
     )
 
 
 def _is_hub_name(name: str) -> bool:
-    return name.count("/") == 1 and not Path(name).exists()
+    return name.count("/") == 1 and not Path(name).exists() and not name.startswith((".", "/", "~"))
 
 
-def _languages(config: dict[str, Any], best: dict[str, Any]) -> str | list[str]:
+def _sources(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each source with what it leaves unset taken from the whole; `license` None where nobody said it."""
+    named = ("name_or_path", "subset", "revision", "license")
+    return [
+        {name: value and public(str(value)) for name in named for value in [source.get(name) or data.get(name)]}
+        for source in data["sources"] or [data]
+    ]
+
+
+def _languages(config: dict[str, Any], best: dict[str, Any]) -> list[str]:
     """Those that the rows were in, or else the run's."""
     of_rows = [language for language in best.get("by_language", {}) if language != "unset"]
-    return sorted(of_rows) or config["model"]["language"] or "en"
+    return sorted(of_rows) or [config["model"]["language"] or "en"]
 
 
 def _text_processing(text: dict[str, Any]) -> str:
@@ -86,21 +129,127 @@ def _text_processing(text: dict[str, Any]) -> str:
     return "; ".join(told) or "none"
 
 
-def _part_rows(best: dict[str, Any]) -> list[dict[str, str]]:
-    """The best model's scores of each language and each source, where there are several."""
-    return [
-        {"name": f"{kind} {value}", "utterances": str(part["utterances"])}
-        | {key: f"{100 * part[key]:.2f}" for key in ("wer", "wer_ortho", "cer")}
-        for kind in ("language", "source")
-        for value, part in best.get(f"by_{kind}", {}).items()
-    ]
+def _hyperparameters(config: dict[str, Any], environment: dict[str, Any]) -> dict[str, Any]:
+    """All of the section `training`, and what else shapes an update."""
+    training = {name: value for name, value in config["training"].items() if name not in LEFT_OUT_SETTINGS}
+    processes = environment["world_size"]
+    batch = training["per_device_train_batch_size"] * training["gradient_accumulation_steps"] * processes
+    more = {"num_processes": processes, "mixed_precision": environment.get("mixed_precision")}
+    if not training.get("batch_seconds"):
+        more["global_batch_size"] = batch
+    told = training | more | {"freeze_encoder": config["model"]["freeze_encoder"]}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _scored(run_dir: Path, record: dict[str, Any] | None) -> list[ScoredUtterance]:
+    """The transcripts of an evaluation; empty where they are not there, or not as this version writes them."""
+    if record is None:
+        return []
+    path = run_dir / "evaluations" / f"step-{record['step']:08d}.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [ScoredUtterance.from_json(json.loads(line)) for line in lines]
+    except (OSError, KeyError, TypeError, ValueError):
+        return []
+
+
+def _difference(before: list[ScoredUtterance], after: list[ScoredUtterance]) -> str | None:
+    """What fine-tuning changed, in a sentence; None where there is nothing to compare."""
+    if not before or not after:
+        return None
+    try:
+        found = compare(before, after).differences["wer"]
+    except ValueError:  # of a run that was gone on with on other data
+        return None
+    low, high = (f"{100 * bound:+.2f}" for bound in found.interval)
+    clear = "beyond what chance explains" if found.is_clear else "which could be chance"
+    return f"{100 * found.difference:+.2f} points of WER (95% interval {low} to {high}, paired by utterance), {clear}"
+
+
+def _longest_s(run_dir: Path, max_duration_s: float) -> float:
+    """What a training clip had to be shorter than: the setting, or the model's window where that is less."""
+    try:
+        extractor = json.loads((run_dir / "best" / "preprocessor_config.json").read_text(encoding="utf-8"))
+        return min(max_duration_s, float(extractor["chunk_length"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return max_duration_s
+
+
+def _part_rows(scored: list[ScoredUtterance], *, without: str | None) -> list[dict[str, str]]:
+    """The best model's scores of each part of the validation data, the largest parts of a column with many.
+
+    Args:
+        without: A column that stays at home: that of `data.group_column`, which mostly names people.
+    """
+    rows = []
+    for column, parts in breakdowns(scored).items():
+        if column == without:
+            continue
+        shown = parts
+        if len(parts) > MOST_PARTS:
+            largest = sorted(parts, key=lambda part: -part.score.utterances)[:MOST_PARTS]
+            shown = [part for part in parts if part in largest]
+        rows += [_part_row(column, part) for part in shown]
+        if len(shown) < len(parts):
+            rows.append(_left_out_row(column, [part for part in parts if part not in shown]))
+    return rows
+
+
+def _part_row(column: str, part: PartScore) -> dict[str, str]:
+    return {
+        "name": f"{column}: {_cell(part.value)}",
+        "utterances": f"{part.score.utterances:,}",
+        "wer": _rate(part.score.wer, part.interval),
+        "cer": _rate(part.score.cer, None),
+    }
+
+
+def _left_out_row(column: str, parts: list[PartScore]) -> dict[str, str]:
+    utterances = sum(part.score.utterances for part in parts)
+    return {"name": f"{column}: {len(parts)} more values", "utterances": f"{utterances:,}", "wer": "", "cer": ""}
 
 
 def _score_rows(summary: dict[str, Any]) -> list[dict[str, str]]:
     return [
-        {"name": name, "step": str(record["step"])}
-        | {key: f"{100 * record[key]:.2f}" for key in ("wer", "wer_ortho", "cer")}
-        | {"utterances": str(record["utterances"])}
+        {"name": name, "step": str(record["step"]), "utterances": f"{record['utterances']:,}"}
+        | {rate: _rate(record[rate], record.get(f"{rate}_interval")) for rate in RATES}
         for name in ("baseline", "best", "last")
         if (record := summary.get(name))
     ]
+
+
+def _limits(best: dict[str, Any], scored: list[ScoredUtterance]) -> list[str]:
+    """What went wrong in the evaluation of the best model, counted."""
+    told = {
+        "transcripts stopped at the length limit": best["cut_off"],
+        "recordings could not be decoded and count as empty transcripts": best.get("unreadable", 0),
+        "references are empty after normalisation and are not in the normalised rates": best["empty_references"],
+    }
+    found = find_hallucinations(scored)
+    told |= {
+        "transcripts hold all that was said, and words that were not": len(found.insertion_only),
+        "transcripts repeat a piece of text over and over": len(found.looping),
+        "recordings in which nothing can be heard got words": len(found.silent),
+    }
+    of_all = f"of {best['utterances']:,}"
+    return [f"{count:,} {of_all} {what}" for what, count in told.items() if count]
+
+
+def _rate(rate: float | None, interval: Sequence[float | None] | None) -> str:
+    """`25.00 (21.10 to 29.00)`, in percent."""
+    if not _is_number(rate):
+        return "n/a"
+    if interval is None or not all(_is_number(bound) for bound in interval):
+        return f"{100 * float(rate or 0):.2f}"
+    low, high = (f"{100 * float(bound or 0):.2f}" for bound in interval)
+    return f"{100 * float(rate or 0):.2f} ({low} to {high})"
+
+
+def _is_number(value: float | None) -> bool:
+    """JSON has null for a rate that is not defined."""
+    return value is not None and math.isfinite(value)
+
+
+def _cell(text: str) -> str:
+    """Text that can't end a table's cell or row."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

@@ -8,6 +8,8 @@ from accel_asr.errors import UserError
 CARD_FILE = "README.md"
 RECORDS = ("config.yaml", "environment.json", "data_summary.json", "summary.json")
 TENSORBOARD_DIR = "tensorboard"
+PICTURES_DIR = "plots"
+PICTURES = ("word_error_rate.png", "character_error_rate.png", "loss.png")  # others may show names of speakers
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ def require_finished_run(run_dir: Path) -> None:
 
 
 def plan_upload(run_dir: Path, *, include_tensorboard: bool) -> list[PlannedFile]:
-    """The files of `best/` at the top of the repository, and TensorBoard's event files below `runs/`, by name.
+    """The files of `best/` at the top of the repository, the pictures of its card in `plots/`, and TensorBoard's event
+    files below `runs/`, by name.
 
     Hidden files stay here. Of TensorBoard's logs only the curves go: the folder `samples` beside them holds validation
     texts and recordings.
@@ -46,6 +49,7 @@ def plan_upload(run_dir: Path, *, include_tensorboard: bool) -> list[PlannedFile
     best = run_dir / "best"
     files = {path.relative_to(best).as_posix(): path for path in best.rglob("*") if path.is_file()}
     files = {name: path for name, path in files.items() if not any(part.startswith(".") for part in name.split("/"))}
+    files |= {f"{PICTURES_DIR}/{path.name}": path for path in pictures_of(run_dir)}
     if include_tensorboard:
         # the Hub shows event files in a repository under "Metrics"; runs/NAME is where Hugging Face's Trainer has them
         events = sorted((run_dir / TENSORBOARD_DIR).glob("events.out.tfevents.*"))
@@ -55,6 +59,11 @@ def plan_upload(run_dir: Path, *, include_tensorboard: bool) -> list[PlannedFile
             )
         files |= {f"runs/{run_dir.resolve().name}/{path.name}": path for path in events}
     return [PlannedFile(name, path, path.stat().st_size) for name, path in sorted(files.items())]
+
+
+def pictures_of(run_dir: Path) -> list[Path]:
+    """The curves of the run, as its report left them; none where it left none."""
+    return [path for name in PICTURES if (path := run_dir / PICTURES_DIR / name).is_file()]
 
 
 def told_size(size_bytes: int) -> str:

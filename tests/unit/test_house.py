@@ -24,6 +24,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "processes": set(),
+    "public_text": set(),
     "config": set(),
     "config_checks": {"config", "errors"},
     "settings_table": {"config"},
@@ -34,12 +35,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"config", "data", "errors", "modeling"},
     "transcription": {"data", "errors", "modeling"},
     "demonstration": {"data", "errors", "transcription"},
-    "publishing": {"config", "errors"},
+    "publishing": {"config", "errors", "evaluation", "public_text"},
     "job": {"config", "data", "errors", "evaluation", "modeling"},
     "evaluation_job": {"config", "data", "errors", "evaluation", "job", "modeling"},
     "exporting": {"data", "errors", "evaluation", "modeling"},
     "verification": {"data", "evaluation", "progress", "training"},
     "progress": {"evaluation", "training"},
+    "reporting": {"config", "data", "errors", "evaluation", "training"},
 }
 ENTRIES = {"train", "commands", "__main__"}  # may import everything
 

@@ -9,8 +9,11 @@ from huggingface_hub import ModelCard
 
 from accel_asr.command_line import parse_config, write_config
 from accel_asr.errors import UserError
+from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.publishing.hub import push_run
 from accel_asr.publishing.model_card import make_model_card
+from accel_asr.publishing.upload_plan import plan_upload
+from tests.unit.evaluation.made_up_scores import score_pairs
 
 SCORES = {"utterances": 113, "empty_references": 2, "cut_off": 0, "loss": 1.5}
 SUMMARY = {
@@ -42,6 +45,13 @@ def make_run(tmp_path: Path):
         return run
 
     return make
+
+
+def write_rows(run: Path, step: int, scored: list[ScoredUtterance]) -> None:
+    """The transcripts of an evaluation, as training writes them."""
+    path = run / "evaluations" / f"step-{step:08d}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps(one.to_json()) + "\n" for one in scored), encoding="utf-8")
 
 
 def card_of(run: Path) -> ModelCard:
@@ -135,8 +145,122 @@ def test_the_card_of_several_sources_and_languages(make_run, tmp_path: Path) -> 
         "nl": {"utterances": 23, "wer": 0.2, "wer_ortho": 0.2, "cer": 0.1},
     }
     summary = {**SUMMARY, "best": {**SUMMARY["best"], "by_language": by_language}}
-    card = card_of(make_run("--config", str(tmp_path / "mix.yaml"), summary=summary))
+    run = make_run("--config", str(tmp_path / "mix.yaml"), summary=summary)
+    write_rows(run, 30, score_pairs([("a b c d", "a b c x")], language="de") + score_pairs([("a", "a")], language="nl"))
+    card = card_of(run)
     assert card.data.to_dict()["datasets"] == ["lab/dutch", "lab/german"]
     assert card.data.to_dict()["language"] == ["de", "nl"]
-    assert "| language de | 90 | 30.00 | 40.00 | 10.00 |" in card.text
+    assert (
+        "\n| language: de | 1 | 25.00 (25.00 to 25.00) | 14.29 |\n| language: nl | 1 | 0.00 (0.00 to 0.00) | 0.00 |\n"
+        in (card.text)
+    )
     assert "fine-tuned on lab/dutch, lab/german" in card.text
+
+
+# -- what else the run knows
+
+
+def test_rates_have_their_intervals_and_fine_tuning_its_difference(make_run) -> None:
+    best = {
+        **SUMMARY["best"],
+        "wer_interval": [0.21, 0.29],
+        "wer_ortho_interval": [0.28, 0.34],
+        "cer_interval": [None, None],
+    }
+    run = make_run(summary={**SUMMARY, "best": best})
+    pairs = [("pay the bill now", "pay a bill now"), ("freeze my card", "freeze my card")] * 20
+    write_rows(run, 0, score_pairs([(reference, "x") for reference, _ in pairs]))
+    write_rows(run, 30, score_pairs(pairs))
+    text = card_of(run).text
+    assert "| best | 30 | 25.00 (21.00 to 29.00) | 31.25 (28.00 to 34.00) | 12.35 |" in text
+    # of 140 words all were wrong, and 20 still are
+    assert "Against the untouched base model: -85.71 points of WER (95% interval " in text
+    assert "beyond what chance explains" in text
+
+
+def test_a_difference_that_may_be_chance_is_called_so(make_run) -> None:
+    run = make_run()
+    write_rows(run, 0, score_pairs([("pay the bill", "pay a bill"), ("hello", "hello")]))
+    write_rows(run, 30, score_pairs([("pay the bill", "pay the bill"), ("hello", "hullo")]))
+    assert "which could be chance" in card_of(run).text
+
+
+@pytest.mark.parametrize("lines", ["", '{"utterance_id": "of an older version"}\n', "torn"])
+def test_without_transcripts_there_is_a_card_all_the_same(make_run, lines: str) -> None:
+    run = make_run()
+    write_rows(run, 30, [])
+    (run / "evaluations" / "step-00000030.jsonl").write_text(lines)
+    text = card_of(run).text
+    assert "| best | 30 | 25.00 |" in text
+    assert "Against" not in text
+
+
+def test_licences_are_those_of_the_settings_and_none_is_made_up(make_run) -> None:
+    card = card_of(make_run("--data.license", "cc-by-4.0", "--hub.license", "apache-2.0"))
+    assert card.data.license == "apache-2.0"
+    assert "\n| quickstart |  |  | cc-by-4.0 |\n" in card.text
+
+
+def test_without_a_licence_the_card_says_that_none_was_stated(make_run, tmp_path: Path) -> None:
+    (tmp_path / "plain.yaml").write_text("data: {name_or_path: lab/calls, eval_rows: 3}")
+    card = card_of(make_run("--config", str(tmp_path / "plain.yaml")))
+    assert "license" not in card.data.to_dict()
+    assert "\n| lab/calls |  |  | not stated |\n" in card.text
+
+
+def test_what_went_wrong_is_counted_among_the_limits(make_run) -> None:
+    run = make_run(summary={**SUMMARY, "best": {**SUMMARY["best"], "cut_off": 4}})
+    write_rows(run, 30, score_pairs([("pay", "pay " * 8), ("pay the bill", "please pay the bill")], silent=True))
+    text = card_of(run).text
+    assert "- 4 of 113 transcripts stopped at the length limit\n" in text
+    assert "- 2 of 113 references are empty after normalisation" in text
+    assert "- 2 of 113 transcripts hold all that was said, and words that were not\n" in text
+    assert "- 1 of 113 transcripts repeat a piece of text over and over\n" in text
+    assert "- 2 of 113 recordings in which nothing can be heard got words\n" in text
+
+
+def test_scores_by_a_column_are_told_but_not_by_that_of_the_groups(make_run) -> None:
+    scored = [
+        one
+        for speaker in ("ann", "bob | <b>")
+        for one in score_pairs([("a", "a")], columns={"speaker": speaker, "intent": f"of {speaker}"})
+    ]
+    run = make_run("--data.train_rows", "null", "--data.eval_rows", "3", "--data.group_column", "speaker")
+    write_rows(run, 30, scored)
+    text = card_of(run).text
+    assert "| speaker:" not in text
+    assert "| intent: of bob \\| &lt;b> | 1 |" in text
+
+
+def test_pictures_of_curves_are_shown_where_the_run_has_them(make_run) -> None:
+    run = make_run()
+    assert "![" not in card_of(run).text
+    (run / "plots").mkdir()
+    for name in ("loss.png", "word_error_rate.png", "wer_by_speaker.png"):
+        (run / "plots" / name).write_bytes(b"png")
+    text = card_of(run).text
+    assert text.count("![") == 2
+    assert "![word error rate](plots/word_error_rate.png)" in text
+    planned = [file.path_in_repo for file in plan_upload(run, include_tensorboard=False)]
+    assert planned == ["README.md", "config.json", "plots/loss.png", "plots/word_error_rate.png"]
+
+
+def test_passwords_in_addresses_stay_at_home(make_run) -> None:
+    address = "https://me:secret@example.org/shards/{0..3}.tar?token=secret"
+    text = str(card_of(make_run("--data.name_or_path", address)))
+    assert "secret" not in text
+    assert "https://(hidden)@example.org/shards/" in text
+
+
+def test_the_example_in_the_card_runs(tiny_folder: Path, make_run, tmp_path: Path, monkeypatch) -> None:
+    import numpy as np
+    import soundfile
+
+    code = card_of(make_run()).text.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    rate_hz = 8_000  # another than the model's
+    soundfile.write("recording.wav", 0.1 * np.sin(np.arange(rate_hz) / 9), rate_hz)
+    told: list[str] = []
+    exec(code.replace("lab/whisper-bank", str(tiny_folder)), {"print": told.append})
+    assert len(told) == 1
+    assert told[0].strip()
