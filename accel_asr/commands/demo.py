@@ -1,0 +1,144 @@
+"""`accel-asr demo --model FOLDER_OR_NAME`: a page on this machine that transcribes what is recorded or uploaded."""
+
+import argparse
+import signal
+import sys
+import threading
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from accel_asr.errors import UserError
+
+if TYPE_CHECKING:
+    from accel_asr.transcription.transcriber import Transcriber
+
+NONE = "none"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    parser = argparse.ArgumentParser(prog="accel-asr demo", description=__doc__, allow_abbrev=False)
+    parser.add_argument(
+        "--model",
+        required=True,
+        help="model folder, such as runs/quickstart/best, a name on the Hub, or quickstart: the base model inside",
+    )
+    parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub")
+    parser.add_argument(
+        "--base_model",
+        metavar="NAME",
+        help="a model to show beside it, or none; unset is the one that the run started from, if its folder says so",
+    )
+    parser.add_argument(
+        "--language", help="language spoken, code or name; unset is the one that the model was tuned for, or detected"
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ...; unset is an accelerator where there is one")
+    parser.add_argument("--port", type=int, help="port on 127.0.0.1; unset is 7860 or the next that is free")
+    parser.add_argument(
+        "--share", action="store_true", help="let anyone with the address in, through Gradio's servers; off otherwise"
+    )
+    parser.add_argument("--max_file_mb", type=_positive, default=50, metavar="MB", help="largest upload (default 50)")
+    parser.add_argument(
+        "--max_minutes", type=_positive, default=30, metavar="MINUTES", help="longest recording (default 30)"
+    )
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until Ctrl-C or SIGTERM.
+
+    Raises:
+        UserError: Gradio is not installed, a model can't be loaded, the port is taken.
+    """
+    options = build_parser().parse_args(arguments)
+    _require_extra()
+    from accel_asr.demonstration.listening import listen
+    from accel_asr.demonstration.page import Limits, served
+    from accel_asr.transcription.transcriber import load_transcriber
+
+    transcriber = load_transcriber(
+        options.model, revision=options.revision, device=options.device, language=options.language
+    )
+    models = {options.model: transcriber}
+    base = _load_base(options.model, options.base_model, beside=transcriber, device=options.device)
+    if base is not None:
+        models[f"{base[0]} (base model)"] = base[1]
+    limits = Limits(options.max_file_mb, max_duration_s=60.0 * options.max_minutes)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)
+    try:
+        with served(
+            lambda path: listen(path, transcribers=list(models.values()), max_duration_s=limits.max_duration_s),
+            model_names=list(models),
+            limits=limits,
+            port=options.port,
+            share=options.share,
+        ) as address:
+            print(f"the demo is at {address}  (Ctrl-C ends it)", flush=True)
+            if options.share:
+                print("note: anyone with this address can use it, through Gradio's servers", file=sys.stderr)
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        print("\nended", flush=True)
+    return 0
+
+
+def base_model_of_run(model: str) -> tuple[str, str | None] | None:
+    """(name, revision) of the model that a run started from, by the `config.yaml` beside its model folder."""
+    import yaml
+
+    settings = Path(model).absolute().parent / "config.yaml"
+    if not Path(model).is_dir() or not settings.is_file():
+        return None
+    try:
+        section = (yaml.safe_load(settings.read_text(encoding="utf-8")) or {}).get("model") or {}
+        name, revision = section.get("name_or_path"), section.get("revision")
+    except (OSError, ValueError, AttributeError, yaml.YAMLError):  # some other program's file
+        return None
+    return (str(name), revision) if name and str(name) != model else None
+
+
+def _require_extra() -> None:
+    """Before anything heavy is imported.
+
+    Raises:
+        UserError: the extra is not installed.
+    """
+    missing = [name for name in ("gradio", "matplotlib") if find_spec(name) is None]
+    if missing:
+        raise UserError(f"the demo needs {' and '.join(missing)}: pip install 'accel-asr[demo]'")
+
+
+def _load_base(
+    model: str, asked: str | None, *, beside: "Transcriber", device: str | None
+) -> "tuple[str, Transcriber] | None":
+    """The model to show beside, with its name.
+
+    Raises:
+        UserError: it was asked for and can't be loaded. One that was only found is gone without, and that is said.
+    """
+    from accel_asr.transcription.transcriber import load_transcriber
+
+    found = base_model_of_run(model) if asked is None else (asked, None) if asked != NONE else None
+    if found is None:
+        return None
+    name, revision = found
+    try:
+        return name, load_transcriber(name, revision=revision, device=device, language=beside.language)
+    except UserError as error:
+        if asked is not None:
+            raise
+        print(f"note: without the base model that the run started from: {error}", file=sys.stderr)
+        return None
+
+
+def _end(signal_number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt  # so that what visitors uploaded is deleted
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number

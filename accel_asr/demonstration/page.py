@@ -1,0 +1,163 @@
+"""The page itself, in Gradio: no analytics, nothing from other machines, one visitor after the other."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from accel_asr.demonstration.listening import DemoError, Heard
+from accel_asr.errors import UserError
+
+LOOPBACK = "127.0.0.1"
+FIRST_PORT = 7860  # where Gradio's users look
+PORTS_TRIED = 100
+WAITING_VISITORS = 20
+CLEANED_EVERY_S = 300
+KEPT_S = 900  # what was uploaded or drawn is shown for so long, then deleted
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a visitor may bring."""
+
+    max_file_mb: int
+    max_duration_s: float
+
+
+@contextmanager
+def served(
+    hear: Callable[[str | None], Heard],
+    *,
+    model_names: Sequence[str],
+    limits: Limits,
+    port: int | None = None,
+    share: bool = False,
+) -> Iterator[str]:
+    """Serve the page until the block ends; its address. What visitors leave is deleted after a while, and at the end.
+
+    Args:
+        hear: Called with the path of a recording, in one thread at a time.
+        model_names: One for each text that `hear` gives.
+        port: None is 7860, or the next that is free.
+        share: Make it reachable from everywhere, through Gradio's servers.
+
+    Raises:
+        UserError: the port is taken.
+    """
+    with tempfile.TemporaryDirectory(prefix="accel_asr_demo_") as uploads, _settings(uploads):
+        import gradio
+
+        page = build_page(hear, model_names=model_names, limits=limits)
+        page.queue(default_concurrency_limit=1, max_size=WAITING_VISITORS)
+        try:
+            _, address, shared_address = page.launch(
+                server_name=LOOPBACK,
+                server_port=port if port is not None else _free_port(),
+                share=share,
+                max_file_size=limits.max_file_mb * gradio.FileSize.MB,
+                prevent_thread_lock=True,
+                show_error=True,
+                quiet=True,
+                ssr_mode=False,
+                mcp_server=False,
+                pwa=False,
+                enable_monitoring=False,
+                footer_links=[],
+                theme=gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+            )
+        except OSError as error:
+            raise UserError(f"--port {port}: it can't be served there, something else may be; leave it out") from error
+        try:
+            yield shared_address or address
+        finally:
+            page.close(verbose=False)
+
+
+def build_page(hear: Callable[[str | None], Heard], *, model_names: Sequence[str], limits: Limits) -> Any:
+    """The page as Gradio's `Blocks`, not yet served."""
+    import gradio
+
+    with gradio.Blocks(title="accel-asr demo", analytics_enabled=False, delete_cache=(CLEANED_EVERY_S, KEPT_S)) as page:
+        gradio.Markdown(
+            f"# Speech to text\nRecord something or choose a file of up to {limits.max_file_mb} MB and "
+            f"{limits.max_duration_s / 60:g} minutes. The machine that serves this page deletes it within "
+            f"{(KEPT_S + CLEANED_EVERY_S) // 60} minutes."
+        )
+        recording = gradio.Audio(
+            sources=["upload", "microphone"],
+            type="filepath",  # the file as it came: our decoder reads it, and not FFmpeg
+            label="Recording",
+            elem_id="recording",
+            buttons=[],
+        )
+        button = gradio.Button("Transcribe", variant="primary", elem_id="transcribe")
+        message = gradio.Textbox(label="Message", elem_id="message", interactive=False, visible=False)
+        with gradio.Row():
+            texts = [
+                gradio.Textbox(label=name, elem_id=f"text-{number}", interactive=False, lines=3, max_lines=20)
+                for number, name in enumerate(model_names)
+            ]
+        # each has its title inside, where nothing covers it
+        waveform, log_mel = (
+            gradio.Image(
+                elem_id=name,
+                alt_text=text,
+                format="png",
+                show_label=False,
+                interactive=False,
+                visible=False,
+                buttons=[],
+            )
+            for name, text in (("waveform", "waveform"), ("log-mel", "log-mel spectrogram"))
+        )
+        shown = [message, *texts, waveform, log_mel]
+
+        def answer(path: str | None) -> list[Any]:
+            try:
+                heard = hear(path)
+            except DemoError as error:
+                hidden = gradio.Image(None, visible=False)
+                return [gradio.Textbox(str(error), visible=True), *[""] * len(texts), hidden, hidden]
+            pictures = [gradio.Image(picture, visible=True) for picture in (heard.waveform, heard.log_mel)]
+            return [gradio.Textbox(heard.note, visible=True), *heard.texts, *pictures]
+
+        button.click(answer, inputs=recording, outputs=shown, api_visibility="private", concurrency_limit=1)
+    return page
+
+
+def _free_port() -> int:
+    import socket
+
+    for port in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return port
+    raise UserError(f"--port: all ports from {FIRST_PORT} to {FIRST_PORT + PORTS_TRIED - 1} are taken; give another")
+
+
+@contextmanager
+def _settings(uploads: str) -> Iterator[None]:
+    """Gradio's settings in the environment, put back afterwards."""
+    bypassed = ",".join(filter(None, [os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")), LOOPBACK]))
+    wanted = {
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_TEMP_DIR": uploads,
+        "GRADIO_SHARE": "False",  # only where it is asked for, whatever the environment says
+        "NO_PROXY": bypassed,  # Gradio asks itself whether it is there
+        "no_proxy": bypassed,
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
