@@ -9,10 +9,10 @@ from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional as F
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
-from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 from transformers.utils import logging
 
 from accel_asr.data.collator import IGNORED_LABEL
+from accel_asr.data.labels import known_language, language_of_labels
 from accel_asr.data.quickstart import BASE_MODEL_DIR, QUICKSTART
 from accel_asr.errors import UserError
 
@@ -98,16 +98,18 @@ def configure_generation(
     generation.forced_decoder_ids = None  # the old way to set the language; it would contradict the new one
     if getattr(model.config, "forced_decoder_ids", None) is not None:
         model.config.forced_decoder_ids = None
-    if getattr(generation, "is_multilingual", True):
-        code = None if language is None and language_of_rows else language_code(model, language)
+    is_multilingual = getattr(generation, "is_multilingual", True)
+    code = language_of_labels(
+        language,
+        task,
+        is_multilingual=is_multilingual,
+        lang_to_id=getattr(generation, "lang_to_id", None),
+        language_of_rows=language_of_rows,
+    )
+    if is_multilingual:
         generation.language, generation.task = code, task
         # where only rows say what is spoken, their languages take the place of this one in every label
         processor.tokenizer.set_prefix_tokens(language=code or "en", task=task, predict_timestamps=False)
-    elif (language or "en").lower() not in ("en", "english") or task != "transcribe":
-        raise UserError(
-            f"model.language, model.task: the model is English-only and can't do {language!r}, {task!r}; "
-            "leave both unset, or choose a multilingual model"
-        )
     room = model.config.max_target_positions - len(processor.tokenizer.prefix_tokens)
     generation.max_length = None
     generation.max_new_tokens = min(max_new_tokens, room)
@@ -120,22 +122,7 @@ def language_code(model: WhisperForConditionalGeneration, language: str | None) 
     Raises:
         UserError: no language, or one that the model does not know; the message lists those it does.
     """
-    lang_to_id = getattr(model.generation_config, "lang_to_id", None)
-    if lang_to_id is None:
-        raise UserError(
-            f"language: the model's generation settings name no languages, so it can't be told {language!r}; it is "
-            "English-only, or its folder needs the generation_config.json of the model that it was made from"
-        )
-    known = sorted(token.strip("<|>") for token in lang_to_id)
-    if language is None:
-        raise UserError(
-            "model.language is not set, and the model is multilingual; give the language spoken, for example "
-            f"--model.language en (the model knows: {', '.join(known)})"
-        )
-    code = TO_LANGUAGE_CODE.get(language.lower(), language.lower())
-    if code not in known:
-        raise UserError(f"language: the model does not know {language!r}; it knows: {', '.join(known)}")
-    return code
+    return known_language(language, getattr(model.generation_config, "lang_to_id", None))
 
 
 def window_s(processor: WhisperProcessor) -> float:

@@ -1,13 +1,15 @@
 """Labels: a previous text, start-of-transcript, language, task, text, end-of-text; no longer than the decoder."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from transformers import WhisperTokenizer
 from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+
+from accel_asr.errors import UserError
 
 TIMESTAMP_STEP_S = 0.02  # Whisper's timestamp tokens are 20 ms apart
 TASKS = ("transcribe", "translate")
@@ -129,3 +131,54 @@ def language_code(name: str) -> str | None:
         if code in TO_LANGUAGE_CODE.values():
             return code
     return None
+
+
+def language_of_labels(
+    language: str | None,
+    task: str,
+    *,
+    is_multilingual: bool,
+    lang_to_id: Iterable[str] | None,
+    language_of_rows: bool = False,
+) -> str | None:
+    """The code of a run's language; None for an English-only model, and where the rows say what is spoken.
+
+    Args:
+        language: A code or a name, as the user gives it.
+        lang_to_id: The language tokens of the model's generation settings, such as `<|en|>`.
+        language_of_rows: Rows may say theirs, so that the run need not.
+
+    Raises:
+        UserError: as `known_language` raises; or an English-only model is asked for anything else.
+    """
+    if not is_multilingual:
+        if (language or "en").lower() not in ("en", "english") or task != "transcribe":
+            raise UserError(
+                f"model.language, model.task: the model is English-only and can't do {language!r}, {task!r}; "
+                "leave both unset, or choose a multilingual model"
+            )
+        return None
+    return None if language is None and language_of_rows else known_language(language, lang_to_id)
+
+
+def known_language(language: str | None, lang_to_id: Iterable[str] | None) -> str:
+    """The model's code for `language`, given as a code or a name.
+
+    Raises:
+        UserError: no language, or one that the model does not know; the message lists those it does.
+    """
+    if lang_to_id is None:
+        raise UserError(
+            f"language: the model's generation settings name no languages, so it can't be told {language!r}; it is "
+            "English-only, or its folder needs the generation_config.json of the model that it was made from"
+        )
+    known = sorted(token.strip("<|>") for token in lang_to_id)
+    if language is None:
+        raise UserError(
+            "model.language is not set, and the model is multilingual; give the language spoken, for example "
+            f"--model.language en (the model knows: {', '.join(known)})"
+        )
+    code = TO_LANGUAGE_CODE.get(language.lower(), language.lower())
+    if code not in known:
+        raise UserError(f"language: the model does not know {language!r}; it knows: {', '.join(known)}")
+    return code

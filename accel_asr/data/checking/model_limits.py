@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from transformers import WhisperTokenizer
-from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 from transformers.utils import logging
 
 from accel_asr.config import ModelConfig
-from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.labels import LabelEncoder, language_of_labels
 from accel_asr.data.quickstart import BASE_MODEL_DIR, QUICKSTART
 from accel_asr.errors import UserError
 
@@ -45,8 +44,16 @@ def load_model_limits(model: ModelConfig, *, language_of_rows: bool) -> ModelLim
         raise UserError(f"model.name_or_path: {model.name_or_path!r} is of type {kind!r} and no Whisper model")
     extractor = _read(model, "preprocessor_config.json", instead=("processor_config.json", "feature_extractor"))
     tokenizer = _load_tokenizer(model)
-    language = _run_language(model, files["generation_config.json"], language_of_rows=language_of_rows)
-    if files["generation_config.json"].get("is_multilingual", True):
+    generation = files["generation_config.json"]
+    is_multilingual = generation.get("is_multilingual", True)
+    language = language_of_labels(
+        model.language,
+        model.task,
+        is_multilingual=is_multilingual,
+        lang_to_id=generation.get("lang_to_id"),
+        language_of_rows=language_of_rows,
+    )
+    if is_multilingual:
         # as in training: where only rows say what is spoken, theirs take the place of this one in every label
         tokenizer.set_prefix_tokens(language=language or "en", task=model.task, predict_timestamps=False)
     return ModelLimits(
@@ -55,34 +62,6 @@ def load_model_limits(model: ModelConfig, *, language_of_rows: bool) -> ModelLim
         encoder=LabelEncoder(tokenizer, max_label_tokens=int(files["config.json"].get("max_target_positions", 448))),
         language=language,
     )
-
-
-def _run_language(model: ModelConfig, generation: dict[str, Any], *, language_of_rows: bool) -> str | None:
-    """The code of `model.language`; None where rows are to say theirs, and of English-only models.
-
-    Raises:
-        UserError: as training refuses it.
-    """
-    asked = model.language
-    if not generation.get("is_multilingual", True):
-        if (asked or "en").lower() not in ("en", "english") or model.task != "transcribe":
-            raise UserError(
-                f"model.language, model.task: the model is English-only and can't do {asked!r}, {model.task!r}; leave "
-                "both unset, or choose a multilingual model"
-            )
-        return None
-    known = sorted(token.strip("<|>") for token in generation.get("lang_to_id", ()))
-    if asked is None:
-        if language_of_rows:
-            return None
-        raise UserError(
-            "model.language is not set, and the model is multilingual; give the language spoken, for example "
-            f"--model.language en (the model knows: {', '.join(known)})"
-        )
-    code = TO_LANGUAGE_CODE.get(asked.lower(), asked.lower())
-    if code not in known:
-        raise UserError(f"model.language: the model does not know {asked!r}; it knows: {', '.join(known) or 'none'}")
-    return code
 
 
 def _load_tokenizer(model: ModelConfig) -> WhisperTokenizer:
