@@ -1,0 +1,69 @@
+"""`accel-asr report RUN_DIR`: write report.html of a run that has ended, was stopped, or still goes."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accel_asr.command_line import parse_config
+from accel_asr.errors import UserError
+
+if TYPE_CHECKING:
+    from accel_asr.reporting.media import SamplesOf
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    parser = argparse.ArgumentParser(prog="accel-asr report", description=__doc__, allow_abbrev=False)
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a run, such as runs/quickstart")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write it (default RUN_DIR/report.html)")
+    parser.add_argument(
+        "--step", type=int, metavar="N", help="tell of the evaluation at this optimizer step (default: the best)"
+    )
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    """Make the page; without its audio, and saying so, where the data can no longer be read.
+
+    Raises:
+        UserError: not the folder of a run, no evaluation of that step, or the page can't be written.
+    """
+    options = build_parser().parse_args(arguments)
+    from accel_asr.reporting.page import REPORT_FILE, write_report
+    from accel_asr.reporting.plots import write_plots
+    from accel_asr.reporting.run_records import read_run
+
+    run_dir = options.run_dir
+    records = read_run(run_dir, step=options.step)
+    samples_of, problem = None, ""
+    try:
+        samples_of = _open_audio(run_dir)
+    except UserError as error:
+        problem = " ".join(str(error).split())
+        print(f"note: the data can't be opened, so there are no players in the report: {problem}")
+    path = options.output or run_dir / REPORT_FILE
+    try:
+        written = write_report(records, path, samples_of=samples_of, without_audio=problem)
+        plots = write_plots(records)
+    except OSError as error:
+        raise UserError(f"--output: can't write {error.filename or str(path)!r} ({error.strerror})") from error
+    print(f"report      {written.path} ({written.size_bytes / 1e6:.1f} MB)")
+    if plots:
+        print(f"plots       {plots[0].parent} ({', '.join(plot.name for plot in plots)})")
+    return 0
+
+
+def _open_audio(run_dir: Path) -> "SamplesOf":
+    """The validation recordings, by the run's own settings, and by its own model as the base may be gone.
+
+    Raises:
+        UserError: they can't be had.
+    """
+    from accel_asr.reporting.recordings import reopen
+    from accel_asr.training.run_folder import CONFIG_FILE
+
+    config = parse_config(["--config", str(run_dir / CONFIG_FILE)])
+    best = run_dir / "best"
+    model = replace(config.model, name_or_path=str(best), revision=None) if best.is_dir() else config.model
+    return reopen(config.data, model, seed=config.training.seed)

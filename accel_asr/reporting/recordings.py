@@ -1,0 +1,41 @@
+"""The audio of validation utterances by their ids, decoded when it is asked for."""
+
+from functools import cache
+
+import numpy as np
+
+from accel_asr.config import DataConfig, ModelConfig
+from accel_asr.data.checking.model_limits import load_model_limits
+from accel_asr.data.splits import load_train_and_validation
+from accel_asr.data.utterances import Utterances
+from accel_asr.reporting.media import SamplesOf
+
+
+def samples_by_id(utterances: Utterances) -> SamplesOf:
+    """A function from an utterance's id to its samples, int16; it raises KeyError for an id that is not there."""
+
+    @cache
+    def places() -> dict[str, int]:
+        return {name: place for place, name in enumerate(utterances.ids())}
+
+    def samples_of(utterance_id: str) -> np.ndarray:
+        return utterances[places()[utterance_id]].samples()
+
+    return samples_of
+
+
+def reopen(data: DataConfig, model: ModelConfig, *, seed: int) -> SamplesOf:
+    """Open the validation data of a run as the run did; of a warm index, nothing is decoded but what is asked for.
+
+    Raises:
+        UserError: the data, or the small files of the model by which rows were chosen, are no longer there.
+    """
+    limits = load_model_limits(model, language_of_rows=data.language_column is not None)
+    found = load_train_and_validation(
+        data,
+        encoder=limits.encoder,
+        sampling_rate_hz=limits.sampling_rate_hz,
+        window_s=limits.window_s,
+        seed=seed,
+    )
+    return samples_by_id(found.validation)

@@ -1,0 +1,141 @@
+"""What a run left in its folder, read back; also of a run that was stopped or still goes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from accel_asr.errors import UserError
+from accel_asr.evaluation.scoring import ScoredUtterance
+from accel_asr.training.run_folder import CONFIG_FILE
+
+BASELINE, BEST, LAST = "baseline", "best", "last"
+
+
+@dataclass(frozen=True)
+class Told:
+    """One evaluation: its record as metrics.jsonl has it, and the utterances behind it, in the order of the data."""
+
+    record: Mapping[str, Any]
+    scored: list[ScoredUtterance]
+
+    @property
+    def step(self) -> int:
+        return int(self.record["step"])
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """All that a report needs of a run folder.
+
+    `chosen` is the evaluation that the report tells of, None where the run has none yet: that of the best model, or of
+    the step that was asked for. `baseline` is None where the untouched model was not scored. `summary` is empty, and
+    `environment` and `data_summary` too, where the run did not come that far.
+    """
+
+    run_dir: Path
+    config: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    data_summary: Mapping[str, Any]
+    summary: Mapping[str, Mapping[str, Any]]
+    train_lines: list[dict[str, Any]]
+    eval_lines: list[dict[str, Any]]
+    left_out_lines: list[dict[str, Any]]
+    chosen: Told | None
+    baseline: Told | None
+    finished: bool
+
+    @property
+    def is_best(self) -> bool:
+        """Whether `chosen` is the best model's."""
+        return self.chosen is not None and self.chosen.step == self.summary.get(BEST, {}).get("step")
+
+    @property
+    def last_logged_step(self) -> int:
+        """0 before the first line."""
+        return max((int(line["step"]) for line in self.train_lines + self.eval_lines), default=0)
+
+
+def read_run(run_dir: Path, *, step: int | None = None) -> RunRecords:
+    """Read a run folder, whether the run has ended or not.
+
+    Args:
+        step: Tell of the evaluation at this optimizer step; None is the best one.
+
+    Raises:
+        UserError: it is no run folder; it has no evaluation of that step; a file of it is torn or of another version.
+    """
+    if not (run_dir / CONFIG_FILE).is_file():
+        raise UserError(
+            f"RUN_DIR: {str(run_dir)!r} is not the folder of a run (it has no {CONFIG_FILE}); give a run's output_dir"
+        )
+    try:
+        config = yaml.safe_load((run_dir / CONFIG_FILE).read_text(encoding="utf-8"))
+        environment, data_summary, summary = (
+            _read_json(run_dir / name) for name in ("environment.json", "data_summary.json", "summary.json")
+        )
+        lines = _read_metrics(run_dir / "metrics.jsonl")
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        problem = " ".join(str(error).split())
+        raise UserError(f"RUN_DIR: a file of {str(run_dir)!r} can't be read ({problem})") from error
+    evals = {int(line["step"]): line for line in lines if line["kind"] == "eval"}
+    if step is not None and step not in evals:
+        known = ", ".join(map(str, sorted(evals))) or "none"
+        raise UserError(f"--step: there was no evaluation at step {step}; those of this run: {known}")
+    told_step = step if step is not None else summary.get(BEST, summary.get(BASELINE, {})).get("step")
+    baseline = summary.get(BASELINE)
+    baseline_step = baseline["step"] if baseline and baseline["step"] != told_step else None
+    return RunRecords(
+        run_dir=run_dir,
+        config=config,
+        environment=environment,
+        data_summary=data_summary,
+        summary=summary,
+        train_lines=[line for line in lines if line["kind"] == "train"],
+        eval_lines=[evals[number] for number in sorted(evals)],
+        left_out_lines=[line for line in lines if line["kind"] == "left_out"],
+        chosen=_told(run_dir, told_step, evals),
+        baseline=_told(run_dir, baseline_step, evals),
+        finished=(run_dir / "last").is_dir(),
+    )
+
+
+def read_scored(path: Path) -> list[ScoredUtterance]:
+    """The utterances of an evaluations/*.jsonl.
+
+    Raises:
+        UserError: it is not there, torn, or of another version.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            return [ScoredUtterance.from_json(json.loads(line)) for line in file]
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"RUN_DIR: {str(path)!r} is not as this version of accel_asr writes it (what is amiss: {error}), so there "
+            "can be no report of this run; make it with the version that trained it, or score the model anew by "
+            f"`accel-asr evaluate --model {path.parent.parent / BEST}`"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"RUN_DIR: {str(path)!r} can't be read ({error})") from error
+
+
+def _told(run_dir: Path, step: int | None, evals: Mapping[int, dict[str, Any]]) -> Told | None:
+    if step is None or step not in evals:
+        return None
+    return Told(evals[step], read_scored(run_dir / "evaluations" / f"step-{step:08d}.jsonl"))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Of a file that the run may not have written yet: then nothing."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Of a run that still goes, the last line may be half written: it is left for the next report."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]
