@@ -60,6 +60,7 @@ def prepare_utterances(
     max_duration_s: float,
     max_bad_fraction: float,
     cut_long_labels: bool = False,
+    keep_empty_texts: bool = False,
 ) -> tuple[Utterances, Drops]:
     """`sift` a part, and refuse what a run can't begin with.
 
@@ -67,7 +68,13 @@ def prepare_utterances(
         UserError: more than `max_bad_fraction` of the rows can't be read, a language or task that there is not, or
             no row is left.
     """
-    kept, drops = sift(part, encoder=encoder, max_duration_s=max_duration_s, cut_long_labels=cut_long_labels)
+    kept, drops = sift(
+        part,
+        encoder=encoder,
+        max_duration_s=max_duration_s,
+        cut_long_labels=cut_long_labels,
+        keep_empty_texts=keep_empty_texts,
+    )
     refused = refusals(part, kept, drops, encoder=encoder, max_bad_fraction=max_bad_fraction)
     if refused:
         raise UserError("\n".join(refused))
@@ -75,21 +82,30 @@ def prepare_utterances(
 
 
 def sift(
-    part: Part, *, encoder: LabelEncoder, max_duration_s: float, cut_long_labels: bool = False
+    part: Part,
+    *,
+    encoder: LabelEncoder,
+    max_duration_s: float,
+    cut_long_labels: bool = False,
+    keep_empty_texts: bool = False,
 ) -> tuple[Utterances, Drops]:
     """The rows of a part that can be used, in order, and the account of the others.
 
     Clips not shorter than `max_duration_s`, rows without text, and labels that the decoder's positions can't hold are
-    left out with their reason; the latter are kept and cut if `cut_long_labels`.
+    left out with their reason; the latter are kept and cut if `cut_long_labels`, and rows whose text is there, but
+    empty, are kept if `keep_empty_texts`: nothing is said in them.
     """
     index = part.index
     durations_s = index.durations_s
     lengths = label_lengths(part, encoder)
     # the decoder reads all but the last token; one more place for the end time of a timestamped label
     too_long = lengths > encoder.max_label_tokens
+    no_text = lengths == 0
+    if keep_empty_texts and no_text.any():
+        no_text = np.array([text is None for texts in index.texts() for text in texts], dtype=bool)
     reasons = (
         (UNDECODABLE, np.isnan(durations_s), lambda row: index.text_of("problem", row) or ""),
-        ("no text", lengths == 0, lambda row: "null" if index.text_of("text", row) is None else "empty"),
+        ("no text", no_text, lambda row: "null" if index.text_of("text", row) is None else "empty"),
         (
             f"not shorter than {max_duration_s:g} s",
             durations_s >= max_duration_s,

@@ -89,6 +89,7 @@ def load_evaluation_sets(
             max_duration_s=min(data.max_duration_s, window_s),
             max_bad_fraction=data.max_bad_fraction,
             cut_long_labels=data.long_labels == "cut",
+            keep_empty_texts=True,  # what a model writes where nothing is said is worth knowing
         )
         name = _unique(_label(dataset), taken)
         told.append(f"{name}: kept {len(utterances):,} of {len(part.index):,} utterances; {drops.sentence()}")

@@ -40,9 +40,10 @@ class Difference:
 
 
 def rate_intervals(scored: Sequence[ScoredUtterance], *, resamples: int = RESAMPLES) -> dict[str, Interval]:
-    """The 95% interval of each of RATES, by its name; (nan, nan) where there is nothing to resample."""
+    """The 95% interval of each of RATES, by its name; (nan, nan) of fewer than two utterances that have a rate."""
     sums = np.concatenate([errors_and_lengths(scored, counts) for counts in RATES.values()], axis=1)
     rates = _resampled_rates(sums, resamples)  # (resamples, rates)
+    rates[:, (sums[:, 1::2] > 0).sum(axis=0) < 2] = np.nan
     return {name: _percentiles(rates[:, number]) for number, name in enumerate(RATES)}
 
 

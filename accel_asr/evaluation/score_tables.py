@@ -169,8 +169,8 @@ def points(difference: float) -> str:
 
 
 def with_interval(rate: float, interval: Interval | Sequence[float]) -> str:
-    """`5.12% (4.01 to 6.30)`."""
-    if math.isnan(rate):
-        return "n/a"
+    """`5.12% (4.01 to 6.30)`; without the interval where there is none."""
     low, high = interval
+    if math.isnan(rate) or math.isnan(low):
+        return percent(rate)
     return f"{percent(rate)} ({100 * low:.2f} to {100 * high:.2f})"

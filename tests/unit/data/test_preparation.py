@@ -81,6 +81,14 @@ def test_a_segment_a_channel_and_a_group_reach_the_utterance(prepare, tmp_path: 
     assert (kept.duration_s, kept.group) == (0.1, "mary")
 
 
+def test_rows_in_which_nothing_is_said_are_kept_to_be_scored(prepare) -> None:
+    rows = [Row("said", clip(0.1), "hello"), Row("nothing", clip(0.2), " "), Row("unknown", clip(0.3), None)]
+    assert prepare(rows)[0].ids() == ["said"]
+    kept, drops = prepare(rows, keep_empty_texts=True)
+    assert kept.ids() == ["said", "nothing"]
+    assert drops.sentence() == "dropped 1 (no text)"
+
+
 def test_text_is_trimmed(prepare) -> None:
     (kept,), _ = prepare([Row("a", clip(0.1), "\t my card \n")])
     assert kept.text == "my card"

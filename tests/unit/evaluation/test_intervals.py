@@ -57,8 +57,8 @@ def test_each_rate_has_its_own_interval() -> None:
     assert intervals["wer_ortho"][0] > intervals["wer"][1]  # every case is wrong as written
 
 
-def test_without_references_there_is_no_interval() -> None:
-    for scored in ([], score_pairs([("", "hello")])):
+def test_of_one_reference_or_none_there_is_no_interval() -> None:
+    for scored in ([], score_pairs([("", "hello")]), score_pairs([("pay the bill", "pay a bill"), ("", "hello")])):
         assert all(math.isnan(bound) for interval in rate_intervals(scored).values() for bound in interval)
 
 

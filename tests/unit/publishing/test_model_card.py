@@ -150,10 +150,7 @@ def test_the_card_of_several_sources_and_languages(make_run, tmp_path: Path) -> 
     card = card_of(run)
     assert card.data.to_dict()["datasets"] == ["lab/dutch", "lab/german"]
     assert card.data.to_dict()["language"] == ["de", "nl"]
-    assert (
-        "\n| language: de | 1 | 25.00 (25.00 to 25.00) | 14.29 |\n| language: nl | 1 | 0.00 (0.00 to 0.00) | 0.00 |\n"
-        in (card.text)
-    )
+    assert "\n| language: de | 1 | 25.00 | 14.29 |\n| language: nl | 1 | 0.00 | 0.00 |\n" in (card.text)
     assert "fine-tuned on lab/dutch, lab/german" in card.text
 
 
