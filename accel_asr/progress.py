@@ -113,8 +113,14 @@ class Display:
             self.bar.close()
             self.bar = None
 
-    def show_summary(self, summary: Mapping[str, Mapping[str, Any]], output_dir: Path) -> None:
-        """Baseline -> best, where things are, and what to type next."""
+    def show_summary(
+        self, summary: Mapping[str, Mapping[str, Any]], output_dir: Path, *, report: Path | None = None
+    ) -> None:
+        """Baseline -> best, where things are, and what to type next.
+
+        Args:
+            report: The page that was written, if one was.
+        """
         best, last, baseline = summary["best"], summary["last"], summary.get("baseline")
         before = f"{percent(baseline['wer'])} before, " if baseline else ""
         self.say(
@@ -124,7 +130,7 @@ class Display:
         if baseline and not best["wer"] < baseline["wer"]:
             self.say("note: no evaluation was better than the untouched model's")
         self.say(
-            f"model       {output_dir / 'best'}\n"
+            (f"report      {report}\n" if report else "") + f"model       {output_dir / 'best'}\n"
             f"scores      {output_dir / 'summary.json'}, {output_dir / 'evaluations'}\n"
             f"transcribe  accel-asr transcribe --model {output_dir / 'best'} FILE...\n"
             f"curves      tensorboard --logdir {output_dir}\n"

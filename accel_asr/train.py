@@ -57,6 +57,7 @@ def train(config: Config) -> int:
     from accel_asr.job import load_job, plan_training
     from accel_asr.progress import Display
     from accel_asr.publishing.hub import check_may_push, push_run
+    from accel_asr.reporting.end_of_run import report_finished_run
     from accel_asr.training.checkpoints import Geometry, Progress, find_checkpoint, restore_checkpoint, save_checkpoint
     from accel_asr.training.environment import describe_environment
     from accel_asr.training.left_out import note_left_out
@@ -128,13 +129,6 @@ def train(config: Config) -> int:
         for notice in notices:
             display.say(notice)
 
-    def describe_run() -> None:
-        write_config(config, output_dir / CONFIG_FILE)
-        write_json(output_dir / "environment.json", describe_environment(accelerator))
-        write_json(output_dir / "data_summary.json", data.summary)
-
-    write_on_main_process(accelerator, output_dir, describe_run)
-    metrics = MetricsLog(output_dir / "metrics.jsonl", accelerator=accelerator, keep_bytes=progress.metrics_bytes)
     tracking = config.tracking
     start_trackers(
         accelerator,
@@ -145,6 +139,14 @@ def train(config: Config) -> int:
         configuration=config.to_dict(),
         say=display.say,
     )
+
+    def describe_run() -> None:
+        write_config(config, output_dir / CONFIG_FILE)
+        write_json(output_dir / "environment.json", describe_environment(accelerator))
+        write_json(output_dir / "data_summary.json", data.summary)
+
+    write_on_main_process(accelerator, output_dir, describe_run)
+    metrics = MetricsLog(output_dir / "metrics.jsonl", accelerator=accelerator, keep_bytes=progress.metrics_bytes)
     samples = SampleLog(
         accelerator,
         data.validation[: tracking.log_samples],
@@ -327,11 +329,14 @@ def train(config: Config) -> int:
         display.say(
             f"could not be used when their turn came: {len(progress.unreadable):,} recordings, see metrics.jsonl"
         )
-    display.show_summary(progress.scores, output_dir)
     metrics.close()
     samples.close()
     model, optimizer, job = None, None, None  # type: ignore[assignment]  # before the process group, see shut_down
     shut_down(accelerator)
+    report = None
+    if accelerator.is_main_process:  # no collective comes after it, so that no rank waits
+        report = report_finished_run(output_dir, data.validation, say=display.say)
+    display.show_summary(progress.scores, output_dir, report=report)
     if config.hub.push_to_hub and accelerator.is_main_process:
         revision = config.hub.hub_revision
         display.say(

@@ -18,7 +18,7 @@ def curve_series(records: RunRecords) -> dict[str, list[Series]]:
     train, evals = records.train_lines, records.eval_lines
     return {
         WER: [
-            Series(_points(evals, "wer"), "without punctuation", _intervals(evals, "wer_interval")),
+            Series(_points(evals, "wer"), "normalised", _intervals(evals, "wer_interval")),
             Series(_points(evals, "wer_ortho"), "as written"),
         ],
         CER: [Series(_points(evals, "cer"), "", _intervals(evals, "cer_interval"))],

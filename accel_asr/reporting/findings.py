@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from accel_asr.evaluation.breakdowns import PartScore, breakdowns
+from accel_asr.evaluation.alignments import Confusion, confusions
+from accel_asr.evaluation.breakdowns import PartScore
 from accel_asr.evaluation.hallucinations import find_hallucinations
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.reporting.charts import Bar, bar, nice_marks
@@ -14,6 +15,7 @@ from accel_asr.reporting.wording import interval, percent, percent_tick
 MAX_PARTS = 12
 MAX_PART_NAME = 120  # characters
 MAX_EXAMPLES = 3
+MAX_SINGLE_CONFUSIONS = 10
 COLUMN_TITLES = {"duration": "Length of the recording", "language": "Language", "source": "Source"}
 
 
@@ -54,15 +56,11 @@ class OddKind:
     examples: list[ScoredUtterance]
 
 
-def breakdown_tables(parts: dict[str, list[PartScore]], before: dict[str, list[PartScore]]) -> list[Breakdown]:
+def breakdown_tables(now: Told, before: Told | None) -> list[Breakdown]:
     """By length first, then by the columns as they come; of many values, those with the most words."""
-    order = sorted(parts, key=lambda column: column != "duration")
-    return [_breakdown(column, parts[column], before.get(column, [])) for column in order]
-
-
-def parts_of(told: Told | None) -> dict[str, list[PartScore]]:
-    """The scores of the parts, by column."""
-    return breakdowns(told.scored) if told else {}
+    order = sorted(now.parts, key=lambda column: column != "duration")
+    befores = before.parts if before else {}
+    return [_breakdown(column, now.parts[column], befores.get(column, [])) for column in order]
 
 
 def _breakdown(column: str, parts: Sequence[PartScore], before: Sequence[PartScore]) -> Breakdown:
@@ -102,6 +100,12 @@ def _scale_end(rates: Sequence[float], bounds: Sequence[float]) -> float:
     highest = max((rate for rate in rates if math.isfinite(rate)), default=0.0)
     longest = max((bound for bound in bounds if math.isfinite(bound)), default=0.0)
     return nice_marks(0.0, min(max(highest, longest), 1.5 * highest), most=4)[-1] if highest else 0.0
+
+
+def frequent_confusions(told: Told) -> list[Confusion]:
+    """Those seen more than once; of an evaluation without such, some that were seen once."""
+    found = confusions(told.scored)
+    return [one for one in found if one.count > 1] or found[:MAX_SINGLE_CONFUSIONS]
 
 
 def odd_kinds(now: Told, before: Told | None) -> list[OddKind]:

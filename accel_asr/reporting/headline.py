@@ -10,11 +10,12 @@ from accel_asr.reporting.run_records import BASELINE, BEST, LAST, RunRecords
 from accel_asr.reporting.wording import count, difference_sentence, in_a_hundred, interval, number, percent, verdict
 
 RATES = {
-    "wer": ("Wrong words", "word error rate (WER), without regard to punctuation and capitals"),
+    "wer": ("Wrong words", "word error rate (WER), {normalised}"),
     "wer_ortho": ("Wrong words as written", "WER in which punctuation and capitals count"),
-    "cer": ("Wrong letters", "character error rate (CER)"),
+    "cer": ("Wrong characters", "character error rate (CER), {normalised}"),
     "sentence_error_rate": ("Utterances with any error", "sentence error rate"),
 }
+NORMALISED = {"basic": "without regard to punctuation and capitals", "none": "as written"}
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,10 @@ def headline(records: RunRecords, comparison: Comparison | None) -> Headline:
             f"It was chosen as the best of {evaluations} evaluations on these very recordings, so expect a few more "
             "errors on others."
         )
+    normalizer = records.config.get("evaluation", {}).get("normalizer", "basic")
+    normalised = NORMALISED.get(normalizer, f"after the normaliser {normalizer}")
     rows = [
-        ScoreRow(name, explained, [_cell(rate, of) for of in models.values()])
+        ScoreRow(name, explained.format(normalised=normalised), [_cell(rate, of) for of in models.values()])
         for rate, (name, explained) in RATES.items()
     ]
     return Headline(title, tone, sentences, list(models), rows)

@@ -9,13 +9,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from accel_asr import __version__
-from accel_asr.evaluation.alignments import confusions
 from accel_asr.evaluation.comparing import compare
 from accel_asr.reporting import wording
 from accel_asr.reporting.charts import BAR_WIDTH
 from accel_asr.reporting.curves import draw_curves
 from accel_asr.reporting.data_tables import data_account
-from accel_asr.reporting.findings import breakdown_tables, odd_kinds, parts_of
+from accel_asr.reporting.findings import breakdown_tables, frequent_confusions, odd_kinds
 from accel_asr.reporting.headline import headline
 from accel_asr.reporting.media import Clips, SamplesOf
 from accel_asr.reporting.run_records import RunRecords
@@ -68,8 +67,8 @@ def render(records: RunRecords, *, samples_of: SamplesOf | None = None, without_
         "headline": headline(records, comparison),
         "charts": draw_curves(records),
         "data": data_account(records),
-        "breakdowns": breakdown_tables(parts_of(chosen), parts_of(records.baseline)),
-        "confusions": confusions(chosen.scored) if chosen else [],
+        "breakdowns": breakdown_tables(chosen, records.baseline) if chosen else [],
+        "confusions": frequent_confusions(chosen) if chosen else [],
         "odd_kinds": odd_kinds(chosen, records.baseline) if chosen else [],
         "worst": worst,
         "improved": [cards.of_change(change) for change in improved],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from accel_asr.evaluation.breakdowns import PartScore
 from accel_asr.reporting.charts import Series, thin
 from accel_asr.reporting.curves import CER, LEARNING_RATE, LOSS, WER, curve_series
-from accel_asr.reporting.findings import COLUMN_TITLES, MAX_PARTS, parts_of
+from accel_asr.reporting.findings import COLUMN_TITLES, MAX_PARTS
 from accel_asr.reporting.run_records import RunRecords
 from accel_asr.training.run_folder import WRITING
 
@@ -35,12 +35,13 @@ def write_plots(records: RunRecords) -> list[Path]:
         OSError: they can't be written.
     """
     figures = {_file_name(title): _curves(title, series) for title, series in curve_series(records).items()}
-    before = parts_of(records.baseline)
-    for column, parts in parts_of(records.chosen).items():
+    before = records.baseline.parts if records.baseline else {}
+    for column, parts in records.chosen.parts.items() if records.chosen else ():
         name = f"wer_by_{_file_name(column)}"
         while name in figures:
             name += "_"
-        figures[name] = _bars(COLUMN_TITLES.get(column, column), parts, before.get(column, []))
+        told = "best" if records.is_best else f"step {records.chosen.step if records.chosen else 0:,}"
+        figures[name] = _bars(COLUMN_TITLES.get(column, column), parts, before.get(column, []), name=told)
     folder = records.run_dir / PLOTS_DIR
     return [_save(figure, folder / f"{name}.png") for name, figure in figures.items() if figure is not None]
 
@@ -68,14 +69,14 @@ def _curves(title: str, series: Sequence[Series]) -> "Figure | None":
     return figure
 
 
-def _bars(title: str, parts: Sequence[PartScore], before: Sequence[PartScore]) -> "Figure | None":
+def _bars(title: str, parts: Sequence[PartScore], before: Sequence[PartScore], *, name: str) -> "Figure | None":
     largest = sorted(parts, key=lambda part: -part.score.reference_words)[:MAX_PARTS]
     shown = [part for part in parts if part in largest and math.isfinite(part.score.wer)]
     if not shown:
         return None
     befores: Mapping[str, PartScore] = {part.value: part for part in before}
     figure, axes = _figure(0.8 + 0.32 * len(shown))
-    groups = [("best" if befores else "", COLOURS[0], shown)]
+    groups = [(name, COLOURS[0], shown)]
     if befores:
         groups.append(("before training", "#b8c0c8", [befores[part.value] for part in shown if part.value in befores]))
     height = 0.8 / len(groups)
@@ -92,7 +93,7 @@ def _bars(title: str, parts: Sequence[PartScore], before: Sequence[PartScore]) -
     axes.set_xlabel("Word error rate (%)")
     axes.set_ylabel(_short(title))
     if befores:
-        axes.legend(frameon=False, fontsize=FONT_SIZE - 1)
+        figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=FONT_SIZE - 1)
     for text in [axes.yaxis.label, *axes.get_yticklabels()]:
         text.set_parse_math(False)  # a dollar sign in the data is no formula
     return figure

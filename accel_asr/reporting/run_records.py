@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from accel_asr.errors import UserError
+from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.training.run_folder import CONFIG_FILE
 
@@ -25,6 +27,11 @@ class Told:
     @property
     def step(self) -> int:
         return int(self.record["step"])
+
+    @cached_property
+    def parts(self) -> dict[str, list[PartScore]]:
+        """The scores of parts of the data, by column; resampled once for page and plots, as that takes its time."""
+        return breakdowns(self.scored)
 
 
 @dataclass(frozen=True)
