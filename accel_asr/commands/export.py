@@ -148,6 +148,7 @@ def export(config: Config, options: argparse.Namespace) -> int:
         quantization=options.quantization,
         runtime=exported.runtime,
         why_not_faster_whisper=converted.why_not_faster_whisper,
+        language=getattr(job.model.generation_config, "language", None) or _english_only(job),
         data=_name_of_data(config),
         normalizer=evaluation.normalizer,
         parity=parity.record(),
@@ -214,7 +215,8 @@ def _conclude(parity: "Parity", unchecked: Path, output_dir: Path) -> int:
     """Give the folder its name, say what came of it, and return the exit code."""
     if parity.passed:
         unchecked.rename(output_dir)
-        print(f"pass: {output_dir} transcribes as the model does here; {output_dir / 'README.md'} says how to use it")
+        print(f"pass: the WERs are {abs(parity.points()):.2f} points apart")
+        print(f"model       {output_dir}\nhow to use  {output_dir / 'README.md'}")
         return 0
     failed = output_dir.with_name(output_dir.name + FAILED)
     shutil.rmtree(failed, ignore_errors=True)
@@ -224,6 +226,10 @@ def _conclude(parity: "Parity", unchecked: Path, output_dir: Path) -> int:
         f"not exported to {output_dir}, what was made is in {failed}"
     )
     return 1
+
+
+def _english_only(job: "Job") -> str | None:
+    return None if getattr(job.model.generation_config, "is_multilingual", True) else "en"
 
 
 def _name_of_data(config: Config) -> str:

@@ -120,15 +120,14 @@ def write_graphs(model: WhisperForConditionalGeneration, folder: Path) -> None:
 
 
 def _write(graph: nn.Module, inputs: tuple[Any, ...], path: Path, **names: Any) -> None:
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = registration.level
-    registration.setLevel(logging.ERROR)  # it says four times that torchvision is not there
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # four times that torchvision is not there, and a trace of each symbol
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the exporter's own inside
             torch.onnx.export(graph, inputs, path, dynamo=True, opset_version=OPSET, verbose=False, **names)
     finally:
-        registration.setLevel(level)
+        logging.disable(disabled)
 
 
 def _split_heads(tensor: torch.Tensor, heads: int) -> torch.Tensor:

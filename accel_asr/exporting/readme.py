@@ -13,9 +13,11 @@ segments, _ = model.transcribe(samples, **json.load(open("{settings}")))
 print("".join(segment.text for segment in segments).strip())
 ```
 
-`{settings}` has faster-whisper decode as the model was scored: greedily, once, without timestamps. For
-recordings above {window_s:g} s set `without_timestamps` to false and leave `max_new_tokens` out. (It is large because
-CTranslate2 makes at most half of prompt and `max_new_tokens` together.)
+`{settings}` has faster-whisper decode as the model was scored: greedily, once, without timestamps. Left to
+itself it fills a short clip's log-mel features with zeros, which are no silence, and a model that was tuned on silence
+may hear words there that nobody said: so fill up the samples as above. For recordings above {window_s:g} s set
+`without_timestamps` to false and leave `max_new_tokens` out (it is large because CTranslate2 makes at most half of
+prompt and `max_new_tokens` together).
 """,
     "ctranslate2": """```python
 import json, ctranslate2, soundfile, transformers  # pip install {requirements} soundfile transformers
@@ -63,5 +65,6 @@ Whisper model for {record["runtime"]}; weights: {record["quantization"]}. In thi
 {HOW_TO_USE[use].format(**values)}
 On {parity["utterances"]} utterances of {record["data"]} the model's WER is {here} in transformers and {there} here
 ({difference}; normaliser: {record["normalizer"]}). {verdict}
+Language of the model: {record["language"] or "each recording's own, which must be given"}.
 Exported and compared by accel-asr {record["versions"]["accel-asr"]}; `export.json` has all versions and numbers.
 """
