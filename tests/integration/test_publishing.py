@@ -1,0 +1,73 @@
+"""A run that is to be published: refused in its first seconds where it can be, and kept where the upload fails."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.hub_server import LoopbackHub
+from tests.integration.launching import REPOSITORY, console
+from tests.tiny_datasets import make_minds14_like
+from tests.tiny_models import make_tiny_whisper
+
+TRAIN = ["train", "--config", "whisper_tiny_minds14", "--output_dir", "run", "--data.train_rows", "20"]
+TRAIN += [
+    "--training.max_steps",
+    "1",
+    "--evaluation.eval_on_start",
+    "false",
+    "--evaluation.generation_max_length",
+    "12",
+]
+TRAIN += ["--hub.push_to_hub", "true", "--hub.hub_revision", "v1"]
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
+    folder = tmp_path_factory.mktemp("publishing")
+    with LoopbackHub(folder / "hub") as hub:
+        hub.add_repository("model", "openai/whisper-tiny", make_tiny_whisper(folder / "model"))
+        hub.add_repository("dataset", "PolyAI/minds14", make_minds14_like(folder / "data", rows=24))
+        yield hub
+
+
+def environment(hub: LoopbackHub, folder: Path, *, logged_in: bool = True) -> Mapping[str, str]:
+    env = hub.env(folder / "hf_home", logged_in=logged_in)
+    return {**env, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+
+
+def test_a_run_whose_upload_fails_is_kept_and_says_so(hub: LoopbackHub, tmp_path: Path) -> None:
+    hub.fail(next=99, status=403, match="/commit/", message="no space in your account")
+    trained = console([*TRAIN, "--hub.hub_model_id", "tester/tones"], cwd=tmp_path, env=environment(hub, tmp_path))
+    assert (trained.code, "Traceback" in trained.err) == (2, False)
+    told = trained.err.splitlines()[-1]
+    assert told.startswith("error: hub.hub_model_id: the upload to 'tester/tones' failed (the Hub answered 403")
+    assert told.endswith("Then: accel-asr push run --hub_model_id tester/tones --revision v1")
+    assert {"best", "last", "summary.json"} <= {path.name for path in (tmp_path / "run").iterdir()}
+    assert hub.token not in trained.out + trained.err
+    assert not [
+        path for path in (tmp_path / "run").rglob("*") if path.is_file() and hub.token.encode() in path.read_bytes()
+    ]
+
+    hub.heal()
+    pushed = console(told.partition("Then: accel-asr ")[2].split(), cwd=tmp_path, env=environment(hub, tmp_path))
+    assert pushed.code == 0, pushed.err[-2000:]
+    assert pushed.out.splitlines()[-1] == f"{hub.url}/tester/tones/tree/v1"
+    assert (hub.repository("model", "tester/tones").folder("v1") / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "logged_in", "told"),
+    [
+        ("tester/tones", False, "hub.push_to_hub: no token for the Hugging Face Hub was found"),
+        ("openai/tones", True, "hub.hub_model_id: 'openai/tones' belongs to someone else"),
+    ],
+)
+def test_what_could_not_be_published_is_not_trained(
+    hub: LoopbackHub, tmp_path: Path, name: str, logged_in: bool, told: str
+) -> None:
+    env = environment(hub, tmp_path, logged_in=logged_in)
+    refused = console([*TRAIN, "--hub.hub_model_id", name], cwd=tmp_path, env=env)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert refused.err.startswith(f"error: {told}")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]  # free for the next try
