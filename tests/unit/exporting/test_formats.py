@@ -1,5 +1,6 @@
 """Both formats make the token ids that transformers' `generate` makes, one for one."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -15,7 +16,12 @@ from accel_asr.data.loading import ClipItems
 from accel_asr.exporting import writing
 from accel_asr.exporting.ctranslate2_format import FasterWhisper
 from accel_asr.exporting.parity import read_clip
-from accel_asr.exporting.settings_files import SETTINGS_FILE, ctranslate2_max_length, onnx_settings
+from accel_asr.exporting.settings_files import (
+    SETTINGS_FILE,
+    ctranslate2_max_length,
+    faster_whisper_settings,
+    onnx_settings,
+)
 from tests.unit.exporting.conftest import export, opened
 
 
@@ -112,6 +118,18 @@ def test_faster_whisper_makes_one_greedy_pass(in_faster_whisper, utterances) -> 
     ids = compare(model, items, runner)
     assert [len(made) for made in ids] == [12, 12, 12]
     assert len({tuple(made) for made in ids}) == 3
+
+
+def test_faster_whisper_suppresses_what_generate_does(in_faster_whisper, utterances, tmp_path: Path) -> None:
+    model, processor, (folder, converted) = in_faster_whisper
+    encoder = LabelEncoder(processor.tokenizer)
+    items = ClipItems(utterances[:2], feature_extractor=processor.feature_extractor, encoder=encoder)
+    model, folder = copy.deepcopy(model), shutil.copytree(folder, tmp_path / "exported")
+    model.generation_config.suppress_tokens = list(set(generated(model, items, 0)[0]))
+    settings = faster_whisper_settings(model, prompt_tokens=len(processor.tokenizer.prefix_tokens))
+    writing.write_json(folder / SETTINGS_FILE, settings)
+    ids = compare(model, items, opened((folder, converted), (model, processor)))
+    assert not set(ids[0]) & set(model.generation_config.suppress_tokens)
 
 
 @pytest.mark.parametrize(("prompt_tokens", "new_tokens"), [(2, 12), (2, 5), (20, 5), (20, 30)])
