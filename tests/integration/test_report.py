@@ -1,0 +1,171 @@
+"""`accel-asr report`, and its page in a browser: what a reader sees, on a desk and on a phone, by day and by night."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.browser import Watched, watched_page
+from tests.integration.launching import console
+from tests.unit.evaluation.made_up_scores import score_pairs
+from tests.unit.reporting.made_up_runs import a_run, make_run, tone
+
+SECTIONS = ["scores", "curves", "parts", "confusions", "odd", "utterances", "data", "settings"]
+SCRIPT = "<script>document.title = 'taken over'</script>"
+TEXTS = [  # reference, before training, now
+    (f"pay {SCRIPT} now", "pay", f"pay {SCRIPT} & now"),
+    ('quoted " onload="document.title = 1" text', "x", "quoted ' onerror='document.title = 1' text"),
+    ("ขอยอดเงินคงเหลือในบัญชีออมทรัพย์ของฉัน", "ขอยอด", "ขอยอดเงินคงเหลือในบัญชีของฉัน"),
+    ("口座の残高を教えてくださいお願いします", "口座", "口座の算高を教えてくださいお願いしまし"),
+    ("أريد معرفة رصيد حسابي", "أريد", "أريد معرفة رصيد حسابك"),
+    ("אני רוצה לדעת את היתרה", "אני", "אני רוצה לדעת את"),
+    ("🎉 hello 👩‍👩‍👧‍👦 there", "🎉", "🎉 hello there 🎉"),
+    ("a" * 3_000 + " end", "a", "b" * 10_000),
+    ("thanks", "no", " ".join(["thank you for watching"] * 500)),
+    ("the same", "the same", "the same"),
+]
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run with texts of all kinds; every recording is a tone."""
+    from accel_asr.reporting.page import write_report
+    from accel_asr.reporting.run_records import read_run
+
+    def scored(side: int):
+        pairs = [(texts[0], texts[side]) for texts in TEXTS]
+        speakers = ["ann", "bob", "a speaker with a name that is very long and has no end to it at all " * 2, SCRIPT]
+        return [
+            score_pairs([pair], columns={"speaker": speakers[row % 4]}, duration_s=1.5 + row)[0]
+            for row, pair in enumerate(pairs)
+        ]
+
+    before, now = scored(1), scored(2)
+    for row, (one, other) in enumerate(zip(before, now, strict=True)):
+        for utterance in (one, other):
+            object.__setattr__(utterance.transcript, "utterance_id", f"folder/with-a-long-name/recording-{row:04}.wav")
+    summary = {
+        "source": {"name_or_path": "calls/" + "deep/" * 40, "subset": None, "revision": None},
+        "train": {
+            "utterances": 450, "hours": 12.3, "shortest_s": 1.0, "longest_s": 29.9, "longest_label_tokens": 99
+        },
+        "validation": {
+            "utterances": 10, "hours": 0.1, "shortest_s": 1.0, "longest_s": 9.9, "longest_label_tokens": 99
+        },
+        "dropped": {"no text": {"count": 2, "examples": [["calls/" + "x" * 200, "empty"], [SCRIPT, "null"]]}},
+        "notices": ["train: kept 450 of 452 utterances; dropped 2 (no text)"],
+    }  # fmt: skip
+    folder = make_run(
+        tmp_path_factory.mktemp("page") / "run", {0: before, 10: now, 20: before}, train_steps=20, data_summary=summary
+    )
+    return write_report(read_run(folder), folder / "report.html", samples_of=tone).path
+
+
+def is_quiet(watched: Watched) -> bool:
+    assert watched.outside == []
+    assert watched.complaints == []
+    return True
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [375, 1280])
+def test_the_page_stands_alone_and_fits_a_phone(page_file: Path, tmp_path: Path, scheme: str, width: int) -> None:
+    with watched_page(width=width, offline=True) as watched:
+        page = watched.page
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.goto(page_file.as_uri())
+        for name in SECTIONS:
+            assert page.locator(f"section#{name} h2").is_visible()
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert page.evaluate("[...document.images].every(one => one.naturalWidth === 480)")
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, background.removeprefix("rgb(").removesuffix(")").split(","))) < 150) == (scheme == "dark")
+        smallest = page.evaluate(
+            "Math.min(...[...document.querySelectorAll('svg text')].map(one => "
+            "12 * one.ownerSVGElement.getBoundingClientRect().width / 360))"
+        )
+        assert smallest > 10  # pixels of the letters on the axes
+        folder = Path(os.environ.get("ACCEL_ASR_SCREENSHOTS", tmp_path))
+        page.screenshot(path=folder / f"report-{scheme}-{width}.png", full_page=True)
+        assert is_quiet(watched)
+
+
+def test_texts_of_the_data_are_shown_and_not_run(page_file: Path) -> None:
+    with watched_page(offline=True) as watched:
+        watched.page.goto(page_file.as_uri())
+        assert watched.page.evaluate("document.scripts.length") == 0
+        assert watched.page.title() == "run: The difference could be chance: " + watched.page.title().split(": ", 2)[2]
+        cards = watched.page.locator(".card")
+        assert cards.filter(has_text=SCRIPT).count() >= 1
+        for said, _, _ in TEXTS[2:6]:  # each in its own direction
+            card = cards.filter(has_text=said[:5]).first
+            right_to_left = card.locator(".marks").first.evaluate("one => getComputedStyle(one).direction")
+            assert right_to_left == ("rtl" if said[0] in "أא" else "ltr")
+        assert is_quiet(watched)
+
+
+def test_a_player_plays_and_edits_are_told_apart_without_colour(page_file: Path) -> None:
+    with watched_page(offline=True) as watched:
+        page = watched.page
+        page.goto(page_file.as_uri())
+        played_s = page.locator("audio").first.evaluate(
+            "one => new Promise((done, fail) => { one.onloadedmetadata = () => done(one.duration);"
+            "one.onerror = () => fail(one.error.message); one.preload = 'metadata'; one.load() })"
+        )
+        assert played_s == pytest.approx(0.5, abs=0.1)
+        lines = [
+            page.locator(kind).first.evaluate(
+                "one => getComputedStyle(one).textDecorationLine + ' ' + getComputedStyle(one).textDecorationStyle"
+            )
+            for kind in ("del.missed", "ins.added", ".swapped ins")
+        ]
+        assert lines == ["line-through solid", "underline double", "underline wavy"]
+        assert is_quiet(watched)
+
+
+def test_a_policy_forbids_what_would_be_fetched(page_file: Path, tmp_path: Path) -> None:
+    # the page above is quiet since it asks for nothing; this one would ask
+    page = page_file.read_text(encoding="utf-8")
+    asking = page.replace("<main>", '<main><script>document.title = "ran"</script><img src="http://127.0.0.1:9/x.png">')
+    (tmp_path / "asking.html").write_text(asking, encoding="utf-8")
+    with watched_page() as watched:
+        watched.page.goto((tmp_path / "asking.html").as_uri())
+        assert watched.page.title() != "ran"
+        assert any("Content Security Policy" in complaint for complaint in watched.complaints)
+
+
+def test_the_command_opens_the_data_again(tmp_path: Path) -> None:
+    """Of the quickstart's own clips; a run that trained on them left the scores of two."""
+    ids = ["en-US~BALANCE/en-us+m2_0450.ogg", "en-US~FREEZE/en-us-nyc+michel_0451.ogg"]
+    scored = score_pairs([("a b", "a x"), ("a b", "a y")])
+    for one, name in zip(scored, ids, strict=True):
+        object.__setattr__(one.transcript, "utterance_id", name)
+    folder = make_run(tmp_path / "run", {0: scored, 10: scored})
+    finished = console(["report", str(folder)], cwd=tmp_path)
+    assert finished.code == 0, finished.err
+    assert finished.out.startswith(f"report      {folder / 'report.html'} (0.")
+    assert "word_error_rate.png" in finished.out
+    assert "note:" not in finished.out
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert text.count('<audio controls preload="none" src="data:audio/') == 2
+    assert text.count('<img src="data:image/webp;base64,') == 2
+
+
+def test_a_page_without_its_data_says_so_and_why(tmp_path: Path) -> None:
+    folder = a_run(tmp_path / "run", settings=["--data.name_or_path", str(tmp_path / "gone")])
+    finished = console(["report", str(folder), "--output", "other/page.html", "--step", "20"], cwd=tmp_path)
+    assert finished.code == 0, finished.err
+    assert "note: the data can't be opened, so there are no players in the report" in finished.out
+    assert str(tmp_path / "gone") in finished.out
+    text = (tmp_path / "other" / "page.html").read_text(encoding="utf-8")
+    assert "<audio" not in text
+    assert "There are no players and pictures in this page" in text
+    assert "the evaluation of step 20, not that of the best model" in text
+    assert not (folder / "report.html").exists()
+
+
+def test_what_can_not_be_reported_is_one_message(tmp_path: Path) -> None:
+    finished = console(["report", str(a_run(tmp_path / "run")), "--step", "7"], cwd=tmp_path)
+    assert finished.code == 2
+    assert finished.err == "error: --step: there was no evaluation at step 7; those of this run: 0, 10, 20\n"

@@ -1,0 +1,61 @@
+"""Reading a run folder back, in whatever state it is."""
+
+from pathlib import Path
+
+import pytest
+
+from accel_asr.errors import UserError
+from accel_asr.reporting.run_records import read_run
+from tests.unit.reporting.made_up_runs import a_run, edit_lines, make_run
+
+
+def test_the_best_evaluation_is_told_of(tmp_path: Path) -> None:
+    records = read_run(a_run(tmp_path / "run"))
+    assert records.chosen is not None
+    assert records.baseline is not None
+    assert (records.chosen.step, records.baseline.step, records.is_best) == (10, 0, True)
+    assert [one.transcript.utterance_id for one in records.chosen.scored] == ["u0", "u1", "u2"]
+    assert records.finished
+
+
+def test_another_step_may_be_asked_for(tmp_path: Path) -> None:
+    records = read_run(a_run(tmp_path / "run"), step=20)
+    assert records.chosen is not None
+    assert (records.chosen.step, records.is_best) == (20, False)
+    with pytest.raises(UserError, match="no evaluation at step 15; those of this run: 0, 10, 20"):
+        read_run(tmp_path / "run", step=15)
+
+
+def test_a_folder_without_settings_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not the folder of a run"):
+        read_run(tmp_path)
+
+
+def test_a_run_that_has_just_begun_has_nothing_yet(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", {}, finished=False)
+    for name in ("environment.json", "data_summary.json", "metrics.jsonl"):
+        (folder / name).unlink()
+    records = read_run(folder)
+    assert (records.chosen, records.baseline, records.finished, records.last_logged_step) == (None, None, False, 0)
+
+
+def test_a_line_that_is_being_written_is_left_for_later(tmp_path: Path) -> None:
+    folder = a_run(tmp_path / "run")
+    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"kind": "train", "step": 21, "lo')
+    assert read_run(folder).last_logged_step == 20
+
+
+def test_rows_of_an_older_version_are_one_clear_message(tmp_path: Path) -> None:
+    folder = a_run(tmp_path / "run")
+    edit_lines(folder / "evaluations" / "step-00000010.jsonl", lambda line: line.pop("reference_normalized"))
+    with pytest.raises(UserError, match=r"step-00000010.jsonl.*not as this version.*'reference_normalized'"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize("name", ["summary.json", "metrics.jsonl", "config.yaml", "evaluations/step-00000010.jsonl"])
+def test_a_torn_file_is_one_clear_message(tmp_path: Path, name: str) -> None:
+    folder = a_run(tmp_path / "run")
+    (folder / name).write_text('{"step": [\n', encoding="utf-8")
+    with pytest.raises(UserError, match=r"RUN_DIR: .*can't be read"):
+        read_run(folder)

@@ -1,0 +1,62 @@
+"""Numbers and findings in plain words."""
+
+import math
+
+import pytest
+
+from accel_asr.evaluation.intervals import Difference
+from accel_asr.reporting import wording
+
+
+def test_a_rate_that_is_not_defined_is_not_a_number() -> None:
+    assert (wording.percent(0.0512), wording.percent(None), wording.percent(math.nan)) == ("5.12%", "n/a", "n/a")
+    assert wording.interval([0.0911, 0.123]) == "9.1\u201312.3%"
+    assert wording.interval([None, None]) == wording.interval(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("difference", "interval", "told"),
+    [
+        (-0.2, (-0.25, -0.15), "better beyond chance"),
+        (0.2, (0.15, 0.25), "worse beyond chance"),
+        (-0.01, (-0.03, 0.01), "could be chance"),
+        (0.0, (0.0, 0.0), "could be chance"),
+        (math.nan, (math.nan, math.nan), "no difference can be told"),
+    ],
+)
+def test_a_difference_is_told_with_how_sure_it_is(difference: float, interval: tuple[float, float], told: str) -> None:
+    found = Difference(difference, interval, 0.5)
+    assert wording.verdict(found) == told
+    assert told in wording.difference_sentence(found, what="the model") or math.isnan(difference)
+
+
+def test_the_interval_of_an_improvement_is_told_as_an_improvement() -> None:
+    told = wording.difference_sentence(Difference(-0.2, (-0.25, -0.15), 0.0), what="the model")
+    assert "is 20.00 percentage points lower than before (95% interval: 15.00 to 25.00)" in told
+    told = wording.difference_sentence(Difference(-0.01, (-0.03, 0.01), 0.3), what="the model")
+    assert "1.00 percentage points lower" in told
+    assert "from -3.00 to +1.00" in told
+
+
+def test_what_may_be_a_secret_in_an_address_is_hidden() -> None:
+    told = wording.public("--data.name_or_path 'https://me:pass@host/a.tar?token=abc&x=1' --hub no?question")
+    assert told == "--data.name_or_path 'https://(hidden)@host/a.tar?(hidden)' --hub no?question"
+
+
+def test_settings_have_their_whole_name() -> None:
+    section = {"a": None, "b": {"c": True, "d": {}}, "e": [{"name": "x"}, {"name": "y"}], "f": [1, 2], "g": []}
+    assert wording.setting_rows(section, prefix="data.") == [
+        ("data.a", "not set"),
+        ("data.b.c", "true"),
+        ("data.b.d", "none"),
+        ("data.e[0].name", "x"),
+        ("data.e[1].name", "y"),
+        ("data.f", "1, 2"),
+        ("data.g", "none"),
+    ]
+
+
+def test_counts_and_times() -> None:
+    assert (wording.count(1, "word"), wording.count(1_234, "word")) == ("1 word", "1,234 words")
+    assert [wording.hours(of) for of in (12.34, 0.3286, 0.002)] == ["12.3 hours", "20 minutes", "7 seconds"]
+    assert [wording.in_a_hundred(of) for of in (0.0, 0.004, 0.1044)] == ["none", "fewer than 1", "about 10"]
