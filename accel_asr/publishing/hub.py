@@ -68,7 +68,8 @@ def push_run(
             attempt(lambda: api.create_branch(hub_model_id, branch=str(revision), exist_ok=True))
         message = commit_message or f"accel_asr: {run_dir.resolve().name}"
         attempt(lambda: _commit(api, hub_model_id, planned, revision=revision, message=message, say=say))
-    say(f"pushed      {len(planned)} files, {told_size(sum(file.size_bytes for file in planned))}")
+    size = told_size(sum(file.size_bytes for file in planned))
+    say(f"published   {len(planned)} files, {size}; what was there already was not sent again")
     return _address(api.endpoint, hub_model_id, revision)
 
 
