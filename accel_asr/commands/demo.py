@@ -34,9 +34,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--language", help="language spoken, code or name; unset is the one that the model was tuned for, or detected"
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ...; unset is an accelerator where there is one")
-    parser.add_argument("--port", type=int, help="port on 127.0.0.1; unset is 7860 or the next that is free")
+    parser.add_argument("--port", type=_port, help="port on 127.0.0.1; unset is 7860 or the next that is free")
     parser.add_argument(
-        "--share", action="store_true", help="let anyone with the address in, through Gradio's servers; off otherwise"
+        "--share",
+        action="store_true",
+        help="let anyone with the address in, through Gradio's servers and its tunnel program, which is downloaded",
     )
     parser.add_argument("--max_file_mb", type=_positive, default=50, metavar="MB", help="largest upload (default 50)")
     parser.add_argument(
@@ -141,4 +143,11 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65_535:
+        raise argparse.ArgumentTypeError(f"{number} is no port; ports are 1 to 65535")
     return number

@@ -44,7 +44,7 @@ def served(
         share: Make it reachable from everywhere, through Gradio's servers.
 
     Raises:
-        UserError: the port is taken.
+        UserError: the port is taken, or Gradio's servers can't be reached to share the page.
     """
     with tempfile.TemporaryDirectory(prefix="accel_asr_demo_") as uploads, _settings(uploads):
         import gradio
@@ -70,6 +70,8 @@ def served(
         except OSError as error:
             raise UserError(f"--port {port}: it can't be served there, something else may be; leave it out") from error
         try:
+            if share and not shared_address:
+                raise UserError("--share: Gradio's servers gave no public address, as it says above; leave it out")
             yield shared_address or address
         finally:
             page.close(verbose=False)

@@ -40,6 +40,7 @@ def log_mel_picture(samples: np.ndarray, *, feature_extractor: WhisperFeatureExt
     frames = max(2, -(-len(samples) // hop))  # a picture wants more than one column
     canvas, axes = _canvas()
     specshow(features[:, :frames], sr=rate_hz, hop_length=hop, x_axis="s", y_axis="mel", fmax=rate_hz / 2, ax=axes)
+    axes.set(title="log-mel spectrogram, as the model is given it")
     return _pixels(canvas)
 
 

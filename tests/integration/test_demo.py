@@ -244,3 +244,18 @@ def test_a_port_that_is_taken_is_told(page_of: Callable[..., str]) -> None:
     with pytest.raises(UserError, match=f"--port {port}: it can't be served there"):
         page_of(lambda path: answer(), port=port)
     assert page_of(lambda path: answer()) != address  # without a port: the next that is free
+
+
+def test_a_page_that_can_not_be_shared_is_not_said_to_be(
+    page_of: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gradio import networking
+
+    from accel_asr.errors import UserError
+
+    def no_server(**_: object) -> str:
+        raise RuntimeError("Gradio's servers can't be reached")
+
+    monkeypatch.setattr(networking, "setup_tunnel", no_server)
+    with pytest.raises(UserError, match="--share: Gradio's servers gave no public address"):
+        page_of(lambda path: answer(), share=True)

@@ -21,11 +21,14 @@ def test_help_needs_no_gradio(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--base_model" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("asked", [["--max_file_mb", "0"], ["--max_minutes", "-1"]])
-def test_limits_below_one_are_refused(asked: list[str]) -> None:
+@pytest.mark.parametrize(
+    "asked", [["--max_file_mb", "0"], ["--max_minutes", "-1"], ["--port", "65536"], ["--port", "0"]]
+)
+def test_numbers_that_make_no_sense_are_refused(asked: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         demo.main(["--model", "quickstart", *asked])
     assert stopped.value.code == 2
+    assert f"argument {asked[0]}: {asked[1]} is " in capsys.readouterr().err
 
 
 @pytest.fixture
