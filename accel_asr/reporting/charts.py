@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from accel_asr.evaluation.intervals import Interval
 
 WIDTH, HEIGHT = 360, 230  # in the SVG's own units; shown at about that many pixels, so that its letters stay readable
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 38  # room for the axes
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 38  # room for the axes
 MAX_POINTS = 300
+BAND_SHARE = 0.5  # of the largest value: how far above it an interval is shown
 MAX_DOTTED = 40  # a line of more points has no dots
 BAR_WIDTH = 200
 
@@ -98,7 +99,10 @@ def line_chart(
     averaged = max(math.ceil(len(one.points) / MAX_POINTS) for one in kept)
     steps = [step for one in kept for step, _ in one.points]
     values = [value for one in thinned for _, value in one.points]
-    values += [bound for one in thinned for interval in one.band for bound in interval if math.isfinite(bound)]
+    # an interval of few utterances, or of a model that talks without end, would press the line flat
+    most = max(values) + BAND_SHARE * abs(max(values))
+    bounds = [bound for one in thinned for interval in one.band for bound in interval if math.isfinite(bound)]
+    values += [min(bound, most) for bound in bounds]
     x_marks = nice_marks(min(steps), max(steps), most=5, whole=True)
     y_marks = nice_marks(0.0 if from_zero else min(values), max(values), most=5)
     x_low, x_high = min(steps), max(*steps, min(steps) + 1)
@@ -106,7 +110,7 @@ def line_chart(
 
     def place(point: Point) -> Point:
         across = (point[0] - x_low) / (x_high - x_low)
-        up = (point[1] - y_low) / (y_high - y_low)
+        up = min(1.0, (point[1] - y_low) / (y_high - y_low))
         return round(LEFT + across * (WIDTH - LEFT - RIGHT), 1), round(
             HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM), 1
         )
@@ -143,7 +147,7 @@ def nice_marks(low: float, high: float, *, most: int, whole: bool = False) -> li
     from matplotlib.ticker import MaxNLocator
 
     if high <= low:
-        high = low + (1 if whole else abs(low) or 1)
+        low, high = (low, low + 1) if whole or not low else sorted((0.0, 2 * low))
     locator = MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10], integer=whole, min_n_ticks=2)
     return [float(mark) for mark in locator.tick_values(low, high)]
 

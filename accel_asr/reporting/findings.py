@@ -13,7 +13,7 @@ from accel_asr.reporting.run_records import Told
 from accel_asr.reporting.wording import interval, percent, percent_tick
 
 MAX_PARTS = 12
-MAX_PART_NAME = 120  # characters
+MAX_PART_NAME = 60  # characters
 MAX_EXAMPLES = 3
 MAX_SINGLE_CONFUSIONS = 10
 COLUMN_TITLES = {"duration": "Length of the recording", "language": "Language", "source": "Source"}
@@ -74,7 +74,7 @@ def _breakdown(column: str, parts: Sequence[PartScore], before: Sequence[PartSco
         old = befores.get(part.value)
         rows.append(
             PartRow(
-                value=part.value[:MAX_PART_NAME],
+                value=part.value if len(part.value) <= MAX_PART_NAME else f"{part.value[:MAX_PART_NAME]}…",
                 utterances=part.score.utterances,
                 rate=percent(part.score.wer),
                 interval=interval(part.interval),

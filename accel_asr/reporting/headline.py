@@ -104,6 +104,7 @@ def _title(records: RunRecords, comparison: Comparison | None) -> tuple[str, str
         "better beyond chance": (f"Better beyond chance: {change}", "good"),
         "worse beyond chance": (f"Worse beyond chance: {change}", "bad"),
         "could be chance": (f"The difference could be chance: {change}", "open"),
+        "no difference": (f"No difference: {change}", "open"),
         "no difference can be told": (f"No difference can be told: {change}", "open"),
     }
     return titles[verdict(comparison.differences["wer"])]

@@ -24,8 +24,8 @@ def percent(rate: float | None) -> str:
 
 
 def percent_tick(rate: float) -> str:
-    """0.05 as `5%`, 0.025 as `2.5%`."""
-    return f"{100 * rate:.3g}%"
+    """0.05 as `5%`, 0.025 as `2.5%`, 12.5 as `1,250%`."""
+    return f"{100 * rate:,.0f}%" if rate >= 1 else f"{100 * rate:.3g}%"
 
 
 def interval(bounds: Sequence[float | None] | None) -> str:
@@ -59,13 +59,17 @@ def in_a_hundred(rate: float) -> str:
     of_hundred = 100 * rate
     if of_hundred == 0:
         return "none"
+    if of_hundred > 100:
+        return f"about {of_hundred:,.0f} (words that were added count too)"
     return f"about {of_hundred:.0f}" if of_hundred >= 1 else "fewer than 1"
 
 
 def verdict(difference: Difference) -> str:
-    """`better beyond chance`, `worse beyond chance`, `could be chance`, or `no difference can be told`."""
+    """`better beyond chance`, `worse beyond chance`, `could be chance`, `no difference`, or that none can be told."""
     if not math.isfinite(difference.difference) or not all(map(math.isfinite, difference.interval)):
         return "no difference can be told"
+    if difference.difference == difference.interval[0] == difference.interval[1] == 0:
+        return "no difference"
     if not difference.is_clear:
         return "could be chance"
     return "better beyond chance" if difference.difference < 0 else "worse beyond chance"
@@ -80,6 +84,8 @@ def difference_sentence(difference: Difference, *, what: str) -> str:
     judged = verdict(difference)
     if judged == "no difference can be told":
         return f"How {what} differs from the untouched one can't be told: there is nothing to count errors in."
+    if judged == "no difference":
+        return f"The word error rate of {what} is as it was before, and each utterance has as many errors."
     low, high = sorted(abs(100 * bound) for bound in difference.interval)
     points = abs(100 * difference.difference)
     direction = "lower" if difference.difference < 0 else "higher"

@@ -56,7 +56,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "notices": ["train: kept 450 of 452 utterances; dropped 2 (no text)"],
     }  # fmt: skip
     folder = make_run(
-        tmp_path_factory.mktemp("page") / "run", {0: before, 10: now, 20: before}, train_steps=20, data_summary=summary
+        tmp_path_factory.mktemp("page") / "run", {0: before, 10: now}, train_steps=10, data_summary=summary
     )
     return write_report(read_run(folder), folder / "report.html", samples_of=tone).path
 
@@ -95,7 +95,7 @@ def test_texts_of_the_data_are_shown_and_not_run(page_file: Path) -> None:
     with watched_page(offline=True) as watched:
         watched.page.goto(page_file.as_uri())
         assert watched.page.evaluate("document.scripts.length") == 0
-        assert watched.page.title() == "run: The difference could be chance: " + watched.page.title().split(": ", 2)[2]
+        assert watched.page.title().startswith("run: The difference could be chance: ")
         cards = watched.page.locator(".card")
         assert cards.filter(has_text=SCRIPT).count() >= 1
         for said, _, _ in TEXTS[2:6]:  # each in its own direction

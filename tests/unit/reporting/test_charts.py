@@ -53,6 +53,13 @@ def test_a_band_goes_along_the_upper_bounds_and_back_along_the_lower() -> None:
     assert chart.lines[0].band == f"{left},{top} {right},{top} {right},{bottom} {left},{bottom}"
 
 
+def test_an_interval_that_is_far_longer_than_the_line_is_high_does_not_press_it_flat() -> None:
+    chart = line_chart("WER", [Series([(0, 0.4), (1, 0.2)], band=[(0.1, 60.0), (0.1, 0.3)])], label=percent_tick)
+    assert chart is not None
+    assert chart.y_ticks[-1].label == "60%"
+    assert min(float(pair.split(",")[1]) for pair in chart.lines[0].band.split()) == TOP  # it ends at the edge
+
+
 def test_a_long_line_is_smoothed_and_says_so() -> None:
     points = [(float(step), float(step % 2)) for step in range(2 * MAX_POINTS + 1)]
     thinned = thin(Series(points))
@@ -66,6 +73,7 @@ def test_a_long_line_is_smoothed_and_says_so() -> None:
 def test_marks_are_round_and_there_are_two_at_least() -> None:
     assert nice_marks(0.0, 0.43, most=5) == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
     assert nice_marks(7, 7, most=5, whole=True) == [7, 8]
+    assert nice_marks(-1.0, -1.0, most=2) == [-2, -1, 0]
     assert len(nice_marks(0.0, 0.0, most=5)) >= 2
 
 

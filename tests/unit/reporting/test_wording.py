@@ -20,14 +20,16 @@ def test_a_rate_that_is_not_defined_is_not_a_number() -> None:
         (-0.2, (-0.25, -0.15), "better beyond chance"),
         (0.2, (0.15, 0.25), "worse beyond chance"),
         (-0.01, (-0.03, 0.01), "could be chance"),
-        (0.0, (0.0, 0.0), "could be chance"),
+        (0.0, (-0.1, 0.1), "could be chance"),
+        (0.0, (0.0, 0.0), "no difference"),
         (math.nan, (math.nan, math.nan), "no difference can be told"),
     ],
 )
 def test_a_difference_is_told_with_how_sure_it_is(difference: float, interval: tuple[float, float], told: str) -> None:
     found = Difference(difference, interval, 0.5)
     assert wording.verdict(found) == told
-    assert told in wording.difference_sentence(found, what="the model") or math.isnan(difference)
+    sentence = wording.difference_sentence(found, what="the model")
+    assert told in sentence or ("as it was" in sentence if difference == 0 else "can't be told" in sentence)
 
 
 def test_the_interval_of_an_improvement_is_told_as_an_improvement() -> None:
@@ -60,3 +62,5 @@ def test_counts_and_times() -> None:
     assert (wording.count(1, "word"), wording.count(1_234, "word")) == ("1 word", "1,234 words")
     assert [wording.hours(of) for of in (12.34, 0.3286, 0.002)] == ["12.3 hours", "20 minutes", "7 seconds"]
     assert [wording.in_a_hundred(of) for of in (0.0, 0.004, 0.1044)] == ["none", "fewer than 1", "about 10"]
+    assert wording.in_a_hundred(3.0) == "about 300 (words that were added count too)"
+    assert [wording.percent_tick(of) for of in (0.025, 0.3, 12.5)] == ["2.5%", "30%", "1,250%"]
