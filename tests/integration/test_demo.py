@@ -153,8 +153,11 @@ def test_a_microphone_is_heard(address: str) -> None:
 
 
 @pytest.fixture
-def page_of() -> Iterator[Callable[..., str]]:
+def page_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
     from contextlib import ExitStack
+
+    # Gradio makes the first page's folder again for every further one of a process
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     from accel_asr.demonstration.page import Limits, served
 
@@ -202,7 +205,6 @@ def test_what_visitors_leave_is_deleted_while_the_page_is_served(
 
     monkeypatch.setattr(page, "CLEANED_EVERY_S", 1)
     monkeypatch.setattr(page, "KEPT_S", 1)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     heard: list[Path] = []
 
     def hear(path: str | None):
