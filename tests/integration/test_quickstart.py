@@ -57,7 +57,7 @@ def test_run_folder_holds_what_is_promised(one_process: tuple[Path, Finished]) -
     run, _ = one_process
     assert {path.name for path in run.iterdir()} == {
         ".lock", "best", "checkpoints", "config.yaml", "data_summary.json", "environment.json", "evaluations", "last",
-        "metrics.jsonl", "summary.json", "tensorboard",
+        "metrics.jsonl", "plots", "report.html", "summary.json", "tensorboard",
     }  # fmt: skip
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["step-00000002", "step-00000004"]
     assert {path.suffix for path in run.glob("checkpoints/*/*")} == {".safetensors", ".json"}

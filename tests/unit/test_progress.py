@@ -82,6 +82,14 @@ def test_the_summary_of_a_run_without_a_baseline(capsys: pytest.CaptureFixture[s
     assert "WER 25.00% best (step 30)" in told
 
 
+def test_the_summary_says_where_the_report_is_if_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    scores = {"best": record(30, 0.25), "last": record(60, 0.3)}
+    display().show_summary(scores, Path("runs/mine"), report=Path("runs/mine/report.html"))
+    assert "\nreport      runs/mine/report.html\nmodel       runs/mine/best\n" in capsys.readouterr().out
+    display().show_summary(scores, Path("runs/mine"))
+    assert "report" not in capsys.readouterr().out
+
+
 def test_throughput_is_audio_over_time_without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now_s=100.0)
     monkeypatch.setattr(progress.time, "perf_counter", lambda: clock.now_s)
