@@ -91,7 +91,7 @@ def _breakdown(column: str, parts: Sequence[PartScore], before: Sequence[PartSco
         rows=rows,
         left_out=len(left),
         left_out_utterances=sum(part.score.utterances for part in left),
-        scale=percent_tick(highest),
+        scale=percent_tick(highest) + (" and more" if any(one.score.wer > highest for one in both) else ""),
     )
 
 
@@ -99,6 +99,8 @@ def _scale_end(rates: Sequence[float], bounds: Sequence[float]) -> float:
     """A round number that the bars and most intervals end below: a very long one would make all bars tiny."""
     highest = max((rate for rate in rates if math.isfinite(rate)), default=0.0)
     longest = max((bound for bound in bounds if math.isfinite(bound)), default=0.0)
+    if any(rate < 1 for rate in rates):  # beside a part of endless loops, the others must be told apart
+        highest = min(highest, 1.0)
     return nice_marks(0.0, min(max(highest, longest), 1.5 * highest), most=4)[-1] if highest else 0.0
 
 

@@ -7,7 +7,7 @@ from itertools import groupby
 from accel_asr.evaluation.alignments import Edit, align_words
 from accel_asr.evaluation.scoring import ScoredUtterance
 
-MAX_SHOWN, MAX_UNFOLDED = 60, 1_000  # units that are seen at once, and when the rest is unfolded
+MAX_SHOWN, MAX_UNFOLDED = 60, 400  # units that are seen at once, and when the rest is unfolded
 MAX_TEXT = 2_000  # characters of a text as it was written
 _LONG_WORD = 16  # characters a word on average: Chinese, Japanese, Thai; German has 6, Finnish 8
 
@@ -61,9 +61,9 @@ def has_no_spaces(text: str) -> bool:
     return bool(words) and sum(map(len, words)) / len(words) > _LONG_WORD
 
 
-def shown_text(text: str) -> ShownText:
-    """The beginning of a long text."""
-    return ShownText(text[:MAX_TEXT], max(0, len(text) - MAX_TEXT))
+def shown_text(text: str, *, most: int = MAX_TEXT) -> ShownText:
+    """The first `most` characters of a long text."""
+    return ShownText(text[:most], max(0, len(text) - most))
 
 
 def _units(said: str, heard: str) -> Iterator[Mark]:

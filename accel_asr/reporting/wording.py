@@ -20,7 +20,7 @@ def number(value: float | None) -> float:
 def percent(rate: float | None) -> str:
     """0.0512 as `5.12%`; `n/a` where there is no such rate."""
     rate = number(rate)
-    return f"{100 * rate:.2f}%" if math.isfinite(rate) else "n/a"
+    return f"{100 * rate:,.2f}%" if math.isfinite(rate) else "n/a"
 
 
 def percent_tick(rate: float) -> str:
@@ -31,7 +31,7 @@ def percent_tick(rate: float) -> str:
 def interval(bounds: Sequence[float | None] | None) -> str:
     """`9.1% to 12.3%`, in few characters; empty where there is none."""
     low, high = (number(bound) for bound in bounds or (None, None))
-    return f"{100 * low:.1f}\u2013{100 * high:.1f}%" if math.isfinite(low + high) else ""
+    return f"{100 * low:,.1f}\u2013{100 * high:,.1f}%" if math.isfinite(low + high) else ""
 
 
 def small(value: float) -> str:
@@ -94,13 +94,13 @@ def difference_sentence(difference: Difference, *, what: str) -> str:
         if difference.difference == 0:
             told = f"The word error rate of {what} is as it was before"
         else:
-            told = f"The word error rate of {what} is {points:.2f} percentage points {direction} than before"
+            told = f"The word error rate of {what} is {points:,.2f} percentage points {direction} than before"
         return (
-            f"{told}. With other recordings of the same kind it could be anything from {least:+.2f} to {most:+.2f}: "
+            f"{told}. With other recordings of the same kind it could be anything from {least:+,.2f} to {most:+,.2f}: "
             "this could be chance."
         )
     return (
-        f"The word error rate of {what} is {points:.2f} percentage points {direction} than before (95% interval: "
+        f"The word error rate of {what} is {points:,.2f} percentage points {direction} than before (95% interval: "
         f"{low:.2f} to {high:.2f}), on the same recordings: {judged}."
     )
 

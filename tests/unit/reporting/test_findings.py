@@ -37,6 +37,13 @@ def test_length_comes_first_and_the_model_stands_beside_the_one_before() -> None
     assert tables[1].rows[1].bar.length == 100  # of 200
 
 
+def test_a_part_of_endless_loops_does_not_make_the_other_bars_tiny() -> None:
+    loops = score_pairs([("a", "b " * 1_000)], columns={"speaker": "ann"})
+    (table,) = breakdown_tables(told(loops + score_pairs([("a b", "a x")], columns={"speaker": "bob"})), None)
+    assert table.scale == "100% and more"
+    assert [row.bar and row.bar.length for row in table.rows] == [200, 100]
+
+
 def test_of_many_values_those_with_the_most_words_are_shown_and_the_others_counted() -> None:
     (table,) = breakdown_tables(told(speakers(MAX_PARTS + 3, "a")), None)
     assert [row.value for row in table.rows] == [f"{number:03}" for number in range(3, MAX_PARTS + 3)]
