@@ -194,5 +194,14 @@ def _expected_type(name: str, parser: ArgumentParser) -> str:
         if re.match(rf"\s+--{re.escape(name)}\s", line):
             shown = re.search(r"\(type: (.*?), default", " ".join(line.split()))
             if shown:
-                return shown[1]
+                return _list_in_words(shown[1])
     return "a value of the right type (see --help)"
+
+
+def _list_in_words(shown: str) -> str:
+    """`a list in brackets, such as [a, b], of 'a', 'b', 'c'` of `list[Literal['a', 'b', 'c']]`; else as it is."""
+    choices = re.fullmatch(r"list\[Literal\[(.*)\]\]", shown)
+    if choices:
+        first = [choice.strip("' ") for choice in choices[1].split(",")][:2]
+        return f"a list in brackets, such as [{', '.join(first)}], of {choices[1]}"
+    return "a list in brackets, such as [one, two]" if shown == "list[str]" else shown

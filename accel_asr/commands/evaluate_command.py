@@ -42,10 +42,7 @@ def main(arguments: list[str]) -> int:
     with user_errors_exit(same_on_every_rank=True):
         options, settings = _take_own_options(arguments)
         if {"-h", "--help"} & set(settings):
-            parser = build_parser(prog="accel-asr evaluate")
-            parser.description = DESCRIPTION
-            _add_own_options(parser)
-            parser.print_help()
+            _print_help()
             return 0
         config = _configuration(options, settings)
         output_dir = Path(str(config.output_dir))
@@ -207,6 +204,18 @@ def label_of(model: str) -> str:
     path = Path(model)
     parts = path.resolve().parts[-2:] if path.exists() else path.parts
     return re.sub(r"[^\w.-]+", "_", "-".join(part for part in parts if part not in ("/", "..", "."))) or "model"
+
+
+def _print_help() -> None:
+    """The command's own options, then the settings of a run: in one parser, `--model` would stand for two things."""
+    own = argparse.ArgumentParser(
+        prog="accel-asr evaluate", description=DESCRIPTION, usage="accel-asr evaluate --model NAME [options] [settings]"
+    )
+    _add_own_options(own)
+    settings = build_parser(prog="accel-asr evaluate")
+    settings.description = "Settings of a run, those of a YAML file by --config too:"
+    print(own.format_help())
+    print(settings.format_help()[len(settings.format_usage()) :].strip())
 
 
 def _add_own_options(parser: argparse.ArgumentParser) -> None:

@@ -45,7 +45,15 @@ def yaml_problem(tmp_path: Path):
         (["--training.mixed_precision", "fp8"], "training.mixed_precision: 'fp8' does not fit; give "),
         (["--model.task", "dictate"], "model.task: 'dictate' does not fit; give Literal['transcribe', 'translate']"),
         (["--evaluation.normalizer", "german"], "evaluation.normalizer: 'german' does not fit; give Literal['basic'"),
-        (["--tracking.report_to", "[wandb]"], "tracking.report_to: 'wandb' does not fit; give list[Literal"),
+        (
+            ["--tracking.report_to", "[comet]"],
+            "tracking.report_to: 'comet' does not fit; give a list in brackets, such as",
+        ),
+        (["--tracking.report_to", "wandb"], "such as [tensorboard, trackio], of 'tensorboard', 'trackio', 'wandb'"),
+        (
+            ["--data.breakdown_columns", "speaker"],
+            "'speaker' does not fit; give a list in brackets, such as [one, two]",
+        ),
         (["--training.learning_rate"], "argument --training.learning_rate: expected one argument"),
         (["clips.csv"], "unrecognized arguments: clips.csv; see --help"),
         (["--data.eval_split", "test"], "data.eval_split=test and data.train_rows=450; set exactly one"),
