@@ -78,8 +78,6 @@ def train(config: Config) -> int:
     accelerator = start_accelerator(
         mixed_precision=training.mixed_precision,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
-        report_to=list(config.tracking.report_to),
-        output_dir=str(output_dir),
         seed=training.seed,
         timeout_s=training.ddp_timeout,
     )

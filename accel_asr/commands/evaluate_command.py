@@ -69,8 +69,6 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
     accelerator = start_accelerator(
         mixed_precision=config.training.mixed_precision,
         gradient_accumulation_steps=1,
-        report_to=[],
-        output_dir=str(config.output_dir),
         seed=config.training.seed,
         timeout_s=config.training.ddp_timeout,
     )

@@ -164,9 +164,7 @@ def _compare(job: "Job", items: "ClipItems", exported: "ExportedModel", *, batch
     from accel_asr.exporting.parity import compare_transcripts, score_exported
     from accel_asr.training.topology import start_accelerator
 
-    accelerator = start_accelerator(
-        mixed_precision="no", gradient_accumulation_steps=1, report_to=[], output_dir="", seed=0
-    )
+    accelerator = start_accelerator(mixed_precision="no", gradient_accumulation_steps=1, seed=0)
     total = len(items.utterances)
     with tqdm(total=total, desc="transcribe here", unit="utt", leave=False) as bar:
         here = evaluate_model(

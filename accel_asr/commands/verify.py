@@ -62,8 +62,6 @@ def verify(config: Config, *, most_utterances: int) -> int:
     accelerator = start_accelerator(
         mixed_precision=training.mixed_precision,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
-        report_to=[],
-        output_dir=str(config.output_dir),
         seed=training.seed,
         timeout_s=training.ddp_timeout,
     )

@@ -21,8 +21,6 @@ def start_accelerator(
     *,
     mixed_precision: str | None,
     gradient_accumulation_steps: int,
-    report_to: list[str],
-    output_dir: str,
     seed: int,
     timeout_s: int = 1800,
 ) -> Accelerator:
@@ -56,8 +54,6 @@ def start_accelerator(
     accelerator = Accelerator(
         cpu=not has_accelerator,
         mixed_precision=precision,
-        log_with=report_to or None,
-        project_dir=output_dir,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(seconds=timeout_s))],
     )
     launched = int(os.environ.get("WORLD_SIZE", "1"))

@@ -29,8 +29,6 @@ def start(tmp_path, *, mixed_precision: str | None = None, accumulation: int = 1
     return start_accelerator(
         mixed_precision=mixed_precision,
         gradient_accumulation_steps=accumulation,
-        report_to=[],
-        output_dir=str(tmp_path),
         seed=seed,
     )
 
