@@ -1,6 +1,8 @@
 """Load a Whisper model with its processor, and tell it which language and task it is for."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -137,14 +139,33 @@ def freeze_encoder(model: WhisperForConditionalGeneration) -> None:
         parameter.requires_grad_(False)
 
 
+@contextmanager
+def projecting_only(model: WhisperForConditionalGeneration, positions: torch.Tensor) -> Iterator[None]:
+    """Within it, `model(...).logits` are of these positions alone, shape (positions, vocabulary).
+
+    The rows without a target need not be projected onto a vocabulary of 50,000 tokens, and their logits not be kept
+    for the backward pass.
+
+    Args:
+        model: Unwrapped; it is called through whatever wraps it.
+        positions: Indices into the flattened (batch x tokens) positions of the decoder, on the model's device.
+    """
+    hook = model.proj_out.register_forward_pre_hook(lambda _, inputs: inputs[0].flatten(0, 1)[positions])
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 def summed_token_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Sum of the cross-entropies, in fp32, of all positions whose label is not -100.
 
     Args:
-        logits: (batch, tokens, vocabulary).
-        labels: (batch, tokens).
+        logits: (batch, tokens, vocabulary), or (positions, vocabulary).
+        labels: (batch, tokens), or (positions,).
     """
-    return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum")
+    logits = logits.reshape(-1, logits.shape[-1]).float()
+    return F.cross_entropy(logits, labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum")
 
 
 def parameter_counts(model: nn.Module) -> tuple[int, int]:

@@ -45,6 +45,7 @@ class Batch:
     input_features: torch.Tensor  # (batch, mel bins, frames)
     decoder_input_ids: torch.Tensor  # (batch, tokens), starts with one <|startoftranscript|>
     labels: torch.Tensor  # (batch, tokens), the next token of each position, -100 where there is none
+    target_positions: torch.Tensor  # (targets,), where labels.flatten() is not -100
     failed: list[FailedItem]  # clips that should be in it, and could not be decoded
 
     def pin_memory(self) -> "Batch":
@@ -56,11 +57,13 @@ class Batch:
         return self._with(tensor.to(device, non_blocking=True) for tensor in self._tensors())
 
     def _with(self, tensors: Iterable[torch.Tensor]) -> "Batch":
-        input_features, decoder_input_ids, labels = tensors
-        return Batch(self.utterance_ids, self.audio_s, input_features, decoder_input_ids, labels, self.failed)
+        input_features, decoder_input_ids, labels, target_positions = tensors
+        return Batch(
+            self.utterance_ids, self.audio_s, input_features, decoder_input_ids, labels, target_positions, self.failed
+        )
 
-    def _tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        return self.input_features, self.decoder_input_ids, self.labels
+    def _tensors(self) -> tuple[torch.Tensor, ...]:
+        return self.input_features, self.decoder_input_ids, self.labels, self.target_positions
 
 
 class Collator:
@@ -97,5 +100,7 @@ class Collator:
             input_features=input_features,
             decoder_input_ids=decoder_input_ids,
             labels=labels,
+            # found here, on the CPU: on a GPU it would wait for the device
+            target_positions=torch.nonzero(labels.flatten() != IGNORED_LABEL).flatten(),
             failed=[item for item in given if isinstance(item, FailedItem)],
         )

@@ -14,7 +14,7 @@ from accel_asr.data.features import is_silent
 from accel_asr.data.loading import ClipItems, EvaluationBatch, evaluation_batches, evaluation_loader
 from accel_asr.data.utterances import Utterance
 from accel_asr.evaluation.scoring import Transcript
-from accel_asr.modeling import summed_token_loss
+from accel_asr.modeling import projecting_only, summed_token_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,12 +140,13 @@ def _transcribe_batch(
         start_tokens: How many tokens of each row's label are given: previous text, start, language, task.
     """
     encoded = model.get_encoder()(batch.input_features).last_hidden_state
-    logits = model(
-        encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
-        decoder_input_ids=batch.decoder_input_ids,
-        use_cache=False,
-    ).logits
-    loss_sum = float(summed_token_loss(logits, batch.labels))
+    with projecting_only(model, batch.target_positions):
+        logits = model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
+            decoder_input_ids=batch.decoder_input_ids,
+            use_cache=False,
+        ).logits
+    loss_sum = float(summed_token_loss(logits, batch.labels.flatten()[batch.target_positions]))
     settings = model.generation_config
     options = {}
     if getattr(settings, "is_multilingual", True) and settings.language is None:

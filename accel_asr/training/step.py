@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from accel_asr.data.collator import IGNORED_LABEL, Batch, FailedItem
 from accel_asr.errors import UserError
-from accel_asr.modeling import summed_token_loss
+from accel_asr.modeling import projecting_only, summed_token_loss
 from accel_asr.training.random_state import random_state_kept
 from accel_asr.training.sharding import whole_tensor
 
@@ -64,7 +64,7 @@ def settle_gradient_buckets(model: nn.Module, batch: Batch, *, accelerator: Acce
         return
     with random_state_kept(accelerator.device):
         batch = batch.to(accelerator.device)
-        accelerator.backward(_summed_loss(model, batch))
+        accelerator.backward(_summed_loss(model, batch, accelerator=accelerator))
     model.zero_grad()
 
 
@@ -115,7 +115,7 @@ def train_step(
     for index, batch in enumerate(window):
         is_last = index == len(window) - 1
         with torch.enable_grad() if is_last else accelerator.no_sync(model):
-            loss_sum = _summed_loss(model, batch)
+            loss_sum = _summed_loss(model, batch, accelerator=accelerator)
             # DDP averages gradients over the ranks: times num_processes turns that into the sum
             accelerator.backward(loss_sum * (accelerator.num_processes / target_tokens))
         loss_sums.append(loss_sum.detach())
@@ -140,12 +140,13 @@ def train_step(
     )
 
 
-def _summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+def _summed_loss(model: nn.Module, batch: Batch, *, accelerator: Accelerator) -> torch.Tensor:
     """Forward pass, through the model's wrapper, to the sum of the batch's token losses."""
-    logits = model(
-        input_features=batch.input_features, decoder_input_ids=batch.decoder_input_ids, use_cache=False
-    ).logits
-    return summed_token_loss(logits, batch.labels)
+    with projecting_only(accelerator.unwrap_model(model), batch.target_positions):
+        logits = model(
+            input_features=batch.input_features, decoder_input_ids=batch.decoder_input_ids, use_cache=False
+        ).logits  # (targets, vocabulary)
+    return summed_token_loss(logits, batch.labels.flatten()[batch.target_positions])
 
 
 def _non_finite_message(

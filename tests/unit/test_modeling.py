@@ -182,6 +182,55 @@ def test_the_encoders_sinusoids_stay_fixed(model_and_processor) -> None:
     assert modeling.parameter_counts(model)[1] == modeling.parameter_counts(model)[0] - 100 * 16
 
 
+# -- the vocabulary projection
+
+
+def test_logits_of_the_positions_asked_for_are_those_of_all(model_and_processor) -> None:
+    model, _ = model_and_processor
+    inputs = {"input_features": torch.randn(2, 80, 200), "decoder_input_ids": torch.randint(0, 300, (2, 5))}
+    everything = model(**inputs, use_cache=False).logits.flatten(0, 1)
+    positions = torch.tensor([0, 3, 4, 7])
+    with modeling.projecting_only(model, positions):
+        chosen = model(**inputs, use_cache=False).logits
+    torch.testing.assert_close(chosen, everything[positions])
+    assert model(**inputs, use_cache=False).logits.shape == (2, 5, everything.shape[-1])  # as before
+
+
+def test_gradients_do_not_depend_on_positions_without_a_target(model_and_processor, collator, clip_items) -> None:
+    model, _ = model_and_processor
+    model.eval()
+    batch = collator([clip_items[0, row] for row in range(3)])
+    assert len(batch.target_positions) < batch.labels.numel()  # some rows are shorter
+
+    def gradients(logits: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]:
+        model.zero_grad()
+        modeling.summed_token_loss(logits, labels).backward()
+        return [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+
+    inputs = {"input_features": batch.input_features, "decoder_input_ids": batch.decoder_input_ids, "use_cache": False}
+    plain = gradients(model(**inputs).logits, batch.labels)
+    with modeling.projecting_only(model, batch.target_positions):
+        logits = model(**inputs).logits
+    ours = gradients(logits, batch.labels.flatten()[batch.target_positions])
+    assert len(ours) == len(plain)
+    for one, other in zip(ours, plain, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_without_targets_has_a_loss_of_nothing_and_gradients_for_all(model_and_processor, collator) -> None:
+    model, _ = model_and_processor
+    batch = collator([])
+    with modeling.projecting_only(model, batch.target_positions):
+        logits = model(
+            input_features=batch.input_features, decoder_input_ids=batch.decoder_input_ids, use_cache=False
+        ).logits
+    loss = modeling.summed_token_loss(logits, batch.labels.flatten()[batch.target_positions])
+    loss.backward()
+    assert float(loss.detach()) == 0
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert all(parameter.grad is not None and not parameter.grad.any() for parameter in trained)
+
+
 # -- small formulas
 
 

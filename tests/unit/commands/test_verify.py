@@ -62,7 +62,7 @@ def test_one_process_is_compared_with_its_batch_split(settings, tmp_path: Path, 
 
 def test_a_mean_of_micro_batch_means_fails(settings, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     def mean_times_constant(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return 14 * F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED_LABEL)
+        return 14 * F.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL)
 
     monkeypatch.setattr(step, "summed_token_loss", mean_times_constant)
     # without the short window, whose empty micro-batch has no mean at all
