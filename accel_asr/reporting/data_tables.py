@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from accel_asr.public_text import public
 from accel_asr.reporting.run_records import RunRecords
-from accel_asr.reporting.wording import count, hours, public, seconds, small
+from accel_asr.reporting.wording import count, hours, seconds, small
 
 MAX_EXAMPLES = 20
 MAX_NAME = 200  # characters

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from accel_asr import __version__
 from accel_asr.evaluation.comparing import compare
+from accel_asr.public_text import public
 from accel_asr.reporting import wording
 from accel_asr.reporting.charts import BAR_WIDTH
 from accel_asr.reporting.curves import draw_curves
@@ -114,4 +115,4 @@ def settings_tables(records: RunRecords) -> dict[str, list[tuple[str, str]]]:
 
 def command_of(records: RunRecords) -> str:
     """The command line that started the run, without what may be a secret."""
-    return wording.public(shlex.join(records.environment.get("command", [])))
+    return public(shlex.join(records.environment.get("command", [])))

@@ -1,15 +1,11 @@
 """Numbers and findings in plain words, for people who do not train models."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from accel_asr.evaluation.intervals import Difference
-
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"@]+@")
-_QUERY = re.compile(r"(?<=://)([^\s'\"?]*)\?[^\s'\"]*")
-_HIDDEN = "(hidden)"
+from accel_asr.public_text import public
 
 
 def number(value: float | None) -> float:
@@ -103,11 +99,6 @@ def difference_sentence(difference: Difference, *, what: str) -> str:
         f"The word error rate of {what} is {points:,.2f} percentage points {direction} than before (95% interval: "
         f"{low:.2f} to {high:.2f}), on the same recordings: {judged}."
     )
-
-
-def public(text: str) -> str:
-    """Without what may be a secret in an address: the part before the @, and what comes after the question mark."""
-    return _QUERY.sub(rf"\1?{_HIDDEN}", _CREDENTIALS.sub(f"{_HIDDEN}@", text))
 
 
 def setting_rows(section: Mapping[str, Any], *, prefix: str = "") -> list[tuple[str, str]]:

@@ -40,11 +40,6 @@ def test_the_interval_of_an_improvement_is_told_as_an_improvement() -> None:
     assert "from -3.00 to +1.00" in told
 
 
-def test_what_may_be_a_secret_in_an_address_is_hidden() -> None:
-    told = wording.public("--data.name_or_path 'https://me:pass@host/a.tar?token=abc&x=1' --hub no?question")
-    assert told == "--data.name_or_path 'https://(hidden)@host/a.tar?(hidden)' --hub no?question"
-
-
 def test_settings_have_their_whole_name() -> None:
     section = {"a": None, "b": {"c": True, "d": {}}, "e": [{"name": "x"}, {"name": "y"}], "f": [1, 2], "g": []}
     assert wording.setting_rows(section, prefix="data.") == [
