@@ -108,6 +108,7 @@ def test_several_sources_by_name(tones: TonesJob) -> None:
     [
         ([], "--model is not set"),
         (["--model", "quickstart", "--utterances", "0"], "--utterances: 0 is out of range"),
+        (["--model", "quickstart", "--against", "quickstart"], "--against: 'quickstart' is what --model names too"),
         (["--model", "quickstart", "--against"], "--against: expected one argument"),
         (["--model", "quickstart", "--dataset", "missing.csv"], "'missing.csv' does not exist"),
         (["--model", "some/folder/of/mine", "--dataset", "quickstart"], "some/folder/of/mine"),
