@@ -1,0 +1,145 @@
+"""Measure, print the table and, last, one JSON line: `python -m benchmarks.speed`; or write the README's table."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by libraries when they are imported, and by child processes
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from benchmarks.speed.results import Row, table, with_readme_table
+
+PACKAGES = ("torch", "transformers", "accelerate", "datasets", "numpy", "scipy", "soundfile", "safetensors")
+# where the function of each row is: imported when it is asked for, so that a missing package costs its row only
+ROWS = {
+    "fetch": "data_rows.fetch_rows",
+    "mel": "data_rows.mel_rows",
+    "step": "model_rows.train_step_rows",
+    "head": "model_rows.head_rows",
+    "gradients": "model_rows.gradient_rows",
+    "evaluation": "run_rows.evaluation_rows",
+    "epoch": "run_rows.epoch_rows",
+    "checkpoint": "run_rows.checkpoint_rows",
+    "communication": "communication.communication_rows",
+    "startup": "startup.startup_rows",
+}
+
+
+def main() -> None:
+    """Measure the rows that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--size", choices=["whisper-tiny", "tiny"], default="whisper-tiny")
+    parser.add_argument("--batch_size", type=int, default=4, help="of the step, the evaluation and the epoch")
+    parser.add_argument("--fetch_size", type=int, default=15, help="clips of the fetch, labels of the head")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--mixed_precision", choices=["no", "bf16"], default="no")
+    parser.add_argument("--readme", type=Path, help="write the table of --from into this file, and measure nothing")
+    parser.add_argument("--from", type=Path, dest="results", help="a file of benchmarks/results")
+    options = parser.parse_args()
+    if options.readme:
+        told = options.readme.read_text(encoding="utf-8"), options.results.read_text(encoding="utf-8")
+        options.readme.write_text(with_readme_table(*told), encoding="utf-8")
+        return
+    measure(options)
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Print a row as soon as it is there, then the table and the JSON line."""
+    import torch
+
+    from benchmarks.speed.material import SIZES, Material
+    from benchmarks.speed.model_rows import Bench
+
+    quiet()
+    torch.set_num_threads(1)
+    rows: list[Row] = []
+    warmups: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        material = Material(Path(folder), SIZES[options.size], device=torch.device(options.device))
+        bench = Bench(
+            material=material,
+            folder=Path(folder),
+            rounds=options.rounds,
+            batch_size=options.batch_size,
+            fetch_size=options.fetch_size,
+            mixed_precision=options.mixed_precision,
+            warmups=warmups,
+        )
+        for name in options.rows:
+            module, function = ROWS[name].split(".")
+            try:
+                rows_of: Callable[[Bench], list[Row]] = getattr(import_module(f"benchmarks.speed.{module}"), function)
+                found = rows_of(bench)
+            except ModuleNotFoundError as error:
+                found = [Row(name, "", "", note=f"needs {error.name}, which is not installed")]
+            rows += found
+            print(f"measured: {name}", file=sys.stderr, flush=True)
+    print(table(rows))
+    if options.device != "cpu":
+        told = {name: {way: round(seconds, 3) for way, seconds in ways.items()} for name, ways in warmups.items()}
+        print(f"\nseconds of the first call, not measured above: {told}")
+    line = {
+        "benchmark": "speed",
+        "hardware": hardware(options.device),
+        "versions": {"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
+        "command": "python -m benchmarks.speed " + " ".join(sys.argv[1:]),
+        "rows": [row.record() for row in rows],
+        "first_calls_s": warmups,
+    }
+    print(json.dumps(rounded(line)))
+
+
+def quiet() -> None:
+    """No progress bars and no advice from the libraries: the opponents' included."""
+    import logging
+
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("datasets").setLevel(logging.ERROR)
+    os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+
+
+def hardware(device: str) -> dict[str, object]:
+    """The CPU's model and cores, and the CUDA device where one is measured."""
+    model = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+    found: dict[str, object] = {"cpu": model, "cores": os.cpu_count(), "threads_used": 1, "device": device}
+    if device != "cpu":
+        import torch
+
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def package_version(name: str) -> str | None:
+    """None where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def rounded(value: object) -> object:
+    """The same with five digits of each number."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {name: rounded(one) for name, one in value.items()}
+    return [rounded(one) for one in value] if isinstance(value, list) else value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Rows about data: the log-mel of a clip, and clips fetched to a batch. They need every package that we depend on."""
+
+from dataclasses import replace
+
+from torch.utils.data import DataLoader
+
+from benchmarks.speed import hand_written, seq2seq_trainer
+from benchmarks.speed.material import RATE_HZ
+from benchmarks.speed.model_rows import Bench
+from benchmarks.speed.own_loop import indexed_items
+from benchmarks.speed.results import Row, faster
+from benchmarks.speed.timing import cpu_time, in_turns
+
+ROUNDS = 15  # they are short
+
+
+def mel_rows(bench: Bench) -> list[Row]:
+    """Log-mel of one clip, from int16 samples to the array that goes into a batch."""
+    from accel_asr.data.features import log_mel
+
+    material = bench.material
+    samples = material.samples(0)
+
+    def extractor() -> object:
+        audio = samples.astype("float32") / 32_768
+        return material.extractor(audio, sampling_rate=RATE_HZ).input_features[0]
+
+    assert abs(log_mel(samples, material.extractor) - extractor()).max() < 1e-3
+    ways = {"ours": lambda: log_mel(samples, material.extractor), "seed": extractor}
+    times = in_turns(ways, rounds=max(bench.rounds, ROUNDS), clock=cpu_time, calls=5)
+    bench.warmups["mel"] = times.warmup_s
+    note = f"{material.size.clip_s:g} s clip; seed and trainer: WhisperFeatureExtractor, one clip at a time"
+    return [replace(row, note=note) for row in faster("mel", times, unit="ms CPU")]
+
+
+def fetch_rows(bench: Bench) -> list[Row]:
+    """From where the rows are kept to one batch on the CPU, in the loop's own process."""
+    material, size = bench.material, bench.fetch_size
+    items, _ = indexed_items(material, size, validation_rows=1)
+    kept = hand_written.prepared_dataset(material, size)
+    put_together = hand_written.collate(material)
+    computed = seq2seq_trainer.ComputedRows(material, range(size))
+    ways = {
+        "ours": lambda: next(iter(_loader(items, material.collator, [(0, row) for row in range(size)]))),
+        "seed": lambda: next(iter(_loader(kept, put_together, range(size)))),
+        "trainer": lambda: next(iter(_loader(computed, seq2seq_trainer.collate, range(size)))),
+    }
+    assert abs(ways["ours"]().input_features - ways["seed"]()["input_features"]).max() < 1e-3
+    times = in_turns(ways, rounds=max(bench.rounds, ROUNDS), clock=cpu_time)
+    bench.warmups["fetch"] = times.warmup_s
+    note = f"{size} clips; ours and trainer compute log-mel, seed reads floats from Arrow"
+    return [replace(row, note=note) for row in faster("fetch", times, unit="ms CPU")]
+
+
+def _loader(rows: object, put_together: object, keys: object) -> DataLoader:
+    return DataLoader(rows, batch_sampler=[list(keys)], collate_fn=put_together)  # type: ignore[arg-type]

@@ -1,0 +1,169 @@
+"""This trainer's own parts, put together as accel_asr/train.py does."""
+
+import json
+import wave
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import torch
+
+from accel_asr import modeling
+from accel_asr.data.collator import Batch, Item
+from accel_asr.training.schedule import set_learning_rate
+from accel_asr.training.step import StepResult, build_optimizer, train_step
+from accel_asr.training.topology import start_accelerator
+from benchmarks.speed.hand_written import LEARNING_RATE
+from benchmarks.speed.material import RATE_HZ, Material
+
+
+class Own:
+    """Model and optimizer as the loop has them, and what it does with them."""
+
+    def __init__(self, material: Material, *, mixed_precision: str) -> None:
+        self.material = material
+        self.accelerator = start_accelerator(mixed_precision=mixed_precision, gradient_accumulation_steps=1, seed=0)
+        self.unwrapped = material.model(attention="sdpa")
+        modeling.configure_generation(
+            self.unwrapped,
+            material.processor,
+            language="en",
+            task="transcribe",
+            max_new_tokens=material.size.max_new_tokens,
+            num_beams=1,
+        )
+        self.unwrapped.train()
+        optimizer = build_optimizer(self.unwrapped, learning_rate=LEARNING_RATE, weight_decay=0.0)
+        self.model, self.optimizer = self.accelerator.prepare(self.unwrapped, optimizer)
+
+    def train_step(self, window: Sequence[Batch]) -> StepResult:
+        """One update."""
+        set_learning_rate(self.optimizer, LEARNING_RATE)
+        return train_step(self.model, self.optimizer, window, accelerator=self.accelerator, max_grad_norm=1.0)
+
+    def evaluate(self, items: object, *, batch_size: int) -> tuple[float, list[str]]:
+        """Loss of a token, and the transcripts."""
+        from accel_asr.evaluation.generation import transcribe_utterances
+
+        found = transcribe_utterances(
+            self.unwrapped,
+            items,  # type: ignore[arg-type]
+            accelerator=self.accelerator,
+            collator=self.material.collator,
+            batch_size=batch_size,
+        )
+        return found.loss, [transcript.hypothesis for transcript in found.transcripts]
+
+    def epoch(self, train: object, validation: object, *, batch_size: int, num_workers: int) -> tuple[float, list[str]]:
+        """One pass over the training rows, then an evaluation."""
+        for [batch] in self.windows(train, batch_size=batch_size, num_workers=num_workers):
+            self.train_step([batch])
+        return self.evaluate(validation, batch_size=batch_size)
+
+    def windows(self, items: object, *, batch_size: int, num_workers: int) -> list[list[Batch]]:
+        """The batches of one epoch, one after the other."""
+        from accel_asr.data.loading import TrainingWindows
+        from accel_asr.data.window_plan import WindowPlan
+
+        rows = len(items.utterances)  # type: ignore[attr-defined]
+        plan = WindowPlan(rows, batch_size, 1, 1, seed=0, drop_last=True)
+        windows = TrainingWindows(
+            items,  # type: ignore[arg-type]
+            plan,
+            collator=self.material.collator,
+            rank=0,
+            first_step=1,
+            last_step=plan.steps_per_epoch,
+            num_workers=num_workers,
+        )
+        with closing(windows):
+            yield from windows
+
+
+def indexed_items(material: Material, rows: int, *, validation_rows: int) -> tuple[object, object]:
+    """Training and validation items, read from WAV files by a manifest, as in any run on own recordings."""
+    from accel_asr.config import DataConfig
+    from accel_asr.data.loading import ClipItems
+    from accel_asr.data.splits import load_train_and_validation
+
+    folder = material.folder / f"recordings-{rows}-{validation_rows}"
+    folder.mkdir()
+    lines = []
+    for row in range(rows + validation_rows):
+        with wave.open(str(folder / f"{row}.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(RATE_HZ)
+            file.writeframes(material.samples(row).tobytes())
+        lines.append(json.dumps({"audio": f"{row}.wav", "text": material.text(row)}))
+    manifest = folder / "manifest.jsonl"
+    manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    data = load_train_and_validation(
+        DataConfig(name_or_path=str(manifest), train_rows=rows, cache_dir=str(folder / "cache")),
+        encoder=material.encoder,
+        sampling_rate_hz=RATE_HZ,
+        window_s=modeling.window_s(material.processor),
+        seed=0,
+    )
+    assert (len(data.train), len(data.validation)) == (rows, validation_rows)
+    parts = [
+        ClipItems(part, feature_extractor=material.extractor, encoder=material.encoder)
+        for part in (data.train, data.validation)
+    ]
+    return parts[0], parts[1]
+
+
+def kept_items(material: Material, items: Sequence[Item]) -> object:
+    """Validation items whose features are in memory."""
+    from accel_asr.data.loading import ClipItems
+    from accel_asr.data.utterances import Utterance
+
+    class KeptItems(ClipItems):
+        """Finds its items made."""
+
+        def __getitem__(self, key: tuple[int, int]) -> Item:
+            return items[key[1]]
+
+    utterances = [
+        Utterance(item.utterance_id, material.text(row), item.duration_s, recording=None)  # type: ignore[arg-type]
+        for row, item in enumerate(items)
+    ]
+    return KeptItems(utterances, feature_extractor=material.extractor, encoder=material.encoder)
+
+
+def save(own: Own, folder: Path) -> None:
+    """A checkpoint, as the loop saves it."""
+    from accel_asr.training.checkpoints import Geometry, Progress, save_checkpoint
+
+    save_checkpoint(
+        folder,
+        accelerator=own.accelerator,
+        model=own.model,
+        optimizer=own.optimizer,
+        progress=Progress(step=1),
+        geometry=Geometry(1, 1, 0, 1, 1, 1, 1, 1),
+        save_total_limit=1,
+    )
+
+
+def loss_of_hidden_states(own: Own, batch: Batch, hidden: torch.Tensor) -> torch.Tensor:
+    """The summed loss of a batch whose decoder has already said `hidden`, (batch, tokens, width)."""
+    from accel_asr.training.step import _summed_loss
+
+    with decoder_says(own.unwrapped, hidden):
+        return _summed_loss(own.model, batch, accelerator=own.accelerator)
+
+
+class decoder_says:  # noqa: N801  # used as a context manager is: by a name that reads as a sentence
+    """Within it, encoder and decoder of a model do nothing, and `hidden` is what came out of them."""
+
+    def __init__(self, model: torch.nn.Module, hidden: torch.Tensor) -> None:
+        self.body, self.hidden = model.model, hidden
+
+    def __enter__(self) -> None:
+        from transformers.modeling_outputs import Seq2SeqModelOutput
+
+        self.body.forward = lambda *_, **__: Seq2SeqModelOutput(last_hidden_state=self.hidden)
+
+    def __exit__(self, *_: object) -> None:
+        del self.body.forward

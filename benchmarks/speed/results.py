@@ -1,0 +1,135 @@
+"""What was found: one row for each comparison, its verdict, and the tables made of them."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.speed.timing import WIDEST_INTERVAL, Ratio, Times, ratio
+
+README_BEGIN = "<!-- speed: written by `python -m benchmarks.speed --readme README.md --from RESULTS.md` -->"
+README_END = "<!-- end of speed -->"
+FEWEST_ROUNDS = 5
+TARGETS: dict[tuple[str, str], tuple[str, float]] = {
+    ("fetch", "seed"): (">=", 8.0),
+    ("mel", "seed"): (">=", 4.0),
+    ("evaluation", "seed"): (">=", 2.2),
+    ("mini-epoch", "seed"): (">=", 1.15),
+    ("head", "seed"): (">=", 1.6),
+    ("head, extra memory", "seed"): ("<=", 0.5),
+    ("checkpoint stall", "seed"): ("<=", 0.2),
+    ("train step", "trainer"): (">=", 1.0),
+    ("evaluation", "trainer"): (">=", 2.0),
+    ("bytes of a step, two ranks", "formula"): ("within 1% of", 1.0),
+    ("gradient norm of 2x4, ours", "1x8, ours"): ("within 1% of", 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison. `ratio` is theirs divided by ours where faster is meant, ours by theirs where a share is."""
+
+    row: str
+    against: str
+    unit: str
+    ours: float | None = None
+    theirs: float | None = None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    rounds: int = 0
+    note: str = ""
+
+    @property
+    def target(self) -> str:
+        found = TARGETS.get((self.row, self.against))
+        return f"{found[0]} {found[1]:g}x" if found else ""
+
+    @property
+    def verdict(self) -> str:
+        """`met`, `missed`, why there is none, or nothing where there is no target."""
+        if self.ratio is None:
+            return "not measured"
+        if self.low is not None and self.rounds < FEWEST_ROUNDS:
+            return f"no verdict: fewer than {FEWEST_ROUNDS} rounds"
+        if self.low is not None and self.high is not None and not Ratio(self.ratio, self.low, self.high).is_certain:
+            return f"no verdict: interval wider than {WIDEST_INTERVAL:.0%}"
+        if (self.row, self.against) not in TARGETS:
+            return ""
+        kind, value = TARGETS[self.row, self.against]
+        if kind == "within 1% of":
+            return "met" if abs(self.ratio / value - 1) <= 0.01 else "missed"
+        return "met" if (self.ratio >= value if kind == ">=" else self.ratio <= value) else "missed"
+
+    def record(self) -> dict[str, Any]:
+        """For the JSON line."""
+        return asdict(self) | {"target": self.target, "verdict": self.verdict}
+
+
+def faster(name: str, times: Times, *, unit: str, share: bool = False, note: str = "") -> list[Row]:
+    """A row for each opponent in `times`, where `ours` is one of the ways.
+
+    Args:
+        unit: `ms ...` or `s ...`.
+        share: Tell ours divided by theirs, not how many times faster ours is.
+    """
+    scale = 1_000 if unit.startswith("ms") else 1
+    rows = []
+    ours = times.rounds_s["ours"]
+    for way, theirs in times.rounds_s.items():
+        if way != "ours":
+            found = ratio(ours, theirs) if share else ratio(theirs, ours)
+            medians = [sorted(values)[len(values) // 2] * scale for values in (ours, theirs)]
+            rows.append(Row(name, way, unit, *medians, found.median, found.low, found.high, len(ours), note))
+    return rows
+
+
+def exact(name: str, against: str, unit: str, ours: float, theirs: float, *, note: str = "") -> Row:
+    """A row of numbers that are counted, not timed; ours divided by theirs."""
+    return Row(name, against, unit, ours, theirs, ours / theirs if theirs else None, rounds=1, note=note)
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown, every row."""
+    lines = [
+        "| what | against | unit | ours | theirs | ratio | 95% interval | rounds | target | verdict | remark |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        interval = f"{row.low:.2f} to {row.high:.2f}" if row.low is not None else ""
+        cells = [row.row, row.against, row.unit, _number(row.ours), _number(row.theirs), _times(row.ratio), interval]
+        cells += [str(row.rounds or ""), row.target, row.verdict, row.note]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def readme_table(rows: list[dict[str, Any]]) -> str:
+    """Markdown, the README's choice of columns, from the records of a JSON line."""
+    lines = ["| what | against | ours | theirs | ratio (95% interval) | target |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        if row["ratio"] is None:
+            continue
+        interval = f" ({row['low']:.2f} to {row['high']:.2f})" if row["low"] is not None else ""
+        verdict = ": ".join(part for part in (row["target"], row["verdict"]) if part)
+        values = [f"{_number(row[name])} {row['unit']}" for name in ("ours", "theirs")]
+        lines.append(
+            f"| {row['row']} | {row['against']} | {' | '.join(values)} | {_times(row['ratio'])}{interval} | {verdict} |"
+        )
+    return "\n".join(lines)
+
+
+def with_readme_table(readme: str, results: str) -> str:
+    """`readme` with the table of a results file, whose JSON line is looked for, in its place."""
+    [line] = [line for line in results.splitlines() if line.startswith('{"benchmark": "speed"')]
+    before, rest = readme.split(README_BEGIN)
+    _, after = rest.split(README_END)
+    return f"{before}{README_BEGIN}\n{readme_table(json.loads(line)['rows'])}\n{README_END}{after}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}x"

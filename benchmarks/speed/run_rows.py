@@ -1,0 +1,118 @@
+"""Rows about whole pieces of a run: an evaluation, a small epoch, the stall of a checkpoint."""
+
+import gc
+import multiprocessing
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+
+from benchmarks.speed import hand_written, own_loop, seq2seq_trainer
+from benchmarks.speed.hand_written import HandWritten
+from benchmarks.speed.model_rows import Bench, as_labels
+from benchmarks.speed.own_loop import Own
+from benchmarks.speed.results import Row, faster
+from benchmarks.speed.timing import clock_of, in_turns, wall_time
+
+
+def evaluation_rows(bench: Bench) -> list[Row]:
+    """Loss and transcripts of one batch whose features are there."""
+    items = bench.material.items(bench.batch_size)
+    # all take the rows longest first, as ours does; here all are equally long
+    batch = as_labels(bench.material.collator(items).to(bench.device))
+    own = Own(bench.material, mixed_precision=bench.mixed_precision)
+    kept = own_loop.kept_items(bench.material, items)
+    seed = HandWritten(bench.material, mixed_precision=bench.mixed_precision)
+    rows = seq2seq_trainer.PreparedRows(items)
+    trainer = seq2seq_trainer.make_trainer(
+        bench.material, rows, validation=rows, batch_size=len(items), mixed_precision=bench.mixed_precision
+    )
+    ours = own.evaluate(kept, batch_size=len(items))
+    reported = trainer.evaluate()
+    theirs = reported["eval_loss"], [text.strip() for text in trainer.transcripts]
+    tolerance = 1e-3 if bench.mixed_precision == "no" else 5e-2
+    assert abs(ours[0] - theirs[0]) < tolerance * theirs[0], (ours[0], theirs[0])
+    if bench.mixed_precision == "no":
+        assert ours[1] == theirs[1], "the transcripts differ"
+    ways: dict[str, Callable[[], object]] = {
+        "ours": lambda: own.evaluate(kept, batch_size=len(items)),
+        "seed": lambda: seed.evaluate([batch]),
+        "trainer": trainer.evaluate,
+    }
+    found = bench.timed("evaluation", ways, unit=bench.unit)
+    note = f"{len(items)} clips in a batch, {bench.material.size.max_new_tokens} tokens made"
+    return [replace(row, note=note) for row in found]
+
+
+def epoch_rows(bench: Bench) -> list[Row]:
+    """Fetching, two train steps, and an evaluation of half of a batch: 4 to 1, as in the reference job."""
+    material, size = bench.material, bench.batch_size
+    train_rows, validation_rows = 2 * size, max(size // 2, 1)
+    train, validation = own_loop.indexed_items(material, train_rows, validation_rows=validation_rows)
+    own = Own(material, mixed_precision=bench.mixed_precision)
+    seed = HandWritten(material, mixed_precision=bench.mixed_precision)
+    prepared = hand_written.prepared_dataset(material, train_rows + validation_rows)
+    seed_parts = prepared.select(range(train_rows)), prepared.select(range(train_rows, len(prepared)))
+    trainer = seq2seq_trainer.make_trainer(
+        material,
+        seq2seq_trainer.ComputedRows(material, range(train_rows)),
+        validation=seq2seq_trainer.ComputedRows(material, range(train_rows, train_rows + validation_rows)),
+        batch_size=size,
+        mixed_precision=bench.mixed_precision,
+        num_workers=1,
+    )
+
+    def of_trainer() -> None:
+        trainer.train()
+        trainer.evaluate()
+        _assert_workers_have_ended()
+
+    def ours() -> None:
+        own.epoch(train, validation, batch_size=size, num_workers=1)
+        _assert_workers_have_ended()
+
+    ways: dict[str, Callable[[], object]] = {
+        "ours": ours,
+        "seed": lambda: seed.epoch(*seed_parts, batch_size=size),
+        "trainer": of_trainer,
+    }
+    times = in_turns(ways, rounds=bench.rounds, clock=clock_of(bench.device))
+    bench.warmups["mini-epoch"] = times.warmup_s
+    note = f"2 steps of {size} clips, {validation_rows} evaluated; one worker for ours and trainer"
+    return [replace(row, note=note) for row in faster("mini-epoch", times, unit=bench.unit)]
+
+
+def checkpoint_rows(bench: Bench) -> list[Row]:
+    """How long training waits for a checkpoint of model and optimizer: wall time, since most of it is the disk's."""
+    items = bench.material.items(1)
+    batch = bench.material.collator(items).to(bench.device)
+    own = Own(bench.material, mixed_precision=bench.mixed_precision)
+    own.train_step([batch])
+    seed = HandWritten(bench.material, mixed_precision=bench.mixed_precision)
+    seed.train_step([as_labels(batch)])
+    trainer = seq2seq_trainer.make_trainer(
+        bench.material, seq2seq_trainer.PreparedRows(items), batch_size=1, mixed_precision=bench.mixed_precision
+    )
+    trainer.train()
+    folders = {name: bench.folder / f"checkpoints-{name}" for name in ("ours", "seed", "trainer")}
+
+    def cleared() -> None:
+        for folder in folders.values():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        gc.collect()
+
+    cleared()
+    ways: dict[str, Callable[[], object]] = {
+        "ours": lambda: own_loop.save(own, folders["ours"]),
+        "seed": lambda: seed.save(folders["seed"] / "checkpoint.pt"),
+        "trainer": lambda: seq2seq_trainer.save(trainer, folders["trainer"]),
+    }
+    times = in_turns(ways, rounds=max(bench.rounds, 7), clock=wall_time, prepare=cleared)
+    bench.warmups["checkpoint stall"] = times.warmup_s
+    return faster("checkpoint stall", times, unit="s", share=True, note="ours divided by theirs; wall time")
+
+
+def _assert_workers_have_ended() -> None:
+    """Else their CPU time would not be counted."""
+    gc.collect()
+    assert multiprocessing.active_children() == []
