@@ -251,7 +251,7 @@ def _take_own_options(arguments: list[str]) -> tuple[argparse.Namespace, list[st
     if options.model is None:
         raise UserError("--model is not set; give a model folder, such as runs/quickstart/best, or a name on the Hub")
     if options.against == options.model:
-        raise UserError(f"--against: {options.against!r} is what --model names too; give another model, or leave it out")
+        raise UserError(f"--against: {options.against!r} is what --model names too; give another model")
     if options.utterances is not None and options.utterances < 1:
         raise UserError(f"--utterances: {options.utterances} is out of range; give at least 1")
     return options, settings
