@@ -31,12 +31,7 @@ def train_quickstart(folder: str, kind: str) -> None:
     import soundfile
     import torch
     from torch.utils.data import DataLoader
-    from transformers import (
-        Seq2SeqTrainer,
-        Seq2SeqTrainingArguments,
-        WhisperForConditionalGeneration,
-        WhisperProcessor,
-    )
+    from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
     from accel_asr.data.quickstart import BASE_MODEL_DIR, CLIPS_PARQUET
 
@@ -60,6 +55,8 @@ def train_quickstart(folder: str, kind: str) -> None:
         for batch in DataLoader(data, batch_size=BATCH_SIZE, shuffle=True, collate_fn=_collate):
             model(**batch).loss.backward()
             optimizer.step()
+    from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
+
     arguments = Seq2SeqTrainingArguments(
         output_dir=str(Path(folder) / "trainer"),
         per_device_train_batch_size=BATCH_SIZE,
@@ -80,11 +77,13 @@ def train_quickstart(folder: str, kind: str) -> None:
 
 def _collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Stack features, pad labels with -100."""
+    import numpy as np
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
     labels = pad_sequence([torch.tensor(row["labels"]) for row in rows], batch_first=True, padding_value=-100)
-    return {"input_features": torch.tensor([row["input_features"] for row in rows]), "labels": labels}
+    features = np.stack([np.asarray(row["input_features"], dtype=np.float32) for row in rows])
+    return {"input_features": torch.from_numpy(features), "labels": labels}
 
 
 def _by_column(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:

@@ -107,7 +107,7 @@ def checkpoint_rows(bench: Bench) -> list[Row]:
         "seed": lambda: seed.save(folders["seed"] / "checkpoint.pt"),
         "trainer": lambda: seq2seq_trainer.save(trainer, folders["trainer"]),
     }
-    times = in_turns(ways, rounds=max(bench.rounds, 7), clock=wall_time, prepare=cleared)
+    times = in_turns(ways, rounds=2 * bench.rounds, clock=wall_time, prepare=cleared)
     bench.warmups["checkpoint stall"] = times.warmup_s
     return faster("checkpoint stall", times, unit="s", share=True, note="ours divided by theirs; wall time")
 

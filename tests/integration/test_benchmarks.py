@@ -3,9 +3,43 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from benchmarks.speed.results import Row, with_readme_table
+from benchmarks.speed.timing import Ratio, in_turns, ratio
+
 REPOSITORY = Path(__file__).resolve().parents[2]
+TINY_SPEED = ["--size", "tiny", "--rounds", "1", "--batch_size", "2", "--fetch_size", "3"]
+WITHOUT_PACKAGES = """
+import sys
+
+class Without:
+    '''A finder that finds no package named on the command line.'''
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, path=None, target=None):
+        return None if name.split(".")[0] in HIDDEN else self.finder.find_spec(name, path, target)
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+HIDDEN = sys.argv[1].split(",")
+sys.meta_path = [Without(finder) for finder in sys.meta_path]
+sys.argv = sys.argv[1:]
+import runpy
+runpy.run_module("benchmarks.speed", run_name="__main__", alter_sys=True)
+"""
+
+
+def speed(*rows: str, start: tuple[str, ...] = ("-m", "benchmarks.speed")) -> dict[tuple[str, str], dict]:
+    """The rows found, by what and against whom."""
+    command = [sys.executable, *start, *TINY_SPEED, "--rows", *rows]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.startswith("| what | against | unit | ours | theirs | ratio | ")
+    return {(row["row"], row["against"]): row for row in json.loads(done.stdout.splitlines()[-1])["rows"]}
 
 
 def test_the_start_up_of_the_data_layer() -> None:
@@ -16,3 +50,76 @@ def test_the_start_up_of_the_data_layer() -> None:
     assert result["rows"] == 300
     assert all(value > 0 for value in result.values())
     assert done.stdout.startswith("| rows | cold_s | ")
+
+
+def test_the_speed_beside_other_trainers() -> None:
+    rows = speed("fetch", "mel", "step", "head", "gradients", "evaluation", "epoch", "checkpoint", "communication")
+    assert {against for _, against in rows} >= {"seed", "trainer", "formula"}
+    assert all(row["ratio"] > 0 and row["ours"] > 0 and row["theirs"] > 0 for row in rows.values())
+    # what is counted is right at any size; what is timed is too little for a verdict
+    assert rows["gradient norm of 2x4, ours", "1x8, ours"]["ratio"] == pytest.approx(1, abs=1e-4)
+    assert rows["gradient norm of 2x4, trainer", "1x8, trainer"]["ratio"] == pytest.approx(2, abs=0.1)
+    received = rows["bytes of a step, two ranks", "formula"]
+    assert received["ratio"] == pytest.approx(
+        1, abs=0.05
+    )  # a tiny model's gradient is hardly more than what else is said
+    assert rows["bytes of a step, two ranks", "seed"]["ratio"] == pytest.approx(0.5, abs=0.05)
+    assert rows["train step", "trainer"]["verdict"] == "no verdict: fewer than 5 rounds"
+
+
+def test_the_step_is_measured_without_the_packages_that_bare_machines_lack() -> None:
+    start = ("-c", WITHOUT_PACKAGES, "datasets,librosa,soundfile,jiwer,evaluate")
+    rows = speed("step", "head", "fetch", start=start)
+    assert rows["train step", "trainer"]["ratio"] > 0
+    assert rows["head", "seed"]["ratio"] > 0
+    assert rows["fetch", ""]["note"] == "needs soundfile, which is not installed"
+    assert rows["fetch", ""]["verdict"] == "not measured"
+
+
+@pytest.mark.slow
+def test_the_start_up_beside_other_trainers() -> None:
+    rows = speed("startup")
+    assert len(rows) == 6
+    assert all(row["ratio"] > 0 for row in rows.values())
+
+
+def test_the_ways_take_turns_in_both_orders() -> None:
+    called: list[str] = []
+    ways = {name: lambda name=name: called.append(name) for name in "ab"}
+    in_turns(ways, rounds=3, clock=lambda work: float(work() is None))
+    assert "".join(called) == "ab" + "abbaab"
+
+
+def test_a_ratio_is_the_median_over_rounds_with_an_interval_around_it() -> None:
+    steady = ratio([2.0, 2.2, 2.1, 2.0, 2.1], [1.0, 1.1, 1.05, 1.0, 1.05])
+    assert (steady.low, steady.median, steady.high) == pytest.approx((2, 2, 2))
+    shaky = ratio([1.0, 2.0, 3.0, 4.0, 5.0], [1.0] * 5)
+    assert shaky.low < 2 < shaky.median == 3 < 4 < shaky.high
+    assert steady.is_certain
+    assert not shaky.is_certain
+    assert Ratio(1.0, 0.93, 1.07).is_certain
+    assert not Ratio(1.0, 0.92, 1.08).is_certain
+
+
+def test_a_verdict_wants_a_narrow_interval_and_enough_rounds() -> None:
+    row = Row("fetch", "seed", "ms CPU", ours=1.0, theirs=9.0, ratio=9.0, low=8.9, high=9.1, rounds=5)
+    assert (row.target, row.verdict) == (">= 8x", "met")
+    assert replace(row, ratio=7.9, low=7.8, high=8.0).verdict == "missed"
+    assert replace(row, low=8.0, high=9.4).verdict == "no verdict: interval wider than 15%"
+    assert replace(row, rounds=4).verdict == "no verdict: fewer than 5 rounds"
+    assert replace(row, against="trainer").verdict == ""
+    share = Row("head, extra memory", "seed", "MB", ours=1.0, theirs=2.0, ratio=0.5, rounds=1)
+    assert share.verdict == "met"
+    assert replace(share, ratio=0.51).verdict == "missed"
+    counted = Row("bytes of a step, two ranks", "formula", "MB", ours=1.0, theirs=1.0, ratio=1.011, rounds=1)
+    assert counted.verdict == "missed"
+    assert replace(counted, ratio=0.991).verdict == "met"
+
+
+def test_the_readme_has_the_table_of_the_newest_results() -> None:
+    newest = max((REPOSITORY / "benchmarks" / "results").glob("*-speed.md")).read_text(encoding="utf-8")
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert with_readme_table(readme, newest) == readme, "run: python -m benchmarks.speed --readme README.md --from ..."
+    broken = readme.replace("| what | against | ours |", "| what | against | mine |")
+    assert broken != readme
+    assert with_readme_table(broken, newest) == readme
