@@ -3,19 +3,24 @@
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by libraries when they are imported, and by child processes
+os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 
 import argparse
 import json
 import platform
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-from benchmarks.speed.results import Row, table, with_readme_table
+from benchmarks.speed.results import Row, results_page, table, with_readme_table
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "numpy", "scipy", "soundfile", "safetensors")
 # where the function of each row is: imported when it is asked for, so that a missing package costs its row only
 ROWS = {
@@ -42,6 +47,7 @@ def main() -> None:
     parser.add_argument("--fetch_size", type=int, default=15, help="clips of the fetch, labels of the head")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--mixed_precision", choices=["no", "bf16"], default="no")
+    parser.add_argument("--output", type=Path, help="also write a page with all of it, such as results/DATE-speed.md")
     parser.add_argument("--readme", type=Path, help="write the table of --from into this file, and measure nothing")
     parser.add_argument("--from", type=Path, dest="results", help="a file of benchmarks/results")
     options = parser.parse_args()
@@ -53,12 +59,13 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Print a row as soon as it is there, then the table and the JSON line."""
+    """Print the table and the JSON line."""
     import torch
 
     from benchmarks.speed.material import SIZES, Material
     from benchmarks.speed.model_rows import Bench
 
+    measured_commit = commit()
     quiet()
     torch.set_num_threads(1)
     rows: list[Row] = []
@@ -82,20 +89,28 @@ def measure(options: argparse.Namespace) -> None:
             except ModuleNotFoundError as error:
                 found = [Row(name, "", "", note=f"needs {error.name}, which is not installed")]
             rows += found
+            line = rounded(
+                {
+                    "benchmark": "speed",
+                    "date": datetime.now(UTC).date().isoformat(),
+                    "model": material.size.describe(),
+                    "commit": measured_commit,
+                    "hardware": hardware(options.device),
+                    "versions": {"python": platform.python_version()}
+                    | {name: found_version(name) for name in PACKAGES},
+                    "command": "python -m benchmarks.speed " + " ".join(sys.argv[1:]),
+                    "rows": [row.record() for row in rows],
+                    "first_calls_s": warmups,
+                }
+            )
+            if options.output:  # after each row: the next may take minutes
+                options.output.write_text(results_page(line, rows), encoding="utf-8")
             print(f"measured: {name}", file=sys.stderr, flush=True)
     print(table(rows))
     if options.device != "cpu":
         told = {name: {way: round(seconds, 3) for way, seconds in ways.items()} for name, ways in warmups.items()}
         print(f"\nseconds of the first call, not measured above: {told}")
-    line = {
-        "benchmark": "speed",
-        "hardware": hardware(options.device),
-        "versions": {"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
-        "command": "python -m benchmarks.speed " + " ".join(sys.argv[1:]),
-        "rows": [row.record() for row in rows],
-        "first_calls_s": warmups,
-    }
-    print(json.dumps(rounded(line)))
+    print(json.dumps(line))
 
 
 def quiet() -> None:
@@ -107,7 +122,6 @@ def quiet() -> None:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("datasets").setLevel(logging.ERROR)
-    os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 
 
 def hardware(device: str) -> dict[str, object]:
@@ -124,7 +138,19 @@ def hardware(device: str) -> dict[str, object]:
     return found
 
 
-def package_version(name: str) -> str | None:
+def commit() -> str:
+    """The commit that is measured, and whether the package has changes beside it; `unknown` outside of git."""
+    answers = []
+    for question in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "accel_asr", "benchmarks/speed"]):
+        try:
+            done = subprocess.run(["git", *question], capture_output=True, text=True, check=False, cwd=REPOSITORY)
+        except FileNotFoundError:
+            return "unknown"
+        answers.append(done.stdout.strip())
+    return (answers[0] or "unknown") + (" and changes that are not committed" if answers[1] else "")
+
+
+def found_version(name: str) -> str | None:
     """None where it is not installed."""
     try:
         return version(name)
@@ -132,7 +158,7 @@ def package_version(name: str) -> str | None:
         return None
 
 
-def rounded(value: object) -> object:
+def rounded(value: Any) -> Any:
     """The same with five digits of each number."""
     if isinstance(value, float):
         return float(f"{value:.5g}")

@@ -1,5 +1,6 @@
 """Rows about data: the log-mel of a clip, and clips fetched to a batch. They need every package that we depend on."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch.utils.data import DataLoader
@@ -52,5 +53,5 @@ def fetch_rows(bench: Bench) -> list[Row]:
     return [replace(row, note=note) for row in faster("fetch", times, unit="ms CPU")]
 
 
-def _loader(rows: object, put_together: object, keys: object) -> DataLoader:
+def _loader(rows: object, put_together: object, keys: Sequence[object]) -> DataLoader:
     return DataLoader(rows, batch_sampler=[list(keys)], collate_fn=put_together)  # type: ignore[arg-type]

@@ -43,6 +43,15 @@ class Size:
     label_tokens: tuple[int, int]
     max_new_tokens: int
 
+    def describe(self) -> str:
+        """One sentence."""
+        low, high = self.label_tokens
+        return (
+            f"A random Whisper of the size of {self.name}: {self.width} wide, {self.layers} + {self.layers} layers, a "
+            f"window of {self.window_s} s; synthetic clips of {self.clip_s:g} s, labels of {low - 2} to {high} "
+            f"tokens, transcripts of {self.max_new_tokens}."
+        )
+
 
 # whisper-tiny: 384 wide, 4 + 4 layers, 80 mels, 30 s, vocabulary 256 + 50,001 + 107 + 1,501 = 51,865
 TRUE = Size("whisper-tiny", 384, 4, 6, "abcdefghijklmnopqrstuvwxyz", 50_001, 30, 10.0, (22, 40), 40)

@@ -85,20 +85,22 @@ def head_rows(bench: Bench) -> list[Row]:
         model.zero_grad(set_to_none=True)
         return hidden.clone().requires_grad_()
 
-    def ours() -> tuple[float, torch.Tensor]:
+    def ours() -> tuple[float, torch.Tensor | None]:
         states = given(own.unwrapped)
         loss = loss_of_hidden_states(own, batch, states) / tokens
         own.accelerator.backward(loss)
-        return float(loss), states.grad
+        return loss.item(), states.grad
 
-    def theirs() -> tuple[float, torch.Tensor]:
+    def theirs() -> tuple[float, torch.Tensor | None]:
         states = given(seed.model)
         with decoder_says(seed.model, states), seed.autocast():
             loss = seed.model(**as_labels(batch)).loss
         loss.backward()
-        return float(loss), states.grad
+        return loss.item(), states.grad
 
     (our_loss, our_gradient), (their_loss, their_gradient) = ours(), theirs()
+    assert our_gradient is not None
+    assert their_gradient is not None
     tolerance = 1e-4 if bench.mixed_precision == "no" else 5e-2
     assert abs(our_loss - their_loss) < tolerance * their_loss, (our_loss, their_loss)
     assert (our_gradient - their_gradient).norm() < tolerance * their_gradient.norm()
@@ -119,14 +121,16 @@ def gradient_rows(bench: Bench) -> list[Row]:
         return [bench.material.collator(part).to(bench.device) for part in parts]
 
     def ours(parts: list[list]) -> float:
-        return Own(bench.material, mixed_precision="no").train_step(batches(parts)).grad_norm
+        return Own(bench.material, mixed_precision=bench.mixed_precision).train_step(batches(parts)).grad_norm
 
     def seed(parts: list[list]) -> float:
-        loop = HandWritten(bench.material, mixed_precision="no")
+        loop = HandWritten(bench.material, mixed_precision=bench.mixed_precision)
         return loop.train_step([as_labels(batch) for batch in batches(parts)])[1]
 
     def trainer(parts: list[list]) -> float:
-        return seq2seq_trainer.first_gradient_norm(bench.material, items, accumulation_steps=len(parts))
+        return seq2seq_trainer.first_gradient_norm(
+            bench.material, items, accumulation_steps=len(parts), mixed_precision=bench.mixed_precision
+        )
 
     rows = []
     for name, norm in (("ours", ours), ("seed", seed), ("trainer", trainer)):

@@ -2,11 +2,12 @@
 
 import json
 import wave
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import torch
+from transformers import WhisperForConditionalGeneration
 
 from accel_asr import modeling
 from accel_asr.data.collator import Batch, Item
@@ -60,7 +61,7 @@ class Own:
             self.train_step([batch])
         return self.evaluate(validation, batch_size=batch_size)
 
-    def windows(self, items: object, *, batch_size: int, num_workers: int) -> list[list[Batch]]:
+    def windows(self, items: object, *, batch_size: int, num_workers: int) -> Iterator[list[Batch]]:
         """The batches of one epoch, one after the other."""
         from accel_asr.data.loading import TrainingWindows
         from accel_asr.data.window_plan import WindowPlan
@@ -157,7 +158,7 @@ def loss_of_hidden_states(own: Own, batch: Batch, hidden: torch.Tensor) -> torch
 class decoder_says:  # noqa: N801  # used as a context manager is: by a name that reads as a sentence
     """Within it, encoder and decoder of a model do nothing, and `hidden` is what came out of them."""
 
-    def __init__(self, model: torch.nn.Module, hidden: torch.Tensor) -> None:
+    def __init__(self, model: WhisperForConditionalGeneration, hidden: torch.Tensor) -> None:
         self.body, self.hidden = model.model, hidden
 
     def __enter__(self) -> None:

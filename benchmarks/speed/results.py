@@ -4,11 +4,20 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from benchmarks.speed.timing import WIDEST_INTERVAL, Ratio, Times, ratio
 
 README_BEGIN = "<!-- speed: written by `python -m benchmarks.speed --readme README.md --from RESULTS.md` -->"
 README_END = "<!-- end of speed -->"
 FEWEST_ROUNDS = 5
+HOW = """\
+`seed` is a plain hand-written loop (`benchmarks/speed/hand_written.py`), `trainer` transformers' Seq2SeqTrainer with
+its best settings (`benchmarks/speed/seq2seq_trainer.py`); all have the same weights, batches and labels. Times are CPU
+time of the process and its children on one thread (CUDA events on a GPU), but where wall time is said; the ways are
+measured in turns, in an order that is turned round each time. A ratio is the median over rounds, with a 95% bootstrap
+interval; there is no verdict where that is wider than 15% of it. Times are theirs divided by ours; memory, bytes and
+the stall of a checkpoint are ours divided by theirs."""
 TARGETS: dict[tuple[str, str], tuple[str, float]] = {
     ("fetch", "seed"): (">=", 8.0),
     ("mel", "seed"): (">=", 4.0),
@@ -78,8 +87,10 @@ def faster(name: str, times: Times, *, unit: str, share: bool = False, note: str
     for way, theirs in times.rounds_s.items():
         if way != "ours":
             found = ratio(ours, theirs) if share else ratio(theirs, ours)
-            medians = [sorted(values)[len(values) // 2] * scale for values in (ours, theirs)]
-            rows.append(Row(name, way, unit, *medians, found.median, found.low, found.high, len(ours), note))
+            typical = [float(np.median(values)) * scale for values in (ours, theirs)]
+            rows.append(
+                Row(name, way, unit, typical[0], typical[1], found.median, found.low, found.high, len(ours), note)
+            )
     return rows
 
 
@@ -100,6 +111,35 @@ def table(rows: list[Row]) -> str:
         cells += [str(row.rounds or ""), row.target, row.verdict, row.note]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def results_page(line: dict[str, Any], rows: list[Row]) -> str:
+    """A file of benchmarks/results: what was measured, on what and how, the table, what missed, the JSON line."""
+    hardware, versions = line["hardware"], line["versions"]
+    device = f", {hardware['gpu']}" if "gpu" in hardware else ", no GPU"
+    missed = [
+        f"- {row.row} against {row.against}: {_times(row.ratio)}, the target is {row.target} ({row.verdict})"
+        for row in rows
+        if row.target and row.verdict != "met"
+    ]
+    first_calls = [
+        f"- {name}: " + ", ".join(f"{way} {seconds:.3g} s" for way, seconds in ways.items())
+        for name, ways in line["first_calls_s"].items()
+        if ways
+    ]
+    parts = [
+        f"# Speed beside a hand-written loop and Seq2SeqTrainer, {line['date']}",
+        f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['threads_used']} thread used{device}; "
+        + ", ".join(f"{name} {found or 'not installed'}" for name, found in versions.items())
+        + f"; commit {line['commit']}.\n{line['model']}",
+        f"`{line['command']}`",
+        HOW,
+        table(rows),
+        "Targets that are not met:\n\n" + ("\n".join(missed) or "none"),
+        "First calls, which are not measured above:\n\n" + "\n".join(first_calls),
+        "```json\n" + json.dumps(line) + "\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def readme_table(rows: list[dict[str, Any]]) -> str:

@@ -188,13 +188,15 @@ class StepsOfTrainer(TrainerCallback):
         self._done.release()
 
 
-def first_gradient_norm(material: Material, items: Sequence[Item], *, accumulation_steps: int) -> float:
+def first_gradient_norm(
+    material: Material, items: Sequence[Item], *, accumulation_steps: int, mixed_precision: str
+) -> float:
     """The gradient norm that the trainer reports of its first update, of all items in `accumulation_steps` parts."""
     trainer = make_trainer(
         material,
         PreparedRows(items),
         batch_size=len(items) // accumulation_steps,
-        mixed_precision="no",
+        mixed_precision=mixed_precision,
         accumulation_steps=accumulation_steps,
         max_steps=1,
         logging_steps=1,

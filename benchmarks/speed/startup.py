@@ -80,6 +80,6 @@ def run(command: list[str], *, exit_code: int) -> str:
 
 
 def _measured(bench: Bench, name: str, ways: dict[str, Any], *, note: str) -> list[Row]:
-    times = in_turns(ways, rounds=bench.rounds, clock=cpu_time, warm_up=bench.rounds > 1)
+    times = in_turns(ways, rounds=bench.rounds, clock=cpu_time, warm_up=False)
     bench.warmups[name] = times.warmup_s
     return [replace(row, note=note) for row in faster(name, times, unit="s CPU")]

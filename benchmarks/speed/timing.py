@@ -5,6 +5,7 @@ import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -134,7 +135,8 @@ class TensorMemory:
             self.peak_mb = (torch.cuda.max_memory_allocated() - self._before) / 1e6
             return
         self._profiler.__exit__(*problem)
-        events = [event for event in self._profiler.kineto_results.events() if event.name() == "[memory]"]
+        assert self._profiler.kineto_results is not None
+        events: list[Any] = [event for event in self._profiler.kineto_results.events() if event.name() == "[memory]"]
         sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
         self.peak_mb = float(np.cumsum(sizes).max(initial=0)) / 1e6
 
