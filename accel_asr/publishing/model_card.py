@@ -1,20 +1,21 @@
 """A model card from what a run recorded, and nothing else."""
 
-import json
 import math
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from accel_asr.errors import UserError
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.comparing import compare
 from accel_asr.evaluation.hallucinations import find_hallucinations
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.public_text import public
+from accel_asr.publishing.model_card_records import read_record, read_scored
 from accel_asr.publishing.upload_plan import PICTURES_DIR, pictures_of
 
 TEMPLATE = Path(__file__).parent / "model_card_template.md"
@@ -27,18 +28,19 @@ def make_model_card(run_dir: Path, *, hub_model_id: str) -> ModelCard:
     """The card of `run_dir/best`: how to use it, data, hyperparameters and scores, the latter as `model-index` too.
 
     It takes the run's own files alone, so it says nothing that the run did not record.
+
+    Raises:
+        UserError: a file of the run is damaged.
     """
-    config = yaml.safe_load((run_dir / "config.yaml").read_text(encoding="utf-8"))
-    summary, data, environment = (
-        json.loads((run_dir / name).read_text(encoding="utf-8"))
-        for name in ("summary.json", "data_summary.json", "environment.json")
+    config, summary, data, environment = (
+        read_record(run_dir / name) for name in ("config.yaml", "summary.json", "data_summary.json", "environment.json")
     )
     base_model = config["model"]["name_or_path"]
     sources = _sources(config["data"])
     dataset = ", ".join(source["name_or_path"] for source in sources)
     subset = config["data"]["subset"]
     best = summary["best"]
-    scored = _scored(run_dir, best)
+    scored = read_scored(run_dir, best)
     return ModelCard.from_template(
         _metadata(config, sources, best, hub_model_id=hub_model_id),
         template_path=str(TEMPLATE),
@@ -52,7 +54,7 @@ def make_model_card(run_dir: Path, *, hub_model_id: str) -> ModelCard:
         sources=sources,
         text_processing=_text_processing(config["data"]["text"]),
         scores=_score_rows(summary),
-        difference=_difference(_scored(run_dir, summary.get("baseline")), scored),
+        difference=_difference(read_scored(run_dir, summary.get("baseline")), scored),
         parts=_part_rows(scored, without=config["data"]["group_column"]),
         limits=_limits(best, scored),
         evaluation=config["evaluation"],
@@ -141,18 +143,6 @@ def _hyperparameters(config: dict[str, Any], environment: dict[str, Any]) -> dic
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _scored(run_dir: Path, record: dict[str, Any] | None) -> list[ScoredUtterance]:
-    """The transcripts of an evaluation; empty where they are not there, or not as this version writes them."""
-    if record is None:
-        return []
-    path = run_dir / "evaluations" / f"step-{record['step']:08d}.jsonl"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [ScoredUtterance.from_json(json.loads(line)) for line in lines]
-    except (OSError, KeyError, TypeError, ValueError):
-        return []
-
-
 def _difference(before: list[ScoredUtterance], after: list[ScoredUtterance]) -> str | None:
     """What fine-tuning changed, in a sentence; None where there is nothing to compare."""
     if not before or not after:
@@ -161,6 +151,10 @@ def _difference(before: list[ScoredUtterance], after: list[ScoredUtterance]) -> 
         found = compare(before, after).differences["wer"]
     except ValueError:  # of a run that was gone on with on other data
         return None
+    if math.isnan(found.difference) or math.isnan(found.interval[0]):  # nothing but empty references, or one utterance
+        return None
+    if found.difference == 0 and found.interval == (0, 0):
+        return "no utterance has more word errors, or fewer"
     low, high = (f"{100 * bound:+.2f}" for bound in found.interval)
     clear = "beyond what chance explains" if found.is_clear else "which could be chance"
     return f"{100 * found.difference:+.2f} points of WER (95% interval {low} to {high}, paired by utterance), {clear}"
@@ -169,9 +163,9 @@ def _difference(before: list[ScoredUtterance], after: list[ScoredUtterance]) -> 
 def _longest_s(run_dir: Path, max_duration_s: float) -> float:
     """What a training clip had to be shorter than: the setting, or the model's window where that is less."""
     try:
-        extractor = json.loads((run_dir / "best" / "preprocessor_config.json").read_text(encoding="utf-8"))
+        extractor = read_record(run_dir / "best" / "preprocessor_config.json")
         return min(max_duration_s, float(extractor["chunk_length"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (UserError, ValueError, KeyError, TypeError):
         return max_duration_s
 
 
@@ -183,7 +177,7 @@ def _part_rows(scored: list[ScoredUtterance], *, without: str | None) -> list[di
     """
     rows = []
     for column, parts in breakdowns(scored).items():
-        if column == without:
+        if column.removeprefix("column ") == without:
             continue
         shown = parts
         if len(parts) > MOST_PARTS:
@@ -197,7 +191,7 @@ def _part_rows(scored: list[ScoredUtterance], *, without: str | None) -> list[di
 
 def _part_row(column: str, part: PartScore) -> dict[str, str]:
     return {
-        "name": f"{column}: {_cell(part.value)}",
+        "name": f"{_cell(column)}: {_cell(part.value)}",
         "utterances": f"{part.score.utterances:,}",
         "wer": _rate(part.score.wer, part.interval),
         "cer": _rate(part.score.cer, None),
@@ -206,7 +200,7 @@ def _part_row(column: str, part: PartScore) -> dict[str, str]:
 
 def _left_out_row(column: str, parts: list[PartScore]) -> dict[str, str]:
     utterances = sum(part.score.utterances for part in parts)
-    return {"name": f"{column}: {len(parts)} more values", "utterances": f"{utterances:,}", "wer": "", "cer": ""}
+    return {"name": f"{_cell(column)}: {len(parts)} more values", "utterances": f"{utterances:,}", "wer": "", "cer": ""}
 
 
 def _score_rows(summary: dict[str, Any]) -> list[dict[str, str]]:
@@ -251,5 +245,5 @@ def _is_number(value: float | None) -> bool:
 
 
 def _cell(text: str) -> str:
-    """Text that can't end a table's cell or row."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    """Text that can't end a table's cell or row, nor be a link, a picture or HTML."""
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;"))

@@ -51,3 +51,25 @@ def test_only_the_columns_asked_for() -> None:
         [("a", "a")], columns={"x": "2", "y": "2"}
     )
     assert set(breakdowns(scored, columns=["y"])) == {"y"}
+
+
+def test_kept_columns_called_as_our_own_parts_are_told_beside_them() -> None:
+    scored = []
+    for duration_s, cell in ((0.5, "x"), (1.5, "y"), (2.5, "y")):
+        columns = {"duration": cell, "source": cell, "language": "en"}
+        scored += score_pairs([("a", "a")], duration_s=duration_s, language="en", columns=columns)
+    found = breakdowns(scored)
+    assert set(found) == {"column duration", "column source", "duration"}
+    assert [part.value for part in found["column source"]] == ["x", "y"]
+    assert [part.value for part in found["duration"]] == ["0 to 1 s", "1 to 2 s", "2 to 4 s"]
+
+
+def test_a_kept_language_column_is_not_told_twice() -> None:
+    scored = [score_pairs([("a", "a")], language=one, columns={"language": one})[0] for one in ("de", "en")]
+    assert list(breakdowns(scored)) == ["language"]
+
+
+def test_values_of_thousands_of_digits_have_an_order_too() -> None:
+    values = ["9" * 5_000, "10", "9"]
+    scored = [score_pairs([("a", "a")], columns={"id": value})[0] for value in values]
+    assert [part.value for part in breakdowns(scored)["id"]] == ["9", "10", values[0]]

@@ -261,3 +261,47 @@ def test_the_example_in_the_card_runs(tiny_folder: Path, make_run, tmp_path: Pat
     exec(code.replace("lab/whisper-bank", str(tiny_folder)), {"print": told.append})
     assert len(told) == 1
     assert told[0].strip()
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "summary.json", "data_summary.json", "environment.json"])
+def test_a_record_that_was_cut_off_is_named(make_run, name: str) -> None:
+    run = make_run()
+    (run / name).write_text('{"a": [1,')
+    with pytest.raises(UserError, match=f"{name}' can't be read"):
+        make_model_card(run, hub_model_id="lab/whisper-bank")
+
+
+def test_line_separators_inside_of_texts_do_not_cost_the_scores_of_parts(make_run) -> None:
+    run = make_run()
+    texts = ["one\u2028two", "three\x85four"]
+    scored = [score_pairs([(text, "x")], columns={"intent": text})[0] for text in texts]
+    path = run / "evaluations" / "step-00000030.jsonl"
+    path.parent.mkdir()
+    path.write_text("".join(json.dumps(one.to_json(), ensure_ascii=False) + "\n" for one in scored), encoding="utf-8")
+    assert "| intent: one two | 1 |" in card_of(run).text
+
+
+def test_cells_are_no_links_pictures_or_html(make_run) -> None:
+    run = make_run()
+    values = ["![x](http://a.b/c.png)", "<img src=x>", "a|b"]
+    scored = [score_pairs([("a", "b")], columns={"in|tent": value})[0] for value in values]
+    write_rows(run, 30, scored)
+    text = card_of(run).text
+    for cell in (r"!\[x\](http://a.b/c.png)", "&lt;img src=x>", r"a\|b"):
+        assert rf"| in\|tent: {cell} | 1 |" in text
+
+
+def test_where_nothing_changed_the_card_does_not_speak_of_chance(make_run) -> None:
+    run = make_run()
+    for step in (0, 30):
+        write_rows(run, step, score_pairs([("a b", "a c"), ("b", "b")]))
+    text = card_of(run).text
+    assert "no utterance has more word errors, or fewer" in text
+    assert "chance" not in text
+
+
+def test_one_utterance_has_no_interval_to_tell(make_run) -> None:
+    run = make_run()
+    for step, heard in ((0, "a c"), (30, "a b")):
+        write_rows(run, step, score_pairs([("a b", heard)]))
+    assert "nan" not in card_of(run).text
