@@ -89,7 +89,8 @@ def score_sets(
         )
 
         def advance(utterances: int, bar: tqdm = bar) -> None:
-            bar.update(utterances * accelerator.num_processes)
+            # the other ranks are about as far; their last batch may be smaller, or there is none
+            bar.update(min(utterances * accelerator.num_processes, (bar.total or 0) - bar.n))
 
         with bar:
             evaluation = evaluate_model(

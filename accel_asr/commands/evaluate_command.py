@@ -5,6 +5,8 @@ Also under `accelerate launch -m accel_asr evaluate ...`, on as many devices as 
 
 import argparse
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,8 @@ from accel_asr.command_line import build_parser, parse_config
 from accel_asr.config import Config
 from accel_asr.data.quickstart import QUICKSTART
 from accel_asr.errors import UserError, user_errors_exit
-from accel_asr.training.run_folder import CONFIG_FILE, full_disk_explained, write_json, write_json_lines
+from accel_asr.evaluation_output import SCORES_FILE, require_free, require_place, write_scores
+from accel_asr.training.run_folder import CONFIG_FILE, full_disk_explained
 
 if TYPE_CHECKING:
     from accel_asr.evaluation.evaluation_sets import EvaluationSet
@@ -23,9 +26,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Score a model: word and character error rates with 95% intervals, by duration and by any column,
 confusions, hallucinations. On the sources that --dataset names, or else on the validation data of the settings; a model
-folder of a run brings the run's own settings along. Writes the transcripts and scores.json to --output_dir. Exit code 0
-when done, 2 for bad input."""
-SCORES_FILE = "scores.json"
+folder of a run brings the run's own settings along. Writes the transcripts and scores.json to --output_dir, which is
+evaluations/ and the model's name unless it is given. Exit code 0 when done, 2 for bad input."""
 # what the rows of a --dataset must not be split by
 WHOLE_SETS = {
     "data.sources": "[]",
@@ -46,10 +48,7 @@ def main(arguments: list[str]) -> int:
             return 0
         config = _configuration(options, settings)
         output_dir = Path(str(config.output_dir))
-        if (output_dir / SCORES_FILE).exists() and not options.overwrite:
-            raise UserError(
-                f"--output_dir: {str(output_dir)!r} holds scores already; give another folder, or add --overwrite"
-            )
+        require_place(output_dir, overwrite=options.overwrite)
     with user_errors_exit(), full_disk_explained(output_dir):
         return evaluate(config, options)
 
@@ -77,17 +76,27 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
     names = [options.model] if options.against is None else [options.model, options.against]
     models: dict[str, LoadedModel] = {}
     sets: dict[str, list[EvaluationSet]] = {}
-    for name in names:
-        models[name], sets[name], notices = load_model_and_sets(
-            replace(config.model, name_or_path=name),
-            config.evaluation,
-            config.data,
-            datasets,
-            seed=config.training.seed,
-            most_utterances=options.utterances,
-        )
+    output_dir = Path(str(config.output_dir))
+    for name, option in zip(names, ("--model", "--against"), strict=False):
+        with _named_as(option):
+            models[name], sets[name], notices = load_model_and_sets(
+                replace(config.model, name_or_path=name),
+                config.evaluation,
+                config.data,
+                datasets,
+                seed=config.training.seed,
+                most_utterances=options.utterances,
+            )
         if name == names[0]:
             display.say("\n".join(notices))
+            sources = [one.name_or_path for one in datasets] or [one.source for one in sets[name]]
+            require_free(
+                output_dir,
+                [one.name for one in sets[name]],
+                sources=sources,
+                overwrite=options.overwrite,
+                has_other=len(names) > 1,
+            )
     if len(names) > 1:
         for notice in keep_common(sets[names[0]], sets[names[1]]):
             display.say(notice)
@@ -105,16 +114,16 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
         models[name].model.to("cpu")
     environment = describe_environment(accelerator)
     is_main = accelerator.is_main_process
-    decoding = _decoding(models[names[0]], config)
+    decoding = {name: _decoding(models[name], config) for name in names}
     models.clear()
     shut_down(accelerator)
     if not is_main:
         return 0
 
+    # written before it is shown: a terminal that has gone costs no scores
+    write_scores(output_dir, {"environment": environment}, results, silence, decoding)
     _show(results, silence)
-    scores: dict[str, Any] = {"model": names[0], "decoding": decoding, "environment": environment}
-    _write(Path(str(config.output_dir)), scores, results, silence)
-    display.say(f"scores      {config.output_dir}/{SCORES_FILE}\ntranscripts {config.output_dir}/*.jsonl")
+    display.say(f"scores      {output_dir / SCORES_FILE}\ntranscripts {output_dir / '*.jsonl'}")
     return 0
 
 
@@ -133,36 +142,6 @@ def _show(results: "dict[str, list[SetResult]]", silence: "dict[str, list[HeardI
         for one, another in zip(results[model], results[other], strict=True):
             comparison = compare(another.scored, one.scored)
             show_comparison(console, comparison, name=one.evaluated.name, model=model, other=other)
-
-
-def _write(
-    output_dir: Path,
-    scores: dict[str, Any],
-    results: "dict[str, list[SetResult]]",
-    silence: "dict[str, list[HeardInSilence]]",
-) -> None:
-    """The transcripts of each set, those of the other model in `against/`, and then scores.json."""
-    from accel_asr.evaluation.comparing import compare
-    from accel_asr.evaluation.set_results import comparison_json
-
-    model, *others = results
-    for name, folder in ((model, output_dir), *((other, output_dir / "against") for other in others)):
-        for result in results[name]:
-            rows = (utterance.to_json() for utterance in result.scored)
-            write_json_lines(folder / f"{result.evaluated.name}.jsonl", rows)
-
-    def told_of(name: str) -> dict[str, Any]:
-        sets = {result.evaluated.name: result.to_json() for result in results[name]}
-        return {"sets": sets, "silence": [one.to_json() for one in silence[name]]}
-
-    scores |= told_of(model)
-    for other in others:
-        pairs = zip(results[model], results[other], strict=True)
-        comparisons = {
-            one.evaluated.name: comparison_json(compare(another.scored, one.scored)) for one, another in pairs
-        }
-        scores["against"] = {"model": other, "comparisons": comparisons, **told_of(other)}
-    write_json(output_dir / SCORES_FILE, scores)
 
 
 def _decoding(loaded: "LoadedModel", config: Config) -> dict[str, Any]:
@@ -194,7 +173,20 @@ def _configuration(options: argparse.Namespace, settings: list[str]) -> Config:
         own += [f"--{name}={value}" for name, value in WHOLE_SETS.items()]
         own += [f"--data.name_or_path={options.dataset[0]}", "--data.eval_split=test"]
     default = str(run_config) if is_of_run else QUICKSTART if options.model == QUICKSTART else None
+    given_config = any(one == "--config" or one.startswith("--config=") for one in settings)
+    if default == QUICKSTART and not given_config and options.dataset and QUICKSTART not in options.dataset:
+        own.append("--data.text_column=text")  # the recipe's is the column of the embedded clips
     return parse_config([*own, *settings], default_config=default)
+
+
+@contextmanager
+def _named_as(option: str) -> Iterator[None]:
+    """Let an error about the model name the option that gave it."""
+    try:
+        yield
+    except UserError as error:
+        told = re.sub(r"(--)?model\.name_or_path", option, str(error))
+        raise UserError(told, same_on_every_rank=error.same_on_every_rank) from error
 
 
 def label_of(model: str) -> str:

@@ -1,7 +1,8 @@
 """What a model is evaluated on: the validation rows of a run's settings, or all rows of other sources."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.preparation import prepare_utterances
 from accel_asr.data.splits import load_train_and_validation, open_part, resolved_sources
 from accel_asr.data.utterances import Utterances
+from accel_asr.errors import UserError
 
 DEFAULT_SPLIT = "test"
 VALIDATION = "validation"
+_NO_COLUMN = re.compile(r"(data\.\w+_columns?): there is no column ")
 _SPLIT = re.compile(r"[\w.:%\[\]-]+")
 
 
@@ -82,21 +85,37 @@ def load_evaluation_sets(
     taken: set[str] = set()
     for dataset in datasets:
         source_settings = resolved_sources(replace(data, name_or_path=dataset.name_or_path, sources=[]))[0]
-        part, told = open_part(data, source_settings, dataset.split, sampling_rate_hz=sampling_rate_hz)
-        utterances, drops = prepare_utterances(
-            part,
-            encoder=encoder,
-            max_duration_s=min(data.max_duration_s, window_s),
-            max_bad_fraction=data.max_bad_fraction,
-            cut_long_labels=data.long_labels == "cut",
-            keep_empty_texts=True,  # what a model writes where nothing is said is worth knowing
-        )
+        with _told_of(dataset):
+            part, told = open_part(data, source_settings, dataset.split, sampling_rate_hz=sampling_rate_hz)
+            utterances, drops = prepare_utterances(
+                part,
+                encoder=encoder,
+                max_duration_s=min(data.max_duration_s, window_s),
+                max_bad_fraction=data.max_bad_fraction,
+                cut_long_labels=data.long_labels == "cut",
+                keep_empty_texts=True,  # what a model writes where nothing is said is worth knowing
+            )
         name = _unique(_label(dataset), taken)
         told.append(f"{name}: kept {len(utterances):,} of {len(part.index):,} utterances; {drops.sentence()}")
         notices += told
         found = EvaluationSet(name, dataset.name_or_path, dataset.split, source_settings.revision, utterances)
         sets.append(_first(found, most_utterances))
     return sets, notices
+
+
+@contextmanager
+def _told_of(dataset: DatasetName) -> Iterator[None]:
+    """Let an error say which of the sources it is about, and where a column that it lacks is named."""
+    try:
+        yield
+    except UserError as error:
+        told = f"--dataset {dataset.name_or_path}: {error}"
+        if missing := _NO_COLUMN.match(str(error)):
+            none = "[]" if missing[1].endswith("columns") else "null"
+            told += f"; the settings of a run hold here too, so give --{missing[1]} for this source"
+            if missing[1] not in ("data.text_column", "data.audio_column"):
+                told += f' ("--{missing[1]}={none}" for none)'
+        raise UserError(told, same_on_every_rank=error.same_on_every_rank) from error
 
 
 def _first(one: EvaluationSet, most: int | None) -> EvaluationSet:

@@ -1,21 +1,26 @@
 """The scores of an evaluation as a terminal shows them."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from accel_asr.evaluation.alignments import Confusion, confusions
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.comparing import Change, Comparison
 from accel_asr.evaluation.hallucinations import find_hallucinations
-from accel_asr.evaluation.intervals import Interval
+from accel_asr.evaluation.intervals import Difference, Interval
 from accel_asr.evaluation.set_results import SetResult
 from accel_asr.evaluation.silence_probe import HeardInSilence
 
 TABLE_WIDTH = 132  # also where the output is no terminal, for which rich takes 80
 SHOWN_PARTS = 20
+SHOWN_CHARACTERS = 400
+# what would move the cursor, colour the rest or turn the direction of writing: a terminal must not act on data
+_NOT_TO_PRINT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 HALLUCINATIONS = {
     "insertion_only": "everything that was said, and more",
     "looping": "a piece of text over and over",
@@ -37,13 +42,14 @@ def show_sets(console: Console, results: Mapping[str, Sequence[SetResult]]) -> N
     Args:
         results: Of each model, by its name.
     """
-    table = Table(title="scores, with 95% bootstrap intervals", title_justify="left")
+    table = _table("scores, with 95% bootstrap intervals")
     table.add_column("")
     columns = []
     for model, sets in results.items():
         for result in sets:
-            title = f"{model}\n{result.evaluated.name}" if len(results) > 1 else result.evaluated.name
-            table.add_column(title, justify="right", overflow="fold")
+            name = shown(result.evaluated.name)
+            title = f"{shown(model)}\n{name}" if len(results) > 1 else name
+            table.add_column(Text(title), justify="right", overflow="fold")
             columns.append(_column(result))
     for label in columns[0]:
         table.add_row(label, *(column[label] for column in columns))
@@ -82,8 +88,8 @@ def show_details(console: Console, result: SetResult) -> None:
     for kind, found in vars(find_hallucinations(result.scored)).items():
         if found:
             _say(console, f"{result.evaluated.name}: {len(found):,} with {HALLUCINATIONS[kind]}, such as")
-            _say(console, f"  reference   {found[0].transcript.reference}")
-            _say(console, f"  hypothesis  {found[0].transcript.hypothesis}")
+            _say(console, f"  reference   {shown(found[0].transcript.reference)}")
+            _say(console, f"  hypothesis  {shown(found[0].transcript.hypothesis)}")
 
 
 def show_silence(console: Console, heard: Sequence[HeardInSilence]) -> None:
@@ -91,19 +97,18 @@ def show_silence(console: Console, heard: Sequence[HeardInSilence]) -> None:
     wrong = [one for one in heard if one.transcript]
     _say(console, f"silence: words were written for {len(wrong)} of {len(heard)} clips without speech")
     for one in wrong:
-        _say(console, f"  {one.clip}, {one.duration_s:g} s: {one.transcript}")
+        _say(console, f"  {one.clip}, {one.duration_s:g} s: {shown(one.transcript)}")
 
 
 def show_comparison(console: Console, comparison: Comparison, *, name: str, model: str, other: str) -> None:
     """The difference of two models on one set, and the utterances that changed most."""
-    table = Table(title=f"{name}: {model} against {other}, points with 95% intervals, paired", title_justify="left")
+    table = _table(f"{name}: {model} against {other}, points with 95% intervals, paired")
     for column in ("rate", "difference", "95% interval"):
         table.add_column(column, justify="right")
     table.add_column("")
     for rate, found in comparison.differences.items():
-        verdict = ("better" if found.difference < 0 else "worse") if found.is_clear else "could be chance"
         low, high = (points(bound) for bound in found.interval)
-        table.add_row(rate, points(found.difference), f"{low} to {high}", verdict)
+        table.add_row(rate, points(found.difference), f"{low} to {high}", verdict(found))
     console.print(table)
     _say(console, f"{comparison.changed_transcripts:,} transcripts are not the same")
     for title, changes in (("most improved", comparison.improved), ("most worsened", comparison.worsened)):
@@ -112,25 +117,25 @@ def show_comparison(console: Console, comparison: Comparison, *, name: str, mode
 
 
 def _show_change(console: Console, title: str, change: Change) -> None:
-    _say(console, f"{title}: {change.after.transcript.utterance_id} ({change.errors:+d} word errors)")
-    _say(console, f"  reference   {change.after.transcript.reference}")
-    _say(console, f"  before      {change.before.transcript.hypothesis}")
-    _say(console, f"  after       {change.after.transcript.hypothesis}")
+    _say(console, f"{title}: {shown(change.after.transcript.utterance_id)} ({change.errors:+d} word errors)")
+    _say(console, f"  reference   {shown(change.after.transcript.reference)}")
+    _say(console, f"  before      {shown(change.before.transcript.hypothesis)}")
+    _say(console, f"  after       {shown(change.after.transcript.hypothesis)}")
 
 
 def _show_parts(console: Console, title: str, parts: Sequence[PartScore]) -> None:
-    table = Table(title=title, title_justify="left")
+    table = _table(title)
     table.add_column("", overflow="fold")
     for column in ("utterances", "WER", "CER", "sentences wrong"):
         table.add_column(column, justify="right")
     # of many values, those that cost the most errors
-    shown = parts
+    most = parts
     if len(parts) > SHOWN_PARTS:
-        shown = sorted(parts, key=lambda part: -_word_errors(part))[:SHOWN_PARTS]
-    for part in shown:
+        most = sorted(parts, key=lambda part: -_word_errors(part))[:SHOWN_PARTS]
+    for part in most:
         wer = with_interval(part.score.wer, part.interval)
         sentences = percent(part.score.sentence_error_rate)
-        table.add_row(part.value, f"{part.score.utterances:,}", wer, percent(part.score.cer), sentences)
+        table.add_row(Text(shown(part.value)), f"{part.score.utterances:,}", wer, percent(part.score.cer), sentences)
     console.print(table)
     if len(parts) > SHOWN_PARTS:
         _say(console, f"  the {SHOWN_PARTS} with most errors; {len(parts) - SHOWN_PARTS:,} more are in scores.json")
@@ -145,17 +150,40 @@ def _show_confusions(console: Console, title: str, found: Sequence[Confusion]) -
         return
     _say(console, title)
     for one in found:
+        reference, hypothesis = shown(one.reference), shown(one.hypothesis)
         if not one.hypothesis:
-            told = f"{one.reference} was missed"
+            told = f"{reference} was missed"
         elif not one.reference:
-            told = f"{one.hypothesis} was made up"
+            told = f"{hypothesis} was made up"
         else:
-            told = f"{one.reference} became {one.hypothesis}"
+            told = f"{reference} became {hypothesis}"
         _say(console, f"  {one.count:>5,}  {told}")
+
+
+def _table(title: str) -> Table:
+    """With a title in which square brackets are no markup: it holds names of files and columns."""
+    return Table(title=Text(shown(title)), title_justify="left")
 
 
 def _say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False)
+
+
+def shown(text: str) -> str:
+    """Text of the data as one line that a terminal only prints, the end of a very long one left out."""
+    line = _NOT_TO_PRINT.sub(" ", text)
+    if len(line) <= SHOWN_CHARACTERS:
+        return line
+    return f"{line[:SHOWN_CHARACTERS]}... ({len(line):,} characters)"
+
+
+def verdict(found: Difference) -> str:
+    """`better`, `worse`, `could be chance`; `equal` where no resample differs, and nothing where there is no rate."""
+    if math.isnan(found.difference):
+        return ""
+    if found.is_clear:
+        return "better" if found.difference < 0 else "worse"
+    return "equal" if found.difference == 0 and found.interval == (0, 0) else "could be chance"
 
 
 def percent(rate: float) -> str:

@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "publishing": {"config", "errors", "evaluation", "public_text"},
     "job": {"config", "data", "errors", "evaluation", "modeling"},
     "evaluation_job": {"config", "data", "errors", "evaluation", "job", "modeling"},
+    "evaluation_output": {"errors", "evaluation", "training"},
     "exporting": {"data", "errors", "evaluation", "modeling"},
     "verification": {"data", "evaluation", "progress", "training"},
     "progress": {"evaluation", "training"},

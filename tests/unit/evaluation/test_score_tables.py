@@ -1,0 +1,66 @@
+"""What a terminal is given of the scores: texts of the data are only printed, whatever is in them."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from accel_asr.evaluation.comparing import compare
+from accel_asr.evaluation.evaluating import Evaluation
+from accel_asr.evaluation.evaluation_sets import EvaluationSet
+from accel_asr.evaluation.score_tables import show_comparison, show_details, show_sets, shown, verdict
+from accel_asr.evaluation.scoring import ScoredUtterance, corpus_score
+from accel_asr.evaluation.set_results import SetResult
+from tests.unit.evaluation.made_up_scores import score_pairs
+
+
+def result_of(scored: list[ScoredUtterance], *, name: str = "calls") -> SetResult:
+    evaluated = EvaluationSet(name, "calls", "test", None, utterances=None)  # type: ignore[arg-type]
+    return SetResult(evaluated, Evaluation(corpus_score(scored), loss=1.0, seconds=1.0, scored=scored))
+
+
+def printed(show, *arguments, **named) -> str:
+    console = Console(file=StringIO(), width=160)
+    show(console, *arguments, **named)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("value", ["[/red]b", "[bold]c", "[link=x]d[/link]"])
+def test_square_brackets_in_cells_and_names_are_no_markup(value: str) -> None:
+    scored = score_pairs([("a", "b")], columns={value: value}) + score_pairs([("a", "a")], columns={value: "other"})
+    out = printed(show_details, result_of(scored, name=value))
+    assert f"{value} by {value}" in out
+    assert f"│ {value} " in out
+    assert value in printed(show_sets, {value: [result_of(scored)], "other": [result_of(scored)]})
+    assert value in printed(show_comparison, compare(scored[:1], scored[:1]), name="x", model=value, other="y")
+
+
+def test_texts_do_not_steer_the_terminal_and_are_one_line() -> None:
+    out = printed(show_details, result_of(score_pairs([("a\x1b[2Jb\nc\u202ed", "a\x1b[2Jb\nc\u202ed extra")])))
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+    assert "  reference   a [2Jb c d\n" in out
+
+
+def test_a_very_long_text_is_cut_and_its_length_told() -> None:
+    assert shown("x" * 400) == "x" * 400
+    assert shown("x" * 10_000) == "x" * 400 + "... (10,000 characters)"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (["a b"] * 9, ["a x"] * 9, "worse"),
+        (["a x"] * 9, ["a b"] * 9, "better"),
+        (["a x"] * 9, ["a y"] * 9, "equal"),
+        (["a b", "a x"], ["a x", "a b"], "could be chance"),
+    ],
+)
+def test_no_difference_is_not_called_chance(before: list[str], after: list[str], expected: str) -> None:
+    first, second = (score_pairs([("a b", text) for text in texts]) for texts in (before, after))
+    assert verdict(compare(first, second).differences["wer"]) == expected
+
+
+def test_nothing_is_said_of_rates_that_are_not_defined() -> None:
+    scored = score_pairs([("", "a"), ("", "")])
+    assert verdict(compare(scored, scored).differences["wer"]) == ""
