@@ -12,13 +12,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.results import Row, results_page, table, with_readme_table
+from benchmarks.speed.results import Row, line_of_page, results_page, rows_of_page, table, with_readme_table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "numpy", "scipy", "soundfile", "safetensors")
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--mixed_precision", choices=["no", "bf16"], default="no")
     parser.add_argument("--output", type=Path, help="also write a page with all of it, such as results/DATE-speed.md")
+    parser.add_argument("--add", action="store_true", help="keep what --output has of other rows")
     parser.add_argument("--readme", type=Path, help="write the table of --from into this file, and measure nothing")
     parser.add_argument("--from", type=Path, dest="results", help="a file of benchmarks/results")
     options = parser.parse_args()
@@ -68,8 +70,10 @@ def measure(options: argparse.Namespace) -> None:
     measured_commit = commit()
     quiet()
     torch.set_num_threads(1)
-    rows: list[Row] = []
-    warmups: dict[str, dict[str, float]] = {}
+    command = "python -m benchmarks.speed " + " ".join(sys.argv[1:])
+    kept = options.output.read_text(encoding="utf-8") if options.add else None
+    rows: list[Row] = rows_of_page(kept) if kept else []
+    warmups: dict[str, dict[str, float]] = line_of_page(kept)["first_calls_s"] if kept else {}
     with tempfile.TemporaryDirectory() as folder:
         material = Material(Path(folder), SIZES[options.size], device=torch.device(options.device))
         bench = Bench(
@@ -88,17 +92,17 @@ def measure(options: argparse.Namespace) -> None:
                 found = rows_of(bench)
             except ModuleNotFoundError as error:
                 found = [Row(name, "", "", note=f"needs {error.name}, which is not installed")]
-            rows += found
+            told = {(row.row, row.against) for row in found}
+            rows = [row for row in rows if (row.row, row.against) not in told]
+            rows += [replace(row, commit=measured_commit, command=command) for row in found]
             line = rounded(
                 {
                     "benchmark": "speed",
                     "date": datetime.now(UTC).date().isoformat(),
                     "model": material.size.describe(),
-                    "commit": measured_commit,
                     "hardware": hardware(options.device),
                     "versions": {"python": platform.python_version()}
                     | {name: found_version(name) for name in PACKAGES},
-                    "command": "python -m benchmarks.speed " + " ".join(sys.argv[1:]),
                     "rows": [row.record() for row in rows],
                     "first_calls_s": warmups,
                 }

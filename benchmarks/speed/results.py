@@ -1,7 +1,7 @@
 """What was found: one row for each comparison, its verdict, and the tables made of them."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,8 @@ class Row:
     high: float | None = None
     rounds: int = 0
     note: str = ""
+    commit: str = ""
+    command: str = ""
 
     @property
     def target(self) -> str:
@@ -131,8 +133,10 @@ def results_page(line: dict[str, Any], rows: list[Row]) -> str:
         f"# Speed beside a hand-written loop and Seq2SeqTrainer, {line['date']}",
         f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['threads_used']} thread used{device}; "
         + ", ".join(f"{name} {found or 'not installed'}" for name, found in versions.items())
-        + f"; commit {line['commit']}.\n{line['model']}",
-        f"`{line['command']}`",
+        + f".\n{line['model']} Measured by:",
+        "\n".join(
+            f"- `{command}` at {commit}: {', '.join(names)}" for (commit, command), names in by_run(rows).items()
+        ),
         HOW,
         table(rows),
         "Targets that are not met:\n\n" + ("\n".join(missed) or "none"),
@@ -140,6 +144,29 @@ def results_page(line: dict[str, Any], rows: list[Row]) -> str:
         "```json\n" + json.dumps(line) + "\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def by_run(rows: list[Row]) -> dict[tuple[str, str], list[str]]:
+    """What was measured by each (commit, command)."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        names = found.setdefault((row.commit, row.command), [])
+        if row.row not in names:
+            names.append(row.row)
+    return found
+
+
+def rows_of_page(page: str) -> list[Row]:
+    """The rows of a file of benchmarks/results."""
+    names = {field.name for field in fields(Row)}
+    return [Row(**{name: value for name, value in row.items() if name in names}) for row in line_of_page(page)["rows"]]
+
+
+def line_of_page(page: str) -> dict[str, Any]:
+    """The JSON line of a file of benchmarks/results."""
+    [line] = [line for line in page.splitlines() if line.startswith('{"benchmark": "speed"')]
+    found: dict[str, Any] = json.loads(line)
+    return found
 
 
 def readme_table(rows: list[dict[str, Any]]) -> str:
@@ -159,10 +186,9 @@ def readme_table(rows: list[dict[str, Any]]) -> str:
 
 def with_readme_table(readme: str, results: str) -> str:
     """`readme` with the table of a results file, whose JSON line is looked for, in its place."""
-    [line] = [line for line in results.splitlines() if line.startswith('{"benchmark": "speed"')]
     before, rest = readme.split(README_BEGIN)
     _, after = rest.split(README_END)
-    return f"{before}{README_BEGIN}\n{readme_table(json.loads(line)['rows'])}\n{README_END}{after}"
+    return f"{before}{README_BEGIN}\n{readme_table(line_of_page(results)['rows'])}\n{README_END}{after}"
 
 
 def _number(value: float | None) -> str:
