@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     path = options.output or run_dir / REPORT_FILE
     try:
         written = write_report(records, path, samples_of=samples_of, without_audio=problem)
-        plots = write_plots(records)
+        plots = write_plots(records) if options.output is None else []  # a page elsewhere is a second look
     except OSError as error:
         raise UserError(f"--output: can't write {error.filename or str(path)!r} ({error.strerror})") from error
     print(f"report      {written.path} ({written.size_bytes / 1e6:.1f} MB)")

@@ -1,7 +1,6 @@
 """The scores of an evaluation as a terminal shows them."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
@@ -15,12 +14,11 @@ from accel_asr.evaluation.hallucinations import find_hallucinations
 from accel_asr.evaluation.intervals import Difference, Interval
 from accel_asr.evaluation.set_results import SetResult
 from accel_asr.evaluation.silence_probe import HeardInSilence
+from accel_asr.public_text import without_controls
 
 TABLE_WIDTH = 132  # also where the output is no terminal, for which rich takes 80
 SHOWN_PARTS = 20
 SHOWN_CHARACTERS = 400
-# what would move the cursor, colour the rest or turn the direction of writing: a terminal must not act on data
-_NOT_TO_PRINT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 HALLUCINATIONS = {
     "insertion_only": "everything that was said, and more",
     "looping": "a piece of text over and over",
@@ -171,7 +169,7 @@ def _say(console: Console, text: str) -> None:
 
 def shown(text: str) -> str:
     """Text of the data as one line that a terminal only prints, the end of a very long one left out."""
-    line = _NOT_TO_PRINT.sub(" ", text)
+    line = without_controls(text)
     if len(line) <= SHOWN_CHARACTERS:
         return line
     return f"{line[:SHOWN_CHARACTERS]}... ({len(line):,} characters)"

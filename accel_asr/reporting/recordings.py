@@ -1,5 +1,6 @@
 """The audio of validation utterances by their ids, decoded when it is asked for."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -27,15 +28,21 @@ def samples_by_id(utterances: Utterances) -> SamplesOf:
 def reopen(data: DataConfig, model: ModelConfig, *, seed: int) -> SamplesOf:
     """Open the validation data of a run as the run did; of a warm index, nothing is decoded but what is asked for.
 
+    Recordings that have gone since take no others with them. Where rows were held out of the training data, other rows
+    may be held out without them; so all rows are looked through for an utterance.
+
     Raises:
         UserError: the data, or the small files of the model by which rows were chosen, are no longer there.
     """
     limits = load_model_limits(model, language_of_rows=data.language_column is not None)
     found = load_train_and_validation(
-        data,
+        replace(data, max_bad_fraction=1.0),
         encoder=limits.encoder,
         sampling_rate_hz=limits.sampling_rate_hz,
         window_s=limits.window_s,
         seed=seed,
     )
-    return samples_by_id(found.validation)
+    has_own_split = data.eval_split is not None or any(source.eval_split for source in data.sources)
+    if has_own_split or data.streaming:
+        return samples_by_id(found.validation)
+    return samples_by_id(Utterances.together([found.train, found.validation]))

@@ -1,7 +1,8 @@
 """What a run left in its folder, read back; also of a run that was stopped or still goes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -79,16 +80,17 @@ def read_run(run_dir: Path, *, step: int | None = None) -> RunRecords:
         raise UserError(
             f"RUN_DIR: {str(run_dir)!r} is not the folder of a run (it has no {CONFIG_FILE}); give a run's output_dir"
         )
-    try:
-        config = yaml.safe_load((run_dir / CONFIG_FILE).read_text(encoding="utf-8"))
-        environment, data_summary, summary = (
-            _read_json(run_dir / name) for name in ("environment.json", "data_summary.json", "summary.json")
-        )
+    with _read_or_named(run_dir / CONFIG_FILE):
+        config = dict(yaml.safe_load((run_dir / CONFIG_FILE).read_text(encoding="utf-8")))
+    environment, data_summary, summary = (
+        _read_json(run_dir / name) for name in ("environment.json", "data_summary.json", "summary.json")
+    )
+    with _read_or_named(run_dir / "metrics.jsonl"):
         lines = _read_metrics(run_dir / "metrics.jsonl")
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        problem = " ".join(str(error).split())
-        raise UserError(f"RUN_DIR: a file of {str(run_dir)!r} can't be read ({problem})") from error
-    evals = {int(line["step"]): line for line in lines if line["kind"] == "eval"}
+    # of a run that was copied in part, or whose disk was full, one of the two may be missing or end too early
+    evals = {int(record["step"]): record for record in summary.values()}
+    evals |= {int(line["step"]): line for line in lines if line["kind"] == "eval"}
+    summary = summary or _summary_of(evals)
     if step is not None and step not in evals:
         known = ", ".join(map(str, sorted(evals))) or "none"
         raise UserError(f"--step: there was no evaluation at step {step}; those of this run: {known}")
@@ -126,7 +128,10 @@ def read_scored(path: Path) -> list[ScoredUtterance]:
             f"`accel-asr evaluate --model {path.parent.parent / BEST}`"
         ) from error
     except (OSError, ValueError) as error:
-        raise UserError(f"RUN_DIR: {str(path)!r} can't be read ({error})") from error
+        raise UserError(
+            f"RUN_DIR: {str(path)!r} can't be read ({' '.join(str(error).split())}); tell of another evaluation by "
+            "--step, or copy the file anew"
+        ) from error
 
 
 def _told(run_dir: Path, step: int | None, evals: Mapping[int, dict[str, Any]]) -> Told | None:
@@ -135,9 +140,32 @@ def _told(run_dir: Path, step: int | None, evals: Mapping[int, dict[str, Any]]) 
     return Told(evals[step], read_scored(run_dir / "evaluations" / f"step-{step:08d}.jsonl"))
 
 
+def _summary_of(evals: Mapping[int, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """As training would have written it: ties are the earlier's, and what is not a number is no rate."""
+    trained = [evals[step] for step in sorted(evals) if step > 0]
+    scored = [record for record in trained if record.get("wer") is not None]
+    found = {BASELINE: evals.get(0), BEST: min(scored, key=lambda record: record["wer"], default=None)}
+    found[LAST] = trained[-1] if trained else None
+    return {name: record for name, record in found.items() if record is not None}
+
+
+@contextmanager
+def _read_or_named(path: Path) -> Iterator[None]:
+    """Raises: UserError: the file is torn or can't be read."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        problem = " ".join(str(error).split())
+        raise UserError(
+            f"RUN_DIR: {str(path)!r} can't be read ({problem}); it is torn, or no file of a run. Copy it anew, or take "
+            "it away if it is not config.yaml: the report then does without it"
+        ) from error
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     """Of a file that the run may not have written yet: then nothing."""
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    with _read_or_named(path):
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -162,15 +162,13 @@ def test_transcribe_command_names_bad_files_and_goes_on(one_process: tuple[Path,
     step = json.loads((run / "summary.json").read_text())["best"]["step"]
     expected = read_lines(run / "evaluations" / f"step-{step:08d}.jsonl")[0]["hypothesis"]
     finished = console(
-        ["transcribe", "--model", str(run / "best"), "--format", "json", "missing.wav", "broken.wav", "good.ogg"],
+        ["transcribe", "--model", str(run / "best"), "--format", "json", "broken.wav", "good.ogg"],
         cwd=tmp_path,
     )
     assert finished.code == 1
     assert [json.loads(line)["text"] for line in finished.out.splitlines()] == [expected]
-    problems = finished.err.splitlines()
-    assert len(problems) == 2
-    assert "missing.wav" in problems[0]
-    assert "broken.wav" in problems[1]
+    (problem,) = finished.err.splitlines()
+    assert "broken.wav" in problem
 
 
 def test_resume_ends_with_the_same_weights_and_metrics(one_process: tuple[Path, Finished], tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ TEXTS = [  # reference, before training, now
     ("口座の残高を教えてくださいお願いします", "口座", "口座の算高を教えてくださいお願いしまし"),
     ("أريد معرفة رصيد حسابي", "أريد", "أريد معرفة رصيد حسابك"),
     ("אני רוצה לדעת את היתרה", "אני", "אני רוצה לדעת את"),
+    ("turn \u202eround here", "turn", "turn \u202eround there"),  # what follows the mark is written from the right
     ("🎉 hello 👩‍👩‍👧‍👦 there", "🎉", "🎉 hello there 🎉"),
     ("a" * 3_000 + " end", "a", "b" * 10_000),
     ("thanks", "no", " ".join(["thank you for watching"] * 500)),
@@ -102,6 +103,8 @@ def test_texts_of_the_data_are_shown_and_not_run(page_file: Path) -> None:
             card = cards.filter(has_text=said[:5]).first
             right_to_left = card.locator(".marks").first.evaluate("one => getComputedStyle(one).direction")
             assert right_to_left == ("rtl" if said[0] in "أא" else "ltr")
+        assert "\u202e" not in watched.page.content()
+        assert cards.filter(has_text="round").count() >= 1
         assert is_quiet(watched)
 
 

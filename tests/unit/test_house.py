@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"config", "errors"},
     "modeling": {"config", "data", "errors"},
     "training": {"config", "data", "errors", "modeling"},
-    "evaluation": {"config", "data", "errors", "modeling"},
+    "evaluation": {"config", "data", "errors", "modeling", "public_text"},
     "transcription": {"data", "errors", "modeling"},
     "demonstration": {"data", "errors", "transcription"},
     "publishing": {"config", "errors", "evaluation", "public_text"},

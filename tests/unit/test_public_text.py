@@ -2,7 +2,7 @@
 
 import pytest
 
-from accel_asr.public_text import public
+from accel_asr.public_text import public, without_controls
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,8 @@ from accel_asr.public_text import public
 )
 def test_what_may_be_a_secret_in_an_address_is_hidden(text: str, expected: str) -> None:
     assert public(text) == expected
+
+
+def test_what_acts_on_a_screen_becomes_a_space() -> None:
+    assert without_controls("a\x1b[31mb\r\nc\u202ed\u2066e\u2028f") == "a [31mb c d e f"
+    assert without_controls("สวัสดี 👩\u200d👩 مرحبا") == "สวัสดี 👩\u200d👩 مرحبا"

@@ -53,9 +53,29 @@ def test_rows_of_an_older_version_are_one_clear_message(tmp_path: Path) -> None:
         read_run(folder)
 
 
+@pytest.mark.parametrize("missing", [["summary.json"], ["metrics.jsonl"], []])
+def test_the_scores_are_told_where_one_of_their_two_records_is_missing_or_ends_early(
+    tmp_path: Path, missing: list[str]
+) -> None:
+    folder = a_run(tmp_path / "run")
+    whole = read_run(folder)
+    for name in missing:
+        (folder / name).unlink()
+    if not missing:
+        metrics = folder / "metrics.jsonl"
+        metrics.write_text(metrics.read_text(encoding="utf-8")[:120], encoding="utf-8")  # as a full disk leaves it
+    records = read_run(folder)
+    assert whole.chosen is not None
+    assert records.chosen is not None
+    assert (records.chosen.step, records.is_best) == (whole.chosen.step, True)
+    assert records.chosen.record["wer"] == whole.chosen.record["wer"]
+    assert records.baseline is not None
+
+
 @pytest.mark.parametrize("name", ["summary.json", "metrics.jsonl", "config.yaml", "evaluations/step-00000010.jsonl"])
 def test_a_torn_file_is_one_clear_message(tmp_path: Path, name: str) -> None:
     folder = a_run(tmp_path / "run")
     (folder / name).write_text('{"step": [\n', encoding="utf-8")
-    with pytest.raises(UserError, match=r"RUN_DIR: .*can't be read"):
+    with pytest.raises(UserError, match=rf"RUN_DIR: '.*{name}' can't be read .*[Cc]opy") as caught:
         read_run(folder)
+    assert "\n" not in str(caught.value)
