@@ -1,6 +1,7 @@
 """What a person sees while a run goes: one progress bar, a table at each evaluation, a summary at the end."""
 
 import math
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -132,9 +133,9 @@ class Display:
         self.say(
             (f"report      {report}\n" if report else "") + f"model       {output_dir / 'best'}\n"
             f"scores      {output_dir / 'summary.json'}, {output_dir / 'evaluations'}\n"
-            f"transcribe  accel-asr transcribe --model {output_dir / 'best'} FILE...\n"
-            f"curves      tensorboard --logdir {output_dir}\n"
-            f"publish     accel-asr push {output_dir} --hub_model_id USER/NAME"
+            f"transcribe  accel-asr transcribe --model {shlex.quote(str(output_dir / 'best'))} FILE...\n"
+            f"curves      tensorboard --logdir {shlex.quote(str(output_dir))}\n"
+            f"publish     accel-asr push {shlex.quote(str(output_dir))} --hub_model_id USER/NAME"
         )
 
 
