@@ -35,6 +35,7 @@ ROWS = {
     "checkpoint": "run_rows.checkpoint_rows",
     "communication": "communication.communication_rows",
     "startup": "startup.startup_rows",
+    "memory": "startup.memory_rows",
 }
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,7 @@ SEED = "import sys; from benchmarks.speed.first_step import train_quickstart; tr
 TRAINER = (
     "import sys; from benchmarks.speed.first_step import train_quickstart; train_quickstart(sys.argv[1], 'trainer')"
 )
+SCRIPTS = {"ours": OURS, "seed": SEED, "trainer": TRAINER}
 TRAINER_OPTIONS = """
 from transformers import HfArgumentParser, Seq2SeqTrainer, Seq2SeqTrainingArguments
 HfArgumentParser(Seq2SeqTrainingArguments).parse_args_into_dataclasses()
@@ -31,27 +33,13 @@ HfArgumentParser(Seq2SeqTrainingArguments).parse_args_into_dataclasses()
 
 
 def startup_rows(bench: Bench) -> list[Row]:
-    """CPU time of whole processes; memory is their resident set's peak at the first step."""
-    peaks_mb: dict[str, float] = {}
-
-    def first_step(name: str, code: str) -> None:
-        number[0] += 1
-        folder = bench.folder / f"startup-{number[0]}"
-        told = run([sys.executable, "-c", code, str(folder)], exit_code=0)
-        peaks_mb[name] = json.loads(told.splitlines()[-1])["peak_mb"]
-
-    number = [0]
-    scripts = {"ours": OURS, "seed": SEED, "trainer": TRAINER}
+    """CPU time of whole processes."""
     rows = _measured(
         bench,
         "start to first step",
-        {name: lambda name=name, code=code: first_step(name, code) for name, code in scripts.items()},
+        {name: lambda name=name: first_step(bench, name) for name in SCRIPTS},
         note=f"quickstart, batch {BATCH_SIZE}, nothing cached; ours without its evaluation of the untouched model",
     )
-    for name in ("seed", "trainer"):
-        rows.append(
-            exact("memory at first step", name, "MB", peaks_mb["ours"], peaks_mb[name], note="peak, whole process")
-        )
     ours, trainer = [sys.executable, "-m", "accel_asr", "train"], [sys.executable, "-c", TRAINER_OPTIONS]
     rows += _measured(
         bench,
@@ -70,6 +58,23 @@ def startup_rows(bench: Bench) -> list[Row]:
         note="ours: a message and exit code 2; trainer: a traceback",
     )
     return rows
+
+
+def memory_rows(bench: Bench) -> list[Row]:
+    """The most that a whole process has had by the end of its first step."""
+    peaks_mb = {name: first_step(bench, name) for name in SCRIPTS}
+    note = f"peak resident set of the process, quickstart, batch {BATCH_SIZE}"
+    return [
+        exact("memory at first step", name, "MB", peaks_mb["ours"], peaks_mb[name], note=note)
+        for name in ("seed", "trainer")
+    ]
+
+
+def first_step(bench: Bench, name: str) -> float:
+    """Start a process that ends at its first step; returns its memory in MB of 10^6 bytes."""
+    with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
+        told = run([sys.executable, "-c", SCRIPTS[name], f"{folder}/run"], exit_code=0)
+    return float(json.loads(told.splitlines()[-1])["peak_mb"])
 
 
 def run(command: list[str], *, exit_code: int) -> str:

@@ -78,9 +78,10 @@ def test_the_step_is_measured_without_the_packages_that_bare_machines_lack() -> 
 
 @pytest.mark.slow
 def test_the_start_up_beside_other_trainers() -> None:
-    rows = speed("startup")
+    rows = speed("startup", "memory")
     assert len(rows) == 6
     assert all(row["ratio"] > 0 for row in rows.values())
+    assert rows["memory at first step", "seed"]["theirs"] != rows["memory at first step", "trainer"]["theirs"]
 
 
 def test_the_ways_take_turns_in_both_orders() -> None:
