@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,8 @@ class SampleLog:
     def _log_as_media(
         self, name: str, step: int, rows: list[list[str]], recordings: dict[int, tuple[str, np.ndarray]]
     ) -> None:
-        """wandb and trackio have tables and audio of the same names."""
-        if name == "wandb":
-            import wandb as library
-        else:
-            import trackio as library
+        """By `wandb` or `trackio`, which have tables and audio of the same names."""
+        library = import_module(name)
         values: dict[str, Any] = {TABLE: library.Table(columns=COLUMNS, data=rows)}
         for number, (utterance_id, samples) in recordings.items():
             # by number: wandb names a file by it, and an id may be any path
