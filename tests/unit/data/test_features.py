@@ -10,7 +10,7 @@ import torch
 from transformers import WhisperFeatureExtractor
 
 from accel_asr.data.decoding.audio import INT16_SCALE, decode, to_int16
-from accel_asr.data.features import is_silent, log_mel
+from accel_asr.data.features import BLOCK_FRAMES, DYNAMIC_RANGE, is_silent, log_mel
 
 RATE_HZ = 16_000
 MEL_BINS = 80
@@ -96,6 +96,18 @@ def test_odd_clips_are_what_the_extractor_makes_of_them_within_its_rounding(clip
     exact = in_float64(samples, extractor)
     assert np.abs(features - theirs).max() < 1e-4  # seen: 4e-5, of a tone, most of which is their rounding
     assert np.abs(features - exact).max() < max(1e-5, 1.1 * np.abs(theirs - exact).max())
+
+
+@pytest.mark.parametrize("duration_s", [2 * BLOCK_FRAMES / 100, 2.6 * BLOCK_FRAMES / 100, 30])
+@pytest.mark.parametrize("mel_bins", [80, 128])
+def test_long_clips_are_computed_in_pieces_and_cut_below_the_loudest_of_all(duration_s: float, mel_bins: int) -> None:
+    extractor = WhisperFeatureExtractor(feature_size=mel_bins)
+    noise = np.random.default_rng(3).standard_normal(round(RATE_HZ * duration_s))
+    for loudness in (np.geomspace(0.5, 6_000, len(noise)), np.geomspace(6_000, 0.5, len(noise))):
+        samples = (loudness * noise).round().clip(-32_768, 32_767).astype(np.int16)
+        features = log_mel(samples, extractor)
+        assert np.abs(features - in_float64(samples, extractor)).max() < 2e-5
+        assert features.max() - features.min() == pytest.approx(DYNAMIC_RANGE / 4)
 
 
 @pytest.mark.realdata
