@@ -157,6 +157,10 @@ class TrainingConfig:
     """Stop after so many optimizer steps, however many epochs that is (fewer or more than `num_train_epochs`)."""
     per_device_train_batch_size: int = 16
     """Utterances in one micro-batch on one device."""
+    audio_context: Literal["full", "speech"] = "full"
+    """What the encoder hears: its whole window; or the longest clip of the global batch and at least 1 s, several times
+    cheaper and not the same. Every eighth step then hears more, the last tenth of the steps all, and the model is
+    judged by both."""
     gradient_accumulation_steps: int = 1
     """Micro-batches of each device in one optimizer step; their token losses are summed, then divided once."""
     dataloader_drop_last: bool = True
@@ -194,6 +198,9 @@ class EvaluationConfig:
     """Most tokens of a transcript, start tokens not counted; transcripts cut off there are counted."""
     num_beams: int = 1
     """Beams of the search; 1 is greedy."""
+    full_context_margin: float = 0.01
+    """With `training.audio_context: speech`: how much higher than the untouched model's the WER at the whole window may
+    be (0.01 is one word in a hundred) before the run says so loudly."""
     normalizer: NormalizerName = "basic"
     """What is done to both texts before the normalised scores: Whisper's basic or English normaliser; `multilingual`,
     which is as basic, but keeps the marks of letters (Thai, Hindi, Arabic); or nothing."""

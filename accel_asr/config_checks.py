@@ -23,6 +23,7 @@ def check_config(config: Config) -> None:
         *_source_problems(config.data),
         *_split_problems(config.data),
         *_streaming_problems(config),
+        *_audio_context_problems(config),
         *_tracking_problems(config.tracking),
         *_hub_problems(config.hub),
     ]
@@ -48,6 +49,7 @@ _AT_LEAST_ONE = (
     "data.streaming_block_rows",
 )
 _AT_LEAST_ZERO = (
+    "evaluation.full_context_margin",
     "training.learning_rate",
     "training.warmup_steps",
     "training.weight_decay",
@@ -174,6 +176,24 @@ def _streaming_problems(config: Config) -> list[str]:
         for name in without
         if _setting(config, name)
     ]
+    return problems
+
+
+def _audio_context_problems(config: Config) -> list[str]:
+    """What hearing the speech alone does not go with."""
+    if config.training.audio_context == "full":
+        return []
+    problems = []
+    if not config.evaluation.eval_on_start:
+        problems.append(
+            "evaluation.eval_on_start: false does not go with training.audio_context: speech, which is judged against "
+            "the untouched model; leave it out"
+        )
+    if config.data.streaming:
+        problems.append(
+            "training.audio_context: speech does not go with data.streaming, which does not know the longest clip of a "
+            "global batch first; leave one of them out"
+        )
     return problems
 
 

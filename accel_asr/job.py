@@ -227,7 +227,7 @@ def plan_training(
             block_rows=data.stream.block_rows,
         )
         return stream_plan, training.max_steps
-    by_length = training.group_by_length or training.batch_seconds is not None
+    by_length = training.group_by_length or training.batch_seconds is not None or training.audio_context == "speech"
     plan = WindowPlan(
         num_rows=len(data.train),
         micro_batch_size=training.per_device_train_batch_size,

@@ -128,6 +128,11 @@ class Display:
             f"\nWER {before}{percent(best['wer'])} best (step {best['step']}), {percent(last['wer'])} last "
             f"(step {last['step']}), on {best['utterances']} utterances"
         )
+        if "speech_context" in best:
+            rates = [percent(record["speech_context"]["wer"]) for record in (best, last)]
+            self.say(
+                f"WER {rates[0]} best, {rates[1]} last at the speech context; the line above is at the whole window"
+            )
         if baseline and not best["wer"] < baseline["wer"]:
             self.say("note: no evaluation was better than the untouched model's")
         self.say(

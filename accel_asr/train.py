@@ -50,10 +50,14 @@ def train(config: Config) -> int:
     from dataclasses import asdict, astuple
 
     from accelerate.utils import gather_object
+    from transformers import WhisperForConditionalGeneration
 
     from accel_asr import modeling
+    from accel_asr.audio_context import SpeechContext, hear_any_context
     from accel_asr.data.streaming.streams import Place
-    from accel_asr.evaluation.evaluating import evaluate_model
+    from accel_asr.data.window_plan import WindowPlan
+    from accel_asr.evaluation.contexts import full_context_problem
+    from accel_asr.evaluation.evaluating import Evaluation, evaluate_model
     from accel_asr.job import load_job, plan_training
     from accel_asr.progress import Display
     from accel_asr.publishing.hub import check_may_push, push_run
@@ -95,8 +99,12 @@ def train(config: Config) -> int:
     for notice in data.notices:
         display.say(notice)
 
-    # 3. Plan: which utterances are in which step of which rank
+    # 3. Plan: which utterances are in which step of which rank, and how much of its window the encoder hears
     plan, last_step = plan_training(training, data, num_processes=accelerator.num_processes)
+    context = None
+    if training.audio_context == "speech":
+        context = SpeechContext.of_model(model, window_s=modeling.window_s(processor))
+        hear_any_context(model)
 
     # 4. Optimizer. The schedule is not prepared: Accelerate steps a prepared one num_processes times
     model.to(accelerator.device)
@@ -154,11 +162,9 @@ def train(config: Config) -> int:
         say=display.say,
     )
 
-    def evaluate(name: str, step: int) -> None:
-        """Score the model as it is, write all of it down, and keep the model if it is the best so far."""
-        whole = whole_model(accelerator, model)
+    def score(whole: WhisperForConditionalGeneration, audio_context: SpeechContext | None) -> Evaluation:
         with display.evaluation_bar(len(data.validation)) as bar:
-            result = evaluate_model(
+            return evaluate_model(
                 whole,
                 job.validation_items,
                 accelerator=accelerator,
@@ -166,9 +172,33 @@ def train(config: Config) -> int:
                 normalizer=job.normalizer,
                 batch_size=evaluation.per_device_eval_batch_size,
                 num_workers=training.dataloader_num_workers,
+                audio_context=audio_context,
                 on_batch=lambda utterances: bar.update(utterances * accelerator.num_processes),
             )
-        record = {"step": step, "epoch": round(plan.epochs_at(step), 4), **result.record()}
+
+    def evaluate(name: str, step: int) -> None:
+        """Score the model as it is, write all of it down, and keep the model if it is the best so far.
+
+        A run that hears the speech alone is scored so at every evaluation, and at the whole window, which decides
+        what is best, before it has begun and once its steps hear the whole window.
+        """
+        whole = whole_model(accelerator, model)
+        place = {"step": step, "epoch": round(plan.epochs_at(step), 4)}
+        progress.evaluated_step = step
+        speech_record = None
+        if context is not None:
+            result = score(whole, context)
+            speech_record = {**place, **result.record()}
+            metrics.write("eval_speech_context", **speech_record)
+            write_down(result, "evaluations/speech_context", step)
+            display.show_scores(speech_record, result.scored, remark="speech only")
+            if 0 < step < context.first_full_step(last_step):
+                log_samples(result, step)
+                return
+        result = score(whole, None)
+        record = {**place, **result.record()}
+        if speech_record is not None:
+            record["speech_context"] = speech_record
         best = progress.scores.get("best")
         # ties keep the earlier
         is_best = name != "baseline" and (best is None or record["wer"] < best["wer"])
@@ -178,20 +208,30 @@ def train(config: Config) -> int:
         metrics.write("eval", **record)
         remark = "baseline" if name == "baseline" else "best so far" if is_best else ""
         display.show_scores(record, result.scored, remark=remark)
-        shown = (utterance.transcript for utterance in result.scored[: tracking.log_samples])
-        samples.log(
-            step, [(transcript.utterance_id, transcript.reference, transcript.hypothesis) for transcript in shown]
-        )
+        problem = full_context_problem(record, progress.scores.get("baseline"), margin=evaluation.full_context_margin)
+        if problem is not None:
+            display.say(problem)
+        log_samples(result, step)
+        write_down(result, "evaluations", step)
 
         def write() -> None:
-            rows = (utterance.to_json() for utterance in result.scored)
-            write_json_lines(output_dir / "evaluations" / f"step-{step:08d}.jsonl", rows)
             write_json(output_dir / "summary.json", progress.scores)
             if is_best:
                 with folder_written_whole(output_dir / "best") as folder:
                     modeling.save_model_folder(whole, processor, folder)
 
         write_on_main_process(accelerator, output_dir, write)
+
+    def log_samples(result: Evaluation, step: int) -> None:
+        shown = (utterance.transcript for utterance in result.scored[: tracking.log_samples])
+        samples.log(
+            step, [(transcript.utterance_id, transcript.reference, transcript.hypothesis) for transcript in shown]
+        )
+
+    def write_down(result: Evaluation, folder: str, step: int) -> None:
+        rows = (utterance.to_json() for utterance in result.scored)
+        path = output_dir / folder / f"step-{step:08d}.jsonl"
+        write_on_main_process(accelerator, output_dir, lambda: write_json_lines(path, rows))
 
     def save() -> None:
         """Save a checkpoint."""
@@ -207,6 +247,12 @@ def train(config: Config) -> int:
             geometry=geometry,
             save_total_limit=config.checkpoint.save_total_limit,
         )
+
+    def frames_heard(step: int) -> int:
+        assert context is not None
+        assert isinstance(plan, WindowPlan)  # check_config saw to it
+        longest_s = plan.longest_s(step)
+        return 2 * context.positions_at(step, longest_s, last_step=last_step, seed=training.seed)
 
     def evaluation_is_due(step: int) -> bool:
         every = evaluation.eval_steps
@@ -228,11 +274,11 @@ def train(config: Config) -> int:
         if progress.step == 0:
             if evaluation.eval_on_start:
                 evaluate("baseline", step=0)
-        elif evaluation_is_due(progress.step) and progress.scores.get("last", {}).get("step") != progress.step:
+        elif evaluation_is_due(progress.step) and progress.evaluated_step != progress.step:
             evaluate("last", progress.step)  # the run was stopped before it
         display.start_training(first_step=progress.step + 1, last_step=last_step)
         model.train()
-        for step, window in zip(range(progress.step + 1, last_step + 1), windows, strict=False):  # a stream has no end
+        for step, batches in zip(range(progress.step + 1, last_step + 1), windows, strict=False):  # a stream has no end
             learning_rate = learning_rate_at(
                 step - progress.skipped_steps,
                 peak=training.learning_rate,
@@ -241,6 +287,7 @@ def train(config: Config) -> int:
                 scheduler_type=training.lr_scheduler_type,
             )
             set_learning_rate(optimizer, learning_rate)
+            window = batches if context is None else [batch.heard(frames_heard(step)) for batch in batches]
             try:
                 result = train_step(
                     model,
@@ -335,6 +382,11 @@ def train(config: Config) -> int:
     if accelerator.is_main_process:  # no collective comes after it, so that no rank waits
         report = report_finished_run(output_dir, data.validation, say=display.say)
     display.show_summary(progress.scores, output_dir, report=report)
+    problem = full_context_problem(
+        progress.scores["best"], progress.scores.get("baseline"), margin=evaluation.full_context_margin
+    )
+    if problem is not None:
+        display.say(problem)
     if config.hub.push_to_hub and accelerator.is_main_process:
         revision = config.hub.hub_revision
         display.say(

@@ -1,7 +1,7 @@
 """From items to one batch: features stacked, labels padded with -100, exactly one start-of-transcript."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -55,6 +55,10 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """A copy on `device`."""
         return self._with(tensor.to(device, non_blocking=True) for tensor in self._tensors())
+
+    def heard(self, frames: int) -> "Batch":
+        """The same with the first `frames` frames of the features, in the same memory."""
+        return replace(self, input_features=self.input_features[..., :frames])
 
     def _with(self, tensors: Iterable[torch.Tensor]) -> "Batch":
         input_features, decoder_input_ids, labels, target_positions = tensors

@@ -128,10 +128,12 @@ class TrainingWindows(Iterator[list[Batch]]):
 
 @dataclass(frozen=True)
 class EvaluationBatch:
-    """Rows that are transcribed together, and how many tokens of each one's label are given to the decoder."""
+    """Rows that are transcribed together, how many tokens of each one's label are given to the decoder, and how long
+    the longest of them is."""
 
     rows: list[int]
     start_tokens: int
+    longest_s: float
 
 
 def evaluation_batches(items: ClipItems, batch_size: int) -> list[EvaluationBatch]:
@@ -146,11 +148,9 @@ def evaluation_batches(items: ClipItems, batch_size: int) -> list[EvaluationBatc
         by_start.setdefault(prompt_tokens + len(encoder.prefix()), []).append((-utterance.duration_s, row))
     batches = []
     for start_tokens, found in sorted(by_start.items()):
-        order = [row for _, row in sorted(found)]
-        batches += [
-            EvaluationBatch(order[first : first + batch_size], start_tokens)
-            for first in range(0, len(order), batch_size)
-        ]
+        order = sorted(found)
+        pieces = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+        batches += [EvaluationBatch([row for _, row in piece], start_tokens, -piece[0][0]) for piece in pieces]
     return batches
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from accelerate import Accelerator
 from transformers import WhisperForConditionalGeneration
 
+from accel_asr.audio_context import SpeechContext
 from accel_asr.data.collator import Collator
 from accel_asr.data.loading import ClipItems
 from accel_asr.evaluation.generation import transcribe_utterances
@@ -51,9 +52,14 @@ def evaluate_model(
     normalizer: Normalizer,
     batch_size: int,
     num_workers: int = 0,
+    audio_context: SpeechContext | None = None,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Evaluation:
-    """Score `model` on every utterance of `items` exactly once. Every rank must call this, and gets the same result."""
+    """Score `model` on every utterance of `items` exactly once. Every rank must call this, and gets the same result.
+
+    Args:
+        audio_context: Hear the speech of each batch and no more of the window; None is all of it.
+    """
     started_s = time.perf_counter()
     transcription = transcribe_utterances(
         model,
@@ -62,6 +68,7 @@ def evaluate_model(
         collator=collator,
         batch_size=batch_size,
         num_workers=num_workers,
+        audio_context=audio_context,
         on_batch=on_batch,
     )
     scored = [score_utterance(transcript, normalizer) for transcript in transcription.transcripts]

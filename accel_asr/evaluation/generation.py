@@ -9,6 +9,7 @@ from accelerate.utils import gather_object
 from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 from transformers.modeling_outputs import BaseModelOutput
 
+from accel_asr.audio_context import SpeechContext, encode
 from accel_asr.data.collator import IGNORED_LABEL, Batch, Collator
 from accel_asr.data.features import is_silent
 from accel_asr.data.loading import ClipItems, EvaluationBatch, evaluation_batches, evaluation_loader
@@ -42,6 +43,7 @@ def transcribe_utterances(
     collator: Collator,
     batch_size: int,
     num_workers: int = 0,
+    audio_context: SpeechContext | None = None,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Transcription:
     """Generate a transcript for each utterance. Every rank must call this; every rank gets the whole table.
@@ -49,6 +51,7 @@ def transcribe_utterances(
     Args:
         model: Unwrapped; how it transcribes stands in its generation settings (`modeling.configure_generation`), but
             each row's own language, task and prompt are given to it.
+        audio_context: Hear the speech of each batch and no more of the window; None is all of it.
         on_batch: Called after each batch of this rank with the number of utterances in it.
 
     Raises:
@@ -57,7 +60,14 @@ def transcribe_utterances(
     batches = evaluation_batches(items, batch_size)
     mine = batches[accelerator.process_index :: accelerator.num_processes]
     share = transcribe_batches(
-        model, items, mine, accelerator=accelerator, collator=collator, num_workers=num_workers, on_batch=on_batch
+        model,
+        items,
+        mine,
+        accelerator=accelerator,
+        collator=collator,
+        num_workers=num_workers,
+        audio_context=audio_context,
+        on_batch=on_batch,
     )
     return whole_table(items.utterances, Share(rows=gather_object(share.rows), losses=gather_object(share.losses)))
 
@@ -70,6 +80,7 @@ def transcribe_batches(
     accelerator: Accelerator,
     collator: Collator,
     num_workers: int = 0,
+    audio_context: SpeechContext | None = None,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Share:
     """Transcribe these batches of rows of `items`, on this rank alone: it waits for no other.
@@ -92,6 +103,7 @@ def transcribe_batches(
                     batch.to(accelerator.device),
                     tokenizer=items.encoder.tokenizer,
                     start_tokens=wanted.start_tokens,
+                    positions=audio_context.positions_for(wanted.longest_s) if audio_context else None,
                 )
             silent = is_silent(batch.input_features).tolist()
             share.rows.extend((*told, None) for told in zip(rows, hypotheses, cut_off, silent, strict=True))
@@ -132,14 +144,23 @@ def whole_table(utterances: Sequence[Utterance], shares: Share) -> Transcription
 
 
 def _transcribe_batch(
-    model: WhisperForConditionalGeneration, batch: Batch, *, tokenizer: WhisperTokenizer, start_tokens: int
+    model: WhisperForConditionalGeneration,
+    batch: Batch,
+    *,
+    tokenizer: WhisperTokenizer,
+    start_tokens: int,
+    positions: int | None,
 ) -> tuple[list[str], list[bool], float]:
     """(hypotheses, cut off, summed token loss) of one batch; one pass of the encoder serves both.
 
     Args:
         start_tokens: How many tokens of each row's label are given: previous text, start, language, task.
+        positions: How many the encoder hears; None is its whole window.
     """
-    encoded = model.get_encoder()(batch.input_features).last_hidden_state
+    if positions is None:
+        encoded = model.get_encoder()(batch.input_features).last_hidden_state
+    else:
+        encoded = encode(model.get_encoder(), batch.heard(2 * positions).input_features)
     with projecting_only(model, batch.target_positions):
         logits = model(
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded),

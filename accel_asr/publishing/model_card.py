@@ -12,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from accel_asr.errors import UserError
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.comparing import compare
+from accel_asr.evaluation.contexts import full_context_problem
 from accel_asr.evaluation.hallucinations import find_hallucinations
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.public_text import public
@@ -54,9 +55,15 @@ def make_model_card(run_dir: Path, *, hub_model_id: str) -> ModelCard:
         sources=sources,
         text_processing=_text_processing(config["data"]["text"]),
         scores=_score_rows(summary),
+        speech_context_scores=_score_rows(
+            {name: record["speech_context"] for name, record in summary.items() if "speech_context" in record}
+        ),
         difference=_difference(read_scored(run_dir, summary.get("baseline")), scored),
         parts=_part_rows(scored, without=config["data"]["group_column"]),
         limits=_limits(best, scored),
+        context_problem=full_context_problem(
+            best, summary.get("baseline"), margin=config["evaluation"].get("full_context_margin", 0.0)
+        ),
         evaluation=config["evaluation"],
         pictures=[f"{PICTURES_DIR}/{path.name}" for path in pictures_of(run_dir)],
         hyperparameters=_hyperparameters(config, environment),

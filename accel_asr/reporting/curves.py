@@ -15,11 +15,12 @@ Line = Mapping[str, Any]
 
 def curve_series(records: RunRecords) -> dict[str, list[Series]]:
     """The lines of each chart, by its title; a run that has not come far has some without points."""
-    train, evals = records.train_lines, records.eval_lines
+    train, evals, short = records.train_lines, records.eval_lines, records.speech_context_lines
     return {
         WER: [
             Series(_points(evals, "wer"), "normalised", _intervals(evals, "wer_interval")),
             Series(_points(evals, "wer_ortho"), "as written"),
+            Series(_points(short, "wer"), "normalised, speech context"),
         ],
         CER: [Series(_points(evals, "cer"), "", _intervals(evals, "cer_interval"))],
         LOSS: [Series(_points(train, "loss"), "training"), Series(_points(evals, "loss"), "validation")],

@@ -79,6 +79,12 @@ def headline(records: RunRecords, comparison: Comparison | None) -> Headline:
             "The model was not scored before training (evaluation.eval_on_start is false), so what training has gained "
             "can't be told."
         )
+    if "speech_context" in record:
+        at_speech = percent(record["speech_context"]["wer"])
+        sentences.append(
+            "That is at the whole window, as most programs use a model; hearing the speech alone, as it was trained to "
+            f"(training.audio_context), {what} has {at_speech} of the words wrong."
+        )
     evaluations = sum(line["step"] > 0 for line in records.eval_lines)
     if records.is_best and evaluations > 1:
         sentences.append(

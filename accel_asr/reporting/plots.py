@@ -23,7 +23,7 @@ PLOTS_DIR = "plots"
 DOTS_PER_INCH = 300
 WIDTH_INCHES, HEIGHT_INCHES = 3.5, 2.4  # a column of a paper
 FONT_SIZE = 8
-COLOURS = ("#0a58ca", "#b34700")
+COLOURS = ("#0a58ca", "#b34700", "#1a7f37")
 MAX_LABEL = 24  # characters of a value's name
 MAX_DOTTED = 40
 
@@ -52,7 +52,7 @@ def _curves(title: str, series: Sequence[Series]) -> "Figure | None":
         return None
     figure, axes = _figure(HEIGHT_INCHES)
     scale = 100 if title in (WER, CER) else 1
-    for one, colour, style in zip(drawn, COLOURS, ("-", "--"), strict=False):
+    for one, colour, style in zip(drawn, COLOURS, ("-", "--", ":"), strict=False):
         steps = [step for step, _ in one.points]
         marker = "o" if len(steps) <= MAX_DOTTED else None
         values = [scale * value for _, value in one.points]

@@ -41,7 +41,8 @@ class RunRecords:
 
     `chosen` is the evaluation that the report tells of, None where the run has none yet: that of the best model, or of
     the step that was asked for. `baseline` is None where the untouched model was not scored. `summary` is empty, and
-    `environment` and `data_summary` too, where the run did not come that far.
+    `environment` and `data_summary` too, where the run did not come that far. `eval_lines` are at the whole window;
+    `speech_context_lines` are at its own, of a run with `training.audio_context: speech`.
     """
 
     run_dir: Path
@@ -51,6 +52,7 @@ class RunRecords:
     summary: Mapping[str, Mapping[str, Any]]
     train_lines: list[dict[str, Any]]
     eval_lines: list[dict[str, Any]]
+    speech_context_lines: list[dict[str, Any]]
     left_out_lines: list[dict[str, Any]]
     chosen: Told | None
     baseline: Told | None
@@ -105,6 +107,7 @@ def read_run(run_dir: Path, *, step: int | None = None) -> RunRecords:
         summary=summary,
         train_lines=[line for line in lines if line["kind"] == "train"],
         eval_lines=[evals[number] for number in sorted(evals)],
+        speech_context_lines=[line for line in lines if line["kind"] == "eval_speech_context"],
         left_out_lines=[line for line in lines if line["kind"] == "left_out"],
         chosen=_told(run_dir, told_step, evals),
         baseline=_told(run_dir, baseline_step, evals),

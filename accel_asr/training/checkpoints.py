@@ -62,13 +62,15 @@ class Geometry:
 class Progress:
     """How far a run is: all that is needed to go on, beside tensors.
 
-    step: optimizer windows trained. skipped_steps: of them, updates that the fp16 scaler left out.
+    step: optimizer windows trained. evaluated_step: the last of them that an evaluation came after.
+    skipped_steps: of them, updates that the fp16 scaler left out.
     unreadable: ids of training utterances that could not be decoded when their turn came.
     filtered: rows of a stream that a setting left out, by reason. places: where each rank is in its stream.
     scores: the records of summary.json so far (`baseline`, `best`). metrics_bytes: length of metrics.jsonl.
     """
 
     step: int = 0
+    evaluated_step: int = 0
     skipped_steps: int = 0
     unreadable: list[str] = field(default_factory=list)
     filtered: dict[str, int] = field(default_factory=dict)

@@ -10,6 +10,7 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from accel_asr import modeling
+from accel_asr.audio_context import SpeechContext, hear_any_context
 from accel_asr.data.collator import Batch, Item
 from accel_asr.training.schedule import set_learning_rate
 from accel_asr.training.step import StepResult, build_optimizer, train_step
@@ -21,7 +22,7 @@ from benchmarks.speed.material import RATE_HZ, Material
 class Own:
     """Model and optimizer as the loop has them, and what it does with them."""
 
-    def __init__(self, material: Material, *, mixed_precision: str) -> None:
+    def __init__(self, material: Material, *, mixed_precision: str, any_context: bool = False) -> None:
         self.material = material
         self.accelerator = start_accelerator(mixed_precision=mixed_precision, gradient_accumulation_steps=1, seed=0)
         self.unwrapped = material.model(attention="sdpa")
@@ -33,16 +34,24 @@ class Own:
             max_new_tokens=material.size.max_new_tokens,
             num_beams=1,
         )
+        if any_context:
+            hear_any_context(self.unwrapped)
         self.unwrapped.train()
         optimizer = build_optimizer(self.unwrapped, learning_rate=LEARNING_RATE, weight_decay=0.0)
         self.model, self.optimizer = self.accelerator.prepare(self.unwrapped, optimizer)
+
+    def speech_context(self) -> SpeechContext:
+        """How much of the window is heard by `training.audio_context: speech`."""
+        return SpeechContext.of_model(self.unwrapped, window_s=modeling.window_s(self.material.processor))
 
     def train_step(self, window: Sequence[Batch]) -> StepResult:
         """One update."""
         set_learning_rate(self.optimizer, LEARNING_RATE)
         return train_step(self.model, self.optimizer, window, accelerator=self.accelerator, max_grad_norm=1.0)
 
-    def evaluate(self, items: object, *, batch_size: int) -> tuple[float, list[str]]:
+    def evaluate(
+        self, items: object, *, batch_size: int, audio_context: SpeechContext | None = None
+    ) -> tuple[float, list[str]]:
         """Loss of a token, and the transcripts."""
         from accel_asr.evaluation.generation import transcribe_utterances
 
@@ -52,14 +61,27 @@ class Own:
             accelerator=self.accelerator,
             collator=self.material.collator,
             batch_size=batch_size,
+            audio_context=audio_context,
         )
         return found.loss, [transcript.hypothesis for transcript in found.transcripts]
 
-    def epoch(self, train: object, validation: object, *, batch_size: int, num_workers: int) -> tuple[float, list[str]]:
+    def epoch(
+        self,
+        train: object,
+        validation: object,
+        *,
+        batch_size: int,
+        num_workers: int,
+        audio_context: SpeechContext | None = None,
+    ) -> tuple[float, list[str]]:
         """One pass over the training rows, then an evaluation."""
         for [batch] in self.windows(train, batch_size=batch_size, num_workers=num_workers):
-            self.train_step([batch])
-        return self.evaluate(validation, batch_size=batch_size)
+            heard = batch
+            if audio_context is not None:
+                longest_s = batch.audio_s / len(batch.utterance_ids)  # all are equally long
+                heard = batch.heard(2 * audio_context.positions_for(longest_s))
+            self.train_step([heard])
+        return self.evaluate(validation, batch_size=batch_size, audio_context=audio_context)
 
     def windows(self, items: object, *, batch_size: int, num_workers: int) -> Iterator[list[Batch]]:
         """The batches of one epoch, one after the other."""

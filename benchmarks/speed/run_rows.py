@@ -64,11 +64,11 @@ def epoch_rows(bench: Bench) -> list[Row]:
     def of_trainer() -> None:
         trainer.train()
         trainer.evaluate()
-        _assert_workers_have_ended()
+        assert_workers_have_ended()
 
     def ours() -> None:
         own.epoch(train, validation, batch_size=size, num_workers=1)
-        _assert_workers_have_ended()
+        assert_workers_have_ended()
 
     ways: dict[str, Callable[[], object]] = {
         "ours": ours,
@@ -112,7 +112,7 @@ def checkpoint_rows(bench: Bench) -> list[Row]:
     return faster("checkpoint stall", times, unit="s", share=True, note="ours divided by theirs; wall time")
 
 
-def _assert_workers_have_ended() -> None:
+def assert_workers_have_ended() -> None:
     """Else their CPU time would not be counted."""
     gc.collect()
     assert multiprocessing.active_children() == []

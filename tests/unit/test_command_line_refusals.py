@@ -57,6 +57,15 @@ def yaml_problem(tmp_path: Path):
         (["--training.learning_rate"], "argument --training.learning_rate: expected one argument"),
         (["clips.csv"], "unrecognized arguments: clips.csv; see --help"),
         (["--data.eval_split", "test"], "data.eval_split=test and data.train_rows=450; set exactly one"),
+        (
+            ["--training.audio_context", "speech", "--evaluation.eval_on_start", "false"],
+            "evaluation.eval_on_start: false does not go with training.audio_context: speech, which is judged against",
+        ),
+        (
+            ["--training.audio_context", "speech", "--data.streaming", "true"],
+            "training.audio_context: speech does not go with data.streaming, which does not know the longest clip",
+        ),
+        (["--evaluation.full_context_margin", "-1"], "evaluation.full_context_margin: -1.0 is out of range"),
         (["--hub.push_to_hub", "true"], "hub.push_to_hub: true needs a name; add --hub.hub_model_id user/name"),
     ],
 )

@@ -305,3 +305,28 @@ def test_one_utterance_has_no_interval_to_tell(make_run) -> None:
     for step, heard in ((0, "a c"), (30, "a b")):
         write_rows(run, step, score_pairs([("a b", heard)]))
     assert "nan" not in card_of(run).text
+
+
+def test_a_run_on_short_contexts_names_both_and_warns_where_the_whole_window_suffers(make_run) -> None:
+    speech = {name: {**record, "wer": record["wer"] / 2} for name, record in SUMMARY.items()}
+    summary = {name: {**record, "speech_context": speech[name]} for name, record in SUMMARY.items()}
+    text = card_of(make_run("--config", "quickstart", "--training.audio_context", "speech", summary=summary)).text
+    assert "- audio_context: speech" in text
+    assert "| best | 30 | 25.00 |" in text
+    assert "| model, speech context | step |" in text
+    assert "| best | 30 | 12.50 |" in text
+    assert "WARNING" not in text
+
+
+def test_a_model_that_is_worse_at_its_whole_window_is_marked(make_run) -> None:
+    worse = {**SUMMARY["best"], "wer": 0.77, "speech_context": {**SUMMARY["best"], "wer": 0.2}}
+    summary = {**SUMMARY, "best": worse}
+    text = card_of(make_run("--config", "quickstart", "--training.audio_context", "speech", summary=summary)).text
+    told = (
+        "**WARNING: at its whole window the model of step 30 is worse than the untouched one: WER 77.00% against 75.00%"
+    )
+    assert told in text
+
+
+def test_without_a_short_context_nothing_is_said_of_it(make_run) -> None:
+    assert "speech context" not in card_of(make_run("--config", "quickstart")).text

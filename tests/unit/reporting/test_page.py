@@ -1,9 +1,11 @@
 """report.html as a text: what must be escaped, and what it says of runs in other states. Browsers: test_report.py."""
 
 import itertools
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from accel_asr.errors import UserError
 from accel_asr.reporting.page import MAX_BYTES, render, write_report
 from accel_asr.reporting.run_records import read_run
 from tests.unit.evaluation.made_up_scores import score_pairs
-from tests.unit.reporting.made_up_runs import SAMPLING_RATE_HZ, a_run, make_run, tone
+from tests.unit.reporting.made_up_runs import SAMPLING_RATE_HZ, a_run, edit_lines, make_run, tone
 
 SCRIPT = "<script>alert(1)</script>"
 ATTRIBUTE = '" onload="alert(1)" \' onerror=\'alert(1)'
@@ -165,3 +167,21 @@ def test_a_place_that_can_not_be_written_is_an_error_and_leaves_nothing(tmp_path
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match="--output: can't write"):
         report.main([str(folder), "--output", str(tmp_path / "file" / "report.html")])
+
+
+def test_a_run_on_short_contexts_shows_both(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "run", settings=["--training.audio_context", "speech"])
+
+    def at_speech(line: dict[str, Any]) -> None:
+        if line["kind"] == "eval":
+            line["speech_context"] = {**line, "wer": 0.125}
+
+    edit_lines(run / "metrics.jsonl", at_speech)
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    short = [{**json.loads(line), "kind": "eval_speech_context"} for line in lines if '"eval"' in line]
+    with (run / "metrics.jsonl").open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in short)
+    page = render(read_run(run))
+    assert "normalised, speech context" in page
+    assert "hearing the speech alone, as it was trained to (training.audio_context)" in page
+    assert "has 12.50% of the words wrong" in page
