@@ -11,7 +11,7 @@ from accelerate.utils import gather_object
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from accel_asr.data.collator import IGNORED_LABEL, Batch, FailedItem
+from accel_asr.data.collator import Batch, FailedItem
 from accel_asr.errors import UserError
 from accel_asr.modeling import projecting_only, summed_token_loss
 from accel_asr.training.random_state import random_state_kept
@@ -93,15 +93,17 @@ def train_step(
     window = [batch.to(accelerator.device) for batch in window]
     counts = torch.tensor(
         [
-            sum(float((batch.labels != IGNORED_LABEL).sum()) for batch in window),
+            sum(len(batch.target_positions) for batch in window),
             sum(batch.audio_s for batch in window),
             float(stop_requested),
             sum(len(batch.failed) for batch in window),
         ],
         dtype=torch.float64 if accelerator.device.type != "mps" else torch.float32,
-        device=accelerator.device,
+        device=accelerator.device if accelerator.num_processes > 1 else "cpu",
     )
-    target_tokens, audio_s, stop_requests, failures = accelerator.reduce(counts, reduction="sum").tolist()
+    if accelerator.num_processes > 1:
+        counts = accelerator.reduce(counts, reduction="sum")
+    target_tokens, audio_s, stop_requests, failures = counts.tolist()
     failed: list[FailedItem] = gather_object([item for batch in window for item in batch.failed]) if failures else []
     if target_tokens == 0:
         named = "\n".join(f"  {item.utterance_id}: {item.reason}" for item in failed[:MAX_NAMED])
@@ -120,8 +122,11 @@ def train_step(
             accelerator.backward(loss_sum * (accelerator.num_processes / target_tokens))
         loss_sums.append(loss_sum.detach())
 
-    loss = float(accelerator.reduce(torch.stack(loss_sums).sum(), reduction="sum")) / target_tokens
-    grad_norm = float(whole_tensor(accelerator.clip_grad_norm_(model.parameters(), max_grad_norm or math.inf)))
+    loss_sum = accelerator.reduce(torch.stack(loss_sums).sum(), reduction="sum")
+    norm = whole_tensor(accelerator.clip_grad_norm_(model.parameters(), max_grad_norm or math.inf))
+    # read together: each reading waits for a GPU to have done all that it was given
+    loss, grad_norm = torch.stack([loss_sum, norm.to(loss_sum.dtype)]).tolist()
+    loss /= target_tokens
     scaler_decides = accelerator.scaler is not None  # fp16: it skips the step and lowers its scale
     if not math.isfinite(loss) or (not math.isfinite(grad_norm) and not scaler_decides):
         optimizer.zero_grad()
