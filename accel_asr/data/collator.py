@@ -88,7 +88,8 @@ class Collator:
         items = [item for item in given if isinstance(item, Item)]
         longest = max((len(item.token_ids) - 1 for item in items), default=1)
         rows = max(len(items), 1)
-        input_features = torch.zeros(rows, *self.features_shape)
+        # not zeros where all of it is written: that goes over the whole batch once more
+        input_features = (torch.empty if items else torch.zeros)(rows, *self.features_shape)
         decoder_input_ids = torch.full((rows, longest), self.pad_token_id, dtype=torch.long)
         decoder_input_ids[:, 0] = self.start_token_id
         labels = torch.full((rows, longest), IGNORED_LABEL, dtype=torch.long)
