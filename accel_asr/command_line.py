@@ -1,7 +1,9 @@
 """From the command line and YAML to a checked `Config`: defaults < recipe or YAML < command line."""
 
+import argparse
 import difflib
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn, get_args
@@ -205,3 +207,19 @@ def _list_in_words(shown: str) -> str:
         first = [choice.strip("' ") for choice in choices[1].split(",")][:2]
         return f"a list in brackets, such as [{', '.join(first)}], of {choices[1]}"
     return "a list in brackets, such as [one, two]" if shown == "list[str]" else shown
+
+
+def split_arguments(
+    arguments: Sequence[str], add_options: Callable[[argparse.ArgumentParser], None]
+) -> tuple[argparse.Namespace, list[str]]:
+    """(a console command's own options, the settings of a run).
+
+    Raises:
+        UserError: an option without its value, or with one that does not fit.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    add_options(parser)
+    try:
+        return parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise UserError(f"{error.argument_name}: {error.message}; see --help") from error

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_asr.command_line import build_parser, parse_config
+from accel_asr.command_line import build_parser, parse_config, split_arguments
 from accel_asr.config import Config
 from accel_asr.data.quickstart import QUICKSTART
 from accel_asr.errors import UserError, user_errors_exit
@@ -232,12 +232,7 @@ def _take_own_options(arguments: list[str]) -> tuple[argparse.Namespace, list[st
     Raises:
         UserError: an option without its value, or no model.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    _add_own_options(parser)
-    try:
-        options, settings = parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        raise UserError(f"{error.argument_name}: {error.message}; see --help") from error
+    options, settings = split_arguments(arguments, _add_own_options)
     if {"-h", "--help"} & set(settings):
         return options, settings
     if options.model is None:
