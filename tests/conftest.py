@@ -4,6 +4,7 @@ Heavy imports are inside the fixtures, so that tests of the command line start a
 """
 
 import copy
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from accel_asr.data.labels import LabelEncoder
     from accel_asr.data.loading import ClipItems
     from accel_asr.data.utterances import Utterances
+
+# before torch is imported. The models are tiny: on a busy machine a second thread costs ten times what it gains, and
+# two processes of tests want a core each
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 WINDOW_S = 2
 MAX_NEW_TOKENS = 12  # an untrained model never ends by itself

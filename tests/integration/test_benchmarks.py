@@ -12,6 +12,7 @@ from benchmarks.speed.results import Row, with_readme_table
 from benchmarks.speed.timing import Ratio, in_turns, ratio
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+DEADLINE_S = 540  # against a hang; they take a minute on two idle cores
 TINY_SPEED = ["--size", "tiny", "--rounds", "1", "--batch_size", "2", "--fetch_size", "3"]
 WITHOUT_PACKAGES = """
 import sys
@@ -36,7 +37,7 @@ runpy.run_module("benchmarks.speed", run_name="__main__", alter_sys=True)
 def speed(*rows: str, start: tuple[str, ...] = ("-m", "benchmarks.speed")) -> dict[tuple[str, str], dict]:
     """The rows found, by what and against whom."""
     command = [sys.executable, *start, *TINY_SPEED, "--rows", *rows]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.startswith("| what | against | unit | ours | theirs | ratio | ")
     return {(row["row"], row["against"]): row for row in json.loads(done.stdout.splitlines()[-1])["rows"]}
@@ -44,7 +45,7 @@ def speed(*rows: str, start: tuple[str, ...] = ("-m", "benchmarks.speed")) -> di
 
 def test_the_start_up_of_the_data_layer() -> None:
     command = [sys.executable, "-m", "benchmarks.data_startup", "--rows", "300", "--rounds", "1", "--batches", "20"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     [result] = json.loads(done.stdout.splitlines()[-1])["results"]
     assert result["rows"] == 300

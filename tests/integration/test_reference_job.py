@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,10 +123,14 @@ def test_repository_with_a_loading_script_falls_back_to_its_parquet_copy(tmp_pat
 def test_unreachable_hub_is_one_message(tmp_path: Path) -> None:
     with LoopbackHub(tmp_path / "hub") as hub:
         env = environment(hub, tmp_path)
-    # the hub is gone: nothing listens at HF_ENDPOINT any more
-    for settings in (SHORT, [*SHORT, "--model.name_or_path", "quickstart"]):
-        finished = console(["train", *settings], cwd=tmp_path, env=env)
+    # the hub is gone: nothing listens at HF_ENDPOINT any more. At once, as each try waits 23 s for it
+    tries = [[*SHORT, "--output_dir", "model"]]
+    tries.append([*SHORT, "--output_dir", "data", "--model.name_or_path", "quickstart"])
+    with ThreadPoolExecutor() as pool:
+        ended = list(pool.map(lambda settings: console(["train", *settings], cwd=tmp_path, env=env), tries))
+    for setting, finished in zip(("model.name_or_path", "data.name_or_path"), ended, strict=True):
         assert finished.code == 2
+        assert finished.err.startswith(f"error: {setting}: ")
         assert "Traceback" not in finished.err
         assert len(finished.err.strip().splitlines()) == 1
         assert "--config quickstart" in finished.err
