@@ -23,8 +23,8 @@ def log_mel(samples: np.ndarray, feature_extractor: WhisperFeatureExtractor) -> 
     """Whisper's log-mel spectrogram of one clip, padded with silence to the model's window.
 
     What `feature_extractor` gives, but only the frames that hold sound are computed: those of the padding are one
-    constant. Both work in float32 and round differently, by up to 6e-5 in recordings of a word and 1e-5 in most; this is the
-    nearer to the formula in float64 (`tests/unit/data/test_features.py`).
+    constant. Both work in float32 and round differently, by up to 6e-5 in recordings of a single word and about 1e-5 in
+    most; this is the nearer to the formula in float64 (`tests/unit/data/test_features.py`).
 
     Args:
         samples: int16 at the extractor's sampling rate, shape (samples,), no longer than the window.
