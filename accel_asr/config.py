@@ -170,6 +170,10 @@ class TrainingConfig:
     batch_seconds: float | None = None
     """Make micro-batches of about so many seconds of audio in place of `per_device_train_batch_size` utterances.
     Whisper pads every clip to its window, so memory goes with how many clips that is."""
+    pack: bool = False
+    """Join short utterances, others in each epoch, until they fill the model's window, which is computed whole anyway;
+    `per_device_train_batch_size` then counts packed windows. Not the same training: the texts of a window are one
+    label, joined by spaces. Validation is not packed."""
     dataloader_num_workers: int = 2
     """Worker processes on each rank that decode audio and compute log-mel features; 0 does it in the loop."""
     weight_decay: float = 0.0

@@ -24,6 +24,7 @@ def check_config(config: Config) -> None:
         *_split_problems(config.data),
         *_streaming_problems(config),
         *_audio_context_problems(config),
+        *_packing_problems(config),
         *_tracking_problems(config.tracking),
         *_hub_problems(config.hub),
     ]
@@ -169,6 +170,7 @@ def _streaming_problems(config: Config) -> list[str]:
         "data.mel_cache",
         "training.group_by_length",
         "training.batch_seconds",
+        "training.pack",
     )
     problems += [
         f"{name}: {_setting(config, name)} does not go with data.streaming, which does not know all rows first; leave "
@@ -195,6 +197,23 @@ def _audio_context_problems(config: Config) -> list[str]:
             "global batch first; leave one of them out"
         )
     return problems
+
+
+def _packing_problems(config: Config) -> list[str]:
+    """Settings that speak of one utterance in a window."""
+    if not config.training.pack:
+        return []
+    reasons = {
+        "data.mel_cache": "which computes features of windows, and other ones in each epoch",
+        "training.group_by_length": "whose windows are all about equally long",
+        "training.batch_seconds": "whose windows are all about equally long: training.per_device_train_batch_size "
+        "counts them",
+    }
+    return [
+        f"{name}: {_setting(config, name)} does not go with training.pack, {reason}; leave out one of them"
+        for name, reason in reasons.items()
+        if _setting(config, name)
+    ]
 
 
 def _tracking_problems(tracking: TrackingConfig) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperProcessor
 
@@ -11,6 +12,7 @@ from accel_asr.data.collator import Collator
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading import ClipItems, TrainingWindows
 from accel_asr.data.mel_cache import MelCache, open_mel_cache
+from accel_asr.data.packing import PackPlan
 from accel_asr.data.preparation import fingerprint
 from accel_asr.data.splits import RunData, cache_dir_of, load_train_and_validation
 from accel_asr.data.streaming.stream_items import StreamItems, StreamPlan, StreamWindows
@@ -134,8 +136,18 @@ def load_model(
     )
 
 
-def load_job(model_settings: ModelConfig, data_settings: DataConfig, evaluation: EvaluationConfig, *, seed: int) -> Job:
+def load_job(
+    model_settings: ModelConfig,
+    data_settings: DataConfig,
+    evaluation: EvaluationConfig,
+    *,
+    seed: int,
+    pack: bool = False,
+) -> Job:
     """Load everything, the same on every rank. Each rank does it for itself, so that none waits for another.
+
+    Args:
+        pack: As `load_train_and_validation` takes it.
 
     Raises:
         UserError: as the parts of it raise; or the normaliser leaves no validation text to score.
@@ -150,6 +162,7 @@ def load_job(model_settings: ModelConfig, data_settings: DataConfig, evaluation:
         sampling_rate_hz=processor.feature_extractor.sampling_rate,
         window_s=modeling.window_s(processor),
         seed=seed,
+        pack=pack,
     )
     if model_settings.language is None and encoder.languages:
         for utterances in (data.train, data.validation):
@@ -228,7 +241,10 @@ def plan_training(
         )
         return stream_plan, training.max_steps
     by_length = training.group_by_length or training.batch_seconds is not None or training.audio_context == "speech"
-    plan = WindowPlan(
+    make: Callable[..., WindowPlan] = WindowPlan
+    if data.packing is not None:
+        make = partial(PackPlan, packing=data.packing)
+    plan = make(
         num_rows=len(data.train),
         micro_batch_size=training.per_device_train_batch_size,
         accumulation_steps=training.gradient_accumulation_steps,

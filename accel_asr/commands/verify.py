@@ -71,7 +71,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
             same_on_every_rank=True,
         )
     display = Display(accelerator)
-    job = load_job(config.model, config.data, config.evaluation, seed=training.seed)
+    job = load_job(config.model, config.data, config.evaluation, seed=training.seed, pack=training.pack)
     for notice in job.data.notices:
         display.say(notice)
 
@@ -96,7 +96,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
     processes = "1 process" if plan.num_processes == 1 else f"{plan.num_processes} processes"
     display.say(
         f"\nthis launch: {processes} x {plan.accumulation_steps} accumulation steps x {plan.micro_batch_size} = "
-        f"{plan.window_size} utterances, {precision} on {accelerator.device.type}\n"
+        f"{plan.window_size} {plan.unit}, {precision} on {accelerator.device.type}\n"
         f"against:     1 process with one batch of {plan.window_size}, fp32\n"
         f"training:    steps {', '.join(map(str, steps))} of {last_step}, with "
         f"{', '.join(str(len(plan.window(step))) for step in steps)} utterances\n"

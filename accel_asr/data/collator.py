@@ -14,6 +14,7 @@ class Item:
     """One clip as a batch takes it: features (mel bins, frames), label from start-of-transcript to end-of-text.
 
     The first `prompt_tokens` of the label come before its start-of-transcript, and are read but not learnt.
+    `packed_ids` are those of all utterances of a pack, where several share the window; `utterance_id` is the first.
     """
 
     utterance_id: str
@@ -21,6 +22,7 @@ class Item:
     features: np.ndarray
     token_ids: Sequence[int]
     prompt_tokens: int = 0
+    packed_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Batch:
     rank still makes its forward and backward pass, and adds nothing to loss or gradient.
     """
 
-    utterance_ids: list[str]
+    utterance_ids: list[str]  # one for each row, or more where utterances are packed
     audio_s: float
     input_features: torch.Tensor  # (batch, mel bins, frames)
     decoder_input_ids: torch.Tensor  # (batch, tokens), starts with one <|startoftranscript|>
@@ -100,7 +102,7 @@ class Collator:
             decoder_input_ids[index, :length] = torch.tensor(item.token_ids[:-1])
             labels[index, item.prompt_tokens : length] = torch.tensor(item.token_ids[item.prompt_tokens + 1 :])
         return Batch(
-            utterance_ids=[item.utterance_id for item in items],
+            utterance_ids=[name for item in items for name in item.packed_ids or (item.utterance_id,)],
             audio_s=sum(item.duration_s for item in items),
             input_features=input_features,
             decoder_input_ids=decoder_input_ids,

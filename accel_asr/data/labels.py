@@ -106,10 +106,30 @@ class LabelEncoder:
         """The same label with <|0.00|> in place of <|notimestamps|> and the clip's end before <|endoftext|>."""
         ids = label.token_ids
         begin = ids.index(self.no_timestamps_id, label.prompt_tokens)
-        end_id = self.first_timestamp_id + math.floor(round(duration_s / TIMESTAMP_STEP_S, 6))
+        end_id = self._timestamp_id(duration_s)
         return Label(
             (*ids[:begin], self.first_timestamp_id, *ids[begin + 1 : -1], end_id, ids[-1]), label.prompt_tokens
         )
+
+    def timed_pack(
+        self,
+        texts: Sequence[str],
+        spans_s: Sequence[tuple[float, float]],
+        *,
+        language: str | None = None,
+        task: str | None = None,
+    ) -> Label:
+        """The label of clips that share a window: the text of each between its begin and its end in the window."""
+        ids: list[int] = []
+        for number, (text, (begin_s, end_s)) in enumerate(zip(texts, spans_s, strict=True)):
+            spoken = self._text_ids(f" {text}" if number else text)
+            ids += [self._timestamp_id(begin_s), *spoken, self._timestamp_id(end_s)]
+        prefix = self.prefix(language, task)
+        assert prefix[-1] == self.no_timestamps_id
+        return Label((*prefix[:-1], *ids, self.tokenizer.eos_token_id))
+
+    def _timestamp_id(self, seconds: float) -> int:
+        return self.first_timestamp_id + math.floor(round(seconds / TIMESTAMP_STEP_S, 6))
 
     def _text_ids(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids)

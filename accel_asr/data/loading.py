@@ -14,8 +14,9 @@ from accel_asr.data.decoding.audio import AudioError
 from accel_asr.data.features import log_mel
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.mel_cache import MelCache
+from accel_asr.data.packing import GAP_S
 from accel_asr.data.utterances import Utterance
-from accel_asr.data.window_plan import RowKey, WindowPlan
+from accel_asr.data.window_plan import PackKey, RowKey, WindowPlan
 
 
 class MicroBatchSampler:
@@ -24,7 +25,7 @@ class MicroBatchSampler:
     def __init__(self, plan: WindowPlan, *, rank: int, first_step: int, last_step: int) -> None:
         self.plan, self.rank, self.first_step, self.last_step = plan, rank, first_step, last_step
 
-    def __iter__(self) -> Iterator[list[RowKey]]:
+    def __iter__(self) -> Iterator[list[RowKey] | list[PackKey]]:
         for step in range(self.first_step, self.last_step + 1):
             yield from self.plan.micro_batches(step, self.rank)
 
@@ -34,6 +35,8 @@ class MicroBatchSampler:
 
 class ClipItems(Dataset[Item | FailedItem]):
     """Utterances as items, indexed by (epoch, row): decoded and turned into features on access, in a DataLoader worker.
+
+    A DataLoader may also ask for (epoch, rows), a pack: these clips one after another as one item.
 
     It can be sent to another process: nothing in it is large.
     """
@@ -57,10 +60,6 @@ class ClipItems(Dataset[Item | FailedItem]):
 
     def __getitem__(self, key: RowKey) -> Item | FailedItem:
         epoch, row = key
-        # drawn from (seed, epoch, row), not from a worker's generator, so that a resumed run draws the same
-        timed = self.timestamps_probability and (
-            np.random.default_rng((self.seed, epoch, row)).random() < self.timestamps_probability
-        )
         utterance = self.utterances[row]
         try:
             features = self._features(row, utterance)
@@ -69,15 +68,69 @@ class ClipItems(Dataset[Item | FailedItem]):
         label = self.encoder.encode(
             utterance.text, language=utterance.language, task=utterance.task, prompt=utterance.prompt
         )
-        if timed:
+        if self._is_timed(epoch, row):
             label = self.encoder.with_timestamps(label, utterance.duration_s)
         return Item(utterance.utterance_id, utterance.duration_s, features, label.token_ids, label.prompt_tokens)
+
+    def __getitems__(self, keys: Sequence[RowKey | PackKey]) -> list[Item | FailedItem]:
+        """What a DataLoader makes a batch of: an item of each key, and every clip that could not be decoded."""
+        items: list[Item | FailedItem] = []
+        for epoch, rows in keys:
+            if isinstance(rows, tuple) and len(rows) > 1:
+                items += self._packed(epoch, rows)
+            else:
+                items.append(self[epoch, rows[0] if isinstance(rows, tuple) else rows])
+        return items
 
     def first(self, count: int) -> "ClipItems":
         """The items of the first utterances."""
         shortened = copy.copy(self)
         shortened.utterances = self.utterances[:count]
         return shortened
+
+    def _packed(self, epoch: int, rows: tuple[int, ...]) -> list[Item | FailedItem]:
+        """One item of all clips of a pack that can be decoded, and those that can't: neither heard nor in the label."""
+        rate_hz = self.feature_extractor.sampling_rate
+        gap = np.zeros(round(GAP_S * rate_hz), dtype=np.int16)
+        heard = np.zeros(0, dtype=np.int16)
+        packed: list[Utterance] = []
+        spans_s: list[tuple[float, float]] = []
+        failed: list[Item | FailedItem] = []
+        for utterance in (self.utterances[row] for row in rows):
+            try:
+                samples = utterance.samples()
+            except AudioError as error:
+                failed.append(FailedItem(utterance.utterance_id, str(error)))
+                continue
+            with_it = np.concatenate([heard, gap, samples]) if packed else samples
+            if len(with_it) > self.feature_extractor.n_samples:
+                found, told = f"{len(samples) / rate_hz:.2f} s", f"{utterance.duration_s:.2f} s"
+                failed.append(FailedItem(utterance.utterance_id, f"{found} do not fit where {told} were told before"))
+                continue
+            heard = with_it
+            packed.append(utterance)
+            spans_s.append(((len(heard) - len(samples)) / rate_hz, len(heard) / rate_hz))
+        if not packed:
+            return failed
+        texts = [utterance.text for utterance in packed]
+        first = packed[0]
+        if self._is_timed(epoch, rows[0]):
+            label = self.encoder.timed_pack(texts, spans_s, language=first.language, task=first.task)
+        else:
+            label = self.encoder.encode(" ".join(texts), language=first.language, task=first.task)
+        item = Item(
+            first.utterance_id,
+            sum(utterance.duration_s for utterance in packed),
+            log_mel(heard, self.feature_extractor),
+            label.token_ids,
+            packed_ids=tuple(utterance.utterance_id for utterance in packed),
+        )
+        return [item, *failed]
+
+    def _is_timed(self, epoch: int, row: int) -> bool:
+        # drawn from (seed, epoch, row), not from a worker's generator, so that a resumed run draws the same
+        share = self.timestamps_probability
+        return share > 0 and float(np.random.default_rng((self.seed, epoch, row)).random()) < share
 
     def _features(self, row: int, utterance: Utterance) -> np.ndarray:
         def compute() -> np.ndarray:

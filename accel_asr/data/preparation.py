@@ -139,15 +139,19 @@ def refusals(
     return problems
 
 
-def label_lengths(part: Part, encoder: LabelEncoder) -> np.ndarray:
+def label_lengths(part: Part, encoder: LabelEncoder, *, follows: bool = False) -> np.ndarray:
     """Tokens of each row's label, shape (rows,), 0 where there is no text; kept beside the index for the next time.
+
+    Args:
+        follows: Of the texts with a space before each, as those have that follow another in the label of a pack.
 
     Raises:
         UserError: they can't be written there.
     """
     index = part.index
     tokenizer = encoder.tokenizer
-    told = json.dumps([asdict(part.text), tokenizer.backend_tokenizer.to_str(), len(encoder.prefix())], sort_keys=True)
+    facts = [asdict(part.text), tokenizer.backend_tokenizer.to_str(), len(encoder.prefix()), *(["follows"] * follows)]
+    told = json.dumps(facts, sort_keys=True)
     path = index.folder / f"label-lengths-{hashlib.sha256(told.encode()).hexdigest()[:24]}.npy"
     try:
         lengths = np.load(path, allow_pickle=False)
@@ -158,7 +162,7 @@ def label_lengths(part: Part, encoder: LabelEncoder) -> np.ndarray:
     pieces = []
     for texts in index.texts():
         processed = [part.text(text) if text else "" for text in texts]
-        counts = encoder.lengths(processed)
+        counts = encoder.lengths([f" {text}" for text in processed] if follows else processed)
         counts[[not text for text in processed]] = 0
         pieces.append(counts)
     lengths = np.concatenate(pieces)

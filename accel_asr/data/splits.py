@@ -11,6 +11,7 @@ from accel_asr.data.holdout import count_to_hold_out, split_first, split_groups,
 from accel_asr.data.indexing.cache_folder import default_cache_dir
 from accel_asr.data.indexing.index_building import open_index
 from accel_asr.data.labels import LabelEncoder, language_code
+from accel_asr.data.packing import GAP_S, Packing
 from accel_asr.data.preparation import Drops, hours, label_lengths, prepare_utterances
 from accel_asr.data.reading.rows import RowColumns
 from accel_asr.data.reading.sources import SourceName
@@ -18,6 +19,7 @@ from accel_asr.data.streaming.shards import open_shards
 from accel_asr.data.streaming.streams import Stream, first_rows
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.data.utterances import Part, Utterances
+from accel_asr.data.window_plan import shuffled_rows
 from accel_asr.errors import UserError
 
 
@@ -25,7 +27,8 @@ from accel_asr.errors import UserError
 class RunData:
     """`weights` are those of the training utterances' parts, None without; `summary` is data_summary.json.
 
-    Of a source that is streamed, `train` is empty, and `stream` is what is trained on.
+    Of a source that is streamed, `train` is empty, and `stream` is what is trained on. `packing` says which training
+    utterances may share a window, None where none do.
     """
 
     train: Utterances
@@ -34,15 +37,23 @@ class RunData:
     summary: dict[str, Any]
     notices: list[str]
     stream: Stream | None = None
+    packing: Packing | None = None
 
 
 def load_train_and_validation(
-    data: DataConfig, *, encoder: LabelEncoder, sampling_rate_hz: int, window_s: float, seed: int
+    data: DataConfig,
+    *,
+    encoder: LabelEncoder,
+    sampling_rate_hz: int,
+    window_s: float,
+    seed: int,
+    pack: bool = False,
 ) -> RunData:
     """Index, filter, and split. Every rank does it for itself; what one has indexed the others find.
 
     Args:
         window_s: The most the model hears at once; it caps `data.max_duration_s`.
+        pack: Training utterances are to share windows; not with `data.streaming`.
 
     Raises:
         UserError: as the parts of it raise.
@@ -92,7 +103,31 @@ def load_train_and_validation(
         "dropped": all_drops.summary(),
         "notices": notices,
     }
-    return RunData(train=together, validation=validation, weights=weights, summary=summary, notices=notices)
+    packing = None
+    if pack:
+        packing = Packing.of_utterances(
+            together,
+            encoder=encoder,
+            sampling_rate_hz=sampling_rate_hz,
+            window_s=window_s,
+            timestamps=data.timestamps_probability > 0,
+        )
+        rows_of_epoch = shuffled_rows(len(together), together.part_sizes(), weights or (), seed=seed, epoch=0)
+        packs = packing.packs(rows_of_epoch)
+        share = packing.fill_share(packs)
+        summary["packed"] = {
+            "windows_of_first_epoch": len(packs),
+            "window_s": window_s,
+            "gap_s": GAP_S,
+            "fill_share": round(share, 4),
+        }
+        notices.append(
+            f"packed {len(rows_of_epoch):,} utterances into {len(packs):,} windows of {window_s:g} s, {share:.0%} full "
+            "(the first epoch; each is packed anew): training.per_device_train_batch_size counts these windows"
+        )
+    return RunData(
+        train=together, validation=validation, weights=weights, summary=summary, notices=notices, packing=packing
+    )
 
 
 def _load_stream(

@@ -57,6 +57,7 @@ class Part:
     def utterance(self, row: int) -> Utterance:
         """One row."""
         found = self.index[row]
+        language, task = self.language_and_task(found.language, found.task)
         recording = Recording(
             found.audio,
             self.sampling_rate_hz,
@@ -73,8 +74,8 @@ class Part:
             duration_s=float(self.index.durations_s[row]),
             recording=recording,
             group=found.group,
-            language=language_code(found.language) if found.language else self.language,
-            task=found.task or self.task,
+            language=language,
+            task=task,
             prompt=found.prompt,
             source=self.name,
             columns={
@@ -83,6 +84,10 @@ class Part:
                 if cell is not None
             },
         )
+
+    def language_and_task(self, language: str | None, task: str | None) -> tuple[str | None, str | None]:
+        """Those of a row whose cells say so; None where the run's hold."""
+        return language_code(language) if language else self.language, task or self.task
 
     @property
     def prefix(self) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from accel_asr.errors import UserError
 
 RowKey = tuple[int, int]  # (epoch, row)
+PackKey = tuple[int, tuple[int, ...]]  # (epoch, rows that share a window of the model)
 EpochWindows = tuple[np.ndarray, list[tuple[int, int]]]  # rows in order; first and stop of each window in them
 WINDOWS_SORTED_TOGETHER = 64  # by length; fewer would mix lengths, more would make epochs alike
 
@@ -67,14 +68,24 @@ class WindowPlan:
                 )
         if self.steps_in(0) == 0:
             micro = f"{self.micro_batch_size}" if self.batch_seconds is None else f"{self.batch_seconds:g} s"
-            size = f"{self.window_size} utterances" if self.batch_seconds is None else f"{self.window_seconds:g} s"
+            size = f"{self.window_size} {self.unit}" if self.batch_seconds is None else f"{self.window_seconds:g} s"
             setting = "per_device_train_batch_size" if self.batch_seconds is None else "batch_seconds"
             raise UserError(
                 f"training.{setting}: the global batch of {size} "
                 f"({self.num_processes} processes x {self.accumulation_steps} accumulation steps x "
-                f"{micro}) is larger than the {self.num_rows} training utterances; "
+                f"{micro}) is larger than the {self._first_epoch()}; "
                 "make it smaller, or set --training.dataloader_drop_last false"
             )
+
+    @property
+    def unit(self) -> str:
+        """What micro-batches are counted in."""
+        return "utterances"
+
+    @property
+    def epochs_differ(self) -> bool:
+        """Whether one has more steps than another."""
+        return self.batch_seconds is not None
 
     @property
     def window_size(self) -> int:
@@ -100,16 +111,20 @@ class WindowPlan:
             batch_seconds=self.window_seconds if self.batch_seconds is not None else None,
         )
 
+    def _first_epoch(self) -> str:
+        """How much of it there is, for a message."""
+        return f"{self.num_rows} training utterances"
+
     # -- epochs and steps
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimizer steps of the first epoch: of all, unless windows are filled by seconds."""
+        """Optimizer steps of the first epoch: of all, unless epochs differ."""
         return self.steps_in(0)
 
     def steps_in(self, epoch: int) -> int:
-        """Optimizer steps of one epoch, counted from 0; the same for all unless windows are filled by seconds."""
-        if self.batch_seconds is not None:
+        """Optimizer steps of one epoch, counted from 0; the same for all unless epochs differ."""
+        if self.epochs_differ:
             if epoch not in self._steps:  # every step asks for those of all epochs before it
                 self._steps[epoch] = len(self._windows(epoch)[1])
             return self._steps[epoch]
@@ -118,7 +133,7 @@ class WindowPlan:
 
     def last_step(self, num_epochs: int) -> int:
         """The last optimizer step of so many epochs."""
-        if self.batch_seconds is None:
+        if not self.epochs_differ:
             return num_epochs * self.steps_in(0)
         return sum(self.steps_in(epoch) for epoch in range(num_epochs))
 
@@ -128,7 +143,7 @@ class WindowPlan:
 
     def locate(self, step: int) -> tuple[int, int]:
         """(epoch, window in it), both from 0, of optimizer step `step`, from 1."""
-        if self.batch_seconds is None:
+        if not self.epochs_differ:
             return divmod(step - 1, self.steps_in(0))
         epoch, before = 0, 0
         while before + self.steps_in(epoch) < step:
@@ -154,6 +169,10 @@ class WindowPlan:
 
     # -- rows
 
+    def shuffled_rows(self, epoch: int) -> np.ndarray:
+        """The rows of an epoch, before they are cut into windows."""
+        return shuffled_rows(self.num_rows, self.part_sizes, self.weights, seed=self.seed, epoch=epoch)
+
     def window(self, step: int) -> np.ndarray:
         """The rows of optimizer step `step`, from 1: all of the global batch, fewer in a short last window."""
         epoch, number = self.locate(step)
@@ -178,8 +197,11 @@ class WindowPlan:
         if epoch not in self._recent:
             while len(self._recent) > 1:
                 self._recent.pop(next(iter(self._recent)))
-            self._recent[epoch] = _make_windows(self, epoch)
+            self._recent[epoch] = self._make_windows(epoch)
         return self._recent[epoch]
+
+    def _make_windows(self, epoch: int) -> EpochWindows:
+        return _make_windows(self, epoch)
 
     def _by_rows(self, rows: np.ndarray) -> list[np.ndarray]:
         size = self.micro_batch_size
@@ -234,11 +256,17 @@ def mixed_order(sizes: Sequence[int], weights: Sequence[float], *, seed: int, ep
     return rows[np.random.default_rng((seed, epoch)).permutation(len(rows))]
 
 
+def shuffled_rows(
+    num_rows: int, part_sizes: Sequence[int], weights: Sequence[float], *, seed: int, epoch: int
+) -> np.ndarray:
+    """The rows of one epoch: each once, or as often as the weights of a mixture say. A pure function."""
+    if weights:
+        return mixed_order(part_sizes, weights, seed=seed, epoch=epoch)
+    return epoch_order(num_rows, seed, epoch)
+
+
 def _make_windows(plan: WindowPlan, epoch: int) -> EpochWindows:
-    if plan.weights:
-        rows = mixed_order(plan.part_sizes, plan.weights, seed=plan.seed, epoch=epoch)
-    else:
-        rows = epoch_order(plan.num_rows, plan.seed, epoch)
+    rows = plan.shuffled_rows(epoch)
     full = _rows_of_full_windows(rows, plan)
     if plan.group_by_length and full:
         # not those of the short last window: it would hold the shortest of all, epoch after epoch
@@ -264,7 +292,7 @@ def _rows_of_full_windows(rows: np.ndarray, plan: WindowPlan) -> int:
 
 def _cut(rows: np.ndarray, plan: WindowPlan) -> list[tuple[int, int]]:
     if plan.batch_seconds is None:
-        return list(_by_count(len(rows), plan.window_size))
+        return list(by_count(len(rows), plan.window_size))
     assert plan.durations_s is not None
     return list(_by_duration(plan.durations_s[rows], plan.window_seconds))
 
@@ -282,7 +310,8 @@ def _sorted_in_pieces(rows: np.ndarray, plan: WindowPlan) -> np.ndarray:
     return np.concatenate(pieces)
 
 
-def _by_count(rows: int, size: int) -> Iterator[tuple[int, int]]:
+def by_count(rows: int, size: int) -> Iterator[tuple[int, int]]:
+    """First and stop of each window of `size` rows, the last of which may be short."""
     return ((first, min(first + size, rows)) for first in range(0, rows, size))
 
 

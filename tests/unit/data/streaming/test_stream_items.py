@@ -419,6 +419,7 @@ def test_all_that_a_stream_lacks_is_told_at_once() -> None:
         ("data.timestamps_probability", "0.5"),
         ("training.group_by_length", "true"),
         ("training.batch_seconds", "60"),
+        ("training.pack", "true"),
     ],
 )
 def test_settings_that_want_to_know_all_rows_are_named_with_the_remedy(setting: str, value: str) -> None:
