@@ -205,9 +205,8 @@ def _packing_problems(config: Config) -> list[str]:
         return []
     reasons = {
         "data.mel_cache": "which computes features of windows, and other ones in each epoch",
-        "training.group_by_length": "whose windows are all about equally long",
-        "training.batch_seconds": "whose windows are all about equally long: training.per_device_train_batch_size "
-        "counts them",
+        "training.group_by_length": "which makes all windows about equally long",
+        "training.batch_seconds": "which fills windows by itself: training.per_device_train_batch_size counts them",
     }
     return [
         f"{name}: {_setting(config, name)} does not go with training.pack, {reason}; leave out one of them"

@@ -35,6 +35,7 @@ ROWS = {
     "speech_step": "speech_rows.speech_step_rows",
     "speech_evaluation": "speech_rows.speech_evaluation_rows",
     "speech_epoch": "speech_rows.speech_epoch_rows",
+    "packing": "run_rows.packed_epoch_rows",
     "checkpoint": "run_rows.checkpoint_rows",
     "communication": "communication.communication_rows",
     "startup": "startup.startup_rows",

@@ -83,13 +83,22 @@ class Own:
             self.train_step([heard])
         return self.evaluate(validation, batch_size=batch_size, audio_context=audio_context)
 
-    def windows(self, items: object, *, batch_size: int, num_workers: int) -> Iterator[list[Batch]]:
+    def windows(self, items: object, *, batch_size: int, num_workers: int, pack: bool = False) -> Iterator[list[Batch]]:
         """The batches of one epoch, one after the other."""
         from accel_asr.data.loading import TrainingWindows
+        from accel_asr.data.packing import Packing, PackPlan
         from accel_asr.data.window_plan import WindowPlan
 
-        rows = len(items.utterances)  # type: ignore[attr-defined]
-        plan = WindowPlan(rows, batch_size, 1, 1, seed=0, drop_last=True)
+        utterances = items.utterances  # type: ignore[attr-defined]
+        plan = WindowPlan(len(utterances), batch_size, 1, 1, seed=0, drop_last=True)
+        if pack:
+            packing = Packing.of_utterances(
+                utterances,
+                encoder=self.material.encoder,
+                sampling_rate_hz=RATE_HZ,
+                window_s=modeling.window_s(self.material.processor),
+            )
+            plan = PackPlan(len(utterances), batch_size, 1, 1, seed=0, drop_last=True, packing=packing)
         windows = TrainingWindows(
             items,  # type: ignore[arg-type]
             plan,

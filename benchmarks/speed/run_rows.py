@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from benchmarks.speed import hand_written, own_loop, seq2seq_trainer
 from benchmarks.speed.hand_written import HandWritten
+from benchmarks.speed.material import Material
 from benchmarks.speed.model_rows import Bench, as_labels
 from benchmarks.speed.own_loop import Own
 from benchmarks.speed.results import Row, faster
@@ -79,6 +80,34 @@ def epoch_rows(bench: Bench) -> list[Row]:
     bench.warmups["mini-epoch"] = times.warmup_s
     note = f"2 steps of {size} clips, {validation_rows} evaluated; one worker for ours and trainer"
     return [replace(row, note=note) for row in faster("mini-epoch", times, unit=bench.unit)]
+
+
+def packed_epoch_rows(bench: Bench) -> list[Row]:
+    """Clips of a tenth of the model's window: fetching and training on each of them once, packed and not."""
+    size = bench.material.size
+    short = replace(size, clip_s=size.window_s / 10, label_tokens=(10, 16))
+    material = Material(bench.folder / "short", short, device=bench.device)
+    windows, clips = 2, 18  # nine clips and the pauses between them fill a window
+    items, _ = own_loop.indexed_items(material, clips, validation_rows=1)
+    own = Own(material, mixed_precision=bench.mixed_precision)
+
+    def trained(*, pack: bool) -> tuple[int, int]:
+        """(windows computed, clips trained on) of one epoch."""
+        computed = heard = 0
+        for window in own.windows(items, batch_size=windows, num_workers=0, pack=pack):
+            own.train_step(window)
+            computed += sum(len(batch.input_features) for batch in window)
+            heard += sum(len(batch.utterance_ids) for batch in window)
+        return computed, heard
+
+    assert trained(pack=True) == (windows, clips)
+    assert trained(pack=False) == (clips, clips)
+    ways: dict[str, Callable[[], object]] = {
+        "ours": lambda: trained(pack=True),
+        "unpacked": lambda: trained(pack=False),
+    }
+    note = f"{clips} clips of {short.clip_s:g} s in {windows} windows of {size.window_s} s, in place of {clips}"
+    return [replace(row, note=note) for row in bench.timed("packed epoch", ways, unit=bench.unit)]
 
 
 def checkpoint_rows(bench: Bench) -> list[Row]:

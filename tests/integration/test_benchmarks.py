@@ -56,7 +56,7 @@ def test_the_start_up_of_the_data_layer() -> None:
 def test_the_speed_beside_other_trainers() -> None:
     speech = "speech_step", "speech_evaluation", "speech_epoch"
     whole = "fetch", "mel", "step", "head", "gradients", "evaluation", "epoch", "checkpoint", "communication"
-    rows = speed(*whole, *speech)
+    rows = speed(*whole, *speech, "packing")
     assert {against for _, against in rows} >= {"seed", "trainer", "formula"}
     assert all(row["ratio"] > 0 and row["ours"] > 0 and row["theirs"] > 0 for row in rows.values())
     # what is counted is right at any size; what is timed is too little for a verdict
@@ -67,6 +67,7 @@ def test_the_speed_beside_other_trainers() -> None:
         1, abs=0.05
     )  # a tiny model's gradient is hardly more than what else is said
     assert rows["bytes of a step, two ranks", "seed"]["ratio"] == pytest.approx(0.5, abs=0.05)
+    assert rows["packed epoch", "unpacked"]["note"] == "18 clips of 0.2 s in 2 windows of 2 s, in place of 18"
     assert rows["train step", "trainer"]["verdict"] == "no verdict: fewer than 5 rounds"
 
 

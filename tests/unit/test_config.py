@@ -165,3 +165,18 @@ def test_the_dictionary_is_plain_and_in_the_order_of_the_sections() -> None:
     assert list(content) == sections
     assert content["data"]["train_rows"] == 450
     assert content["tracking"]["report_to"] == ["tensorboard"]
+
+
+# -- packing
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("data.mel_cache", True), ("training.group_by_length", True), ("training.batch_seconds", 60.0)]
+)
+def test_what_speaks_of_one_utterance_in_a_window_does_not_go_with_packing(name: str, value: Any) -> None:
+    packed = with_setting("training.pack", True)
+    (problem,) = problems(with_setting(name, value, packed))
+    assert problem.startswith(f"{name}: {value} does not go with training.pack, which ")
+    assert problem.endswith("; leave out one of them")
+    check_config(with_setting(name, value))
+    check_config(with_setting("data.timestamps_probability", 0.5, packed))

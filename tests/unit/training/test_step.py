@@ -86,6 +86,17 @@ def test_loss_and_gradient_are_those_of_the_whole_window_however_it_is_split(
     assert result.skipped is False
 
 
+def test_packed_windows_are_weighed_by_their_tokens(step, model, clip_items: ClipItems) -> None:
+    packs = clip_items.__getitems__([(0, (3, 1)), (0, (0,)), (0, (4, 6)), (0, (5,)), (0, (2,))])
+    expected_loss, expected = reference(model, packs)
+    result, used = step(packs, 2)
+    assert result.loss == pytest.approx(expected_loss, rel=1e-6)
+    difference = {name: used[name].double() - expected[name] for name in expected}
+    assert norm(difference) < 2e-6 * norm(expected)
+    assert result.target_tokens == sum(len(item.token_ids) - 1 for item in packs)
+    assert result.audio_s == pytest.approx(sum(utterance.duration_s for utterance in clip_items.utterances))
+
+
 def test_a_mean_of_micro_batch_means_would_be_another_number(model, items: list[Item]) -> None:
     whole, _ = reference(model, items)
     means = [reference(model, items[first : first + 4])[0] for first in (0, 4)]
