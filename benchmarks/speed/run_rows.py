@@ -84,10 +84,13 @@ def epoch_rows(bench: Bench) -> list[Row]:
 
 def packed_epoch_rows(bench: Bench) -> list[Row]:
     """Clips of a tenth of the model's window: fetching and training on each of them once, packed and not."""
+    from accel_asr.data.packing import GAP_S
+
     size = bench.material.size
     short = replace(size, clip_s=size.window_s / 10, label_tokens=(10, 16))
     material = Material(bench.folder / "short", short, device=bench.device)
-    windows, clips = 2, 18  # nine clips and the pauses between them fill a window
+    windows = 2
+    clips = windows * int((size.window_s + GAP_S) / (short.clip_s + GAP_S))
     items, _ = own_loop.indexed_items(material, clips, validation_rows=1)
     own = Own(material, mixed_precision=bench.mixed_precision)
 

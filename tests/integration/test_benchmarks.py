@@ -67,7 +67,7 @@ def test_the_speed_beside_other_trainers() -> None:
         1, abs=0.05
     )  # a tiny model's gradient is hardly more than what else is said
     assert rows["bytes of a step, two ranks", "seed"]["ratio"] == pytest.approx(0.5, abs=0.05)
-    assert rows["packed epoch", "unpacked"]["note"] == "18 clips of 0.2 s in 2 windows of 2 s, in place of 18"
+    assert rows["packed epoch", "unpacked"]["note"] == "10 clips of 0.2 s in 2 windows of 2 s, in place of 10"
     assert rows["train step", "trainer"]["verdict"] == "no verdict: fewer than 5 rounds"
 
 
