@@ -156,7 +156,7 @@ class TrainingConfig:
     max_steps: int | None = None
     """Stop after so many optimizer steps, however many epochs that is (fewer or more than `num_train_epochs`)."""
     per_device_train_batch_size: int = 16
-    """Utterances in one micro-batch on one device."""
+    """Utterances, or windows of them with `pack`, in one micro-batch on one device."""
     audio_context: Literal["full", "speech"] = "full"
     """What the encoder hears: its whole window; or the longest clip of the global batch and at least 1 s, several times
     cheaper and not the same. Every eighth step then hears more, the last tenth of the steps all, and the model is

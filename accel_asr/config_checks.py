@@ -208,7 +208,14 @@ def _packing_problems(config: Config) -> list[str]:
         "training.group_by_length": "which makes all windows about equally long",
         "training.batch_seconds": "which fills windows by itself: training.per_device_train_batch_size counts them",
     }
-    return [
+    of_context = []
+    if config.training.audio_context == "speech":
+        # its plan asks for the longest utterance of a step, which says nothing of how long a pack is
+        of_context.append(
+            "training.audio_context: speech does not go with training.pack, which fills the whole window; leave out "
+            "one of them"
+        )
+    return of_context + [
         f"{name}: {_setting(config, name)} does not go with training.pack, {reason}; leave out one of them"
         for name, reason in reasons.items()
         if _setting(config, name)

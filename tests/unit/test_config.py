@@ -171,7 +171,13 @@ def test_the_dictionary_is_plain_and_in_the_order_of_the_sections() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("data.mel_cache", True), ("training.group_by_length", True), ("training.batch_seconds", 60.0)]
+    ("name", "value"),
+    [
+        ("data.mel_cache", True),
+        ("training.group_by_length", True),
+        ("training.batch_seconds", 60.0),
+        ("training.audio_context", "speech"),
+    ],
 )
 def test_what_speaks_of_one_utterance_in_a_window_does_not_go_with_packing(name: str, value: Any) -> None:
     packed = with_setting("training.pack", True)
