@@ -1,5 +1,6 @@
 """Load a Whisper model with its processor, and tell it which language and task it is for."""
 
+import copy
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -172,6 +173,15 @@ def parameter_counts(model: nn.Module) -> tuple[int, int]:
     """(all, trainable) parameters."""
     parameters = list(model.parameters())
     return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
+
+
+def without_weights(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
+    """A model of the same kind and settings on torch's `meta` device. Give it memory, then tie its weights."""
+    with torch.device("meta"):
+        empty = WhisperForConditionalGeneration(copy.deepcopy(model.config))
+    assert not list(empty.buffers()), "they would be left empty"
+    empty.generation_config = copy.deepcopy(model.generation_config)
+    return empty
 
 
 def save_model_folder(

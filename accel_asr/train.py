@@ -69,11 +69,13 @@ def train(config: Config) -> int:
     from accel_asr.training.sample_log import SampleLog
     from accel_asr.training.schedule import learning_rate_at, set_learning_rate
     from accel_asr.training.sharding import whole_model
+    from accel_asr.training.snapshot import Snapshot
     from accel_asr.training.step import NonFiniteError, build_optimizer, settle_gradient_buckets, train_step
     from accel_asr.training.stopping import STOPPED_EXIT_CODE, StopRequests, leave_signals_to_the_loop
     from accel_asr.training.topology import shut_down, start_accelerator
     from accel_asr.training.trackers import start_trackers
     from accel_asr.training.tracking import MetricsLog
+    from accel_asr.training.written_behind import WrittenBehind
 
     training, evaluation = config.training, config.evaluation
     output_dir = Path(str(config.output_dir))
@@ -162,6 +164,11 @@ def train(config: Config) -> int:
         say=display.say,
     )
 
+    written = WrittenBehind(accelerator, output_dir)
+    snapshot = Snapshot(
+        accelerator.unwrap_model(model), processor, is_main_process=accelerator.is_main_process, written=written
+    )
+
     def score(whole: WhisperForConditionalGeneration, audio_context: SpeechContext | None) -> Evaluation:
         with display.evaluation_bar(len(data.validation)) as bar:
             return evaluate_model(
@@ -214,13 +221,17 @@ def train(config: Config) -> int:
         log_samples(result, step)
         write_down(result, "evaluations", step)
 
+        if is_best:
+            snapshot.take_weights(whole, step=step)
+        scores = dict(progress.scores)
+
         def write() -> None:
-            write_json(output_dir / "summary.json", progress.scores)
+            write_json(output_dir / "summary.json", scores)
             if is_best:
                 with folder_written_whole(output_dir / "best") as folder:
-                    modeling.save_model_folder(whole, processor, folder)
+                    snapshot.save_model_folder(folder)
 
-        write_on_main_process(accelerator, output_dir, write)
+        written.hand_over(write, step=step)
 
     def log_samples(result: Evaluation, step: int) -> None:
         shown = (utterance.transcript for utterance in result.scored[: tracking.log_samples])
@@ -231,7 +242,7 @@ def train(config: Config) -> int:
     def write_down(result: Evaluation, folder: str, step: int) -> None:
         rows = (utterance.to_json() for utterance in result.scored)
         path = output_dir / folder / f"step-{step:08d}.jsonl"
-        write_on_main_process(accelerator, output_dir, lambda: write_json_lines(path, rows))
+        written.hand_over(lambda: write_json_lines(path, rows), step=step)
 
     def save() -> None:
         """Save a checkpoint."""
@@ -246,6 +257,8 @@ def train(config: Config) -> int:
             progress=progress,
             geometry=geometry,
             save_total_limit=config.checkpoint.save_total_limit,
+            snapshot=snapshot,
+            written=written,
         )
 
     def frames_heard(step: int) -> int:
@@ -270,7 +283,7 @@ def train(config: Config) -> int:
         worker_init=leave_signals_to_the_loop,
     )
     stopped = False
-    with StopRequests() as stop, closing(windows):
+    with StopRequests() as stop, closing(windows), written:
         if progress.step == 0:
             if evaluation.eval_on_start:
                 evaluate("baseline", step=0)
@@ -295,7 +308,8 @@ def train(config: Config) -> int:
                     window,
                     accelerator=accelerator,
                     max_grad_norm=training.max_grad_norm,
-                    stop_requested=stop.received is not None,
+                    # a write that has failed ends the run now, when `save` hears of it, and not an epoch later
+                    stop_requested=stop.received is not None or written.has_failed,
                 )
             except NonFiniteError as error:
                 raise UserError(

@@ -16,10 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from accel_asr.errors import UserError
-from accel_asr.training.main_process import write_on_main_process
 from accel_asr.training.random_state import random_state, restore_random_state, seed_for
 from accel_asr.training.run_folder import checkpoint_path, folder_written_whole, list_checkpoints, write_json
-from accel_asr.training.sharding import dealt_out_like, whole_tensors
+from accel_asr.training.sharding import dealt_out_like
+from accel_asr.training.snapshot import Snapshot, distinct_tensors
+from accel_asr.training.written_behind import WrittenBehind
 
 MODEL_FILE, OPTIMIZER_FILE, RNG_FILE, STATE_FILE = (
     "model.safetensors",
@@ -88,38 +89,44 @@ def save_checkpoint(
     progress: Progress,
     geometry: Geometry,
     save_total_limit: int,
+    snapshot: Snapshot,
+    written: WrittenBehind,
 ) -> None:
-    """Save all that a run needs to go on. Every rank must call this; the main process writes.
+    """Save all that a run needs to go on. Every rank must call this; it returns when a snapshot is taken.
 
-    Atomic: a crash leaves the one before. Then the oldest beyond `save_total_limit` go.
+    The main process writes it behind. Atomic: a crash leaves the one before. Then the oldest beyond `save_total_limit`
+    go.
 
+    Raises:
+        UserError: an earlier write has failed (`WrittenBehind.hand_over`); on every rank.
     """
     rng_states = gather_object([random_state(accelerator.device)])
     unwrapped = accelerator.unwrap_model(model)
-    model_tensors = whole_tensors(_distinct_tensors(unwrapped), keep=accelerator.is_main_process)
-    optimizer_tensors = whole_tensors(_optimizer_tensors(optimizer, unwrapped), keep=accelerator.is_main_process)
+    step = progress.step
+    snapshot.take_weights(unwrapped, step=step)
+    snapshot.take_optimizer(_optimizer_tensors(optimizer, unwrapped), step=step)
+    state = {
+        "progress": asdict(progress),
+        "geometry": asdict(geometry),
+        "trained_parameters": _parameter_names(optimizer, unwrapped),
+        "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
+        "torch_threads": torch.get_num_threads(),  # of this thread, which trains
+    }
 
     def write() -> None:
-        with folder_written_whole(checkpoint_path(output_dir, progress.step)) as folder:
-            save_file(_contiguous(model_tensors), folder / MODEL_FILE)
-            save_file(_contiguous(optimizer_tensors), folder / OPTIMIZER_FILE)
+        with folder_written_whole(checkpoint_path(output_dir, step)) as folder:
+            save_file(snapshot.model_tensors, folder / MODEL_FILE)
+            save_file(snapshot.optimizer, folder / OPTIMIZER_FILE)
             ranks = {
                 f"rank{rank}.{name}": state for rank, states in enumerate(rng_states) for name, state in states.items()
             }
             save_file(ranks, folder / RNG_FILE)
-            state = {
-                "progress": asdict(progress),
-                "geometry": asdict(geometry),
-                "trained_parameters": _parameter_names(optimizer, unwrapped),
-                "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
-                "torch_threads": torch.get_num_threads(),
-                "sha256": {name: _sha256(folder / name) for name in (MODEL_FILE, OPTIMIZER_FILE, RNG_FILE)},
-            }
-            write_json(folder / STATE_FILE, state)
+            digests = {name: _sha256(folder / name) for name in (MODEL_FILE, OPTIMIZER_FILE, RNG_FILE)}
+            write_json(folder / STATE_FILE, {**state, "sha256": digests})
         for old in list_checkpoints(output_dir)[:-save_total_limit]:
             shutil.rmtree(old)
 
-    write_on_main_process(accelerator, output_dir, write)
+    written.hand_over(write, step=step)
 
 
 def find_checkpoint(output_dir: Path) -> tuple[Path | None, list[str]]:
@@ -191,7 +198,7 @@ def restore_checkpoint(
     weights = unwrapped.state_dict()
     saved = {name: dealt_out_like(weights[name], tensor) for name, tensor in load_file(folder / MODEL_FILE).items()}
     missing = unwrapped.load_state_dict(saved, strict=False)
-    expected = set(weights) - set(_distinct_tensors(unwrapped))
+    expected = set(weights) - set(distinct_tensors(unwrapped))
     assert set(missing.missing_keys) == expected, missing
     assert not missing.unexpected_keys, missing
     _restore_optimizer(optimizer, unwrapped, load_file(folder / OPTIMIZER_FILE))
@@ -250,16 +257,6 @@ def _damage(folder: Path) -> str | None:
     return f"{', '.join(damaged)} is not what was written" if damaged else None
 
 
-def _distinct_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The state without second names of the same tensor: whisper's `proj_out.weight` is its embedding."""
-    distinct, seen = {}, set()
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if id(tensor) not in seen:
-            seen.add(id(tensor))
-            distinct[name] = tensor.detach()
-    return distinct
-
-
 def _parameter_names(optimizer: torch.optim.Optimizer, model: nn.Module) -> list[list[str]]:
     """The names of the parameters in each group of the optimizer, in its order."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -288,10 +285,6 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tenso
         placed = dealt_out_like(parameters[name], tensor) if is_like_the_weight else tensor
         states.setdefault(number[name], {})[key] = placed
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _contiguous(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
 
 
 def _sha256(path: Path) -> str:

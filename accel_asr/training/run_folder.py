@@ -94,11 +94,32 @@ def full_disk_explained(output_dir: Path) -> Iterator[None]:
         # safetensors wraps the error of the operating system in one of its own
         if not (full or (isinstance(error, SafetensorError) and "os error 28" in str(error))):
             raise
-        checkpoints = list_checkpoints(output_dir)
-        remedy = f"go on from {str(checkpoints[-1])!r} by --checkpoint.resume true" if checkpoints else "start again"
         raise UserError(
-            f"output_dir: no space is left on the disk of {str(output_dir)!r}; make room, and {remedy}"
+            f"output_dir: no space is left on the disk of {str(output_dir)!r}; make room, and {_way_on(output_dir)}"
         ) from error
+
+
+@contextmanager
+def failed_writes_explained(output_dir: Path) -> Iterator[None]:
+    """As `full_disk_explained`, and so for whatever else the file system refuses: put it around nothing but writing.
+
+    Raises:
+        UserError: `output_dir` can't be written (any more).
+    """
+    try:
+        with full_disk_explained(output_dir):
+            yield
+    except (OSError, SafetensorError) as error:
+        if isinstance(error, SafetensorError) and "os error" not in str(error):
+            raise
+        raise UserError(
+            f"output_dir: {str(output_dir)!r} can't be written any more ({error}); mend that, and {_way_on(output_dir)}"
+        ) from error
+
+
+def _way_on(output_dir: Path) -> str:
+    checkpoints = list_checkpoints(output_dir)
+    return f"go on from {str(checkpoints[-1])!r} by --checkpoint.resume true" if checkpoints else "start again"
 
 
 def checkpoint_path(output_dir: Path, step: int) -> Path:

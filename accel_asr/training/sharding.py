@@ -4,7 +4,7 @@ Evaluations, model folders and checkpoints all work on whole tensors. So a shard
 each rank its own batches at its own pace, and its checkpoints are those of an unsharded run, by name and content.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from accelerate import Accelerator
@@ -15,6 +15,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import WhisperForConditionalGeneration
 
 from accel_asr.errors import UserError
+from accel_asr.modeling import without_weights
 
 
 def is_sharded(accelerator: Accelerator) -> bool:
@@ -54,21 +55,10 @@ def whole_tensor(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def whole_tensors(tensors: Mapping[str, torch.Tensor], *, keep: bool) -> dict[str, torch.Tensor]:
-    """The tensors, sharded ones put together one after another, in CPU memory. A collective.
-
-    Args:
-        keep: Whether this rank wants them; one that does not takes part all the same, and gets no sharded ones.
-    """
-    whole = {}
+def whole_tensors(tensors: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+    """(name, tensor), each put together as its turn comes if it is sharded: every rank must go through all of them."""
     for name, tensor in tensors.items():
-        if not isinstance(tensor, DTensor):
-            whole[name] = tensor
-            continue
-        together = tensor.full_tensor()
-        if keep:
-            whole[name] = together.cpu()
-    return whole
+        yield name, whole_tensor(tensor)
 
 
 def whole_model(accelerator: Accelerator, model: nn.Module) -> WhisperForConditionalGeneration:
@@ -80,12 +70,8 @@ def whole_model(accelerator: Accelerator, model: nn.Module) -> WhisperForConditi
     unwrapped = accelerator.unwrap_model(model)
     if not is_sharded(accelerator):
         return unwrapped
-    with torch.device("meta"):
-        whole = WhisperForConditionalGeneration(unwrapped.config)
-    assert not list(whole.buffers()), "they would be left empty"
-    whole.to_empty(device=accelerator.device)
+    whole = without_weights(unwrapped).to_empty(device=accelerator.device)
     whole.tie_weights()
-    whole.generation_config = unwrapped.generation_config
     sharded = unwrapped.state_dict()
     with torch.no_grad():
         for name, tensor in whole.named_parameters():

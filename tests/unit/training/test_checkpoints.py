@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from accel_asr.training.checkpoints import (
     save_checkpoint,
 )
 from accel_asr.training.run_folder import checkpoint_path, list_checkpoints
+from accel_asr.training.snapshot import Snapshot
 from accel_asr.training.step import build_optimizer, train_step
+from accel_asr.training.written_behind import WrittenBehind
 
 GEOMETRY = Geometry(
     train_utterances=7,
@@ -43,7 +46,7 @@ class Run:
 
     def __init__(self, folder: Path, accelerator, items: list[Item], collator, *, frozen: bool = False) -> None:
         self.accelerator, self.items, self.collator = accelerator, items, collator
-        model, _ = load_model_and_processor(str(folder))
+        model, self.processor = load_model_and_processor(str(folder))
         model.config.dropout = 0.3  # so that the generators matter
         for module in model.modules():
             if hasattr(module, "dropout"):
@@ -60,7 +63,17 @@ class Run:
         self.progress.step += 1
         return train_step(self.model, self.optimizer, window, accelerator=self.accelerator, max_grad_norm=1.0).loss
 
+    def snapshot(self, written: WrittenBehind) -> Snapshot:
+        return Snapshot(self.model, self.processor, is_main_process=True, written=written)
+
     def save(self, output_dir: Path, *, save_total_limit: int = 2) -> Path:
+        """Save, and wait until it is on disk."""
+        with WrittenBehind(self.accelerator, output_dir) as written:
+            return self.save_behind(output_dir, self.snapshot(written), written, save_total_limit=save_total_limit)
+
+    def save_behind(
+        self, output_dir: Path, snapshot: Snapshot, written: WrittenBehind, *, save_total_limit: int = 2
+    ) -> Path:
         save_checkpoint(
             output_dir,
             accelerator=self.accelerator,
@@ -69,6 +82,8 @@ class Run:
             progress=self.progress,
             geometry=GEOMETRY,
             save_total_limit=save_total_limit,
+            snapshot=snapshot,
+            written=written,
         )
         return checkpoint_path(output_dir, self.progress.step)
 
@@ -162,6 +177,33 @@ def test_saving_moves_nothing(new_run, tmp_path: Path) -> None:
     assert three_steps(saves=True) == three_steps(saves=False)
 
 
+def test_what_is_trained_while_a_checkpoint_is_written_is_not_in_it(new_run, tmp_path: Path) -> None:
+    run, saved = new_run(), []
+    with WrittenBehind(run.accelerator, tmp_path) as written:
+        snapshot = run.snapshot(written)
+        for _ in range(2):  # the second in the memory of the first
+            gate = threading.Event()
+            run.step()
+            run.progress.scores = {"baseline": {"step": 0, "parts": {"en": {"wer": 0.5}}}}
+            written.hand_over(lambda gate=gate: gate.wait(20), step=run.progress.step)  # until then nothing is written
+            folder = run.save_behind(tmp_path, snapshot, written)
+            generators = torch.get_rng_state()
+            losses = [run.step(), run.step()]
+            run.progress.scores["baseline"]["parts"]["en"]["wer"] = 0.25
+            assert not folder.exists()
+            gate.set()
+            saved.append((folder, generators, losses))
+            torch.set_rng_state(generators)
+            written.wait_for_those_before(-2)
+    for folder, generators, losses in saved:
+        resumed = new_run()
+        progress = resumed.restore(folder)
+        assert progress.step == int(folder.name.removeprefix("step-"))
+        assert progress.scores == {"baseline": {"step": 0, "parts": {"en": {"wer": 0.5}}}}
+        assert torch.equal(torch.get_rng_state(), generators)
+        assert [resumed.step(), resumed.step()] == losses
+
+
 def test_the_tied_projection_stays_tied(new_run, saved: Path) -> None:
     run = new_run()
     run.restore(saved)
@@ -209,7 +251,7 @@ def test_a_crash_while_writing_leaves_the_one_before(new_run, tmp_path: Path, mo
     run.step()
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "write_json", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(UserError, match=rf"disk full.*go on from {str(first)!r}"):
             run.save(tmp_path, save_total_limit=1)
     assert list((tmp_path / "checkpoints").iterdir()) == [first]
     assert new_run().restore(first).step == 1
