@@ -163,19 +163,43 @@ def kept_items(material: Material, items: Sequence[Item]) -> object:
     return KeptItems(utterances, feature_extractor=material.extractor, encoder=material.encoder)
 
 
-def save(own: Own, folder: Path) -> None:
-    """A checkpoint, as the loop saves it."""
-    from accel_asr.training.checkpoints import Geometry, Progress, save_checkpoint
+class Checkpoints:
+    """Saves checkpoints as the loop does, into a folder."""
 
-    save_checkpoint(
-        folder,
-        accelerator=own.accelerator,
-        model=own.model,
-        optimizer=own.optimizer,
-        progress=Progress(step=1),
-        geometry=Geometry(1, 1, 0, 1, 1, 1, 1, 1),
-        save_total_limit=1,
-    )
+    def __init__(self, own: Own, folder: Path) -> None:
+        from accel_asr.training.snapshot import Snapshot
+        from accel_asr.training.written_behind import WrittenBehind
+
+        self.own, self.folder, self.step = own, folder, 0
+        self.written = WrittenBehind(own.accelerator, folder)
+        self.snapshot = Snapshot(own.unwrapped, own.material.processor, is_main_process=True, written=self.written)
+
+    def save(self) -> None:
+        """A checkpoint; returns when the loop may go on."""
+        from accel_asr.training.checkpoints import Geometry, Progress, save_checkpoint
+
+        self.step += 1
+        save_checkpoint(
+            self.folder,
+            accelerator=self.own.accelerator,
+            model=self.own.model,
+            optimizer=self.own.optimizer,
+            progress=Progress(step=self.step),
+            geometry=Geometry(1, 1, 0, 1, 1, 1, 1, 1),
+            save_total_limit=1,
+            snapshot=self.snapshot,
+            written=self.written,
+        )
+
+    def wait(self) -> None:
+        """Until what was saved is on disk."""
+        self.written.wait_for_those_before(self.step + 1)
+        assert not self.written.has_failed
+
+    def save_and_wait(self) -> None:
+        """A checkpoint that is on disk when this returns: what a save that nothing is written behind would take."""
+        self.save()
+        self.wait()
 
 
 def loss_of_hidden_states(own: Own, batch: Batch, hidden: torch.Tensor) -> torch.Tensor:

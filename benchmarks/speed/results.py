@@ -29,6 +29,7 @@ TARGETS: dict[tuple[str, str], tuple[str, float]] = {
     ("head", "seed"): (">=", 1.6),
     ("head, extra memory", "seed"): ("<=", 0.5),
     ("checkpoint stall", "seed"): ("<=", 0.2),
+    ("checkpoint stall", "ours, waiting"): ("<=", 0.2),
     ("train step", "trainer"): (">=", 1.0),
     ("evaluation", "trainer"): (">=", 2.0),
     ("bytes of a step, two ranks", "formula"): ("within 1% of", 1.0),

@@ -7,8 +7,8 @@ It prints one JSON line for each launch: the exit codes of the ranks, negative f
 A plan is a list of launches: {"settings": [...], "processes": n, "ends": END or null, "cwd": folder}. An END is
 {"moment": MOMENT, "count": n, "signal": number, "rank": r, "twice": bool}: the signal reaches rank r (-1: all) when it
 comes to the moment for the n-th time, or after `count` seconds for the moment "time". With the signal 0 the rank raises
-a RuntimeError instead. A launch with "fsdp": true trains with sharded weights (`relabelled`), and one with
-"vanishes": [paths] loses these recordings after they were indexed.
+a RuntimeError instead, or the OSError of `errno` if that is there. A launch with "fsdp": true trains with sharded
+weights (`relabelled`), and one with "vanishes": [paths] loses these recordings after they were indexed.
 
 Every rank appends to `ledger.jsonl` in `cwd` which utterances it trained on in which step, once the step is done.
 """
@@ -187,6 +187,8 @@ def end_at(ends: dict[str, Any]) -> None:
         def wrapped(*arguments: Any, **options: Any) -> Any:
             nonlocal count
             count += 1
+            if count == ends["count"] and ends.get("errno"):
+                raise OSError(ends["errno"], os.strerror(ends["errno"]))
             if count == ends["count"] and not ends["signal"]:
                 raise RuntimeError("made to fail by the test")
             if count == ends["count"]:

@@ -1,5 +1,6 @@
 """Signals that reach the training process: a checkpoint after the step, a message, an exit code of its own."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -30,11 +31,15 @@ def job(tones: TonesJob) -> TonesJob:
         ]
     ends = {**AT_STEP_5, "signal": int(signal.SIGTERM), "rank": 0, "twice": True}
     plan.append(tones.launch("twice", TOPOLOGIES[1], ends=ends))
+    # the second checkpoint, of step 8, after which nothing else is written before the last step
+    ends = {"moment": "checkpoint", "count": 4, "signal": 0, "errno": errno.ENOSPC, "rank": 0}
+    rarely = ("--checkpoint.save_steps", "4", "--evaluation.eval_steps", "12")
+    plan.append(tones.launch("full disk", TOPOLOGIES[2], *rarely, ends=ends, grace_s=60))
     codes = tones.run_plan(plan)
     expected = [[0], [0, 0]]
     for processes, _ in SIGNALS.values():
         expected += [[STOPPED_EXIT_CODE] * processes, [0] * processes]
-    assert codes == [*expected, [-signal.SIGTERM]], tones.logs(plan)
+    assert codes == [*expected, [-signal.SIGTERM], [2, 2]], tones.logs(plan)
     return tones
 
 
@@ -57,6 +62,18 @@ def test_the_resumed_run_ends_as_one_never_stopped(job: TonesJob, name: str) -> 
 
 def test_a_second_signal_ends_at_once(job: TonesJob) -> None:
     assert "stopped after step" not in job.said("twice")
+
+
+def test_a_checkpoint_that_does_not_fit_on_the_disk_ends_all_ranks_within_a_few_steps(job: TonesJob) -> None:
+    told = " ".join(job.said("full disk").split())
+    assert told.count("no space is left on the disk") == 1
+    assert "error: output_dir: no space is left on the disk of 'run'; make room, and go on from " in told
+    assert "'run/checkpoints/step-00000004' by --checkpoint.resume true" in told
+    for rank in (0, 1):
+        assert "Traceback" not in job.said("full disk", rank)
+    assert "error" not in job.said("full disk", 1)
+    assert job.metrics("full disk", "train")[-1]["step"] < 12  # not when the next one is due
+    assert [path.name for path in (job.run_dir("full disk") / "checkpoints").iterdir()] == ["step-00000004"]
 
 
 @pytest.mark.parametrize("launcher", ["none", "two processes"])
