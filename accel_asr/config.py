@@ -26,6 +26,9 @@ class ModelConfig:
     """`transcribe` keeps the language; `translate` trains towards English text."""
     freeze_encoder: bool = False
     """Train the decoder only."""
+    cache_encoder_outputs: bool = False
+    """With `freeze_encoder`: let the encoder hear each training clip once, before training, and keep what it says on
+    disk as float16, in `data.cache_dir`. Its size is said before anything starts."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ def check_config(config: Config) -> None:
         *_streaming_problems(config),
         *_audio_context_problems(config),
         *_packing_problems(config),
+        *_encoder_cache_problems(config),
         *_tracking_problems(config.tracking),
         *_hub_problems(config.hub),
     ]
@@ -220,6 +221,34 @@ def _packing_problems(config: Config) -> list[str]:
         for name, reason in reasons.items()
         if _setting(config, name)
     ]
+
+
+def _encoder_cache_problems(config: Config) -> list[str]:
+    """Settings with which the encoder's outputs are not one array for each training clip, or would be kept twice."""
+    if not config.model.cache_encoder_outputs:
+        return []
+    without = {
+        "data.streaming": "a stream is not gone over twice",
+        "data.mel_cache": "the features of each training clip are then needed once only",
+        "training.pack": "the encoder hears other windows in each epoch",
+    }
+    problems = [
+        f"{name}: {_setting(config, name)} does not go with model.cache_encoder_outputs ({reason}); leave out one of "
+        "the two"
+        for name, reason in without.items()
+        if _setting(config, name)
+    ]
+    if config.training.audio_context != "full":
+        problems.append(
+            f"training.audio_context: {config.training.audio_context} does not go with model.cache_encoder_outputs, "
+            "which keeps what the encoder says of the whole window; leave out one of the two"
+        )
+    if not config.model.freeze_encoder:
+        problems.append(
+            "model.cache_encoder_outputs: true needs an encoder that stays as it is; add --model.freeze_encoder true, "
+            "or leave it out"
+        )
+    return problems
 
 
 def _tracking_problems(tracking: TrackingConfig) -> list[str]:

@@ -1,5 +1,6 @@
 """What a run works on: the model, the data, and the order of training on it. Where train and verify start."""
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +10,7 @@ from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneratio
 from accel_asr import modeling
 from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
 from accel_asr.data.collator import Collator
+from accel_asr.data.encoder_cache import EncoderCache, open_encoder_cache
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading import ClipItems, TrainingWindows
 from accel_asr.data.mel_cache import MelCache, open_mel_cache
@@ -45,6 +47,7 @@ class Job:
     train_items: ClipItems
     validation_items: ClipItems
     collator: Collator
+    train_collator: Collator  # another one where the training items hold what the encoder said
 
     def windows(
         self,
@@ -84,7 +87,7 @@ class Job:
         return TrainingWindows(
             self.train_items,
             plan,
-            collator=self.collator,
+            collator=self.train_collator,
             rank=rank,
             first_step=first_step,
             last_step=last_step,
@@ -95,6 +98,8 @@ class Job:
 
     def fingerprint(self) -> int:
         """A checksum of what is trained on: training can only be gone on with on the same data."""
+        if self.train_items.encoder_cache is not None:  # what is trained on is what this encoder said of the data
+            return zlib.crc32(self.train_items.encoder_cache.folder.name.encode())
         return fingerprint(self.data.train) if self.data.stream is None else self.data.stream.checksum
 
 
@@ -156,6 +161,8 @@ def load_job(
     model, processor, normalizer, encoder = loaded.model, loaded.processor, loaded.normalizer, loaded.encoder
     if model_settings.freeze_encoder:
         modeling.freeze_encoder(model)
+    if model_settings.cache_encoder_outputs:
+        modeling.require_constant_encoder(model)
     data = load_train_and_validation(
         data_settings,
         encoder=encoder,
@@ -176,6 +183,15 @@ def load_job(
     caches: list[MelCache | None] = [None, None]
     if data_settings.mel_cache:
         caches = [_mel_cache(part, extractor, data_settings, data.notices) for part in (data.train, data.validation)]
+    encoder_cache, train_collator = None, loaded.collator
+    if model_settings.cache_encoder_outputs:
+        encoder_cache = _encoder_cache(data.train, loaded, data_settings, data.notices)
+        train_collator = Collator(
+            features_shape=encoder_cache.shape,
+            start_token_id=train_collator.start_token_id,
+            pad_token_id=train_collator.pad_token_id,
+            is_encoded=True,
+        )
     train_items = ClipItems(
         data.train,
         feature_extractor=extractor,
@@ -183,6 +199,7 @@ def load_job(
         timestamps_probability=data_settings.timestamps_probability,
         seed=seed,
         mel_cache=caches[0],
+        encoder_cache=encoder_cache,
     )
     validation_items = ClipItems(data.validation, feature_extractor=extractor, encoder=encoder, mel_cache=caches[1])
     return Job(
@@ -193,6 +210,7 @@ def load_job(
         train_items=train_items,
         validation_items=validation_items,
         collator=loaded.collator,
+        train_collator=train_collator,
     )
 
 
@@ -203,6 +221,20 @@ def _mel_cache(
         utterances.durations_s(),
         checksum=fingerprint(utterances),
         feature_extractor=extractor,
+        cache_dir=cache_dir_of(settings),
+    )
+    notices.append(notice)
+    return cache
+
+
+def _encoder_cache(
+    utterances: Utterances, loaded: LoadedModel, settings: DataConfig, notices: list[str]
+) -> EncoderCache:
+    model, extractor = loaded.model, loaded.processor.feature_extractor
+    cache, notice = open_encoder_cache(
+        clips=len(utterances),
+        shape=(model.config.max_source_positions, model.config.d_model),
+        purpose=f"{fingerprint(utterances)} {extractor.to_json_string()} {modeling.encoder_digest(model)}",
         cache_dir=cache_dir_of(settings),
     )
     notices.append(notice)

@@ -1,6 +1,7 @@
 """Load a Whisper model with its processor, and tell it which language and task it is for."""
 
 import copy
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -138,6 +139,41 @@ def freeze_encoder(model: WhisperForConditionalGeneration) -> None:
     """Exclude the encoder's weights from training."""
     for parameter in model.get_encoder().parameters():
         parameter.requires_grad_(False)
+
+
+def require_constant_encoder(model: WhisperForConditionalGeneration) -> None:
+    """The encoder must say the same of a clip whenever it hears it, in training too.
+
+    Raises:
+        UserError: the model's configuration has dropout, layer drop or SpecAugment.
+    """
+    config = model.config
+    chances = {
+        "apply_spec_augment": config.apply_spec_augment,
+        "dropout": config.dropout,
+        "attention_dropout": config.attention_dropout,
+        "activation_dropout": config.activation_dropout,
+        "encoder_layerdrop": config.encoder_layerdrop,
+    }
+    found = ", ".join(f"{name} {value}" for name, value in chances.items() if value)
+    if found:
+        raise UserError(
+            f"model.cache_encoder_outputs: true does not go with the model's config.json, which has {found}: the "
+            "encoder would hear each clip otherwise in every epoch; set that to 0 or false there, or leave out "
+            "model.cache_encoder_outputs"
+        )
+
+
+def encoder_digest(model: WhisperForConditionalGeneration) -> str:
+    """A checksum of the encoder's weights, and of how it reckons with them: equal ones say the same of the same."""
+    config = model.config
+    digest = hashlib.sha256(
+        f"{config.encoder_attention_heads} {config.activation_function} {config.scale_embedding}".encode()
+    )
+    for name, tensor in sorted(model.get_encoder().state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -63,6 +63,10 @@ class Display:
         """A bar over the utterances that this rank transcribes."""
         return tqdm(total=utterances, desc="evaluate", unit="utt", disable=not self.is_main, leave=False)
 
+    def filling_bar(self, clips: int) -> "tqdm[Any]":
+        """A bar over the training clips that the encoder hears, on all ranks, before training."""
+        return tqdm(total=clips, desc="encoder outputs", unit="clip", disable=not self.is_main, leave=False)
+
     def pause(self, seconds: float) -> None:
         """Leave the time of an evaluation or a checkpoint out of the throughput."""
         self.started_s += seconds

@@ -63,6 +63,7 @@ def train(config: Config) -> int:
     from accel_asr.publishing.hub import check_may_push, push_run
     from accel_asr.reporting.end_of_run import report_finished_run
     from accel_asr.training.checkpoints import Geometry, Progress, find_checkpoint, restore_checkpoint, save_checkpoint
+    from accel_asr.training.encoder_filling import fill_encoder_cache
     from accel_asr.training.environment import describe_environment
     from accel_asr.training.left_out import note_left_out
     from accel_asr.training.main_process import write_on_main_process
@@ -110,11 +111,23 @@ def train(config: Config) -> int:
 
     # 4. Optimizer. The schedule is not prepared: Accelerate steps a prepared one num_processes times
     model.to(accelerator.device)
+    if job.train_items.encoder_cache is not None:
+        with display.filling_bar(len(data.train)) as bar:
+            fill_encoder_cache(
+                model,
+                job.train_items.encoder_cache,
+                data.train,
+                feature_extractor=processor.feature_extractor,
+                rank=accelerator.process_index,
+                num_processes=accelerator.num_processes,
+                num_workers=training.dataloader_num_workers,
+                on_progress=lambda kept: bar.update(kept - bar.n),
+            )
     optimizer = build_optimizer(model, learning_rate=training.learning_rate, weight_decay=training.weight_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
 
     # 5. Resume, or describe the new run
-    settle_gradient_buckets(model, collator([]), accelerator=accelerator)
+    settle_gradient_buckets(model, job.train_collator([]), accelerator=accelerator)
     geometry = Geometry(
         train_utterances=plan.num_rows,
         train_data=job.fingerprint(),

@@ -6,6 +6,7 @@ Nothing is written.
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accel_asr.command_line import build_parser, parse_config
@@ -71,7 +72,13 @@ def verify(config: Config, *, most_utterances: int) -> int:
             same_on_every_rank=True,
         )
     display = Display(accelerator)
-    job = load_job(config.model, config.data, config.evaluation, seed=training.seed, pack=training.pack)
+    job = load_job(
+        replace(config.model, cache_encoder_outputs=False),  # nothing is written, and nothing is cached
+        config.data,
+        config.evaluation,
+        seed=training.seed,
+        pack=training.pack,
+    )
     for notice in job.data.notices:
         display.say(notice)
 
@@ -91,7 +98,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
         notes.append("one process: its transcripts are compared with those of a second pass of its own")
     if accelerator.mixed_precision != "no":
         notes.append("half precision is compared loosely; launch with --mixed_precision no for the sharp comparison")
-    notes.append("dropout, layer drop and SpecAugment are off, and no gradient is clipped")
+    notes.append("dropout, layer drop and SpecAugment are off, no gradient is clipped, no encoder output is cached")
     precision = "fp32" if accelerator.mixed_precision == "no" else accelerator.mixed_precision
     processes = "1 process" if plan.num_processes == 1 else f"{plan.num_processes} processes"
     display.say(

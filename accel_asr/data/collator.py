@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,8 @@ IGNORED_LABEL = -100  # cross_entropy's default ignore_index
 class Item:
     """One clip as a batch takes it: features (mel bins, frames), label from start-of-transcript to end-of-text.
 
-    The first `prompt_tokens` of the label come before its start-of-transcript, and are read but not learnt.
+    Where the encoder's outputs are cached, these are its features: (positions, width), float16. The first
+    `prompt_tokens` of the label come before its start-of-transcript, and are read but not learnt.
     `packed_ids` are those of all utterances of a pack, where several share the window; `utterance_id` is the first.
     """
 
@@ -44,11 +46,18 @@ class Batch:
 
     utterance_ids: list[str]  # one for each row, or more where utterances are packed
     audio_s: float
-    input_features: torch.Tensor  # (batch, mel bins, frames)
+    input_features: torch.Tensor  # (batch, mel bins, frames); or of a frozen encoder, its outputs, see `is_encoded`
     decoder_input_ids: torch.Tensor  # (batch, tokens), starts with one <|startoftranscript|>
     labels: torch.Tensor  # (batch, tokens), the next token of each position, -100 where there is none
     target_positions: torch.Tensor  # (targets,), where labels.flatten() is not -100
     failed: list[FailedItem]  # clips that should be in it, and could not be decoded
+    is_encoded: bool = False  # the features are what the encoder said of the clips, (batch, positions, width), float16
+
+    def model_inputs(self) -> dict[str, Any]:
+        """What the model is given of the clips, by the argument's name. Outputs of the encoder turn into fp32 here."""
+        if self.is_encoded:
+            return {"encoder_outputs": (self.input_features.float(),)}
+        return {"input_features": self.input_features}
 
     def pin_memory(self) -> "Batch":
         """Called by the DataLoader, so that the copy to the device can overlap with work there."""
@@ -64,8 +73,12 @@ class Batch:
 
     def _with(self, tensors: Iterable[torch.Tensor]) -> "Batch":
         input_features, decoder_input_ids, labels, target_positions = tensors
-        return Batch(
-            self.utterance_ids, self.audio_s, input_features, decoder_input_ids, labels, target_positions, self.failed
+        return replace(
+            self,
+            input_features=input_features,
+            decoder_input_ids=decoder_input_ids,
+            labels=labels,
+            target_positions=target_positions,
         )
 
     def _tensors(self) -> tuple[torch.Tensor, ...]:
@@ -79,10 +92,16 @@ class Collator:
     one start token, whichever of Whisper's special tokens coincide; a previous text before it is read and not
     asked for. Positions are masked by length, never by value: the padding token is also the end-of-text token, which
     is a target once.
+
+    Args:
+        features_shape: Of an item's features: (mel bins, frames), or (positions, width) where it `is_encoded`.
     """
 
-    def __init__(self, *, features_shape: tuple[int, int], start_token_id: int, pad_token_id: int) -> None:
+    def __init__(
+        self, *, features_shape: tuple[int, int], start_token_id: int, pad_token_id: int, is_encoded: bool = False
+    ) -> None:
         self.features_shape = features_shape
+        self.is_encoded = is_encoded
         self.start_token_id = start_token_id
         self.pad_token_id = pad_token_id
 
@@ -90,8 +109,9 @@ class Collator:
         items = [item for item in given if isinstance(item, Item)]
         longest = max((len(item.token_ids) - 1 for item in items), default=1)
         rows = max(len(items), 1)
+        dtype = torch.float16 if self.is_encoded else torch.float32
         # not zeros where all of it is written: that goes over the whole batch once more
-        input_features = (torch.empty if items else torch.zeros)(rows, *self.features_shape)
+        input_features = (torch.empty if items else torch.zeros)(rows, *self.features_shape, dtype=dtype)
         decoder_input_ids = torch.full((rows, longest), self.pad_token_id, dtype=torch.long)
         decoder_input_ids[:, 0] = self.start_token_id
         labels = torch.full((rows, longest), IGNORED_LABEL, dtype=torch.long)
@@ -110,4 +130,5 @@ class Collator:
             # found here, on the CPU: on a GPU it would wait for the device
             target_positions=torch.nonzero(labels.flatten() != IGNORED_LABEL).flatten(),
             failed=[item for item in given if isinstance(item, FailedItem)],
+            is_encoded=self.is_encoded,
         )

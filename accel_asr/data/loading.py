@@ -11,6 +11,7 @@ from transformers import WhisperFeatureExtractor
 
 from accel_asr.data.collator import Batch, Collator, FailedItem, Item
 from accel_asr.data.decoding.audio import AudioError
+from accel_asr.data.encoder_cache import EncoderCache
 from accel_asr.data.features import log_mel
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.mel_cache import MelCache
@@ -50,6 +51,7 @@ class ClipItems(Dataset[Item | FailedItem]):
         timestamps_probability: float = 0.0,
         seed: int = 0,
         mel_cache: MelCache | None = None,
+        encoder_cache: EncoderCache | None = None,
     ) -> None:
         self.utterances = utterances
         self.feature_extractor = feature_extractor
@@ -57,6 +59,7 @@ class ClipItems(Dataset[Item | FailedItem]):
         self.timestamps_probability = timestamps_probability
         self.seed = seed
         self.mel_cache = mel_cache
+        self.encoder_cache = encoder_cache  # filled: its items hold what the encoder said in place of features
 
     def __getitem__(self, key: RowKey) -> Item | FailedItem:
         epoch, row = key
@@ -133,6 +136,13 @@ class ClipItems(Dataset[Item | FailedItem]):
         return share > 0 and float(np.random.default_rng((self.seed, epoch, row)).random()) < share
 
     def _features(self, row: int, utterance: Utterance) -> np.ndarray:
+        if self.encoder_cache is not None:
+            outputs = self.encoder_cache.outputs(row)
+            if outputs is None:
+                utterance.samples()  # says what is wrong with it
+                raise AudioError("could not be decoded when the encoder was to hear it")
+            return outputs
+
         def compute() -> np.ndarray:
             return log_mel(utterance.samples(), self.feature_extractor)
 

@@ -149,7 +149,7 @@ def _summed_loss(model: nn.Module, batch: Batch, *, accelerator: Accelerator) ->
     """Forward pass, through the model's wrapper, to the sum of the batch's token losses."""
     with projecting_only(accelerator.unwrap_model(model), batch.target_positions):
         logits = model(
-            input_features=batch.input_features, decoder_input_ids=batch.decoder_input_ids, use_cache=False
+            **batch.model_inputs(), decoder_input_ids=batch.decoder_input_ids, use_cache=False
         ).logits  # (targets, vocabulary)
     return summed_token_loss(logits, batch.labels.flatten()[batch.target_positions])
 

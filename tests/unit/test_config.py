@@ -186,3 +186,31 @@ def test_what_speaks_of_one_utterance_in_a_window_does_not_go_with_packing(name:
     assert problem.endswith("; leave out one of them")
     check_config(with_setting(name, value))
     check_config(with_setting("data.timestamps_probability", 0.5, packed))
+
+
+def test_encoder_outputs_are_kept_of_a_frozen_encoder_only() -> None:
+    frozen = with_setting("model.freeze_encoder", True)
+    cached = dataclasses.replace(frozen, model=dataclasses.replace(frozen.model, cache_encoder_outputs=True))
+    check_config(cached)
+    (problem,) = problems(with_setting("model.cache_encoder_outputs", True))
+    assert problem.startswith("model.cache_encoder_outputs: true needs an encoder that stays as it is; add ")
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("data", "streaming", True),
+        ("data", "mel_cache", True),
+        ("training", "audio_context", "speech"),
+        ("training", "pack", True),
+    ],
+)
+def test_encoder_outputs_are_not_kept_with_what_changes_or_doubles_them(section: str, name: str, value: Any) -> None:
+    base = with_setting("model.freeze_encoder", True)
+    cached = dataclasses.replace(base, model=dataclasses.replace(base.model, cache_encoder_outputs=True))
+    changed = dataclasses.replace(getattr(cached, section), **{name: value})
+    told = problems(dataclasses.replace(cached, **{section: changed}))
+    assert any(
+        problem.startswith(f"{section}.{name}: {value} does not go with model.cache_encoder_outputs")
+        for problem in told
+    )

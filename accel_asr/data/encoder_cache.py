@@ -1,0 +1,153 @@
+"""What a frozen encoder says of each training clip, kept on disk as float16: `model.cache_encoder_outputs`."""
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from accel_asr.data.indexing.cache_folder import cache_errors_explained, make_cache_folder
+from accel_asr.errors import UserError
+
+ITEM_BYTES = 2  # float16
+CHUNK_CLIPS = 16  # computed together, and kept together
+_KEPT = b"\x01"
+
+
+class EncoderCache:
+    """Encoder outputs of a set of clips: all positions of the window, since those over silence differ as well.
+
+    `training.encoder_filling` fills it before training. A clip counts as kept once its outputs are on the disk, and is
+    never written again: who is killed, or fills it beside others, leaves nothing that is wrong.
+
+    Args:
+        folder: Where it is; `open_encoder_cache` makes it.
+        shape: Of a clip's outputs: (positions, width).
+    """
+
+    def __init__(self, folder: Path, *, clips: int, shape: tuple[int, int]) -> None:
+        self.folder = folder
+        self.clips = clips
+        self.shape = shape
+        self._files: tuple[int, int] | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_files": None}  # file descriptors are a process's own
+
+    @property
+    def chunks(self) -> int:
+        """How many there are."""
+        return -(-self.clips // CHUNK_CLIPS)
+
+    def outputs(self, clip: int) -> np.ndarray | None:
+        """float16, shape `shape`; None where they are not kept, since the clip could not be decoded."""
+        file, kept_file = self._open()
+        if os.pread(kept_file, 1, clip) != _KEPT:
+            return None
+        found = np.empty(self.shape, dtype=np.float16)
+        read = os.preadv(file, [found.data.cast("B")], clip * found.nbytes)
+        assert read == found.nbytes, f"{self.folder} is shorter than it was made"
+        return found
+
+    def kept(self) -> int:
+        """How many clips are kept."""
+        return os.pread(self._open()[1], self.clips, 0).count(_KEPT)
+
+    def missing(self, chunk: int) -> list[int]:
+        """The clips of a chunk that are not kept."""
+        first, stop = self._bounds(chunk)
+        flags = os.pread(self._open()[1], stop - first, first)
+        return [first + place for place in range(stop - first) if flags[place : place + 1] != _KEPT]
+
+    @contextmanager
+    def claimed(self, chunk: int, *, wait: bool) -> Iterator[bool]:
+        """Within it, no other process fills this chunk; False where one does already, and this one would not `wait`.
+
+        The system gives a claim back when its process ends, however it does.
+        """
+        kept_file = self._open()[1]
+        first, stop = self._bounds(chunk)
+        try:
+            fcntl.lockf(kept_file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), stop - first, first)
+        except (BlockingIOError, PermissionError):  # either, by POSIX
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            fcntl.lockf(kept_file, fcntl.LOCK_UN, stop - first, first)
+
+    def keep(self, clips: Sequence[int], outputs: np.ndarray) -> None:
+        """Keep the outputs of clips of one chunk, float16, shape (clips, *shape). Only for who has claimed it."""
+        assert outputs.dtype == np.float16
+        assert outputs.shape == (len(clips), *self.shape)
+        file, kept_file = self._open()
+        for clip, one in zip(clips, outputs, strict=True):
+            os.pwrite(file, np.ascontiguousarray(one).data.cast("B"), clip * one.nbytes)
+        os.fdatasync(file)  # before it is said, so that not even a machine that stops leaves zeros that count as kept
+        for clip in clips:
+            os.pwrite(kept_file, _KEPT, clip)
+
+    def _bounds(self, chunk: int) -> tuple[int, int]:
+        return chunk * CHUNK_CLIPS, min((chunk + 1) * CHUNK_CLIPS, self.clips)
+
+    def _open(self) -> tuple[int, int]:
+        if self._files is None:
+            outputs, kept = (os.open(self.folder / name, os.O_RDWR) for name in ("outputs", "kept"))
+            self._files = outputs, kept
+        return self._files
+
+
+def open_encoder_cache(
+    *, clips: int, shape: tuple[int, int], purpose: str, cache_dir: Path
+) -> tuple[EncoderCache, str]:
+    """The cache of a set of clips, and a notice of its size. All of its room is taken now, not found missing later.
+
+    Args:
+        shape: (positions, width) of the encoder's outputs.
+        purpose: Says what data, features and encoder it is for: another purpose has another cache.
+
+    Raises:
+        UserError: there is not so much room on the disk.
+    """
+    size = clips * shape[0] * shape[1] * ITEM_BYTES
+    folder = cache_dir / "encoder_outputs" / hashlib.sha256(f"{purpose} {shape}".encode()).hexdigest()[:24]
+    make_cache_folder(folder.parent, cache_dir=cache_dir)
+    with cache_errors_explained(cache_dir), FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            _make(folder, size=size, clips=clips, cache_dir=cache_dir)
+    cache = EncoderCache(folder, clips=clips, shape=shape)
+    return cache, (
+        f"encoder outputs: {size / 1e9:.2f} GB in {folder} (float16), {cache.kept():,} of {clips:,} clips are there, "
+        "the others are computed before training"
+    )
+
+
+def _make(folder: Path, *, size: int, clips: int, cache_dir: Path) -> None:
+    free = shutil.disk_usage(folder.parent).free
+    too_large = UserError(
+        f"model.cache_encoder_outputs: true needs {size / 1e9:.2f} GB in {str(cache_dir)!r}, where {free / 1e9:.2f} GB "
+        "are free; make room, give another folder by --data.cache_dir, or leave out model.cache_encoder_outputs: the "
+        "encoder then hears each clip in every epoch"
+    )
+    if size > free:
+        raise too_large
+    writing = folder.with_name(f"{folder.name}.writing")
+    shutil.rmtree(writing, ignore_errors=True)
+    writing.mkdir()
+    try:
+        for name, length in (("outputs", size), ("kept", clips)):
+            with (writing / name).open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, max(length, 1))
+        writing.rename(folder)
+    except OSError as error:
+        shutil.rmtree(writing, ignore_errors=True)
+        if error.errno == errno.ENOSPC:
+            raise too_large from error
+        raise

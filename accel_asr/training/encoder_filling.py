@@ -1,0 +1,106 @@
+"""Before training with `model.cache_encoder_outputs`: the frozen encoder hears each training clip, once and for all."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+from accel_asr.data.decoding.audio import AudioError
+from accel_asr.data.encoder_cache import EncoderCache
+from accel_asr.data.features import log_mel
+from accel_asr.data.utterances import Utterance
+from accel_asr.errors import UserError
+
+Chunk = tuple[int, list[int], torch.Tensor]  # its number, clips to compute, their features (clips, mel bins, frames)
+
+
+class _MissingClips(Dataset[Chunk]):
+    """The clips of each chunk that are not kept and can be decoded, with their features; in a DataLoader worker."""
+
+    def __init__(
+        self, cache: EncoderCache, utterances: Sequence[Utterance], feature_extractor: WhisperFeatureExtractor
+    ) -> None:
+        self.cache, self.utterances, self.feature_extractor = cache, utterances, feature_extractor
+
+    def __getitem__(self, chunk: int) -> Chunk:
+        clips, features = [], []
+        for clip in self.cache.missing(chunk):
+            try:
+                samples = self.utterances[clip].samples()
+            except AudioError:
+                continue  # told when its turn comes in training, as in any run
+            clips.append(clip)
+            features.append(torch.from_numpy(log_mel(samples, self.feature_extractor)))
+        return chunk, clips, torch.stack(features) if features else torch.empty(0)
+
+
+def fill_encoder_cache(
+    model: WhisperForConditionalGeneration,
+    cache: EncoderCache,
+    utterances: Sequence[Utterance],
+    *,
+    feature_extractor: WhisperFeatureExtractor,
+    rank: int,
+    num_processes: int,
+    num_workers: int,
+    on_progress: Callable[[int], object] = lambda kept: None,
+) -> None:
+    """Compute what the cache lacks. Every rank must call this, with the model not prepared yet, on its device.
+
+    Each rank begins with a part of its own and then helps the others, through the cache alone: no rank waits in a
+    collective, machines that do not share a disk each get all clips, and so do several runs that fill one cache.
+
+    The encoder works in fp32 whatever the run's precision, without dropout, on whole chunks of the data's order. So the
+    outputs depend neither on the ranks nor on where an earlier run was killed, unless a clip can be decoded now that
+    could not be before; on other hardware or with other libraries they are equal to float16 rounding. Training on one
+    cache is bit for bit repeatable, since what is kept is never written again.
+
+    Args:
+        on_progress: Called with the number of clips that are kept by now, by whomever.
+
+    Raises:
+        UserError: an output does not fit into float16.
+    """
+    encoder = model.get_encoder()
+    was_training = encoder.training
+    encoder.eval()
+    first = cache.chunks * rank // num_processes
+    left = [*range(first, cache.chunks), *range(first)]
+    for wait in (False, True):  # what others are at is looked at again in the end
+        passed_over = []
+        loader: DataLoader[Chunk] = DataLoader(
+            _MissingClips(cache, utterances, feature_extractor),
+            sampler=left,
+            batch_size=None,
+            num_workers=min(num_workers, len(left)),
+            generator=torch.Generator(),  # else it draws from that of the run
+        )
+        for chunk, clips, features in loader:
+            if clips:
+                with cache.claimed(chunk, wait=wait) as is_mine:
+                    if not is_mine:
+                        passed_over.append(chunk)
+                    elif missing := set(cache.missing(chunk)):  # another may have kept them since they were decoded
+                        outputs = _outputs(encoder, features, [utterances[clip].utterance_id for clip in clips])
+                        new = [place for place, clip in enumerate(clips) if clip in missing]
+                        cache.keep([clips[place] for place in new], outputs[new])
+            on_progress(cache.kept())
+        left = passed_over
+    encoder.train(was_training)
+
+
+def _outputs(encoder: torch.nn.Module, features: torch.Tensor, names: Sequence[str]) -> np.ndarray:
+    """What the encoder says of clips, float16, shape (clips, positions, width)."""
+    with torch.no_grad():
+        device = next(encoder.parameters()).device
+        outputs = encoder(features.to(device)).last_hidden_state.to(torch.float16).cpu()
+    for name, one in zip(names, outputs, strict=True):
+        if not one.isfinite().all():
+            raise UserError(
+                f"model.cache_encoder_outputs: what the encoder says of {name!r} does not fit into float16; look at "
+                "that recording, or leave out model.cache_encoder_outputs"
+            )
+    kept: np.ndarray = outputs.numpy()
+    return kept
