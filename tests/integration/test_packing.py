@@ -1,5 +1,6 @@
 """Utterances that share windows: the same training on any topology, after a resume too, and never a mixture of both."""
 
+import re
 import signal
 
 import pytest
@@ -12,12 +13,13 @@ PACK = ("--training.pack", "true", "--training.num_train_epochs", "2")
 PACK += ("--evaluation.eval_on_start", "false", "--evaluation.eval_steps", "100")  # of the last step only
 RESUME = ("--checkpoint.resume", "true")
 TOPOLOGIES = {"packed1": (1, 4, 1), "packed2": (2, 1, 2)}  # global batches of 4 packed windows
-KILL = {"moment": "step", "count": 6, "signal": int(signal.SIGKILL), "rank": -1}
+# in step 5: that of step 2 is complete before the checkpoint of step 4 is begun, which may be in flight
+KILL = {"moment": "step", "count": 10, "signal": int(signal.SIGKILL), "rank": -1}
 
 
 @pytest.fixture(scope="module")
 def job(tones: TonesJob) -> TonesJob:
-    """One run on one process and one on two, which is killed in its sixth micro-batch and goes on."""
+    """One run on one process and one on two, which is killed in its tenth micro-batch and goes on."""
     plan = [
         tones.launch("packed1", TOPOLOGIES["packed1"], *PACK),
         tones.launch("packed2", TOPOLOGIES["packed2"], *PACK, ends=KILL),
@@ -30,7 +32,7 @@ def job(tones: TonesJob) -> TonesJob:
 
 
 def test_two_processes_and_a_resume_give_the_losses_and_weights_of_one(job: TonesJob) -> None:
-    assert "resumed after step 2 of " in job.said("packed2")
+    assert re.search("resumed after step [24] of ", job.said("packed2"))
     one, two = job.metrics("packed1", "train"), job.metrics("packed2", "train")
     assert len(one) == len(two) >= 6
     for mine, other in zip(one, two, strict=True):
