@@ -28,6 +28,7 @@ ROWS = {
     "fetch": "data_rows.fetch_rows",
     "mel": "data_rows.mel_rows",
     "step": "model_rows.train_step_rows",
+    "cached_step": "frozen_rows.cached_step_rows",
     "head": "model_rows.head_rows",
     "gradients": "model_rows.gradient_rows",
     "evaluation": "run_rows.evaluation_rows",

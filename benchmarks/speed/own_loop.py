@@ -1,6 +1,7 @@
 """This trainer's own parts, put together as accel_asr/train.py does."""
 
 import json
+import tempfile
 import wave
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -22,7 +23,9 @@ from benchmarks.speed.material import RATE_HZ, Material
 class Own:
     """Model and optimizer as the loop has them, and what it does with them."""
 
-    def __init__(self, material: Material, *, mixed_precision: str, any_context: bool = False) -> None:
+    def __init__(
+        self, material: Material, *, mixed_precision: str, any_context: bool = False, frozen_encoder: bool = False
+    ) -> None:
         self.material = material
         self.accelerator = start_accelerator(mixed_precision=mixed_precision, gradient_accumulation_steps=1, seed=0)
         self.unwrapped = material.model(attention="sdpa")
@@ -36,6 +39,8 @@ class Own:
         )
         if any_context:
             hear_any_context(self.unwrapped)
+        if frozen_encoder:
+            modeling.freeze_encoder(self.unwrapped)
         self.unwrapped.train()
         optimizer = build_optimizer(self.unwrapped, learning_rate=LEARNING_RATE, weight_decay=0.0)
         self.model, self.optimizer = self.accelerator.prepare(self.unwrapped, optimizer)
@@ -118,8 +123,7 @@ def indexed_items(material: Material, rows: int, *, validation_rows: int) -> tup
     from accel_asr.data.loading import ClipItems
     from accel_asr.data.splits import load_train_and_validation
 
-    folder = material.folder / f"recordings-{rows}-{validation_rows}"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(dir=material.folder, prefix="recordings-"))
     lines = []
     for row in range(rows + validation_rows):
         with wave.open(str(folder / f"{row}.wav"), "wb") as file:

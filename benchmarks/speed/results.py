@@ -26,6 +26,7 @@ TARGETS: dict[tuple[str, str], tuple[str, float]] = {
     ("evaluation, speech context", "seed"): (">=", 5.0),
     ("mini-epoch, speech context", "seed"): (">=", 3.4),
     ("train step, speech context", "seed"): (">=", 3.3),
+    ("cached encoder step", "ours, not cached"): (">=", 5.0),
     ("head", "seed"): (">=", 1.6),
     ("head, extra memory", "seed"): ("<=", 0.5),
     ("checkpoint stall", "seed"): ("<=", 0.2),

@@ -1,0 +1,30 @@
+"""A row about a frozen encoder whose outputs are kept (`model.cache_encoder_outputs`)."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from accel_asr.modeling import freeze_encoder
+from benchmarks.speed.hand_written import HandWritten
+from benchmarks.speed.model_rows import Bench, as_labels
+from benchmarks.speed.own_loop import Own
+from benchmarks.speed.results import Row
+
+
+def cached_step_rows(bench: Bench) -> list[Row]:
+    """A training step of the decoder on one batch that is there: features for the others, outputs for ours."""
+    batch = bench.material.batch(bench.batch_size)
+    own = Own(bench.material, mixed_precision=bench.mixed_precision, frozen_encoder=True)
+    seed = HandWritten(bench.material, mixed_precision=bench.mixed_precision)
+    freeze_encoder(seed.model)
+    with torch.no_grad():
+        encoded = own.unwrapped.get_encoder()(batch.input_features).last_hidden_state
+    kept = replace(batch, input_features=encoded.half(), is_encoded=True)
+    ways: dict[str, Callable[[], object]] = {
+        "ours": lambda: own.train_step([kept]),
+        "ours, not cached": lambda: own.train_step([batch]),
+        "seed": lambda: seed.train_step([as_labels(batch)]),
+    }
+    rows = bench.timed("cached encoder step", ways, unit=bench.unit)
+    return [replace(row, note=f"batch of {bench.batch_size}; the encoder is frozen everywhere") for row in rows]
