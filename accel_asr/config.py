@@ -161,8 +161,8 @@ class TrainingConfig:
     per_device_train_batch_size: int = 16
     """Utterances, or windows of them with `pack`, in one micro-batch on one device."""
     audio_context: Literal["full", "speech"] = "full"
-    """What the encoder hears: its whole window; or the longest clip of the global batch and at least 1 s, several times
-    cheaper and not the same. Every eighth step then hears more, the last tenth of the steps all, and the model is
+    """What the encoder hears: its whole window; or the longest clip of the global batch and at least 1 s, cheaper for
+    short clips and not the same. Every eighth step then hears more, the last tenth of the steps all, and the model is
     judged by both."""
     gradient_accumulation_steps: int = 1
     """Micro-batches of each device in one optimizer step; their token losses are summed, then divided once."""
