@@ -1,10 +1,8 @@
 """What a frozen encoder says of each training clip, kept on disk as float16: `model.cache_encoder_outputs`."""
 
-import errno
 import fcntl
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from accel_asr.data.indexing.cache_folder import cache_errors_explained, make_cache_folder
-from accel_asr.errors import UserError
+from accel_asr.data.indexing.cache_folder import cache_errors_explained, make_cache_folder, reserve_files
 
 ITEM_BYTES = 2  # float16
 CHUNK_CLIPS = 16  # computed together, and kept together
@@ -120,34 +117,15 @@ def open_encoder_cache(
     folder = cache_dir / "encoder_outputs" / hashlib.sha256(f"{purpose} {shape}".encode()).hexdigest()[:24]
     make_cache_folder(folder.parent, cache_dir=cache_dir)
     with cache_errors_explained(cache_dir), FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            _make(folder, size=size, clips=clips, cache_dir=cache_dir)
+        reserve_files(
+            folder,
+            {"outputs": size, "kept": clips},
+            cache_dir=cache_dir,
+            setting="model.cache_encoder_outputs: true",
+            otherwise="the encoder then hears each clip in every epoch",
+        )
     cache = EncoderCache(folder, clips=clips, shape=shape)
     return cache, (
         f"encoder outputs: {size / 1e9:.2f} GB in {folder} (float16), {cache.kept():,} of {clips:,} clips are there, "
         "the others are computed before training"
     )
-
-
-def _make(folder: Path, *, size: int, clips: int, cache_dir: Path) -> None:
-    free = shutil.disk_usage(folder.parent).free
-    too_large = UserError(
-        f"model.cache_encoder_outputs: true needs {size / 1e9:.2f} GB in {str(cache_dir)!r}, where {free / 1e9:.2f} GB "
-        "are free; make room, give another folder by --data.cache_dir, or leave out model.cache_encoder_outputs: the "
-        "encoder then hears each clip in every epoch"
-    )
-    if size > free:
-        raise too_large
-    writing = folder.with_name(f"{folder.name}.writing")
-    shutil.rmtree(writing, ignore_errors=True)
-    writing.mkdir()
-    try:
-        for name, length in (("outputs", size), ("kept", clips)):
-            with (writing / name).open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, max(length, 1))
-        writing.rename(folder)
-    except OSError as error:
-        shutil.rmtree(writing, ignore_errors=True)
-        if error.errno == errno.ENOSPC:
-            raise too_large from error
-        raise

@@ -1,9 +1,7 @@
 """Log-mel features kept on disk as float16, for those who would rather read than compute them: `data.mel_cache`."""
 
-import errno
 import hashlib
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +9,7 @@ import numpy as np
 from filelock import FileLock
 from transformers import WhisperFeatureExtractor
 
-from accel_asr.data.indexing.cache_folder import cache_errors_explained, make_cache_folder
-from accel_asr.errors import UserError
+from accel_asr.data.indexing.cache_folder import cache_errors_explained, make_cache_folder, reserve_files
 
 ITEM_BYTES = 2  # float16
 _SPARE_FRAMES = 2  # a header's length and the decoded one may differ by a sample or two
@@ -87,30 +84,12 @@ def open_mel_cache(
     folder = cache_dir / "mels" / told
     make_cache_folder(folder.parent, cache_dir=cache_dir)
     with cache_errors_explained(cache_dir), FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            _make(folder, size=size, clips=len(durations_s), cache_dir=cache_dir)
+        reserve_files(
+            folder,
+            {"mels": size, "kept": len(durations_s)},
+            cache_dir=cache_dir,
+            setting="data.mel_cache: true",
+            otherwise="features are then computed",
+        )
     notice = f"log-mel cache: {size / 1e9:.2f} GB in {folder}, filled as clips are first used (float16)"
     return MelCache(folder, first_frames, shape=(mels, frames)), notice
-
-
-def _make(folder: Path, *, size: int, clips: int, cache_dir: Path) -> None:
-    free = shutil.disk_usage(folder.parent).free
-    too_large = UserError(
-        f"data.mel_cache: true needs {size / 1e9:.2f} GB in {str(cache_dir)!r}, where {free / 1e9:.2f} GB are free; "
-        "make room, give another folder by --data.cache_dir, or leave out data.mel_cache: features are then computed"
-    )
-    if size > free:
-        raise too_large
-    writing = folder.with_name(f"{folder.name}.writing")
-    shutil.rmtree(writing, ignore_errors=True)
-    writing.mkdir()
-    try:
-        for name, length in (("mels", size), ("kept", clips)):
-            with (writing / name).open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, max(length, 1))
-        writing.rename(folder)
-    except OSError as error:
-        shutil.rmtree(writing, ignore_errors=True)
-        if error.errno == errno.ENOSPC:
-            raise too_large from error
-        raise

@@ -2,7 +2,8 @@
 
 import errno
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,6 +47,41 @@ def cache_errors_explained(folder: Path) -> Iterator[None]:
         else:
             raise
         raise UserError(_remedy(folder, told)) from error
+
+
+def reserve_files(folder: Path, sizes: Mapping[str, int], *, cache_dir: Path, setting: str, otherwise: str) -> None:
+    """Make `folder` with these files, by name and length in bytes, with all of their room taken; whole or not at all.
+
+    The caller holds the lock that other processes wait for. Where the folder is, it stays as it is.
+
+    Args:
+        setting: What asks for it, with its value, for the message; `otherwise` says what happens without it.
+
+    Raises:
+        UserError: there is not so much room on the disk.
+    """
+    if folder.is_dir():
+        return
+    size, free = sum(sizes.values()), shutil.disk_usage(folder.parent).free
+    too_large = UserError(
+        f"{setting} needs {size / 1e9:.2f} GB in {str(cache_dir)!r}, where {free / 1e9:.2f} GB are free; make room, "
+        f"give another folder by --data.cache_dir, or leave out {setting.partition(':')[0]}: {otherwise}"
+    )
+    if size > free:
+        raise too_large
+    writing = folder.with_name(f"{folder.name}.writing")
+    shutil.rmtree(writing, ignore_errors=True)
+    writing.mkdir()
+    try:
+        for name, length in sizes.items():
+            with (writing / name).open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, max(length, 1))
+        writing.rename(folder)
+    except OSError as error:
+        shutil.rmtree(writing, ignore_errors=True)
+        if error.errno == errno.ENOSPC:
+            raise too_large from error
+        raise
 
 
 def _remedy(cache_dir: Path, told: str) -> str:

@@ -68,7 +68,7 @@ def test_too_little_room_is_said_before_anything_starts(
 ) -> None:
     extractor = model_and_processor[1].feature_extractor
     with monkeypatch.context() as patch:
-        patch.setattr(mel_cache.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 50_000))
+        patch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 50_000))
         with pytest.raises(UserError, match=r"^data\.mel_cache: true needs 0\.00 GB in .*, where 0\.00 GB are free"):
             opened(tmp_path, extractor)
 
