@@ -22,10 +22,7 @@ def check_config(config: Config) -> None:
         *_range_problems(config),
         *_source_problems(config.data),
         *_split_problems(config.data),
-        *_streaming_problems(config),
-        *_audio_context_problems(config),
-        *_packing_problems(config),
-        *_encoder_cache_problems(config),
+        *_combination_problems(config),
         *_tracking_problems(config.tracking),
         *_hub_problems(config.hub),
     ]
@@ -150,105 +147,73 @@ def _split_problems(data: DataConfig) -> list[str]:
     return [f"{', '.join(f'data.{name}' for name in ways)}: {have}; set exactly one to get a validation set"]
 
 
-def _streaming_problems(config: Config) -> list[str]:
-    """Settings that a stream needs, and those that want to know all rows first."""
-    if not config.data.streaming:
-        return []
-    needed = ("training.max_steps", "evaluation.eval_steps")
-    problems = [
-        f"{name} is not set, and data.streaming needs it: a stream has no epochs that could be counted; give a number "
-        "of optimizer steps"
-        for name in needed
-        if _setting(config, name) is None
-    ]
-    if config.data.sources:
-        problems.append("data.sources: a list does not go with data.streaming, which reads one source; give one")
-    without = (
-        "data.train_rows",
-        "data.eval_fraction",
-        "data.group_column",
-        "data.timestamps_probability",
-        "data.mel_cache",
-        "training.group_by_length",
-        "training.batch_seconds",
-        "training.pack",
-    )
-    problems += [
-        f"{name}: {_setting(config, name)} does not go with data.streaming, which does not know all rows first; leave "
-        "it out, or leave out data.streaming"
-        for name in without
-        if _setting(config, name)
-    ]
-    return problems
+_ROWS_FIRST = "which does not know all rows first"
+# for each setting those that do not go with it, and why
+_NOT_TOGETHER: dict[str, dict[str, str]] = {
+    "data.streaming": {
+        "data.sources": "which reads one source",
+        "data.train_rows": _ROWS_FIRST,
+        "data.eval_fraction": _ROWS_FIRST,
+        "data.group_column": _ROWS_FIRST,
+        "data.timestamps_probability": _ROWS_FIRST,
+        "data.mel_cache": _ROWS_FIRST,
+        "training.group_by_length": _ROWS_FIRST,
+        "training.batch_seconds": _ROWS_FIRST,
+        "training.pack": _ROWS_FIRST,
+        "training.audio_context": "which does not know the longest clip of a global batch first",
+    },
+    "data.mel_cache": {"data.features_on_device": "which reads features from disk that the CPU made"},
+    "training.pack": {
+        "data.mel_cache": "which computes features of windows, and other ones in each epoch",
+        "training.group_by_length": "which makes all windows about equally long",
+        "training.batch_seconds": "which fills windows by itself: training.per_device_train_batch_size counts them",
+        # its plan asks for the longest utterance of a step, which says nothing of how long a pack is
+        "training.audio_context": "which fills the whole window",
+    },
+    "model.cache_encoder_outputs": {
+        "data.streaming": "which needs the same clips in each epoch",
+        "training.pack": "which needs the same windows in each epoch",
+        "data.mel_cache": "which needs the features of each training clip once only",
+        "training.audio_context": "which keeps what the encoder says of the whole window",
+    },
+}
 
 
-def _audio_context_problems(config: Config) -> list[str]:
-    """What hearing the speech alone does not go with."""
-    if config.training.audio_context == "full":
-        return []
+def _combination_problems(config: Config) -> list[str]:
+    """Settings that do not go together, and those that another one needs."""
     problems = []
-    if not config.evaluation.eval_on_start:
+    if config.data.streaming:
+        problems += [
+            f"{name} is not set, and data.streaming needs it: a stream has no epochs that could be counted; give a "
+            "number of optimizer steps"
+            for name in ("training.max_steps", "evaluation.eval_steps")
+            if _setting(config, name) is None
+        ]
+    problems += [
+        f"{name}: {_shown(value)} does not go with {other}, {why}; leave out one of them"
+        for other, names in _NOT_TOGETHER.items()
+        for name, why in names.items()
+        if _is_on(_setting(config, other)) and _is_on(value := _setting(config, name))
+    ]
+    if config.training.audio_context == "speech" and not config.evaluation.eval_on_start:
         problems.append(
             "evaluation.eval_on_start: false does not go with training.audio_context: speech, which is judged against "
             "the untouched model; leave it out"
         )
-    if config.data.streaming:
-        problems.append(
-            "training.audio_context: speech does not go with data.streaming, which does not know the longest clip of a "
-            "global batch first; leave one of them out"
-        )
-    return problems
-
-
-def _packing_problems(config: Config) -> list[str]:
-    """Settings that speak of one utterance in a window."""
-    if not config.training.pack:
-        return []
-    reasons = {
-        "data.mel_cache": "which computes features of windows, and other ones in each epoch",
-        "training.group_by_length": "which makes all windows about equally long",
-        "training.batch_seconds": "which fills windows by itself: training.per_device_train_batch_size counts them",
-    }
-    of_context = []
-    if config.training.audio_context == "speech":
-        # its plan asks for the longest utterance of a step, which says nothing of how long a pack is
-        of_context.append(
-            "training.audio_context: speech does not go with training.pack, which fills the whole window; leave out "
-            "one of them"
-        )
-    return of_context + [
-        f"{name}: {_setting(config, name)} does not go with training.pack, {reason}; leave out one of them"
-        for name, reason in reasons.items()
-        if _setting(config, name)
-    ]
-
-
-def _encoder_cache_problems(config: Config) -> list[str]:
-    """Settings with which the encoder's outputs are not one array for each training clip, or would be kept twice."""
-    if not config.model.cache_encoder_outputs:
-        return []
-    without = {
-        "data.streaming": "a stream is not gone over twice",
-        "data.mel_cache": "the features of each training clip are then needed once only",
-        "training.pack": "the encoder hears other windows in each epoch",
-    }
-    problems = [
-        f"{name}: {_setting(config, name)} does not go with model.cache_encoder_outputs ({reason}); leave out one of "
-        "the two"
-        for name, reason in without.items()
-        if _setting(config, name)
-    ]
-    if config.training.audio_context != "full":
-        problems.append(
-            f"training.audio_context: {config.training.audio_context} does not go with model.cache_encoder_outputs, "
-            "which keeps what the encoder says of the whole window; leave out one of the two"
-        )
-    if not config.model.freeze_encoder:
+    if config.model.cache_encoder_outputs and not config.model.freeze_encoder:
         problems.append(
             "model.cache_encoder_outputs: true needs an encoder that stays as it is; add --model.freeze_encoder true, "
             "or leave it out"
         )
     return problems
+
+
+def _is_on(value: Any) -> bool:
+    return bool(value) and value != "full"  # the audio context that changes nothing
+
+
+def _shown(value: Any) -> str:
+    return "a list" if isinstance(value, list) else str(value)
 
 
 def _tracking_problems(tracking: TrackingConfig) -> list[str]:

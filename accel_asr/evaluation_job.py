@@ -7,6 +7,7 @@ from tqdm.auto import tqdm
 
 from accel_asr import modeling
 from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig
+from accel_asr.data.batch_features import makes_features
 from accel_asr.data.loading import ClipItems
 from accel_asr.errors import UserError
 from accel_asr.evaluation.evaluating import evaluate_model
@@ -78,12 +79,21 @@ def score_sets(
     accelerator: Accelerator,
     batch_size: int,
     num_workers: int,
+    features_on_device: bool | None = None,
 ) -> list[SetResult]:
-    """Every utterance of every set exactly once, over all ranks. Every rank must call this."""
+    """Every utterance of every set exactly once, over all ranks. Every rank must call this.
+
+    Args:
+        features_on_device: As `data.features_on_device`.
+    """
     model = loaded.model.to(accelerator.device)
+    extractor = loaded.processor.feature_extractor
+    on_device = makes_features(accelerator.device, wanted=features_on_device, extractor=extractor)
     results = []
     for one in sets:
-        items = ClipItems(one.utterances, feature_extractor=loaded.processor.feature_extractor, encoder=loaded.encoder)
+        items = ClipItems(
+            one.utterances, feature_extractor=extractor, encoder=loaded.encoder, features_on_device=on_device
+        )
         bar = tqdm(
             total=len(one.utterances), desc=one.name, unit="utt", disable=not accelerator.is_main_process, leave=False
         )

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr import modeling
 from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
+from accel_asr.data.batch_features import BatchLogMel, makes_features
 from accel_asr.data.collator import Collator
 from accel_asr.data.encoder_cache import EncoderCache, open_encoder_cache
 from accel_asr.data.labels import LabelEncoder
@@ -23,6 +25,8 @@ from accel_asr.data.utterances import Utterances
 from accel_asr.data.window_plan import WindowPlan
 from accel_asr.errors import UserError
 from accel_asr.evaluation.normalizers import Normalizer, load_normalizer
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class Job:
                     encoder,
                     self.data.stream,
                     has_language=not encoder.languages or self.model.generation_config.language is not None,
+                    features_on_device=self.validation_items.features_on_device,
                 ),
                 StreamOrder(self.data.stream, rank=rank, num_processes=plan.num_processes, seed=plan.seed),
                 plan,
@@ -137,6 +142,7 @@ def load_model(
             features_shape=(extractor.feature_size, extractor.nb_max_frames),
             start_token_id=model.config.decoder_start_token_id,
             pad_token_id=model.config.pad_token_id,
+            log_mel=BatchLogMel.of_extractor(extractor),
         ),
     )
 
@@ -147,11 +153,13 @@ def load_job(
     evaluation: EvaluationConfig,
     *,
     seed: int,
+    device: torch.device = CPU,
     pack: bool = False,
 ) -> Job:
     """Load everything, the same on every rank. Each rank does it for itself, so that none waits for another.
 
     Args:
+        device: The one that trains, which may be the one to make the features.
         pack: As `load_train_and_validation` takes it.
 
     Raises:
@@ -192,6 +200,9 @@ def load_job(
             pad_token_id=train_collator.pad_token_id,
             is_encoded=True,
         )
+    features_on_device = not data_settings.mel_cache and makes_features(
+        device, wanted=data_settings.features_on_device, extractor=extractor
+    )
     train_items = ClipItems(
         data.train,
         feature_extractor=extractor,
@@ -200,8 +211,15 @@ def load_job(
         seed=seed,
         mel_cache=caches[0],
         encoder_cache=encoder_cache,
+        features_on_device=features_on_device,
     )
-    validation_items = ClipItems(data.validation, feature_extractor=extractor, encoder=encoder, mel_cache=caches[1])
+    validation_items = ClipItems(
+        data.validation,
+        feature_extractor=extractor,
+        encoder=encoder,
+        mel_cache=caches[1],
+        features_on_device=features_on_device,
+    )
     return Job(
         model=model,
         processor=processor,

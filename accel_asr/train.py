@@ -97,7 +97,14 @@ def train(config: Config) -> int:
         )
 
     # 2. Model and data: loaded, decoded and checked now, all of it
-    job = load_job(config.model, config.data, config.evaluation, seed=training.seed, pack=training.pack)
+    job = load_job(
+        config.model,
+        config.data,
+        config.evaluation,
+        seed=training.seed,
+        device=accelerator.device,
+        pack=training.pack,
+    )
     model, processor, data, collator = job.model, job.processor, job.data, job.collator
     for notice in data.notices:
         display.say(notice)

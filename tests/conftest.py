@@ -182,6 +182,7 @@ def clip_files(
 @pytest.fixture(scope="session")
 def collator(_loaded: ModelAndProcessor) -> "Collator":
     """Collates what the tiny model takes."""
+    from accel_asr.data.batch_features import BatchLogMel
     from accel_asr.data.collator import Collator
 
     model, processor = _loaded
@@ -190,4 +191,5 @@ def collator(_loaded: ModelAndProcessor) -> "Collator":
         features_shape=(extractor.feature_size, extractor.nb_max_frames),
         start_token_id=model.config.decoder_start_token_id,
         pad_token_id=model.config.pad_token_id,
+        log_mel=BatchLogMel.of_extractor(extractor),
     )

@@ -109,6 +109,7 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
             accelerator=accelerator,
             batch_size=config.evaluation.per_device_eval_batch_size,
             num_workers=config.training.dataloader_num_workers,
+            features_on_device=config.data.features_on_device,
         )
         silence[name] = score_silence(models[name], accelerator=accelerator)
         models[name].model.to("cpu")

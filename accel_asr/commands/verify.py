@@ -77,6 +77,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
         config.data,
         config.evaluation,
         seed=training.seed,
+        device=accelerator.device,
         pack=training.pack,
     )
     for notice in job.data.notices:

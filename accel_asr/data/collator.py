@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from accel_asr.data.batch_features import BatchLogMel
+
 IGNORED_LABEL = -100  # cross_entropy's default ignore_index
 
 
@@ -14,7 +16,8 @@ IGNORED_LABEL = -100  # cross_entropy's default ignore_index
 class Item:
     """One clip as a batch takes it: features (mel bins, frames), label from start-of-transcript to end-of-text.
 
-    Where the encoder's outputs are cached, these are its features: (positions, width), float16. The first
+    In place of features it may have samples, of which the device makes them: (samples,), int16. Where the encoder's
+    outputs are cached, these are its features: (positions, width), float16. The first
     `prompt_tokens` of the label come before its start-of-transcript, and are read but not learnt.
     `packed_ids` are those of all utterances of a pack, where several share the window; `utterance_id` is the first.
     """
@@ -42,6 +45,8 @@ class Batch:
 
     An empty one (a slot that a short last window does not fill) holds one silent row without labels, so that every
     rank still makes its forward and backward pass, and adds nothing to loss or gradient.
+
+    `to` a device makes the features of one that has samples, int16, (batch, samples), in their place.
     """
 
     utterance_ids: list[str]  # one for each row, or more where utterances are packed
@@ -52,9 +57,11 @@ class Batch:
     target_positions: torch.Tensor  # (targets,), where labels.flatten() is not -100
     failed: list[FailedItem]  # clips that should be in it, and could not be decoded
     is_encoded: bool = False  # the features are what the encoder said of the clips, (batch, positions, width), float16
+    log_mel: BatchLogMel | None = None  # where there are samples in place of features: what makes these
 
     def model_inputs(self) -> dict[str, Any]:
         """What the model is given of the clips, by the argument's name. Outputs of the encoder turn into fp32 here."""
+        assert self.log_mel is None, "these are samples: move them to a device first"
         if self.is_encoded:
             return {"encoder_outputs": (self.input_features.float(),)}
         return {"input_features": self.input_features}
@@ -64,11 +71,16 @@ class Batch:
         return self._with(tensor.pin_memory() for tensor in self._tensors())
 
     def to(self, device: torch.device) -> "Batch":
-        """A copy on `device`."""
-        return self._with(tensor.to(device, non_blocking=True) for tensor in self._tensors())
+        """A copy on `device`, with its features."""
+        moved = self._with(tensor.to(device, non_blocking=True) for tensor in self._tensors())
+        if moved.log_mel is None:
+            return moved
+        return replace(moved, input_features=moved.log_mel(moved.input_features), log_mel=None)
 
     def heard(self, frames: int) -> "Batch":
         """The same with the first `frames` frames of the features, in the same memory."""
+        if self.log_mel is not None:
+            return replace(self, log_mel=replace(self.log_mel, frames=frames))
         return replace(self, input_features=self.input_features[..., :frames])
 
     def _with(self, tensors: Iterable[torch.Tensor]) -> "Batch":
@@ -95,13 +107,21 @@ class Collator:
 
     Args:
         features_shape: Of an item's features: (mel bins, frames), or (positions, width) where it `is_encoded`.
+        log_mel: What makes the features of a batch whose items have samples.
     """
 
     def __init__(
-        self, *, features_shape: tuple[int, int], start_token_id: int, pad_token_id: int, is_encoded: bool = False
+        self,
+        *,
+        features_shape: tuple[int, int],
+        start_token_id: int,
+        pad_token_id: int,
+        is_encoded: bool = False,
+        log_mel: BatchLogMel | None = None,
     ) -> None:
         self.features_shape = features_shape
         self.is_encoded = is_encoded
+        self.log_mel = log_mel
         self.start_token_id = start_token_id
         self.pad_token_id = pad_token_id
 
@@ -109,16 +129,14 @@ class Collator:
         items = [item for item in given if isinstance(item, Item)]
         longest = max((len(item.token_ids) - 1 for item in items), default=1)
         rows = max(len(items), 1)
-        dtype = torch.float16 if self.is_encoded else torch.float32
-        # not zeros where all of it is written: that goes over the whole batch once more
-        input_features = (torch.empty if items else torch.zeros)(rows, *self.features_shape, dtype=dtype)
+        are_samples = any(item.features.ndim == 1 for item in items)
+        input_features = self._padded_samples(items) if are_samples else self._stacked_features(items)
         decoder_input_ids = torch.full((rows, longest), self.pad_token_id, dtype=torch.long)
         decoder_input_ids[:, 0] = self.start_token_id
         labels = torch.full((rows, longest), IGNORED_LABEL, dtype=torch.long)
         for index, item in enumerate(items):
             assert item.token_ids[item.prompt_tokens] == self.start_token_id, f"{item.utterance_id}: no start token"
             length = len(item.token_ids) - 1
-            input_features[index] = torch.from_numpy(item.features)
             decoder_input_ids[index, :length] = torch.tensor(item.token_ids[:-1])
             labels[index, item.prompt_tokens : length] = torch.tensor(item.token_ids[item.prompt_tokens + 1 :])
         return Batch(
@@ -131,4 +149,21 @@ class Collator:
             target_positions=torch.nonzero(labels.flatten() != IGNORED_LABEL).flatten(),
             failed=[item for item in given if isinstance(item, FailedItem)],
             is_encoded=self.is_encoded,
+            log_mel=self.log_mel if are_samples else None,
         )
+
+    def _stacked_features(self, items: Sequence[Item]) -> torch.Tensor:
+        dtype = torch.float16 if self.is_encoded else torch.float32
+        if not items:
+            return torch.zeros(1, *self.features_shape, dtype=dtype)
+        features = torch.empty(len(items), *self.features_shape, dtype=dtype)
+        for row, item in zip(features, items, strict=True):
+            row[:] = torch.from_numpy(item.features)
+        return features
+
+    def _padded_samples(self, items: Sequence[Item]) -> torch.Tensor:
+        assert self.log_mel is not None
+        samples = torch.zeros(len(items), max(len(item.features) for item in items), dtype=torch.int16)
+        for row, item in zip(samples, items, strict=True):
+            row[: len(item.features)] = torch.from_numpy(item.features)
+        return samples

@@ -37,7 +37,8 @@ class MicroBatchSampler:
 class ClipItems(Dataset[Item | FailedItem]):
     """Utterances as items, indexed by (epoch, row): decoded and turned into features on access, in a DataLoader worker.
 
-    A DataLoader may also ask for (epoch, rows), a pack: these clips one after another as one item.
+    A DataLoader may also ask for (epoch, rows), a pack: these clips one after another as one item. Where the device
+    makes the features, an item has samples in their place.
 
     It can be sent to another process: nothing in it is large.
     """
@@ -52,6 +53,7 @@ class ClipItems(Dataset[Item | FailedItem]):
         seed: int = 0,
         mel_cache: MelCache | None = None,
         encoder_cache: EncoderCache | None = None,
+        features_on_device: bool = False,
     ) -> None:
         self.utterances = utterances
         self.feature_extractor = feature_extractor
@@ -60,6 +62,7 @@ class ClipItems(Dataset[Item | FailedItem]):
         self.seed = seed
         self.mel_cache = mel_cache
         self.encoder_cache = encoder_cache  # filled: its items hold what the encoder said in place of features
+        self.features_on_device = features_on_device
 
     def __getitem__(self, key: RowKey) -> Item | FailedItem:
         epoch, row = key
@@ -124,7 +127,7 @@ class ClipItems(Dataset[Item | FailedItem]):
         item = Item(
             first.utterance_id,
             sum(utterance.duration_s for utterance in packed),
-            log_mel(heard, self.feature_extractor),
+            self._of_samples(heard),
             label.token_ids,
             packed_ids=tuple(utterance.utterance_id for utterance in packed),
         )
@@ -144,9 +147,12 @@ class ClipItems(Dataset[Item | FailedItem]):
             return outputs
 
         def compute() -> np.ndarray:
-            return log_mel(utterance.samples(), self.feature_extractor)
+            return self._of_samples(utterance.samples())
 
         return compute() if self.mel_cache is None else self.mel_cache.features(row, compute)
+
+    def _of_samples(self, samples: np.ndarray) -> np.ndarray:
+        return samples if self.features_on_device else log_mel(samples, self.feature_extractor)
 
 
 class TrainingWindows(Iterator[list[Batch]]):

@@ -97,10 +97,11 @@ def transcribe_batches(
         share.rows.extend((row, "", False, False, failed[name]) for row, name in names.items() if name in failed)
         rows = [row for row in wanted.rows if names.get(row) not in failed]
         if rows:
+            batch = batch.to(accelerator.device)  # noqa: PLW2901
             with torch.no_grad(), accelerator.autocast():
                 hypotheses, cut_off, loss_sum = _transcribe_batch(
                     model,
-                    batch.to(accelerator.device),
+                    batch,
                     tokenizer=items.encoder.tokenizer,
                     start_tokens=wanted.start_tokens,
                     positions=audio_context.positions_for(wanted.longest_s) if audio_context else None,

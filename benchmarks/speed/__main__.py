@@ -27,6 +27,7 @@ PACKAGES = ("torch", "transformers", "accelerate", "datasets", "numpy", "scipy",
 ROWS = {
     "fetch": "data_rows.fetch_rows",
     "mel": "data_rows.mel_rows",
+    "batch_mel": "data_rows.batch_mel_rows",
     "step": "model_rows.train_step_rows",
     "cached_step": "frozen_rows.cached_step_rows",
     "head": "model_rows.head_rows",

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+import torch
 from torch.utils.data import DataLoader
 
 from benchmarks.speed import hand_written, seq2seq_trainer
@@ -10,7 +12,7 @@ from benchmarks.speed.material import RATE_HZ
 from benchmarks.speed.model_rows import Bench
 from benchmarks.speed.own_loop import indexed_items
 from benchmarks.speed.results import Row, faster
-from benchmarks.speed.timing import cpu_time, in_turns
+from benchmarks.speed.timing import clock_of, cpu_time, in_turns
 
 MORE_ROUNDS = 3  # times as many as of the others: these are short
 
@@ -32,6 +34,33 @@ def mel_rows(bench: Bench) -> list[Row]:
     bench.warmups["mel"] = times.warmup_s
     note = f"{material.size.clip_s:g} s clip; seed and trainer: WhisperFeatureExtractor, one clip at a time"
     return [replace(row, note=note) for row in faster("mel", times, unit="ms CPU")]
+
+
+def batch_mel_rows(bench: Bench) -> list[Row]:
+    """Log-mel of a batch, from int16 samples on the CPU to features on the device."""
+    from accel_asr.data.batch_features import BatchLogMel
+    from accel_asr.data.features import log_mel
+
+    material, device = bench.material, bench.material.device
+    clips = [material.samples(row) for row in range(bench.fetch_size)]
+    samples = torch.from_numpy(np.stack(clips))
+    log_mel_of_batch = BatchLogMel.of_extractor(material.extractor)
+
+    def one_by_one() -> torch.Tensor:
+        return torch.stack([torch.from_numpy(log_mel(clip, material.extractor)) for clip in clips]).to(device)
+
+    def extractor() -> torch.Tensor:
+        audio = [clip.astype("float32") / 32_768 for clip in clips]
+        found = [material.extractor(one, sampling_rate=RATE_HZ).input_features[0] for one in audio]
+        return torch.from_numpy(np.stack(found)).to(device)
+
+    ways = {"ours": lambda: log_mel_of_batch(samples.to(device)), "ours, clip by clip": one_by_one, "seed": extractor}
+    made = [way() for way in ways.values()]
+    assert max(float((made[0] - other).abs().max()) for other in made[1:]) < 1e-3
+    times = in_turns(ways, rounds=bench.rounds, clock=clock_of(device))
+    bench.warmups["mel of a batch"] = times.warmup_s
+    note = f"{len(clips)} clips of {material.size.clip_s:g} s; ours: by torch on the device that trains"
+    return [replace(row, note=note) for row in faster("mel of a batch", times, unit="ms")]
 
 
 def fetch_rows(bench: Bench) -> list[Row]:

@@ -55,7 +55,18 @@ def test_the_start_up_of_the_data_layer() -> None:
 
 def test_the_speed_beside_other_trainers() -> None:
     speech = "speech_step", "speech_evaluation", "speech_epoch"
-    whole = "fetch", "mel", "step", "head", "gradients", "evaluation", "epoch", "checkpoint", "communication"
+    whole = (
+        "fetch",
+        "mel",
+        "batch_mel",
+        "step",
+        "head",
+        "gradients",
+        "evaluation",
+        "epoch",
+        "checkpoint",
+        "communication",
+    )
     rows = speed(*whole, *speech, "packing", "cached_step")
     assert {against for _, against in rows} >= {"seed", "trainer", "formula"}
     assert all(row["ratio"] > 0 and row["ours"] > 0 and row["theirs"] > 0 for row in rows.values())

@@ -188,6 +188,14 @@ def test_what_speaks_of_one_utterance_in_a_window_does_not_go_with_packing(name:
     check_config(with_setting("data.timestamps_probability", 0.5, packed))
 
 
+def test_features_that_are_kept_are_made_by_the_cpu() -> None:
+    kept = with_setting("data.mel_cache", True)
+    (problem,) = problems(with_setting("data.features_on_device", True, kept))
+    assert problem.startswith("data.features_on_device: True does not go with data.mel_cache, which ")
+    for value in (None, False):
+        check_config(with_setting("data.features_on_device", value, kept))
+
+
 def test_encoder_outputs_are_kept_of_a_frozen_encoder_only() -> None:
     frozen = with_setting("model.freeze_encoder", True)
     cached = dataclasses.replace(frozen, model=dataclasses.replace(frozen.model, cache_encoder_outputs=True))

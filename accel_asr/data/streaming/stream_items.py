@@ -64,13 +64,15 @@ class StreamPlan:
 class StreamItems(Dataset[Item | FailedItem]):
     """Rows of a stream as items: decoded and turned into features in a DataLoader worker.
 
-    `has_language`: the run itself has one, so that a row need not say it.
+    `has_language`: the run itself has one, so that a row need not say it. `features_on_device`: items have samples, of
+    which the device makes features.
     """
 
     feature_extractor: WhisperFeatureExtractor
     encoder: LabelEncoder
     stream: Stream
     has_language: bool = True
+    features_on_device: bool = False
 
     def __getitem__(self, row: Row) -> Item | FailedItem:
         """The item, or why the row is left out; `is_filtered` if by a setting and not by a fault."""
@@ -96,7 +98,7 @@ class StreamItems(Dataset[Item | FailedItem]):
             return FailedItem(row.utterance_id, reason, is_filtered=True)
         language = language_code(row.language) if row.language else None
         label = self.encoder.encode(text, language=language, task=row.task, prompt=row.prompt)
-        features = log_mel(samples, self.feature_extractor)
+        features = samples if self.features_on_device else log_mel(samples, self.feature_extractor)
         return Item(row.utterance_id, duration_s, features, label.token_ids, label.prompt_tokens)
 
     def _fault_of_columns(self, row: Row) -> str | None:

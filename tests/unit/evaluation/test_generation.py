@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from accel_asr.audio_context import SpeechContext
 from accel_asr.data.decoding.audio import to_float32
 from accel_asr.data.loading import ClipItems
 from accel_asr.data.reading.rows import Row
@@ -306,6 +307,29 @@ def test_each_row_is_transcribed_in_its_own_language_and_after_its_own_prompt(
     assert [one.hypothesis != other.hypothesis for one, other in zip(bare.transcripts, table.transcripts, strict=True)][
         :3
     ].count(True) >= 2  # the model does listen to it
+
+
+@pytest.mark.parametrize("audio_context", [None, SpeechContext(full_positions=100, position_s=0.02)])
+def test_features_made_on_the_device_give_the_same(
+    model_and_processor, clip_items, accelerator, collator, audio_context: SpeechContext | None
+) -> None:
+    model, _ = model_and_processor
+    tables = []
+    for on_device in (False, True):
+        items = copy.copy(clip_items)
+        items.features_on_device = on_device
+        tables.append(
+            transcribe_utterances(
+                model,
+                items,
+                accelerator=accelerator,
+                collator=collator,
+                batch_size=3,
+                audio_context=audio_context,
+            )
+        )
+    assert tables[0].transcripts == tables[1].transcripts
+    assert tables[1].loss == pytest.approx(tables[0].loss, abs=1e-5)
 
 
 def test_scores_are_also_given_by_language_and_source_where_there_are_several() -> None:
