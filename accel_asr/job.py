@@ -18,7 +18,9 @@ from accel_asr.data.loading import ClipItems, TrainingWindows
 from accel_asr.data.mel_cache import MelCache, open_mel_cache
 from accel_asr.data.packing import PackPlan
 from accel_asr.data.preparation import fingerprint
-from accel_asr.data.splits import RunData, cache_dir_of, load_train_and_validation
+from accel_asr.data.run_data import RunData
+from accel_asr.data.run_sources import cache_dir_of
+from accel_asr.data.splits import load_train_and_validation
 from accel_asr.data.streaming.stream_items import StreamItems, StreamPlan, StreamWindows
 from accel_asr.data.streaming.streams import Place, StreamOrder
 from accel_asr.data.utterances import Utterances

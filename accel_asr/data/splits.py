@@ -1,43 +1,19 @@
 """Training and validation utterances of a run, with the account of what was kept and what was not."""
 
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
-
-import numpy as np
 
 from accel_asr.config import DataConfig, SourceConfig
 from accel_asr.data.holdout import count_to_hold_out, split_first, split_groups, split_random
-from accel_asr.data.indexing.cache_folder import default_cache_dir
-from accel_asr.data.indexing.index_building import open_index
-from accel_asr.data.labels import LabelEncoder, language_code
+from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.packing import GAP_S, Packing
-from accel_asr.data.preparation import Drops, hours, label_lengths, prepare_utterances
-from accel_asr.data.reading.rows import RowColumns
-from accel_asr.data.reading.sources import SourceName
-from accel_asr.data.streaming.shards import open_shards
-from accel_asr.data.streaming.streams import Stream, first_rows
-from accel_asr.data.text_processing import TextProcessing
-from accel_asr.data.utterances import Part, Utterances
+from accel_asr.data.preparation import Drops, label_lengths, prepare_utterances
+from accel_asr.data.run_data import RunData, summary_of
+from accel_asr.data.run_sources import open_part, resolved_sources
+from accel_asr.data.streaming.stream_data import load_stream
+from accel_asr.data.utterances import Utterances
 from accel_asr.data.window_plan import shuffled_rows
 from accel_asr.errors import UserError
-
-
-@dataclass(frozen=True)
-class RunData:
-    """`weights` are those of the training utterances' parts, None without; `summary` is data_summary.json.
-
-    Of a source that is streamed, `train` is empty, and `stream` is what is trained on. `packing` says which training
-    utterances may share a window, None where none do.
-    """
-
-    train: Utterances
-    validation: Utterances
-    weights: tuple[float, ...] | None
-    summary: dict[str, Any]
-    notices: list[str]
-    stream: Stream | None = None
-    packing: Packing | None = None
 
 
 def load_train_and_validation(
@@ -60,7 +36,7 @@ def load_train_and_validation(
     """
     sources = resolved_sources(data)
     if data.streaming:
-        return _load_stream(data, sources[0], encoder, sampling_rate_hz=sampling_rate_hz, window_s=window_s)
+        return load_stream(data, sources[0], encoder, sampling_rate_hz=sampling_rate_hz, window_s=window_s)
     notices: list[str] = []
     rows: dict[str, int] = {}
     all_drops = Drops()
@@ -98,8 +74,8 @@ def load_train_and_validation(
         "sources": [asdict(source) for source in sources] if len(sources) > 1 else [],
         "text": asdict(data.text),
         "rows": rows,
-        "train": _summary(together, encoder),
-        "validation": _summary(validation, encoder),
+        "train": summary_of(together, encoder),
+        "validation": summary_of(validation, encoder),
         "dropped": all_drops.summary(),
         "notices": notices,
     }
@@ -128,159 +104,6 @@ def load_train_and_validation(
     return RunData(
         train=together, validation=validation, weights=weights, summary=summary, notices=notices, packing=packing
     )
-
-
-def _load_stream(
-    data: DataConfig, source: SourceConfig, encoder: LabelEncoder, *, sampling_rate_hz: int, window_s: float
-) -> RunData:
-    """A stream to train on; what is validated on is read from it now, and kept in an index like any other source."""
-    max_duration_s = min(data.max_duration_s, window_s)
-    if data.eval_split == data.train_split:
-        raise UserError(
-            f"data.eval_split: {data.eval_split!r} is what is trained on; give another split, or hold out the first "
-            "rows of the stream with data.eval_rows"
-        )
-    name = _source_name(data, source, data.train_split)
-    stream = open_shards(name)
-    eval_name = name if data.eval_split is None else _source_name(data, source, data.eval_split)
-    validating = stream if data.eval_split is None else open_shards(eval_name)
-    most = None if data.eval_split is not None else data.eval_rows
-    index, _ = open_index(
-        eval_name,
-        cache_dir=cache_dir_of(data),
-        sampling_rate_hz=sampling_rate_hz,
-        channel=data.channel,
-        read=lambda: first_rows(validating, most),
-        purpose=f"the first {most} rows of a stream of checksum {validating.checksum}",
-    )
-    part = Part(index, TextProcessing(**asdict(data.text)), sampling_rate_hz, channel=data.channel)
-    validation, drops = prepare_utterances(
-        part,
-        encoder=encoder,
-        max_duration_s=max_duration_s,
-        max_bad_fraction=data.max_bad_fraction,
-        cut_long_labels=data.long_labels == "cut",
-    )
-    rows_held = tuple(index.facts["rows_of_shards"]) if most is not None else ()
-    notices = [
-        *stream.notices,
-        f"{data.train_split}: streamed from {len(stream)} shards; what is left out is counted while it is trained on",
-        f"validation: kept {len(validation):,} of {len(index):,} utterances taken from the stream; {drops.sentence()}",
-    ]
-    summary = {
-        "source": {"name_or_path": data.name_or_path, "subset": data.subset, "revision": data.revision},
-        "sources": [],
-        "text": asdict(data.text),
-        "rows": {"validation": len(index)},
-        "train": {"shards": len(stream), "streamed": True},
-        "validation": _summary(validation, encoder),
-        "dropped": drops.summary(),
-        "notices": notices,
-    }
-    nothing = validation.select(np.zeros(0, dtype=np.int64))
-    return RunData(
-        nothing,
-        validation,
-        None,
-        summary,
-        notices,
-        Stream(
-            stream,
-            rows_held,
-            data.streaming_block_rows,
-            part.text,
-            max_duration_s,
-            channel=data.channel,
-            cut_long_labels=data.long_labels == "cut",
-        ),
-    )
-
-
-def resolved_sources(data: DataConfig) -> list[SourceConfig]:
-    """The sources of a run, with what they leave unset taken from `data`; names are made unique."""
-    if not data.sources:
-        assert data.name_or_path is not None
-        only = SourceConfig(
-            name_or_path=data.name_or_path, subset=data.subset, revision=data.revision, license=data.license
-        )
-        return [only]
-    named: list[SourceConfig] = []
-    taken: set[str] = set()
-    for source in data.sources:
-        name = base = source.name or Path(source.name_or_path.rstrip("/")).name
-        number = 1
-        while name in taken:
-            number += 1
-            name = f"{base}-{number}"
-        taken.add(name)
-        named.append(
-            replace(
-                source,
-                name=name,
-                subset=source.subset or data.subset,
-                revision=source.revision or data.revision,
-                license=source.license or data.license,
-            )
-        )
-    return named
-
-
-def open_part(
-    data: DataConfig,
-    source: SourceConfig,
-    split: str,
-    *,
-    sampling_rate_hz: int,
-    several: bool = False,
-    decode_all: bool = False,
-) -> tuple[Part, list[str]]:
-    """The index of one split of one source, and how its rows are read; and notices for the user.
-
-    Raises:
-        UserError: as `open_index` raises.
-    """
-    index, notices = open_index(
-        _source_name(data, source, split),
-        cache_dir=cache_dir_of(data),
-        sampling_rate_hz=sampling_rate_hz,
-        channel=data.channel,
-        decode_all=decode_all,
-    )
-    part = Part(
-        index,
-        TextProcessing(**asdict(data.text)),
-        sampling_rate_hz,
-        channel=data.channel,
-        name=source.name if several else None,
-        breakdown_columns=tuple(dict.fromkeys(data.breakdown_columns)),
-        language=source.language and (language_code(source.language) or source.language),
-        task=source.task,
-    )
-    return part, [f"{part.prefix.rstrip('/')}: {notice}" if several else notice for notice in notices]
-
-
-def _source_name(data: DataConfig, source: SourceConfig, split: str) -> SourceName:
-    return SourceName(
-        source.name_or_path,
-        split=split,
-        audio_column=source.audio_column or data.audio_column,
-        text_column=source.text_column or data.text_column,
-        columns=RowColumns(
-            data.group_column,
-            data.language_column,
-            data.task_column,
-            data.prompt_column,
-            tuple(dict.fromkeys(data.breakdown_columns)),
-        ),
-        subset=source.subset,
-        revision=source.revision,
-        allow_outside_paths=data.allow_outside_paths,
-    )
-
-
-def cache_dir_of(data: DataConfig) -> Path:
-    """Where indexes and caches are kept."""
-    return Path(data.cache_dir) if data.cache_dir else default_cache_dir()
 
 
 def given_validation(
@@ -340,15 +163,3 @@ def held_out(
                 "train on; hold out less, or set its validate to false"
             )
     return left, together.select(held), notices
-
-
-def _summary(utterances: Utterances, encoder: LabelEncoder) -> dict[str, Any]:
-    durations_s = utterances.durations_s()
-    lengths = utterances.numbers(lambda part: label_lengths(part, encoder))
-    return {
-        "utterances": len(utterances),
-        "hours": round(hours(utterances), 4),
-        "shortest_s": round(float(np.min(durations_s)), 3),
-        "longest_s": round(float(np.max(durations_s)), 3),
-        "longest_label_tokens": int(np.max(lengths)),
-    }

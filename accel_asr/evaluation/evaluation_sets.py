@@ -11,7 +11,8 @@ import numpy as np
 from accel_asr.config import DataConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.preparation import prepare_utterances
-from accel_asr.data.splits import load_train_and_validation, open_part, resolved_sources
+from accel_asr.data.run_sources import open_part, resolved_sources
+from accel_asr.data.splits import load_train_and_validation
 from accel_asr.data.utterances import Utterances
 from accel_asr.errors import UserError
 

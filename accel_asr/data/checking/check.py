@@ -14,7 +14,8 @@ from accel_asr.data.checking.model_limits import ModelLimits
 from accel_asr.data.indexing.index import INDEX_FILE, Index
 from accel_asr.data.labels import TASKS, language_code
 from accel_asr.data.preparation import MAX_EXAMPLES, Drops, refusals, sift
-from accel_asr.data.splits import given_validation, held_out, open_part, resolved_sources
+from accel_asr.data.run_sources import open_part, resolved_sources
+from accel_asr.data.splits import given_validation, held_out
 from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError
 

@@ -16,7 +16,8 @@ from accel_asr.commands import check_data
 from accel_asr.config import DataConfig
 from accel_asr.data.checking.tables import bar
 from accel_asr.data.reading.sources import load_source
-from accel_asr.data.splits import RunData, load_train_and_validation
+from accel_asr.data.run_data import RunData
+from accel_asr.data.splits import load_train_and_validation
 from tests.tiny_datasets import wav_bytes
 
 RATE_HZ = 16_000

@@ -13,7 +13,9 @@ from accel_asr.command_line import parse_config
 from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig, SourceConfig, TrainingConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.preparation import fingerprint
-from accel_asr.data.splits import RunData, load_train_and_validation, resolved_sources
+from accel_asr.data.run_data import RunData
+from accel_asr.data.run_sources import resolved_sources
+from accel_asr.data.splits import load_train_and_validation
 from accel_asr.errors import UserError
 from accel_asr.job import load_job, plan_training
 from tests.tiny_datasets import wav_bytes

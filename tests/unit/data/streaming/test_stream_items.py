@@ -18,7 +18,8 @@ from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.sources import SourceName
-from accel_asr.data.splits import RunData, load_train_and_validation
+from accel_asr.data.run_data import RunData
+from accel_asr.data.splits import load_train_and_validation
 from accel_asr.data.streaming.shards import open_shards
 from accel_asr.data.streaming.stream_items import MOST_LEFT_OUT_IN_A_ROW, StreamItems, StreamPlan, StreamWindows
 from accel_asr.data.streaming.streams import Place, Stream, StreamOrder

@@ -1,0 +1,42 @@
+"""What a run trains and validates on, with the account of what was kept and what was not."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.packing import Packing
+from accel_asr.data.preparation import hours, label_lengths
+from accel_asr.data.streaming.streams import Stream
+from accel_asr.data.utterances import Utterances
+
+
+@dataclass(frozen=True)
+class RunData:
+    """`weights` are those of the training utterances' parts, None without; `summary` is data_summary.json.
+
+    Of a source that is streamed, `train` is empty, and `stream` is what is trained on. `packing` says which training
+    utterances may share a window, None where none do.
+    """
+
+    train: Utterances
+    validation: Utterances
+    weights: tuple[float, ...] | None
+    summary: dict[str, Any]
+    notices: list[str]
+    stream: Stream | None = None
+    packing: Packing | None = None
+
+
+def summary_of(utterances: Utterances, encoder: LabelEncoder) -> dict[str, Any]:
+    """How much it is, for data_summary.json."""
+    durations_s = utterances.durations_s()
+    lengths = utterances.numbers(lambda part: label_lengths(part, encoder))
+    return {
+        "utterances": len(utterances),
+        "hours": round(hours(utterances), 4),
+        "shortest_s": round(float(np.min(durations_s)), 3),
+        "longest_s": round(float(np.max(durations_s)), 3),
+        "longest_label_tokens": int(np.max(lengths)),
+    }

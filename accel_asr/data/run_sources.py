@@ -1,0 +1,101 @@
+"""The sources of a run as its settings name them, and each opened as an index of its rows."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from accel_asr.config import DataConfig, SourceConfig
+from accel_asr.data.indexing.cache_folder import default_cache_dir
+from accel_asr.data.indexing.index_building import open_index
+from accel_asr.data.labels import language_code
+from accel_asr.data.reading.rows import RowColumns
+from accel_asr.data.reading.sources import SourceName
+from accel_asr.data.text_processing import TextProcessing
+from accel_asr.data.utterances import Part
+
+
+def resolved_sources(data: DataConfig) -> list[SourceConfig]:
+    """The sources of a run, with what they leave unset taken from `data`; names are made unique."""
+    if not data.sources:
+        assert data.name_or_path is not None
+        only = SourceConfig(
+            name_or_path=data.name_or_path, subset=data.subset, revision=data.revision, license=data.license
+        )
+        return [only]
+    named: list[SourceConfig] = []
+    taken: set[str] = set()
+    for source in data.sources:
+        name = base = source.name or Path(source.name_or_path.rstrip("/")).name
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{base}-{number}"
+        taken.add(name)
+        named.append(
+            replace(
+                source,
+                name=name,
+                subset=source.subset or data.subset,
+                revision=source.revision or data.revision,
+                license=source.license or data.license,
+            )
+        )
+    return named
+
+
+def open_part(
+    data: DataConfig,
+    source: SourceConfig,
+    split: str,
+    *,
+    sampling_rate_hz: int,
+    several: bool = False,
+    decode_all: bool = False,
+) -> tuple[Part, list[str]]:
+    """The index of one split of one source, and how its rows are read; and notices for the user.
+
+    Raises:
+        UserError: as `open_index` raises.
+    """
+    index, notices = open_index(
+        source_name(data, source, split),
+        cache_dir=cache_dir_of(data),
+        sampling_rate_hz=sampling_rate_hz,
+        channel=data.channel,
+        decode_all=decode_all,
+    )
+    part = Part(
+        index,
+        TextProcessing(**asdict(data.text)),
+        sampling_rate_hz,
+        channel=data.channel,
+        name=source.name if several else None,
+        breakdown_columns=tuple(dict.fromkeys(data.breakdown_columns)),
+        language=source.language and (language_code(source.language) or source.language),
+        task=source.task,
+    )
+    return part, [f"{part.prefix.rstrip('/')}: {notice}" if several else notice for notice in notices]
+
+
+def source_name(data: DataConfig, source: SourceConfig, split: str) -> SourceName:
+    """Where the rows of one split of a source are, and which of their columns are read."""
+    return SourceName(
+        source.name_or_path,
+        split=split,
+        audio_column=source.audio_column or data.audio_column,
+        text_column=source.text_column or data.text_column,
+        columns=RowColumns(
+            data.group_column,
+            data.language_column,
+            data.task_column,
+            data.prompt_column,
+            tuple(dict.fromkeys(data.breakdown_columns)),
+        ),
+        subset=source.subset,
+        revision=source.revision,
+        allow_outside_paths=data.allow_outside_paths,
+    )
+
+
+def cache_dir_of(data: DataConfig) -> Path:
+    """Where indexes and caches are kept."""
+    return Path(data.cache_dir) if data.cache_dir else default_cache_dir()

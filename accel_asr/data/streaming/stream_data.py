@@ -1,0 +1,90 @@
+"""A stream to train on, with what is validated on read from it first."""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from accel_asr.config import DataConfig, SourceConfig
+from accel_asr.data.indexing.index_building import open_index
+from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.preparation import prepare_utterances
+from accel_asr.data.run_data import RunData, summary_of
+from accel_asr.data.run_sources import cache_dir_of, source_name
+from accel_asr.data.streaming.shards import open_shards
+from accel_asr.data.streaming.streams import Stream, first_rows
+from accel_asr.data.text_processing import TextProcessing
+from accel_asr.data.utterances import Part
+from accel_asr.errors import UserError
+
+
+def load_stream(
+    data: DataConfig, source: SourceConfig, encoder: LabelEncoder, *, sampling_rate_hz: int, window_s: float
+) -> RunData:
+    """A stream to train on; what is validated on is read from it now, and kept in an index like any other source.
+
+    Args:
+        window_s: The most the model hears at once; it caps `data.max_duration_s`.
+
+    Raises:
+        UserError: as opening shards and preparing utterances raise; or the validation split is the one trained on.
+    """
+    max_duration_s = min(data.max_duration_s, window_s)
+    if data.eval_split == data.train_split:
+        raise UserError(
+            f"data.eval_split: {data.eval_split!r} is what is trained on; give another split, or hold out the first "
+            "rows of the stream with data.eval_rows"
+        )
+    name = source_name(data, source, data.train_split)
+    stream = open_shards(name)
+    eval_name = name if data.eval_split is None else source_name(data, source, data.eval_split)
+    validating = stream if data.eval_split is None else open_shards(eval_name)
+    most = None if data.eval_split is not None else data.eval_rows
+    index, _ = open_index(
+        eval_name,
+        cache_dir=cache_dir_of(data),
+        sampling_rate_hz=sampling_rate_hz,
+        channel=data.channel,
+        read=lambda: first_rows(validating, most),
+        purpose=f"the first {most} rows of a stream of checksum {validating.checksum}",
+    )
+    part = Part(index, TextProcessing(**asdict(data.text)), sampling_rate_hz, channel=data.channel)
+    validation, drops = prepare_utterances(
+        part,
+        encoder=encoder,
+        max_duration_s=max_duration_s,
+        max_bad_fraction=data.max_bad_fraction,
+        cut_long_labels=data.long_labels == "cut",
+    )
+    rows_held = tuple(index.facts["rows_of_shards"]) if most is not None else ()
+    notices = [
+        *stream.notices,
+        f"{data.train_split}: streamed from {len(stream)} shards; what is left out is counted while it is trained on",
+        f"validation: kept {len(validation):,} of {len(index):,} utterances taken from the stream; {drops.sentence()}",
+    ]
+    summary = {
+        "source": {"name_or_path": data.name_or_path, "subset": data.subset, "revision": data.revision},
+        "sources": [],
+        "text": asdict(data.text),
+        "rows": {"validation": len(index)},
+        "train": {"shards": len(stream), "streamed": True},
+        "validation": summary_of(validation, encoder),
+        "dropped": drops.summary(),
+        "notices": notices,
+    }
+    nothing = validation.select(np.zeros(0, dtype=np.int64))
+    return RunData(
+        nothing,
+        validation,
+        None,
+        summary,
+        notices,
+        Stream(
+            stream,
+            rows_held,
+            data.streaming_block_rows,
+            part.text,
+            max_duration_s,
+            channel=data.channel,
+            cut_long_labels=data.long_labels == "cut",
+        ),
+    )
