@@ -19,7 +19,6 @@ from accel_asr.training.run_folder import (
     folder_written_whole,
     full_disk_explained,
     write_json,
-    write_json_lines,
 )
 
 
@@ -50,18 +49,17 @@ def train(config: Config) -> int:
     from dataclasses import asdict, astuple
 
     from accelerate.utils import gather_object
-    from transformers import WhisperForConditionalGeneration
 
     from accel_asr import modeling
     from accel_asr.audio_context import SpeechContext, hear_any_context
     from accel_asr.data.streaming.streams import Place
     from accel_asr.data.window_plan import WindowPlan
     from accel_asr.evaluation.contexts import full_context_problem
-    from accel_asr.evaluation.evaluating import Evaluation, evaluate_model
     from accel_asr.job import load_job, plan_training
     from accel_asr.progress import Display
     from accel_asr.publishing.hub import check_may_push, push_run
     from accel_asr.reporting.end_of_run import report_finished_run
+    from accel_asr.run_evaluations import RunEvaluations
     from accel_asr.training.checkpoints import Geometry, Progress, find_checkpoint, restore_checkpoint, save_checkpoint
     from accel_asr.training.encoder_filling import fill_encoder_cache
     from accel_asr.training.environment import describe_environment
@@ -105,7 +103,7 @@ def train(config: Config) -> int:
         device=accelerator.device,
         pack=training.pack,
     )
-    model, processor, data, collator = job.model, job.processor, job.data, job.collator
+    model, processor, data = job.model, job.processor, job.data
     for notice in data.notices:
         display.say(notice)
 
@@ -189,80 +187,24 @@ def train(config: Config) -> int:
         accelerator.unwrap_model(model), processor, is_main_process=accelerator.is_main_process, written=written
     )
 
-    def score(whole: WhisperForConditionalGeneration, audio_context: SpeechContext | None) -> Evaluation:
-        with display.evaluation_bar(len(data.validation)) as bar:
-            return evaluate_model(
-                whole,
-                job.validation_items,
-                accelerator=accelerator,
-                collator=collator,
-                normalizer=job.normalizer,
-                batch_size=evaluation.per_device_eval_batch_size,
-                num_workers=training.dataloader_num_workers,
-                audio_context=audio_context,
-                on_batch=lambda utterances: bar.update(utterances * accelerator.num_processes),
-            )
-
-    def evaluate(name: str, step: int) -> None:
-        """Score the model as it is, write all of it down, and keep the model if it is the best so far.
-
-        A run that hears the speech alone is scored so at every evaluation, and at the whole window, which decides
-        what is best, before it has begun and once its steps hear the whole window.
-        """
-        whole = whole_model(accelerator, model)
-        place = {"step": step, "epoch": round(plan.epochs_at(step), 4)}
-        progress.evaluated_step = step
-        speech_record = None
-        if context is not None:
-            result = score(whole, context)
-            speech_record = {**place, **result.record()}
-            metrics.write("eval_speech_context", **speech_record)
-            write_down(result, "evaluations/speech_context", step)
-            display.show_scores(speech_record, result.scored, remark="speech only")
-            if 0 < step < context.first_full_step(last_step):
-                log_samples(result, step)
-                return
-        result = score(whole, None)
-        record = {**place, **result.record()}
-        if speech_record is not None:
-            record["speech_context"] = speech_record
-        best = progress.scores.get("best")
-        # ties keep the earlier
-        is_best = name != "baseline" and (best is None or record["wer"] < best["wer"])
-        progress.scores[name] = record
-        if is_best:
-            progress.scores["best"] = record
-        metrics.write("eval", **record)
-        remark = "baseline" if name == "baseline" else "best so far" if is_best else ""
-        display.show_scores(record, result.scored, remark=remark)
-        problem = full_context_problem(record, progress.scores.get("baseline"), margin=evaluation.full_context_margin)
-        if problem is not None:
-            display.say(problem)
-        log_samples(result, step)
-        write_down(result, "evaluations", step)
-
-        if is_best:
-            snapshot.take_weights(whole, step=step)
-        scores = dict(progress.scores)
-
-        def write() -> None:
-            write_json(output_dir / "summary.json", scores)
-            if is_best:
-                with folder_written_whole(output_dir / "best") as folder:
-                    snapshot.save_model_folder(folder)
-
-        written.hand_over(write, step=step)
-
-    def log_samples(result: Evaluation, step: int) -> None:
-        shown = (utterance.transcript for utterance in result.scored[: tracking.log_samples])
-        samples.log(
-            step, [(transcript.utterance_id, transcript.reference, transcript.hypothesis) for transcript in shown]
-        )
-
-    def write_down(result: Evaluation, folder: str, step: int) -> None:
-        rows = (utterance.to_json() for utterance in result.scored)
-        path = output_dir / folder / f"step-{step:08d}.jsonl"
-        written.hand_over(lambda: write_json_lines(path, rows), step=step)
+    evaluations = RunEvaluations(
+        job=job,
+        model=model,
+        plan=plan,
+        last_step=last_step,
+        context=context,
+        batch_size=evaluation.per_device_eval_batch_size,
+        num_workers=training.dataloader_num_workers,
+        full_context_margin=evaluation.full_context_margin,
+        accelerator=accelerator,
+        output_dir=output_dir,
+        progress=progress,
+        metrics=metrics,
+        samples=samples,
+        snapshot=snapshot,
+        written=written,
+        display=display,
+    )
 
     def save() -> None:
         """Save a checkpoint."""
@@ -306,9 +248,9 @@ def train(config: Config) -> int:
     with StopRequests() as stop, closing(windows), written:
         if progress.step == 0:
             if evaluation.eval_on_start:
-                evaluate("baseline", step=0)
+                evaluations.evaluate("baseline", step=0)
         elif evaluation_is_due(progress.step) and progress.evaluated_step != progress.step:
-            evaluate("last", progress.step)  # the run was stopped before it
+            evaluations.evaluate("last", progress.step)  # the run was stopped before it
         display.start_training(first_step=progress.step + 1, last_step=last_step)
         model.train()
         for step, batches in zip(range(progress.step + 1, last_step + 1), windows, strict=False):  # a stream has no end
@@ -370,7 +312,7 @@ def train(config: Config) -> int:
             stopped = result.stop_requested and not is_last
             evaluates = evaluation_is_due(step) and not stopped  # an evaluation may take longer than the grace period
             if evaluates:
-                evaluate("last", step)
+                evaluations.evaluate("last", step)
             saves = evaluates if config.checkpoint.save_steps is None else step % config.checkpoint.save_steps == 0
             if saves or is_last or stopped:
                 save()
@@ -386,7 +328,7 @@ def train(config: Config) -> int:
         metrics.close()
         samples.close()
         accelerator.wait_for_everyone()  # a launcher ends the others as soon as one rank has ended
-        model, optimizer, job = None, None, None  # type: ignore[assignment]
+        model, optimizer, job, evaluations = None, None, None, None  # type: ignore[assignment]
         shut_down(accelerator)
         return STOPPED_EXIT_CODE
 
@@ -410,7 +352,7 @@ def train(config: Config) -> int:
         )
     metrics.close()
     samples.close()
-    model, optimizer, job = None, None, None  # type: ignore[assignment]  # before the process group, see shut_down
+    model, optimizer, job, evaluations = None, None, None, None  # type: ignore[assignment]  # before the process group, see shut_down
     shut_down(accelerator)
     report = None
     if accelerator.is_main_process:  # no collective comes after it, so that no rank waits

@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exporting": {"data", "errors", "evaluation", "modeling"},
     "verification": {"data", "evaluation", "progress", "training"},
     "progress": {"evaluation", "training"},
+    "run_evaluations": {"audio_context", "data", "evaluation", "job", "progress", "training"},
     "reporting": {"config", "data", "errors", "evaluation", "public_text", "training"},
 }
 ENTRIES = {"train", "commands", "__main__"}  # may import everything
