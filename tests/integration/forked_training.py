@@ -8,11 +8,13 @@ A plan is a list of launches: {"settings": [...], "processes": n, "ends": END or
 {"moment": MOMENT, "count": n, "signal": number, "rank": r, "twice": bool}: the signal reaches rank r (-1: all) when it
 comes to the moment for the n-th time, or after `count` seconds for the moment "time". With the signal 0 the rank raises
 a RuntimeError instead, or the OSError of `errno` if that is there. A launch with "fsdp": true trains with sharded
-weights (`relabelled`), and one with "vanishes": [paths] loses these recordings after they were indexed.
+weights (`relabelled`), and one with "vanishes": [paths] loses these recordings after they were indexed. None writes
+report.html, which takes longer than these runs do and has tests of its own.
 
 Every rank appends to `ledger.jsonl` in `cwd` which utterances it trained on in which step, once the step is done.
 """
 
+import gc
 import json
 import math
 import os
@@ -36,6 +38,7 @@ GRACE_S = 5
 def main() -> None:
     plan = json.loads(Path(sys.argv[1]).read_text())
     import_everything()
+    gc.freeze()  # else each child's collections copy all that was imported
     for launch in plan:
         started_s = time.monotonic()
         codes = run_launch(launch)
@@ -48,11 +51,10 @@ def import_everything() -> None:
     from torch.utils import tensorboard  # noqa: F401
     from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline  # noqa: F401
 
-    import accel_asr.data.splits
-    import accel_asr.evaluation.evaluating
     import accel_asr.publishing.hub
+    import accel_asr.run_evaluations
     import accel_asr.train
-    import accel_asr.training.checkpoints
+    import accel_asr.training.encoder_filling
     import accel_asr.training.topology  # noqa: F401
 
     torch.set_num_threads(1)
@@ -109,6 +111,7 @@ def run_rank(launch: dict[str, Any], rank: int, port: int) -> None:
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     code = 1
     try:
+        leave_out_the_report()
         keep_ledger(rank, settings=launch["settings"])
         if launch.get("vanishes"):
             let_vanish(launch["vanishes"])
@@ -130,6 +133,13 @@ def run_rank(launch: dict[str, Any], rank: int, port: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def leave_out_the_report() -> None:
+    """End the run without it."""
+    from accel_asr.reporting import end_of_run
+
+    end_of_run.report_finished_run = lambda *_, **__: None
 
 
 def let_vanish(paths: list[str]) -> None:
