@@ -1,6 +1,7 @@
 """What an evaluation works on: a model and the sets that it takes; and the scoring of all of them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from accelerate import Accelerator
 from tqdm.auto import tqdm
@@ -88,12 +89,13 @@ def score_sets(
     """
     model = loaded.model.to(accelerator.device)
     extractor = loaded.processor.feature_extractor
-    on_device = makes_features(accelerator.device, wanted=features_on_device, extractor=extractor)
+    collator = replace(
+        loaded.collator,
+        features_on_device=makes_features(accelerator.device, wanted=features_on_device, extractor=extractor),
+    )
     results = []
     for one in sets:
-        items = ClipItems(
-            one.utterances, feature_extractor=extractor, encoder=loaded.encoder, features_on_device=on_device
-        )
+        items = ClipItems(one.utterances, feature_extractor=extractor, encoder=loaded.encoder)
         bar = tqdm(
             total=len(one.utterances), desc=one.name, unit="utt", disable=not accelerator.is_main_process, leave=False
         )
@@ -107,7 +109,7 @@ def score_sets(
                 model,
                 items,
                 accelerator=accelerator,
-                collator=loaded.collator,
+                collator=collator,
                 normalizer=loaded.normalizer,
                 batch_size=batch_size,
                 num_workers=num_workers,

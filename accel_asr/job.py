@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -10,7 +10,7 @@ from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneratio
 
 from accel_asr import modeling
 from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
-from accel_asr.data.batch_features import BatchLogMel, makes_features
+from accel_asr.data.batch_features import makes_features
 from accel_asr.data.collator import Collator
 from accel_asr.data.encoder_cache import EncoderCache, open_encoder_cache
 from accel_asr.data.labels import LabelEncoder
@@ -81,7 +81,6 @@ class Job:
                     encoder,
                     self.data.stream,
                     has_language=not encoder.languages or self.model.generation_config.language is not None,
-                    features_on_device=self.validation_items.features_on_device,
                 ),
                 StreamOrder(self.data.stream, rank=rank, num_processes=plan.num_processes, seed=plan.seed),
                 plan,
@@ -134,17 +133,15 @@ def load_model(
         num_beams=evaluation.num_beams,
         language_of_rows=language_of_rows,
     )
-    extractor = processor.feature_extractor
     return LoadedModel(
         model=model,
         processor=processor,
         normalizer=load_normalizer(evaluation.normalizer, processor.tokenizer),
         encoder=LabelEncoder(processor.tokenizer, max_label_tokens=model.config.max_target_positions),
         collator=Collator(
-            features_shape=(extractor.feature_size, extractor.nb_max_frames),
+            feature_extractor=processor.feature_extractor,
             start_token_id=model.config.decoder_start_token_id,
             pad_token_id=model.config.pad_token_id,
-            log_mel=BatchLogMel.of_extractor(extractor),
         ),
     )
 
@@ -193,18 +190,14 @@ def load_job(
     caches: list[MelCache | None] = [None, None]
     if data_settings.mel_cache:
         caches = [_mel_cache(part, extractor, data_settings, data.notices) for part in (data.train, data.validation)]
-    encoder_cache, train_collator = None, loaded.collator
+    collator = replace(
+        loaded.collator,
+        features_on_device=makes_features(device, wanted=data_settings.features_on_device, extractor=extractor),
+    )
+    encoder_cache, train_collator = None, collator
     if model_settings.cache_encoder_outputs:
         encoder_cache = _encoder_cache(data.train, loaded, data_settings, data.notices)
-        train_collator = Collator(
-            features_shape=encoder_cache.shape,
-            start_token_id=train_collator.start_token_id,
-            pad_token_id=train_collator.pad_token_id,
-            is_encoded=True,
-        )
-    features_on_device = not data_settings.mel_cache and makes_features(
-        device, wanted=data_settings.features_on_device, extractor=extractor
-    )
+        train_collator = replace(collator, encoded_shape=encoder_cache.shape)
     train_items = ClipItems(
         data.train,
         feature_extractor=extractor,
@@ -213,15 +206,8 @@ def load_job(
         seed=seed,
         mel_cache=caches[0],
         encoder_cache=encoder_cache,
-        features_on_device=features_on_device,
     )
-    validation_items = ClipItems(
-        data.validation,
-        feature_extractor=extractor,
-        encoder=encoder,
-        mel_cache=caches[1],
-        features_on_device=features_on_device,
-    )
+    validation_items = ClipItems(data.validation, feature_extractor=extractor, encoder=encoder, mel_cache=caches[1])
     return Job(
         model=model,
         processor=processor,
@@ -229,7 +215,7 @@ def load_job(
         data=data,
         train_items=train_items,
         validation_items=validation_items,
-        collator=loaded.collator,
+        collator=collator,
         train_collator=train_collator,
     )
 

@@ -83,7 +83,7 @@ def start(manifest: Path, cache_dir: Path, *, batches: int = 1) -> dict[str, flo
     items = ClipItems(data.train, feature_extractor=processor.feature_extractor, encoder=encoder)
     extractor = processor.feature_extractor
     collator = Collator(
-        features_shape=(extractor.feature_size, extractor.nb_max_frames),
+        feature_extractor=extractor,
         start_token_id=model.config.decoder_start_token_id,
         pad_token_id=model.config.pad_token_id,
     )

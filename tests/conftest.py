@@ -182,14 +182,11 @@ def clip_files(
 @pytest.fixture(scope="session")
 def collator(_loaded: ModelAndProcessor) -> "Collator":
     """Collates what the tiny model takes."""
-    from accel_asr.data.batch_features import BatchLogMel
     from accel_asr.data.collator import Collator
 
     model, processor = _loaded
-    extractor = processor.feature_extractor
     return Collator(
-        features_shape=(extractor.feature_size, extractor.nb_max_frames),
+        feature_extractor=processor.feature_extractor,
         start_token_id=model.config.decoder_start_token_id,
         pad_token_id=model.config.pad_token_id,
-        log_mel=BatchLogMel.of_extractor(extractor),
     )

@@ -120,9 +120,7 @@ def export(config: Config, options: argparse.Namespace) -> int:
 
     # greedy in both: a search with beams differs between runtimes in more than its weights
     evaluation = dataclasses.replace(config.evaluation, num_beams=1)
-    # the exported model is given features, clip by clip
-    data = dataclasses.replace(config.data, features_on_device=False)
-    job = load_job(config.model, data, evaluation, seed=config.training.seed)
+    job = load_job(config.model, config.data, evaluation, seed=config.training.seed)
     for notice in job.data.notices:
         print(notice)
     items = job.validation_items.first(min(options.utterances or len(job.data.validation), len(job.data.validation)))

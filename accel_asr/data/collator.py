@@ -6,25 +6,27 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import WhisperFeatureExtractor
 
 from accel_asr.data.batch_features import BatchLogMel
+from accel_asr.data.features import features_shape, log_mel
 
 IGNORED_LABEL = -100  # cross_entropy's default ignore_index
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One clip as a batch takes it: features (mel bins, frames), label from start-of-transcript to end-of-text.
+    """One clip as a batch takes it, with its label from start-of-transcript to end-of-text.
 
-    In place of features it may have samples, of which the device makes them: (samples,), int16. Where the encoder's
-    outputs are cached, these are its features: (positions, width), float16. The first
-    `prompt_tokens` of the label come before its start-of-transcript, and are read but not learnt.
-    `packed_ids` are those of all utterances of a pack, where several share the window; `utterance_id` is the first.
+    `clip` is its audio: int16, (samples,); or, where these are kept, its features, (mel bins, frames), or what the
+    encoder said of it, float16, (positions, width). The first `prompt_tokens` of the label come before its
+    start-of-transcript, and are read but not learnt. `packed_ids` are those of all utterances of a pack, where several
+    share the window; `utterance_id` is the first.
     """
 
     utterance_id: str
     duration_s: float
-    features: np.ndarray
+    clip: np.ndarray
     token_ids: Sequence[int]
     prompt_tokens: int = 0
     packed_ids: tuple[str, ...] = ()
@@ -97,6 +99,7 @@ class Batch:
         return self.input_features, self.decoder_input_ids, self.labels, self.target_positions
 
 
+@dataclass(frozen=True, kw_only=True)
 class Collator:
     """Make a `Batch` of items.
 
@@ -106,31 +109,22 @@ class Collator:
     is a target once.
 
     Args:
-        features_shape: Of an item's features: (mel bins, frames), or (positions, width) where it `is_encoded`.
-        log_mel: What makes the features of a batch whose items have samples.
+        feature_extractor: The model's own; features of audio are made here, straight into the batch.
+        features_on_device: Leave that to the device that the batch will be moved to.
+        encoded_shape: (positions, width) of items that hold what the encoder said; None where no item does.
     """
 
-    def __init__(
-        self,
-        *,
-        features_shape: tuple[int, int],
-        start_token_id: int,
-        pad_token_id: int,
-        is_encoded: bool = False,
-        log_mel: BatchLogMel | None = None,
-    ) -> None:
-        self.features_shape = features_shape
-        self.is_encoded = is_encoded
-        self.log_mel = log_mel
-        self.start_token_id = start_token_id
-        self.pad_token_id = pad_token_id
+    feature_extractor: WhisperFeatureExtractor
+    start_token_id: int
+    pad_token_id: int
+    features_on_device: bool = False
+    encoded_shape: tuple[int, int] | None = None
 
     def __call__(self, given: Sequence[Item | FailedItem]) -> Batch:
         items = [item for item in given if isinstance(item, Item)]
         longest = max((len(item.token_ids) - 1 for item in items), default=1)
         rows = max(len(items), 1)
-        are_samples = any(item.features.ndim == 1 for item in items)
-        input_features = self._padded_samples(items) if are_samples else self._stacked_features(items)
+        are_samples = self.features_on_device and any(is_audio(item) for item in items)
         decoder_input_ids = torch.full((rows, longest), self.pad_token_id, dtype=torch.long)
         decoder_input_ids[:, 0] = self.start_token_id
         labels = torch.full((rows, longest), IGNORED_LABEL, dtype=torch.long)
@@ -142,28 +136,39 @@ class Collator:
         return Batch(
             utterance_ids=[name for item in items for name in item.packed_ids or (item.utterance_id,)],
             audio_s=sum(item.duration_s for item in items),
-            input_features=input_features,
+            input_features=padded_samples(items) if are_samples else self._features(items),
             decoder_input_ids=decoder_input_ids,
             labels=labels,
             # found here, on the CPU: on a GPU it would wait for the device
             target_positions=torch.nonzero(labels.flatten() != IGNORED_LABEL).flatten(),
             failed=[item for item in given if isinstance(item, FailedItem)],
-            is_encoded=self.is_encoded,
-            log_mel=self.log_mel if are_samples else None,
+            is_encoded=self.encoded_shape is not None,
+            log_mel=BatchLogMel.of_extractor(self.feature_extractor) if are_samples else None,
         )
 
-    def _stacked_features(self, items: Sequence[Item]) -> torch.Tensor:
-        dtype = torch.float16 if self.is_encoded else torch.float32
+    def _features(self, items: Sequence[Item]) -> torch.Tensor:
+        shape, dtype = features_shape(self.feature_extractor), torch.float32
+        if self.encoded_shape is not None:
+            shape, dtype = self.encoded_shape, torch.float16
         if not items:
-            return torch.zeros(1, *self.features_shape, dtype=dtype)
-        features = torch.empty(len(items), *self.features_shape, dtype=dtype)
+            return torch.zeros(1, *shape, dtype=dtype)
+        features = torch.empty(len(items), *shape, dtype=dtype)
         for row, item in zip(features, items, strict=True):
-            row[:] = torch.from_numpy(item.features)
+            if is_audio(item):
+                log_mel(item.clip, self.feature_extractor, out=row.numpy())
+            else:
+                row[:] = torch.from_numpy(item.clip)
         return features
 
-    def _padded_samples(self, items: Sequence[Item]) -> torch.Tensor:
-        assert self.log_mel is not None
-        samples = torch.zeros(len(items), max(len(item.features) for item in items), dtype=torch.int16)
-        for row, item in zip(samples, items, strict=True):
-            row[: len(item.features)] = torch.from_numpy(item.features)
-        return samples
+
+def is_audio(item: Item) -> bool:
+    """Whether it holds samples, of which features are still to be made."""
+    return item.clip.ndim == 1
+
+
+def padded_samples(items: Sequence[Item]) -> torch.Tensor:
+    """int16, (batch, samples of the longest clip), zeros after the shorter ones."""
+    samples = torch.zeros(len(items), max(len(item.clip) for item in items), dtype=torch.int16)
+    for row, item in zip(samples, items, strict=True):
+        row[: len(item.clip)] = torch.from_numpy(item.clip)
+    return samples

@@ -19,7 +19,9 @@ BLOCK_FRAMES = 384  # computed at a time: their spectrum stays in a processor's 
 BAND_MELS = 20  # filters that are multiplied together: each hears but a few of all frequencies
 
 
-def log_mel(samples: np.ndarray, feature_extractor: WhisperFeatureExtractor) -> np.ndarray:
+def log_mel(
+    samples: np.ndarray, feature_extractor: WhisperFeatureExtractor, out: np.ndarray | None = None
+) -> np.ndarray:
     """Whisper's log-mel spectrogram of one clip, padded with silence to the model's window.
 
     What `feature_extractor` gives, but only the frames that hold sound are computed: those of the padding are one
@@ -29,6 +31,7 @@ def log_mel(samples: np.ndarray, feature_extractor: WhisperFeatureExtractor) -> 
     Args:
         samples: int16 at the extractor's sampling rate, shape (samples,), no longer than the window.
         feature_extractor: The model's own.
+        out: Where to write them, such as a row of a batch; None makes new memory.
 
     Returns:
         float32, shape (mel bins, frames of the window): (80, 3000) for whisper-tiny.
@@ -36,7 +39,7 @@ def log_mel(samples: np.ndarray, feature_extractor: WhisperFeatureExtractor) -> 
     constants = _constants(feature_extractor)
     framed = _frames_with_sound(samples, feature_extractor)  # (frames, samples of a frame)
     frames, frame_samples = framed.shape
-    features = np.empty((feature_extractor.feature_size, feature_extractor.nb_max_frames), dtype=np.float32)
+    features = np.empty(features_shape(feature_extractor), dtype=np.float32) if out is None else out
     sounding = torch.from_numpy(features)[:, :frames]
     windowed = torch.empty(min(frames, BLOCK_FRAMES), frame_samples)
     power = np.empty((len(windowed), frame_samples // 2 + 1), dtype=np.float32)
@@ -59,6 +62,11 @@ def log_mel(samples: np.ndarray, feature_extractor: WhisperFeatureExtractor) -> 
     sounding.clamp_(min=quietest).add_(4).div_(4)
     features[:, frames:] = (max(SILENT_LOG_POWER, quietest) + 4) / 4
     return features
+
+
+def features_shape(feature_extractor: WhisperFeatureExtractor) -> tuple[int, int]:
+    """(mel bins, frames of the window)."""
+    return feature_extractor.feature_size, feature_extractor.nb_max_frames
 
 
 def is_silent(features: torch.Tensor) -> torch.Tensor:

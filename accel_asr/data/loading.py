@@ -35,10 +35,9 @@ class MicroBatchSampler:
 
 
 class ClipItems(Dataset[Item | FailedItem]):
-    """Utterances as items, indexed by (epoch, row): decoded and turned into features on access, in a DataLoader worker.
+    """Utterances as items, indexed by (epoch, row): decoded on access, in a DataLoader worker.
 
-    A DataLoader may also ask for (epoch, rows), a pack: these clips one after another as one item. Where the device
-    makes the features, an item has samples in their place.
+    A DataLoader may also ask for (epoch, rows), a pack: these clips one after another as one item.
 
     It can be sent to another process: nothing in it is large.
     """
@@ -53,7 +52,6 @@ class ClipItems(Dataset[Item | FailedItem]):
         seed: int = 0,
         mel_cache: MelCache | None = None,
         encoder_cache: EncoderCache | None = None,
-        features_on_device: bool = False,
     ) -> None:
         self.utterances = utterances
         self.feature_extractor = feature_extractor
@@ -61,14 +59,13 @@ class ClipItems(Dataset[Item | FailedItem]):
         self.timestamps_probability = timestamps_probability
         self.seed = seed
         self.mel_cache = mel_cache
-        self.encoder_cache = encoder_cache  # filled: its items hold what the encoder said in place of features
-        self.features_on_device = features_on_device
+        self.encoder_cache = encoder_cache  # filled: its items hold what the encoder said in place of audio
 
     def __getitem__(self, key: RowKey) -> Item | FailedItem:
         epoch, row = key
         utterance = self.utterances[row]
         try:
-            features = self._features(row, utterance)
+            clip = self._clip(row, utterance)
         except AudioError as error:
             return FailedItem(utterance.utterance_id, str(error))
         label = self.encoder.encode(
@@ -76,7 +73,7 @@ class ClipItems(Dataset[Item | FailedItem]):
         )
         if self._is_timed(epoch, row):
             label = self.encoder.with_timestamps(label, utterance.duration_s)
-        return Item(utterance.utterance_id, utterance.duration_s, features, label.token_ids, label.prompt_tokens)
+        return Item(utterance.utterance_id, utterance.duration_s, clip, label.token_ids, label.prompt_tokens)
 
     def __getitems__(self, keys: Sequence[RowKey | PackKey]) -> list[Item | FailedItem]:
         """What a DataLoader makes a batch of: an item of each key, and every clip that could not be decoded."""
@@ -127,7 +124,7 @@ class ClipItems(Dataset[Item | FailedItem]):
         item = Item(
             first.utterance_id,
             sum(utterance.duration_s for utterance in packed),
-            self._of_samples(heard),
+            heard,
             label.token_ids,
             packed_ids=tuple(utterance.utterance_id for utterance in packed),
         )
@@ -138,21 +135,16 @@ class ClipItems(Dataset[Item | FailedItem]):
         share = self.timestamps_probability
         return share > 0 and float(np.random.default_rng((self.seed, epoch, row)).random()) < share
 
-    def _features(self, row: int, utterance: Utterance) -> np.ndarray:
+    def _clip(self, row: int, utterance: Utterance) -> np.ndarray:
         if self.encoder_cache is not None:
             outputs = self.encoder_cache.outputs(row)
             if outputs is None:
                 utterance.samples()  # says what is wrong with it
                 raise AudioError("could not be decoded when the encoder was to hear it")
             return outputs
-
-        def compute() -> np.ndarray:
-            return self._of_samples(utterance.samples())
-
-        return compute() if self.mel_cache is None else self.mel_cache.features(row, compute)
-
-    def _of_samples(self, samples: np.ndarray) -> np.ndarray:
-        return samples if self.features_on_device else log_mel(samples, self.feature_extractor)
+        if self.mel_cache is not None:
+            return self.mel_cache.features(row, lambda: log_mel(utterance.samples(), self.feature_extractor))
+        return utterance.samples()
 
 
 class TrainingWindows(Iterator[list[Batch]]):

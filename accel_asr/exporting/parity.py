@@ -7,8 +7,9 @@ from typing import Any
 
 from transformers import WhisperForConditionalGeneration
 
-from accel_asr.data.collator import FailedItem
+from accel_asr.data.collator import FailedItem, is_audio
 from accel_asr.data.decoding.audio import to_float32
+from accel_asr.data.features import log_mel
 from accel_asr.data.loading import ClipItems
 from accel_asr.evaluation.normalizers import Normalizer
 from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, score_utterance
@@ -94,12 +95,13 @@ def read_clip(items: ClipItems, row: int, *, model: WhisperForConditionalGenerat
     """One utterance with what the decoder is given for it: as in evaluation, its own language, task and prompt."""
     utterance, item = items.utterances[row], items[0, row]
     assert not isinstance(item, FailedItem), item.reason
+    samples = utterance.samples()
     settings, positions = model.generation_config, model.config.max_target_positions
     multilingual = bool(items.encoder.languages)
     start_ids = item.token_ids[: item.prompt_tokens + len(items.encoder.prefix())]
     return Clip(
-        samples=to_float32(utterance.samples()),
-        features=item.features,
+        samples=to_float32(samples),
+        features=log_mel(samples, items.feature_extractor) if is_audio(item) else item.clip,
         start_ids=tuple(start_ids),
         previous_ids=tuple(start_ids[1 : item.prompt_tokens]),
         language=(utterance.language or settings.language) if multilingual else None,

@@ -115,7 +115,7 @@ class Material:
     def collator(self) -> Collator:
         ids = self.processor.tokenizer.convert_tokens_to_ids
         return Collator(
-            features_shape=(self.extractor.feature_size, self.extractor.nb_max_frames),
+            feature_extractor=self.extractor,
             start_token_id=ids(START),
             pad_token_id=ids(END_OF_TEXT),
         )

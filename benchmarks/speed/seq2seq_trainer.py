@@ -49,7 +49,7 @@ class PreparedRows(Dataset[dict[str, Any]]):
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         item = self.items[row % len(self.items)]
-        return {"input_features": item.features, "labels": list(item.token_ids[1:])}
+        return {"input_features": item.clip, "labels": list(item.token_ids[1:])}
 
 
 def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:

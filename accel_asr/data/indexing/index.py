@@ -150,4 +150,9 @@ class Index:
 
     def _cell(self, name: str, row: int) -> Any:
         number, within = divmod(row, BATCH_ROWS)
-        return self._batches[number].column(name)[within].as_py()
+        return self._columns[number][name][within].as_py()
+
+    @cached_property
+    def _columns(self) -> list[dict[str, pa.Array]]:
+        """By name: to look a column up in a batch takes longer than to read a cell of it."""
+        return [dict(zip(batch.schema.names, batch.columns, strict=True)) for batch in self._batches]

@@ -12,7 +12,6 @@ from transformers import WhisperFeatureExtractor
 
 from accel_asr.data.collator import Batch, Collator, FailedItem, Item
 from accel_asr.data.decoding.audio import AudioError
-from accel_asr.data.features import log_mel
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import TASKS, LabelEncoder, language_code
 from accel_asr.data.reading.rows import Row
@@ -62,17 +61,15 @@ class StreamPlan:
 
 @dataclass(frozen=True)
 class StreamItems(Dataset[Item | FailedItem]):
-    """Rows of a stream as items: decoded and turned into features in a DataLoader worker.
+    """Rows of a stream as items: decoded in a DataLoader worker.
 
-    `has_language`: the run itself has one, so that a row need not say it. `features_on_device`: items have samples, of
-    which the device makes features.
+    `has_language`: the run itself has one, so that a row need not say it.
     """
 
     feature_extractor: WhisperFeatureExtractor
     encoder: LabelEncoder
     stream: Stream
     has_language: bool = True
-    features_on_device: bool = False
 
     def __getitem__(self, row: Row) -> Item | FailedItem:
         """The item, or why the row is left out; `is_filtered` if by a setting and not by a fault."""
@@ -98,8 +95,7 @@ class StreamItems(Dataset[Item | FailedItem]):
             return FailedItem(row.utterance_id, reason, is_filtered=True)
         language = language_code(row.language) if row.language else None
         label = self.encoder.encode(text, language=language, task=row.task, prompt=row.prompt)
-        features = samples if self.features_on_device else log_mel(samples, self.feature_extractor)
-        return Item(row.utterance_id, duration_s, features, label.token_ids, label.prompt_tokens)
+        return Item(row.utterance_id, duration_s, samples, label.token_ids, label.prompt_tokens)
 
     def _fault_of_columns(self, row: Row) -> str | None:
         """Why the row has no label: one that is taught in a wrong language does harm in silence."""

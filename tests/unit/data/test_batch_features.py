@@ -10,9 +10,9 @@ from transformers import WhisperFeatureExtractor
 
 from accel_asr.data import batch_features
 from accel_asr.data.batch_features import BatchLogMel, makes_features
-from accel_asr.data.collator import Collator
+from accel_asr.data.collator import Collator, Item
 from accel_asr.data.decoding.audio import decode, to_int16
-from accel_asr.data.features import log_mel
+from accel_asr.data.features import features_shape, log_mel
 from accel_asr.data.loading import ClipItems
 from tests.unit.data.test_features import NOISE, ODD, RATE_HZ
 
@@ -124,25 +124,21 @@ def test_a_gpu_that_rounds_is_not_trusted_with_them(fake_gpu: FakeGpu, monkeypat
 # -- in a batch
 
 
-@pytest.fixture
-def device_items(clip_items: ClipItems) -> ClipItems:
-    return ClipItems(
-        clip_items.utterances,
-        feature_extractor=clip_items.feature_extractor,
-        encoder=clip_items.encoder,
-        features_on_device=True,
-    )
-
-
 ROWS = [(0, 0), (0, 3), (0, (1, 2))]  # the last is a pack of two
+
+
+@pytest.fixture
+def device_collator(collator: Collator) -> Collator:
+    return replace(collator, features_on_device=True)
 
 
 @pytest.mark.parametrize("heard", [None, 64])
 def test_a_batch_of_samples_becomes_the_batch_of_features(
-    clip_items: ClipItems, device_items: ClipItems, collator: Collator, heard: int | None
+    clip_items: ClipItems, collator: Collator, device_collator: Collator, heard: int | None
 ) -> None:
     rows = ROWS[:2] if heard else ROWS  # a pack is longer than that
-    batch, expected = collator(device_items.__getitems__(rows)), collator(clip_items.__getitems__(rows))
+    items = clip_items.__getitems__(rows)
+    batch, expected = device_collator(items), collator(items)
     assert batch.input_features.dtype == torch.int16
     assert batch.input_features.nbytes < expected.input_features.nbytes
     if heard:
@@ -155,10 +151,19 @@ def test_a_batch_of_samples_becomes_the_batch_of_features(
     assert moved.model_inputs().keys() == {"input_features"}
 
 
-def test_samples_are_not_given_to_a_model(device_items: ClipItems, collator: Collator) -> None:
+def test_samples_are_not_given_to_a_model(clip_items: ClipItems, device_collator: Collator) -> None:
     with pytest.raises(AssertionError, match="these are samples"):
-        collator(device_items.__getitems__(ROWS)).model_inputs()
+        device_collator(clip_items.__getitems__(ROWS)).model_inputs()
 
 
-def test_an_empty_batch_has_features(collator: Collator) -> None:
-    assert collator([]).to(CPU).input_features.shape == (1, *collator.features_shape)
+def test_an_empty_batch_has_features(device_collator: Collator) -> None:
+    shape = features_shape(device_collator.feature_extractor)
+    assert device_collator([]).to(CPU).input_features.shape == (1, *shape)
+
+
+def test_features_that_are_kept_are_taken_as_they_are(device_collator: Collator) -> None:
+    shape = features_shape(device_collator.feature_extractor)
+    kept = Item("a", 1.0, np.full(shape, 0.5, dtype=np.float32), [device_collator.start_token_id, 7])
+    batch = device_collator([kept])
+    assert batch.log_mel is None
+    assert torch.equal(batch.input_features[0], torch.full(shape, 0.5))

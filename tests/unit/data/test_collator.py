@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from transformers import WhisperFeatureExtractor
 
 from accel_asr.data.collator import Batch, Collator, Item
+from accel_asr.data.features import log_mel
 
 START, END, PAD, EN, TRANSCRIBE, NO_TIMES = 50258, 50257, 50257, 50259, 50359, 50363
-COLLATOR = Collator(features_shape=(2, 4), start_token_id=START, pad_token_id=PAD)  # Whisper pads with its end token
+EXTRACTOR = WhisperFeatureExtractor(feature_size=2, chunk_length=1, hop_length=4_000)  # features of (2, 4)
+COLLATOR = Collator(
+    feature_extractor=EXTRACTOR, start_token_id=START, pad_token_id=PAD
+)  # Whisper pads with its end token
 
 
 def item(name: str, *text: int, value: float = 1.0, duration_s: float = 1.0) -> Item:
@@ -50,6 +55,14 @@ def test_features_ids_and_seconds_are_those_of_the_items_in_order() -> None:
     assert batch.input_features.dtype == torch.float32
     assert batch.input_features[:, 0, 0].tolist() == [1.0, 2.0]
     assert batch.labels.dtype == batch.decoder_input_ids.dtype == torch.long
+
+
+def test_features_of_audio_are_made_in_the_batch() -> None:
+    extractor = WhisperFeatureExtractor(chunk_length=1)
+    collator = Collator(feature_extractor=extractor, start_token_id=START, pad_token_id=PAD)
+    clips = [np.random.default_rng(size).integers(-9_000, 9_000, size, dtype=np.int16) for size in (16_000, 300)]
+    batch = collator([Item("a", 1.0, clip, (START, END)) for clip in clips])
+    assert batch.input_features.numpy().tolist() == np.stack([log_mel(clip, extractor) for clip in clips]).tolist()
 
 
 def test_an_empty_batch_is_one_silent_row_without_targets() -> None:

@@ -316,14 +316,12 @@ def test_features_made_on_the_device_give_the_same(
     model, _ = model_and_processor
     tables = []
     for on_device in (False, True):
-        items = copy.copy(clip_items)
-        items.features_on_device = on_device
         tables.append(
             transcribe_utterances(
                 model,
-                items,
+                clip_items,
                 accelerator=accelerator,
-                collator=collator,
+                collator=dataclasses.replace(collator, features_on_device=on_device),
                 batch_size=3,
                 audio_context=audio_context,
             )

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig
 from accel_asr.data import encoder_cache
 from accel_asr.data.collator import Batch, Collator, FailedItem, Item
 from accel_asr.data.encoder_cache import EncoderCache, open_encoder_cache
+from accel_asr.data.features import log_mel
 from accel_asr.data.loading import ClipItems
 from accel_asr.errors import UserError
 from accel_asr.job import Job, load_job
@@ -71,12 +73,7 @@ def encoded(items: ClipItems, cache: EncoderCache) -> ClipItems:
 
 
 def encoded_collator(collator: Collator, shape: tuple[int, int]) -> Collator:
-    return Collator(
-        features_shape=shape,
-        start_token_id=collator.start_token_id,
-        pad_token_id=collator.pad_token_id,
-        is_encoded=True,
-    )
+    return replace(collator, encoded_shape=shape)
 
 
 # -- filling
@@ -89,7 +86,7 @@ def test_the_cache_holds_what_the_encoder_says_of_each_clip(model, opened, clip_
     assert torch.equal(torch.get_rng_state(), generator)
     assert model.get_encoder().training
     for clip, found in enumerate(everything(cache)):
-        features = torch.from_numpy(clip_items[0, clip].features)[None]
+        features = torch.from_numpy(log_mel(clip_items[0, clip].clip, clip_items.feature_extractor))[None]
         expected = model.get_encoder()(features).last_hidden_state[0].detach()
         torch.testing.assert_close(torch.from_numpy(found).float(), expected, rtol=2**-10, atol=1e-6)
     assert fill(model, cache, clip_items) == [7] * 4  # and hears none again, or it would not be:
