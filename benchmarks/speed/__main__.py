@@ -1,9 +1,22 @@
-"""Measure, print the table and, last, one JSON line: `python -m benchmarks.speed`; or write the README's table."""
+"""Measure, print the table and, last, one JSON line: `python -m benchmarks.speed`; or write the README's table.
+
+On one CUDA device (nobody has run it there yet):
+
+    python -m benchmarks.speed --device cuda --mixed_precision bf16 --batch_size 15
+    python -m benchmarks.speed --device cuda --mixed_precision bf16 --size large-v3-turbo --batch_size 16 --rows ceiling busy
+
+The first measures every row, the reference job and an epoch of it beside `seed`'s included; `step`, `head`,
+`gradients`, `ceiling` and `busy` need neither datasets nor librosa, soundfile, jiwer or evaluate. Where CUDA is measured,
+times are those between two events, ten calls at a time; what the first call took stands apart (`first_calls_s`).
+Targets for an H200 are shown on an H200 only.
+"""
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by libraries when they are imported, and by child processes
 os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+# one device, the first: with two, Seq2SeqTrainer would make batches of twice the size
+os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
 
 import argparse
 import json
@@ -30,6 +43,8 @@ ROWS = {
     "batch_mel": "data_rows.batch_mel_rows",
     "step": "model_rows.train_step_rows",
     "cached_step": "frozen_rows.cached_step_rows",
+    "ceiling": "device_rows.ceiling_rows",
+    "busy": "device_rows.busy_rows",
     "head": "model_rows.head_rows",
     "gradients": "model_rows.gradient_rows",
     "evaluation": "run_rows.evaluation_rows",
@@ -39,21 +54,23 @@ ROWS = {
     "speech_epoch": "speech_rows.speech_epoch_rows",
     "packing": "run_rows.packed_epoch_rows",
     "checkpoint": "run_rows.checkpoint_rows",
+    "job": "reference_rows.reference_job_rows",
     "communication": "communication.communication_rows",
     "startup": "startup.startup_rows",
     "memory": "startup.memory_rows",
 }
+ON_CUDA_ONLY = ("busy", "job")  # where no rows are asked for
 
 
 def main() -> None:
     """Measure the rows that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, help=f"all, {' and '.join(ON_CUDA_ONLY)} on cuda only")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--size", choices=["whisper-tiny", "tiny"], default="whisper-tiny")
+    parser.add_argument("--size", choices=["whisper-tiny", "large-v3-turbo", "tiny"], default="whisper-tiny")
     parser.add_argument("--batch_size", type=int, default=4, help="of the step, the evaluation and the epoch")
     parser.add_argument("--fetch_size", type=int, default=15, help="clips of the fetch, labels of the head")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--mixed_precision", choices=["no", "bf16"], default="no")
     parser.add_argument("--output", type=Path, help="also write a page with all of it, such as results/DATE-speed.md")
     parser.add_argument("--add", action="store_true", help="keep what --output has of other rows")
@@ -64,6 +81,15 @@ def main() -> None:
         told = options.readme.read_text(encoding="utf-8"), options.results.read_text(encoding="utf-8")
         options.readme.write_text(with_readme_table(*told), encoding="utf-8")
         return
+    if options.rows is None:
+        options.rows = [name for name in ROWS if options.device == "cuda" or name not in ON_CUDA_ONLY]
+    if options.device == "cpu":
+        os.environ["ACCELERATE_USE_CPU"] = "true"  # else Accelerate takes a GPU that is there
+    else:
+        import torch
+
+        if not torch.cuda.is_available():
+            parser.error("--device cuda: torch finds no CUDA device; leave --device out to measure the CPU")
     measure(options)
 
 
@@ -77,6 +103,7 @@ def measure(options: argparse.Namespace) -> None:
     measured_commit = commit()
     quiet()
     torch.set_num_threads(1)
+    gpu = torch.cuda.get_device_name() if options.device == "cuda" else ""
     command = "python -m benchmarks.speed " + " ".join(sys.argv[1:])
     kept = options.output.read_text(encoding="utf-8") if options.add else None
     rows: list[Row] = rows_of_page(kept) if kept else []
@@ -101,13 +128,15 @@ def measure(options: argparse.Namespace) -> None:
                 found = [Row(name, "", "", note=f"needs {error.name}, which is not installed")]
             told = {(row.row, row.against) for row in found}
             rows = [row for row in rows if (row.row, row.against) not in told]
-            rows += [replace(row, commit=measured_commit, command=command) for row in found]
+            rows += [
+                replace(row, commit=measured_commit, command=command, model=options.size, gpu=gpu) for row in found
+            ]
             line = rounded(
                 {
                     "benchmark": "speed",
                     "date": datetime.now(UTC).date().isoformat(),
                     "model": material.size.describe(),
-                    "hardware": hardware(options.device),
+                    "hardware": hardware(options.device, gpu),
                     "versions": {"python": platform.python_version()}
                     | {name: found_version(name) for name in PACKAGES},
                     "rows": [row.record() for row in rows],
@@ -135,17 +164,15 @@ def quiet() -> None:
     logging.getLogger("datasets").setLevel(logging.ERROR)
 
 
-def hardware(device: str) -> dict[str, object]:
+def hardware(device: str, gpu: str) -> dict[str, object]:
     """The CPU's model and cores, and the CUDA device where one is measured."""
     model = platform.processor()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
     found: dict[str, object] = {"cpu": model, "cores": os.cpu_count(), "threads_used": 1, "device": device}
-    if device != "cpu":
-        import torch
-
-        found["gpu"] = torch.cuda.get_device_name()
+    if gpu:
+        found["gpu"] = gpu
     return found
 
 

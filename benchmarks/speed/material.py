@@ -25,7 +25,7 @@ from accel_asr.data.labels import LabelEncoder
 RATE_HZ = 16_000
 POSITIONS_PER_SECOND = 50
 END_OF_TEXT, START = "<|endoftext|>", "<|startoftranscript|>"
-LANGUAGE_CODES = list(LANGUAGES)[:99]
+LANGUAGE_CODES = list(LANGUAGES)
 
 
 @dataclass(frozen=True)
@@ -34,29 +34,36 @@ class Size:
 
     name: str
     width: int
-    layers: int
+    encoder_layers: int
+    decoder_layers: int
     heads: int
     letters: str
-    merges: int  # of the tokenizer: with 256 bytes, 106 specials and the timestamps they make the vocabulary
+    merges: int  # of the tokenizer: with 256 bytes, the specials and the timestamps they make the vocabulary
     window_s: int
     clip_s: float
     label_tokens: tuple[int, int]
     max_new_tokens: int
+    mel_bins: int = 80
+    languages: int = 99
 
     def describe(self) -> str:
         """One sentence."""
         low, high = self.label_tokens
+        layers = f"{self.encoder_layers} + {self.decoder_layers} layers"
         return (
-            f"A random Whisper of the size of {self.name}: {self.width} wide, {self.layers} + {self.layers} layers, a "
-            f"window of {self.window_s} s; synthetic clips of {self.clip_s:g} s, labels of {low - 2} to {high} "
-            f"tokens, transcripts of {self.max_new_tokens}."
+            f"A random Whisper of the size of {self.name}: {self.width} wide, {layers}, a window of {self.window_s} s; "
+            f"synthetic clips of {self.clip_s:g} s, labels of {low - 2} to {high} tokens, transcripts of "
+            f"{self.max_new_tokens}."
         )
 
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 # whisper-tiny: 384 wide, 4 + 4 layers, 80 mels, 30 s, vocabulary 256 + 50,001 + 107 + 1,501 = 51,865
-TRUE = Size("whisper-tiny", 384, 4, 6, "abcdefghijklmnopqrstuvwxyz", 50_001, 30, 10.0, (22, 40), 40)
-TINY = Size("tiny", 16, 1, 2, "abcdefghij", 300, 2, 1.0, (10, 16), 8)
-SIZES = {size.name: size for size in (TRUE, TINY)}
+TRUE = Size("whisper-tiny", 384, 4, 4, 6, LETTERS, 50_001, 30, 10.0, (22, 40), 40)
+# large-v3-turbo has one language more: 256 + 50,001 + 108 + 1,501 = 51,866. Its clips fill the window
+TURBO = Size("large-v3-turbo", 1280, 32, 4, 20, LETTERS, 50_001, 30, 30.0, (80, 120), 40, mel_bins=128, languages=100)
+TINY = Size("tiny", 16, 1, 1, 2, "abcdefghij", 300, 2, 1.0, (10, 16), 8)
+SIZES = {size.name: size for size in (TRUE, TURBO, TINY)}
 
 
 class Material:
@@ -132,35 +139,19 @@ class Material:
 def write_model(folder: Path, size: Size) -> None:
     """Write a Whisper with random weights and its processor, complete in everything but knowledge."""
     folder.mkdir(parents=True)
-    tokenizer = _tokenizer(size)
+    tokenizer = make_tokenizer(size)
     ids = tokenizer.convert_tokens_to_ids
     tokenizer.save_pretrained(folder)
     WhisperFeatureExtractor(
-        feature_size=80, sampling_rate=RATE_HZ, chunk_length=size.window_s, processor_class="WhisperProcessor"
+        feature_size=size.mel_bins,
+        sampling_rate=RATE_HZ,
+        chunk_length=size.window_s,
+        processor_class="WhisperProcessor",
     ).save_pretrained(folder)
     end = ids(END_OF_TEXT)
-    config = WhisperConfig(
-        vocab_size=len(tokenizer),
-        num_mel_bins=80,
-        d_model=size.width,
-        encoder_layers=size.layers,
-        decoder_layers=size.layers,
-        encoder_attention_heads=size.heads,
-        decoder_attention_heads=size.heads,
-        encoder_ffn_dim=4 * size.width,
-        decoder_ffn_dim=4 * size.width,
-        max_source_positions=size.window_s * POSITIONS_PER_SECOND,
-        max_target_positions=448,
-        pad_token_id=end,
-        bos_token_id=end,
-        eos_token_id=end,
-        decoder_start_token_id=ids(START),
-        suppress_tokens=None,
-        begin_suppress_tokens=None,
-    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = WhisperForConditionalGeneration(config)
+        model = WhisperForConditionalGeneration(model_config(size, tokenizer))
         with torch.no_grad():  # words are likely: after a timestamp, `generate` would go over the same clip again
             model.get_input_embeddings().weight[end:].mul_(0.1)
     model.generation_config = GenerationConfig(
@@ -176,11 +167,36 @@ def write_model(folder: Path, size: Size) -> None:
         is_multilingual=True,
         suppress_tokens=[],
         begin_suppress_tokens=[end],
-        alignment_heads=[[size.layers - 1, 0]],
-        lang_to_id={f"<|{code}|>": ids(f"<|{code}|>") for code in LANGUAGE_CODES},
+        alignment_heads=[[size.decoder_layers - 1, 0]],
+        lang_to_id={f"<|{code}|>": ids(f"<|{code}|>") for code in LANGUAGE_CODES[: size.languages]},
         task_to_id={task: ids(f"<|{task}|>") for task in ("transcribe", "translate")},
     )
     model.save_pretrained(folder)
+
+
+def model_config(size: Size, tokenizer: WhisperTokenizer) -> WhisperConfig:
+    """The shape of the model, whose tokenizer is `make_tokenizer(size)`."""
+    ids = tokenizer.convert_tokens_to_ids
+    end = ids(END_OF_TEXT)
+    return WhisperConfig(
+        vocab_size=len(tokenizer),
+        num_mel_bins=size.mel_bins,
+        d_model=size.width,
+        encoder_layers=size.encoder_layers,
+        decoder_layers=size.decoder_layers,
+        encoder_attention_heads=size.heads,
+        decoder_attention_heads=size.heads,
+        encoder_ffn_dim=4 * size.width,
+        decoder_ffn_dim=4 * size.width,
+        max_source_positions=size.window_s * POSITIONS_PER_SECOND,
+        max_target_positions=448,
+        pad_token_id=end,
+        bos_token_id=end,
+        eos_token_id=end,
+        decoder_start_token_id=ids(START),
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+    )
 
 
 def _merged_tokens(size: Size) -> list[str]:
@@ -190,11 +206,12 @@ def _merged_tokens(size: Size) -> list[str]:
     return (pairs + fours)[: size.merges]
 
 
-def _tokenizer(size: Size) -> WhisperTokenizer:
+def make_tokenizer(size: Size) -> WhisperTokenizer:
+    """Of bytes, pairs and pairs of pairs of letters, Whisper's special tokens, and a timestamp for each 20 ms."""
     merged = _merged_tokens(size)
     vocabulary = [*sorted(ByteLevel.alphabet()), *merged]
     half = {2: 1, 4: 2}
-    specials = [START, *(f"<|{code}|>" for code in LANGUAGE_CODES), "<|translate|>", "<|transcribe|>"]
+    specials = [START, *(f"<|{code}|>" for code in LANGUAGE_CODES[: size.languages]), "<|translate|>", "<|transcribe|>"]
     specials += ["<|startoflm|>", "<|startofprev|>", "<|nocaptions|>", "<|notimestamps|>"]
     tokenizer = WhisperTokenizer(
         vocab={token: number for number, token in enumerate([*vocabulary, END_OF_TEXT])},

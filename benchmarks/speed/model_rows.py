@@ -37,10 +37,14 @@ class Bench:
     def unit(self) -> str:
         return "s" if self.device.type == "cuda" else "s CPU"
 
+    @property
+    def calls(self) -> int:
+        """In a row for each measurement: on a CUDA device one call is soon over."""
+        return 10 if self.device.type == "cuda" else 1
+
     def timed(self, name: str, ways: dict[str, Callable[[], object]], *, unit: str, rounds: int = 0) -> list[Row]:
         """Measure on the device's clock."""
-        calls = 10 if self.device.type == "cuda" else 1
-        times = in_turns(ways, rounds=rounds or self.rounds, clock=clock_of(self.device), calls=calls)
+        times = in_turns(ways, rounds=rounds or self.rounds, clock=clock_of(self.device), calls=self.calls)
         self.warmups[name] = times.warmup_s
         return faster(name, times, unit=unit)
 

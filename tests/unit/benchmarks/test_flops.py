@@ -1,0 +1,41 @@
+"""The formula for a step's FLOPs, against torch's own count and against figures from elsewhere."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.speed.flops import WhisperShape, train_step_flops
+from benchmarks.speed.material import TINY, Material
+from benchmarks.speed.own_loop import Own
+
+# (mel bins, width, feed-forward, encoder layers, decoder layers, vocabulary)
+WHISPER_TINY = WhisperShape(80, 384, 1536, 4, 4, 51_865)
+SMALL = WhisperShape(80, 768, 3072, 12, 12, 51_865)
+LARGE_V3_TURBO = WhisperShape(128, 1280, 5120, 32, 4, 51_866)
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [(WHISPER_TINY, 129e9), (SMALL, 1.2e12), (LARGE_V3_TURBO, 7.0e12)],
+    ids=["tiny", "small", "turbo"],
+)
+def test_a_clip_of_30_seconds_costs_what_was_reckoned_by_hand(shape: WhisperShape, told: float) -> None:
+    # told in two or three digits, for a label of about 40 tokens: within 2% (observed: 0.1% to 0.4%)
+    found = train_step_flops(shape, clips=1, positions=1_500, tokens=40, targets=40)
+    assert found == pytest.approx(told, rel=0.02)
+
+
+def test_a_step_costs_what_torch_counts(tmp_path: Path) -> None:
+    own = Own(Material(tmp_path, TINY, device=torch.device("cpu")), mixed_precision="no")
+    own.unwrapped.set_attn_implementation("eager")  # the counter knows matrix products, not every attention kernel
+    batch = own.material.batch(3)
+    clips, tokens = batch.labels.shape
+    targets = len(batch.target_positions)
+    assert targets < clips * tokens  # or the head's own count would not be seen
+    with FlopCounterMode(display=False) as counter:
+        own.train_step([batch])
+    shape = WhisperShape.of(own.unwrapped.config)
+    found = train_step_flops(shape, clips=clips, positions=100, tokens=tokens, targets=targets)
+    assert found == counter.get_total_flops()
