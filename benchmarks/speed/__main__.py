@@ -1,14 +1,15 @@
 """Measure, print the table and, last, one JSON line: `python -m benchmarks.speed`; or write the README's table.
 
-On one CUDA device (nobody has run it there yet):
+On one CUDA device (nobody has run it there yet), all rows of whisper-tiny's size, the reference job's included, and
+what a step of large-v3-turbo's size makes of the device:
 
     python -m benchmarks.speed --device cuda --mixed_precision bf16 --batch_size 15
-    python -m benchmarks.speed --device cuda --mixed_precision bf16 --size large-v3-turbo --batch_size 16 --rows ceiling busy
+    python -m benchmarks.speed --device cuda --mixed_precision bf16 --batch_size 16 --size large-v3-turbo \\
+        --rows ceiling busy
 
-The first measures every row, the reference job and an epoch of it beside `seed`'s included; `step`, `head`,
-`gradients`, `ceiling` and `busy` need neither datasets nor librosa, soundfile, jiwer or evaluate. Where CUDA is measured,
-times are those between two events, ten calls at a time; what the first call took stands apart (`first_calls_s`).
-Targets for an H200 are shown on an H200 only.
+Times are then those between two CUDA events, of ten calls in a row; what the first call took stands apart
+(`first_calls_s`). The rows `step`, `head`, `gradients`, `ceiling` and `busy` need neither datasets nor librosa,
+soundfile, jiwer or evaluate. Targets for an H200 are shown on an H200 only.
 """
 
 import os

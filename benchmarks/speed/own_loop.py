@@ -117,15 +117,11 @@ class Own:
             yield from windows
 
 
-def indexed_items(material: Material, rows: int, *, validation_rows: int) -> tuple[object, object]:
-    """Training and validation items, read from WAV files by a manifest, as in any run on own recordings."""
-    from accel_asr.config import DataConfig
-    from accel_asr.data.loading import ClipItems
-    from accel_asr.data.splits import load_train_and_validation
-
+def write_recordings(material: Material, rows: int) -> Path:
+    """WAV files of the first rows in a new folder, and a manifest of them, whose path is returned."""
     folder = Path(tempfile.mkdtemp(dir=material.folder, prefix="recordings-"))
     lines = []
-    for row in range(rows + validation_rows):
+    for row in range(rows):
         with wave.open(str(folder / f"{row}.wav"), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
@@ -134,8 +130,18 @@ def indexed_items(material: Material, rows: int, *, validation_rows: int) -> tup
         lines.append(json.dumps({"audio": f"{row}.wav", "text": material.text(row)}))
     manifest = folder / "manifest.jsonl"
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return manifest
+
+
+def indexed_items(material: Material, rows: int, *, validation_rows: int) -> tuple[object, object]:
+    """Training and validation items, read from WAV files by a manifest, as in any run on own recordings."""
+    from accel_asr.config import DataConfig
+    from accel_asr.data.loading import ClipItems
+    from accel_asr.data.splits import load_train_and_validation
+
+    manifest = write_recordings(material, rows + validation_rows)
     data = load_train_and_validation(
-        DataConfig(name_or_path=str(manifest), train_rows=rows, cache_dir=str(folder / "cache")),
+        DataConfig(name_or_path=str(manifest), train_rows=rows, cache_dir=str(manifest.parent / "cache")),
         encoder=material.encoder,
         sampling_rate_hz=RATE_HZ,
         window_s=modeling.window_s(material.processor),

@@ -91,13 +91,16 @@ class Row:
             return f"no verdict: interval wider than {WIDEST_INTERVAL:.0%}"
         if self._aim is None:
             return ""
-        kind, value = self._aim
+        return "met" if self._reaches(*self._aim) else "missed"
+
+    def _reaches(self, kind: str, value: float) -> bool:
         if kind == "at most, in seconds":
-            return "met" if self.ours <= value else "missed"
+            assert self.ours is not None
+            return self.ours <= value
         assert self.ratio is not None, f"{self.row}: the target is a ratio"
         if kind == "within 1% of":
-            return "met" if abs(self.ratio / value - 1) <= 0.01 else "missed"
-        return "met" if (self.ratio >= value if kind == ">=" else self.ratio <= value) else "missed"
+            return abs(self.ratio / value - 1) <= 0.01
+        return self.ratio >= value if kind == ">=" else self.ratio <= value
 
     def record(self) -> dict[str, Any]:
         """For the JSON line."""

@@ -1,6 +1,7 @@
 """Every benchmark runs, at a tiny size, and ends with the JSON line that its results are kept from."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.speed.results import Row, with_readme_table
+from benchmarks.speed.results import Row, readme_table, with_readme_table
 from benchmarks.speed.timing import Ratio, in_turns, ratio
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -84,11 +85,34 @@ def test_the_speed_beside_other_trainers() -> None:
 
 def test_the_step_is_measured_without_the_packages_that_bare_machines_lack() -> None:
     start = ("-c", WITHOUT_PACKAGES, "datasets,librosa,soundfile,jiwer,evaluate")
-    rows = speed("step", "head", "fetch", start=start)
+    rows = speed("step", "head", "gradients", "ceiling", "busy", "fetch", start=start)
     assert rows["train step", "trainer"]["ratio"] > 0
     assert rows["head", "seed"]["ratio"] > 0
+    assert rows["gradient norm of 2x4, seed", "1x8, seed"]["ratio"] > 0
+    assert rows["train step, share of matrix-multiply ceiling", "ceiling"]["ratio"] > 0
+    assert rows["train step, GPU busy share", "wall time"]["note"] == "needs a CUDA device"
     assert rows["fetch", ""]["note"] == "needs soundfile, which is not installed"
     assert rows["fetch", ""]["verdict"] == "not measured"
+
+
+def test_the_reference_job_cut_down() -> None:
+    rows = speed("job")
+    assert set(rows) == {("reference job, cut down", "after imports"), ("reference epoch, cut down", "seed")}
+    job, epoch = rows.values()
+    assert job["note"].startswith("2 epochs of 4 clips in batches of 2, 1 clips scored 3 times")
+    assert 0 < epoch["ours"] < job["ours"]
+    assert epoch["ratio"] == pytest.approx(epoch["theirs"] / epoch["ours"], rel=1e-3)
+    assert (job["ratio"], job["target"], job["verdict"]) == (None, "", "")
+
+
+def test_a_cuda_device_that_is_not_there_is_said_to_be_missing() -> None:
+    command = [sys.executable, "-m", "benchmarks.speed", "--device", "cuda"]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.endswith("torch finds no CUDA device; leave --device out to measure the CPU\n")
 
 
 @pytest.mark.slow
@@ -130,6 +154,31 @@ def test_a_verdict_wants_a_narrow_interval_and_enough_rounds() -> None:
     counted = Row("bytes of a step, two ranks", "formula", "MB", ours=1.0, theirs=1.0, ratio=1.011, rounds=1)
     assert counted.verdict == "missed"
     assert replace(counted, ratio=0.991).verdict == "met"
+
+
+def test_targets_for_an_h200_are_shown_on_an_h200_only() -> None:
+    share = Row("train step, share of matrix-multiply ceiling", "ceiling", "TFLOP/s", 360.0, 720.0, 0.5, 0.49, 0.51, 5)
+    assert (share.target, share.verdict) == ("", "")
+    on_h200 = replace(share, model="large-v3-turbo", gpu="NVIDIA H200")
+    assert (on_h200.target, on_h200.verdict) == (">= 0.45x", "met")
+    assert replace(on_h200, ratio=0.44, low=0.43, high=0.45).verdict == "missed"
+    for other in (
+        replace(on_h200, gpu="NVIDIA A100"),
+        replace(on_h200, gpu=""),
+        replace(on_h200, model="whisper-tiny"),
+    ):
+        assert (other.target, other.verdict) == ("", "")
+    epoch = Row("reference epoch", "seed", "s", 0.5, 16.0, 32.0, 31.0, 33.0, 5, model="whisper-tiny", gpu="NVIDIA H200")
+    assert (epoch.target, epoch.verdict) == (">= 30x", "met")
+
+
+def test_a_target_in_seconds_has_nobody_to_compare_with() -> None:
+    job = Row("reference job", "after imports", "s", 14.0, rounds=5, model="whisper-tiny", gpu="NVIDIA H200 NVL")
+    assert (job.target, job.verdict) == ("<= 15 s", "met")
+    slow = replace(job, ours=15.5)
+    assert slow.verdict == "missed"
+    assert replace(job, ours=None).verdict == "not measured"
+    assert readme_table([slow.record()]).endswith("| reference job | after imports | 15.5 s |  |  | <= 15 s: missed |")
 
 
 def test_the_readme_has_the_table_of_the_newest_results() -> None:
