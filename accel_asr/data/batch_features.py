@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from transformers import WhisperFeatureExtractor
 
-from accel_asr.data.decoding.audio import INT16_SCALE
 from accel_asr.data.features import DYNAMIC_RANGE, POWER_FLOOR, SILENT_LOG_POWER, log_mel
+from accel_asr.data.sample_scale import INT16_SCALE
 
 MOST_FRAMES = 24_000  # computed at a time, of eight clips of 30 s: about 100 MB of intermediate values
 LARGEST_DIFFERENCE = 1e-3  # from the CPU's features; seen among CPU implementations: 5e-5

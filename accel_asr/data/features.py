@@ -8,7 +8,7 @@ import scipy.fft
 import torch
 from transformers import WhisperFeatureExtractor
 
-from accel_asr.data.decoding.audio import INT16_SCALE
+from accel_asr.data.sample_scale import INT16_SCALE
 
 POWER_FLOOR = 1e-10  # what digital silence counts as
 SILENT_LOG_POWER = -10.0  # its logarithm

@@ -31,8 +31,7 @@ from accel_asr.data.decoding.soundfile_decoding import (
 from accel_asr.data.decoding.torn_files import find_ending
 from accel_asr.data.decoding.torn_streams import Ending
 from accel_asr.data.reading.byte_ranges import ByteRange
-
-INT16_SCALE = 32768  # one more than the largest int16: soundfile's own convention for float <-> int16
+from accel_asr.data.sample_scale import INT16_SCALE
 
 
 @dataclass(frozen=True, slots=True)

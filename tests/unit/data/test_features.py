@@ -9,8 +9,9 @@ import pytest
 import torch
 from transformers import WhisperFeatureExtractor
 
-from accel_asr.data.decoding.audio import INT16_SCALE, decode, to_int16
+from accel_asr.data.decoding.audio import decode, to_int16
 from accel_asr.data.features import BLOCK_FRAMES, DYNAMIC_RANGE, is_silent, log_mel
+from accel_asr.data.sample_scale import INT16_SCALE
 
 RATE_HZ = 16_000
 MEL_BINS = 80
