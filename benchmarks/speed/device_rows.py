@@ -71,6 +71,11 @@ def busy_rows(bench: Bench) -> list[Row]:
     """For how much of its steps a CUDA device has anything to do; the host's pace shows here."""
     if bench.device.type != "cuda":
         return [Row(BUSY_SHARE, "wall time", "s", note="needs a CUDA device")]
+    return [busy_row(bench)]
+
+
+def busy_row(bench: Bench) -> Row:
+    """Of any device: where it is the host, its operators take nearly all of the time, which tells nothing."""
     batch = bench.material.batch(bench.batch_size)
     own = Own(bench.material, mixed_precision=bench.mixed_precision)
 
@@ -84,19 +89,17 @@ def busy_rows(bench: Bench) -> list[Row]:
     busy_s, wall_s = [one.busy_s for one in found], [one.wall_s for one in found]
     share = ratio(busy_s, wall_s)
     typical_s = [float(np.median(values)) / BUSY_STEPS for values in (busy_s, wall_s)]
-    return [
-        Row(
-            BUSY_SHARE,
-            "wall time",
-            "s",
-            *typical_s,
-            share.median,
-            share.low,
-            share.high,
-            bench.rounds,
-            note=f"kernels and copies of a step of {bench.batch_size} clips, in a profiler, whose cost counts as idle",
-        )
-    ]
+    return Row(
+        BUSY_SHARE,
+        "wall time",
+        "s",
+        *typical_s,
+        share.median,
+        share.low,
+        share.high,
+        bench.rounds,
+        note=f"kernels and copies of a step of {bench.batch_size} clips, in a profiler, whose cost counts as idle",
+    )
 
 
 def matrix_product(side: int, *, device: torch.device, mixed_precision: str) -> Callable[[], torch.Tensor]:
