@@ -144,7 +144,7 @@ def import_what_the_job_imports() -> None:
         package = import_module(f"accel_asr.{name}")
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             import_module(found.name)
-    for name in ("accel_asr.job", "accel_asr.progress", "matplotlib.backends.backend_agg", "PIL.Image"):
+    for name in ("accel_asr.run_evaluations", "matplotlib.backends.backend_agg", "PIL.Image"):
         import_module(name)
     import_module("torch.utils.tensorboard.summary")
 
