@@ -3,19 +3,15 @@
 import copy
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
 from torch import nn
-from torch.nn import functional as F
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.utils import logging
 
-from accel_asr.data.collator import IGNORED_LABEL
 from accel_asr.data.labels import known_language, language_of_labels
 from accel_asr.data.quickstart import BASE_MODEL_DIR, QUICKSTART
 from accel_asr.errors import UserError
@@ -174,35 +170,6 @@ def encoder_digest(model: WhisperForConditionalGeneration) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()
-
-
-@contextmanager
-def projecting_only(model: WhisperForConditionalGeneration, positions: torch.Tensor) -> Iterator[None]:
-    """Within it, `model(...).logits` are of these positions alone, shape (positions, vocabulary).
-
-    The rows without a target need not be projected onto a vocabulary of 50,000 tokens, and their logits not be kept
-    for the backward pass.
-
-    Args:
-        model: Unwrapped; it is called through whatever wraps it.
-        positions: Indices into the flattened (batch x tokens) positions of the decoder, on the model's device.
-    """
-    hook = model.proj_out.register_forward_pre_hook(lambda _, inputs: inputs[0].flatten(0, 1)[positions])
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-def summed_token_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Sum of the cross-entropies, in fp32, of all positions whose label is not -100.
-
-    Args:
-        logits: (batch, tokens, vocabulary), or (positions, vocabulary).
-        labels: (batch, tokens), or (positions,).
-    """
-    logits = logits.reshape(-1, logits.shape[-1]).float()
-    return F.cross_entropy(logits, labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum")
 
 
 def parameter_counts(model: nn.Module) -> tuple[int, int]:

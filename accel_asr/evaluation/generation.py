@@ -15,7 +15,7 @@ from accel_asr.data.features import is_silent
 from accel_asr.data.loading import ClipItems, EvaluationBatch, evaluation_batches, evaluation_loader
 from accel_asr.data.utterances import Utterance
 from accel_asr.evaluation.scoring import Transcript
-from accel_asr.modeling import projecting_only, summed_token_loss
+from accel_asr.token_loss import token_loss_as_logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,13 +162,14 @@ def _transcribe_batch(
         encoded = model.get_encoder()(batch.input_features).last_hidden_state
     else:
         encoded = encode(model.get_encoder(), batch.heard(2 * positions).input_features)
-    with projecting_only(model, batch.target_positions):
-        logits = model(
+    labels = batch.labels.flatten()[batch.target_positions]
+    with token_loss_as_logits(model, positions=batch.target_positions, labels=labels):
+        loss = model(
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
             decoder_input_ids=batch.decoder_input_ids,
             use_cache=False,
         ).logits
-    loss_sum = float(summed_token_loss(logits, batch.labels.flatten()[batch.target_positions]))
+    loss_sum = float(loss)
     settings = model.generation_config
     options = {}
     if getattr(settings, "is_multilingual", True) and settings.language is None:

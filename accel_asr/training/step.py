@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from accel_asr.data.collator import Batch, FailedItem
 from accel_asr.errors import UserError
-from accel_asr.modeling import projecting_only, summed_token_loss
+from accel_asr.token_loss import token_loss_as_logits
 from accel_asr.training.random_state import random_state_kept
 from accel_asr.training.sharding import whole_tensor
 
@@ -147,11 +147,9 @@ def train_step(
 
 def _summed_loss(model: nn.Module, batch: Batch, *, accelerator: Accelerator) -> torch.Tensor:
     """Forward pass, through the model's wrapper, to the sum of the batch's token losses."""
-    with projecting_only(accelerator.unwrap_model(model), batch.target_positions):
-        logits = model(
-            **batch.model_inputs(), decoder_input_ids=batch.decoder_input_ids, use_cache=False
-        ).logits  # (targets, vocabulary)
-    return summed_token_loss(logits, batch.labels.flatten()[batch.target_positions])
+    labels = batch.labels.flatten()[batch.target_positions]
+    with token_loss_as_logits(accelerator.unwrap_model(model), positions=batch.target_positions, labels=labels):
+        return model(**batch.model_inputs(), decoder_input_ids=batch.decoder_input_ids, use_cache=False).logits
 
 
 def _non_finite_message(

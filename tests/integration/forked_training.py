@@ -209,7 +209,7 @@ def end_at(ends: dict[str, Any]) -> None:
         return wrapped
 
     if ends["moment"] == "step":  # with gradients half summed up
-        step.summed_token_loss = before(step.summed_token_loss)
+        step._summed_loss = before(step._summed_loss)
     elif ends["moment"] == "evaluation":
         generation._transcribe_batch = before(generation._transcribe_batch)
     elif ends["moment"] == "checkpoint":  # with some of its files there
