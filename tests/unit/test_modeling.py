@@ -1,7 +1,6 @@
 """Loading, language and task, generation settings, and folders that the rest of the world can load."""
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -182,71 +181,7 @@ def test_the_encoders_sinusoids_stay_fixed(model_and_processor) -> None:
     assert modeling.parameter_counts(model)[1] == modeling.parameter_counts(model)[0] - 100 * 16
 
 
-# -- the vocabulary projection
-
-
-def test_logits_of_the_positions_asked_for_are_those_of_all(model_and_processor) -> None:
-    model, _ = model_and_processor
-    inputs = {"input_features": torch.randn(2, 80, 200), "decoder_input_ids": torch.randint(0, 300, (2, 5))}
-    everything = model(**inputs, use_cache=False).logits.flatten(0, 1)
-    positions = torch.tensor([0, 3, 4, 7])
-    with modeling.projecting_only(model, positions):
-        chosen = model(**inputs, use_cache=False).logits
-    torch.testing.assert_close(chosen, everything[positions])
-    assert model(**inputs, use_cache=False).logits.shape == (2, 5, everything.shape[-1])  # as before
-
-
-def test_gradients_do_not_depend_on_positions_without_a_target(model_and_processor, collator, clip_items) -> None:
-    model, _ = model_and_processor
-    model.eval()
-    batch = collator([clip_items[0, row] for row in range(3)])
-    assert len(batch.target_positions) < batch.labels.numel()  # some rows are shorter
-
-    def gradients(logits: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]:
-        model.zero_grad()
-        modeling.summed_token_loss(logits, labels).backward()
-        return [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
-
-    inputs = {"input_features": batch.input_features, "decoder_input_ids": batch.decoder_input_ids, "use_cache": False}
-    plain = gradients(model(**inputs).logits, batch.labels)
-    with modeling.projecting_only(model, batch.target_positions):
-        logits = model(**inputs).logits
-    ours = gradients(logits, batch.labels.flatten()[batch.target_positions])
-    assert len(ours) == len(plain)
-    for one, other in zip(ours, plain, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-
-
-def test_a_batch_without_targets_has_a_loss_of_nothing_and_gradients_for_all(model_and_processor, collator) -> None:
-    model, _ = model_and_processor
-    batch = collator([])
-    with modeling.projecting_only(model, batch.target_positions):
-        logits = model(
-            input_features=batch.input_features, decoder_input_ids=batch.decoder_input_ids, use_cache=False
-        ).logits
-    loss = modeling.summed_token_loss(logits, batch.labels.flatten()[batch.target_positions])
-    loss.backward()
-    assert float(loss.detach()) == 0
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    assert all(parameter.grad is not None and not parameter.grad.any() for parameter in trained)
-
-
 # -- small formulas
-
-
-def test_the_loss_is_a_sum_over_what_is_a_target() -> None:
-    logits = torch.tensor([[[0.0, math.log(3.0)], [5.0, 5.0]]])  # probabilities 1/4, 3/4; then even
-    loss = modeling.summed_token_loss(logits, torch.tensor([[0, 1]]))
-    assert float(loss) == pytest.approx(math.log(4) + math.log(2), rel=1e-6)
-    assert float(modeling.summed_token_loss(logits, torch.tensor([[0, -100]]))) == pytest.approx(math.log(4), rel=1e-6)
-    assert float(modeling.summed_token_loss(logits, torch.tensor([[-100, -100]]))) == 0.0
-
-
-def test_the_loss_of_half_precision_logits_is_in_fp32() -> None:
-    logits = torch.full((1, 4096, 3), 8.0, dtype=torch.bfloat16)
-    loss = modeling.summed_token_loss(logits, torch.zeros(1, 4096, dtype=torch.long))
-    assert loss.dtype == torch.float32
-    assert float(loss) == pytest.approx(4096 * math.log(3), rel=1e-5)  # bf16 would be off by up to 0.4%
 
 
 def test_the_window_and_the_parameters_are_counted(model_and_processor) -> None:

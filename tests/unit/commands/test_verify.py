@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
-from torch.nn import functional as F
+from accelerate import Accelerator
+from torch import nn
 
 from accel_asr.commands import verify
-from accel_asr.data.collator import IGNORED_LABEL
+from accel_asr.data.collator import Batch
 from accel_asr.data.window_plan import WindowPlan
 from accel_asr.training import step
 from accel_asr.verification.checks import TOLERANCES, Likeness, likeness
@@ -61,10 +62,12 @@ def test_one_process_is_compared_with_its_batch_split(settings, tmp_path: Path, 
 
 
 def test_a_mean_of_micro_batch_means_fails(settings, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    def mean_times_constant(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return 14 * F.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL)
+    summed_loss = step._summed_loss
 
-    monkeypatch.setattr(step, "summed_token_loss", mean_times_constant)
+    def mean_times_constant(model: nn.Module, batch: Batch, *, accelerator: Accelerator) -> torch.Tensor:
+        return 14 * summed_loss(model, batch, accelerator=accelerator) / len(batch.target_positions)
+
+    monkeypatch.setattr(step, "_summed_loss", mean_times_constant)
     # without the short window, whose empty micro-batch has no mean at all
     assert verify.main([*settings, "--training.dataloader_drop_last", "true"]) == 1
     out = capsys.readouterr().out
