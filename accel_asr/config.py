@@ -208,6 +208,9 @@ class EvaluationConfig:
     """Most tokens of a transcript, start tokens not counted; transcripts cut off there are counted."""
     num_beams: int = 1
     """Beams of the search; 1 is greedy."""
+    compile_decoding: bool = False
+    """Compile the decoder's step, on a key/value cache of fixed size; greedy only. The first batch then waits for the
+    compiler, so it can pay only where many are decoded. Tested on CPUs only; meant for GPUs, and not measured there."""
     full_context_margin: float = 0.01
     """With `training.audio_context: speech`: how much higher than the untouched model's the WER at the whole window may
     be (0.01 is one word in a hundred) before the run says so loudly."""

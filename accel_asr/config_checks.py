@@ -200,6 +200,11 @@ def _combination_problems(config: Config) -> list[str]:
             "evaluation.eval_on_start: false does not go with training.audio_context: speech, which is judged against "
             "the untouched model; leave it out"
         )
+    if config.evaluation.compile_decoding and config.evaluation.num_beams > 1:
+        problems.append(
+            f"evaluation.num_beams: {config.evaluation.num_beams} does not go with evaluation.compile_decoding: "
+            "transformers compiles no beam search; leave out one of the two"
+        )
     if config.model.cache_encoder_outputs and not config.model.freeze_encoder:
         problems.append(
             "model.cache_encoder_outputs: true needs an encoder that stays as it is; add --model.freeze_encoder true, "

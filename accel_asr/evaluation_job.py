@@ -81,11 +81,13 @@ def score_sets(
     batch_size: int,
     num_workers: int,
     features_on_device: bool | None = None,
+    is_compiled: bool = False,
 ) -> list[SetResult]:
     """Every utterance of every set exactly once, over all ranks. Every rank must call this.
 
     Args:
         features_on_device: As `data.features_on_device`.
+        is_compiled: As for `evaluate_model`.
     """
     model = loaded.model.to(accelerator.device)
     extractor = loaded.processor.feature_extractor
@@ -113,6 +115,7 @@ def score_sets(
                 normalizer=loaded.normalizer,
                 batch_size=batch_size,
                 num_workers=num_workers,
+                is_compiled=is_compiled,
                 on_batch=advance,
             )
         results.append(SetResult(one, evaluation))

@@ -32,6 +32,7 @@ class RunEvaluations:
 
     Args:
         context: How much of the window training hears, None where it is all of it.
+        is_compiled: As `evaluation.compile_decoding`.
         full_context_margin: As `evaluation.full_context_margin`.
     """
 
@@ -42,6 +43,7 @@ class RunEvaluations:
     context: SpeechContext | None
     batch_size: int
     num_workers: int
+    is_compiled: bool
     full_context_margin: float
     accelerator: Accelerator
     output_dir: Path
@@ -110,6 +112,7 @@ class RunEvaluations:
                 batch_size=self.batch_size,
                 num_workers=self.num_workers,
                 audio_context=audio_context,
+                is_compiled=self.is_compiled,
                 on_batch=lambda utterances: bar.update(utterances * self.accelerator.num_processes),
             )
 

@@ -195,6 +195,7 @@ def train(config: Config) -> int:
         context=context,
         batch_size=evaluation.per_device_eval_batch_size,
         num_workers=training.dataloader_num_workers,
+        is_compiled=evaluation.compile_decoding,
         full_context_margin=evaluation.full_context_margin,
         accelerator=accelerator,
         output_dir=output_dir,

@@ -110,6 +110,7 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
             batch_size=config.evaluation.per_device_eval_batch_size,
             num_workers=config.training.dataloader_num_workers,
             features_on_device=config.data.features_on_device,
+            is_compiled=config.evaluation.compile_decoding,
         )
         silence[name] = score_silence(models[name], accelerator=accelerator)
         models[name].model.to("cpu")
@@ -153,6 +154,7 @@ def _decoding(loaded: "LoadedModel", config: Config) -> dict[str, Any]:
         "task": getattr(generation, "task", None),
         "num_beams": generation.num_beams,
         "max_new_tokens": generation.max_new_tokens,
+        "compiled": config.evaluation.compile_decoding,
         "normalizer": config.evaluation.normalizer,
         "model_commit": getattr(loaded.model.config, "_commit_hash", None),
     }

@@ -53,12 +53,17 @@ def evaluate_model(
     batch_size: int,
     num_workers: int = 0,
     audio_context: SpeechContext | None = None,
+    is_compiled: bool = False,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Evaluation:
     """Score `model` on every utterance of `items` exactly once. Every rank must call this, and gets the same result.
 
     Args:
         audio_context: Hear the speech of each batch and no more of the window; None is all of it.
+        is_compiled: Decode by a compiled step of the decoder; greedy only.
+
+    Raises:
+        UserError: the step can't be compiled here.
     """
     started_s = time.perf_counter()
     transcription = transcribe_utterances(
@@ -69,6 +74,7 @@ def evaluate_model(
         batch_size=batch_size,
         num_workers=num_workers,
         audio_context=audio_context,
+        is_compiled=is_compiled,
         on_batch=on_batch,
     )
     scored = [score_utterance(transcript, normalizer) for transcript in transcription.transcripts]

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from accelerate import Accelerator
@@ -14,6 +15,7 @@ from accel_asr.data.collator import IGNORED_LABEL, Batch, Collator
 from accel_asr.data.features import is_silent
 from accel_asr.data.loading import ClipItems, EvaluationBatch, evaluation_batches, evaluation_loader
 from accel_asr.data.utterances import Utterance
+from accel_asr.evaluation.compiled_decoding import CompiledDecoding, compiled_decoding
 from accel_asr.evaluation.scoring import Transcript
 from accel_asr.token_loss import token_loss_as_logits
 
@@ -44,6 +46,7 @@ def transcribe_utterances(
     batch_size: int,
     num_workers: int = 0,
     audio_context: SpeechContext | None = None,
+    is_compiled: bool = False,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Transcription:
     """Generate a transcript for each utterance. Every rank must call this; every rank gets the whole table.
@@ -52,23 +55,27 @@ def transcribe_utterances(
         model: Unwrapped; how it transcribes stands in its generation settings (`modeling.configure_generation`), but
             each row's own language, task and prompt are given to it.
         audio_context: Hear the speech of each batch and no more of the window; None is all of it.
+        is_compiled: Decode by a compiled step of the decoder, see `compiled_decoding`; greedy only.
         on_batch: Called after each batch of this rank with the number of utterances in it.
 
     Raises:
         AssertionError: an utterance is missing from the gathered table, or there twice.
+        UserError: the step can't be compiled here.
     """
     batches = evaluation_batches(items, batch_size)
     mine = batches[accelerator.process_index :: accelerator.num_processes]
-    share = transcribe_batches(
-        model,
-        items,
-        mine,
-        accelerator=accelerator,
-        collator=collator,
-        num_workers=num_workers,
-        audio_context=audio_context,
-        on_batch=on_batch,
-    )
+    with compiled_decoding(model, mine) if is_compiled and mine else nullcontext() as compiled:
+        share = transcribe_batches(
+            model,
+            items,
+            mine,
+            accelerator=accelerator,
+            collator=collator,
+            num_workers=num_workers,
+            audio_context=audio_context,
+            compiled=compiled,
+            on_batch=on_batch,
+        )
     return whole_table(items.utterances, Share(rows=gather_object(share.rows), losses=gather_object(share.losses)))
 
 
@@ -81,6 +88,7 @@ def transcribe_batches(
     collator: Collator,
     num_workers: int = 0,
     audio_context: SpeechContext | None = None,
+    compiled: CompiledDecoding | None = None,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Share:
     """Transcribe these batches of rows of `items`, on this rank alone: it waits for no other.
@@ -105,6 +113,7 @@ def transcribe_batches(
                     tokenizer=items.encoder.tokenizer,
                     start_tokens=wanted.start_tokens,
                     positions=audio_context.positions_for(wanted.longest_s) if audio_context else None,
+                    compiled=compiled,
                 )
             silent = is_silent(batch.input_features).tolist()
             share.rows.extend((*told, None) for told in zip(rows, hypotheses, cut_off, silent, strict=True))
@@ -151,6 +160,7 @@ def _transcribe_batch(
     tokenizer: WhisperTokenizer,
     start_tokens: int,
     positions: int | None,
+    compiled: CompiledDecoding | None,
 ) -> tuple[list[str], list[bool], float]:
     """(hypotheses, cut off, summed token loss) of one batch; one pass of the encoder serves both.
 
@@ -171,17 +181,21 @@ def _transcribe_batch(
         ).logits
     loss_sum = float(loss)
     settings = model.generation_config
-    options = {}
+    given = batch.decoder_input_ids[:, :start_tokens]
+    options: dict[str, object] = {}
     if getattr(settings, "is_multilingual", True) and settings.language is None:
         options["language"] = "en"  # else it is detected, by one more pass, only to be replaced by the rows' own tokens
+    if compiled:
+        encoded, given = compiled.filled(encoded), compiled.filled(given)
+        options |= compiled.options
     generated = model.generate(
         encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
-        decoder_input_ids=batch.decoder_input_ids[:, :start_tokens],
+        decoder_input_ids=given,
         max_new_tokens=min(settings.max_new_tokens, model.config.max_target_positions - start_tokens),
         return_dict_in_generate=True,
         force_unique_generate_call=True,
         **options,
-    ).sequences[:, start_tokens:]
+    ).sequences[: len(batch.labels), start_tokens:]
     # generation ends at the end-of-text token; a row that never made one was cut off
     cut_off = [settings.eos_token_id not in row for row in generated.tolist()]
     hypotheses = tokenizer.batch_decode(generated, skip_special_tokens=True)

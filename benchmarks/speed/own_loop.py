@@ -55,7 +55,12 @@ class Own:
         return train_step(self.model, self.optimizer, window, accelerator=self.accelerator, max_grad_norm=1.0)
 
     def evaluate(
-        self, items: object, *, batch_size: int, audio_context: SpeechContext | None = None
+        self,
+        items: object,
+        *,
+        batch_size: int,
+        audio_context: SpeechContext | None = None,
+        is_compiled: bool = False,
     ) -> tuple[float, list[str]]:
         """Loss of a token, and the transcripts."""
         from accel_asr.evaluation.generation import transcribe_utterances
@@ -67,6 +72,7 @@ class Own:
             collator=self.material.collator,
             batch_size=batch_size,
             audio_context=audio_context,
+            is_compiled=is_compiled,
         )
         return found.loss, [transcript.hypothesis for transcript in found.transcripts]
 

@@ -68,7 +68,7 @@ def test_the_speed_beside_other_trainers() -> None:
         "checkpoint",
         "communication",
     )
-    rows = speed(*whole, *speech, "packing", "cached_step")
+    rows = speed(*whole, *speech, "packing", "cached_step", "compiled_evaluation")
     assert {against for _, against in rows} >= {"seed", "trainer", "formula"}
     assert all(row["ratio"] > 0 and row["ours"] > 0 and row["theirs"] > 0 for row in rows.values())
     # what is counted is right at any size; what is timed is too little for a verdict
@@ -80,6 +80,7 @@ def test_the_speed_beside_other_trainers() -> None:
     )  # a tiny model's gradient is hardly more than what else is said
     assert rows["bytes of a step, two ranks", "seed"]["ratio"] == pytest.approx(0.5, abs=0.05)
     assert rows["packed epoch", "unpacked"]["note"] == "10 clips of 0.2 s in 2 windows of 2 s, in place of 10"
+    assert "; first call " in rows["evaluation, compiled decoding", "ours, as it is"]["note"]
     assert rows["train step", "trainer"]["verdict"] == "no verdict: fewer than 5 rounds"
 
 

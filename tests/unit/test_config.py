@@ -196,6 +196,15 @@ def test_features_that_are_kept_are_made_by_the_cpu() -> None:
         check_config(with_setting("data.features_on_device", value, kept))
 
 
+def test_beams_are_not_compiled() -> None:
+    compiled = with_setting("evaluation.compile_decoding", True)
+    check_config(compiled)
+    (problem,) = problems(with_setting("evaluation.num_beams", 2, compiled))
+    assert problem.startswith("evaluation.num_beams: 2 does not go with evaluation.compile_decoding: ")
+    assert problem.endswith("; leave out one of the two")
+    check_config(with_setting("evaluation.num_beams", 2))
+
+
 def test_encoder_outputs_are_kept_of_a_frozen_encoder_only() -> None:
     frozen = with_setting("model.freeze_encoder", True)
     cached = dataclasses.replace(frozen, model=dataclasses.replace(frozen.model, cache_encoder_outputs=True))

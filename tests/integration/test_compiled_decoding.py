@@ -1,0 +1,67 @@
+"""`evaluation.compile_decoding` in runs of one and two processes, whole and sharded, and in `accel-asr evaluate`."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.launching import run
+from tests.integration.tones import TonesJob
+
+SHORT = ("--training.max_steps", "4", "--evaluation.eval_steps", "2")
+COMPILED = ("--evaluation.compile_decoding", "true")
+STEPS = (0, 2, 4)
+pytestmark = pytest.mark.slow  # seven processes that wait for a compiler
+
+
+@pytest.fixture(scope="module")
+def compiler_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the compiler of all processes that are started keeps what it makes: empty if it was never called."""
+    folder = tmp_path_factory.mktemp("compiled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def job(tones: TonesJob, compiler_cache: Path) -> TonesJob:
+    plain = [tones.launch("compiled-not", (1, 8, 1), *SHORT)]
+    assert tones.run_plan(plain) == [[0]], tones.logs(plain)
+    assert not any(compiler_cache.rglob("*.cpp"))
+    plan = [
+        tones.launch("compiled-two", (2, 2, 2), *SHORT, *COMPILED),
+        tones.launch("compiled-sharded", (2, 2, 2), *SHORT, *COMPILED, fsdp=True),
+    ]
+    assert tones.run_plan(plan) == [[0, 0], [0, 0]], tones.logs(plan)
+    assert any(compiler_cache.rglob("*.cpp"))
+    return tones
+
+
+def transcripts(path: Path) -> list[tuple[str, str, bool]]:
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [(line["utterance_id"], line["hypothesis"], line["cut_off"]) for line in lines]
+
+
+@pytest.mark.parametrize("name", ["compiled-two", "compiled-sharded"])
+def test_a_run_transcribes_as_one_process_does_without_it(job: TonesJob, name: str) -> None:
+    for step in STEPS:
+        file = f"evaluations/step-{step:08d}.jsonl"
+        expected = transcripts(job.run_dir("compiled-not") / file)
+        assert transcripts(job.run_dir(name) / file) == expected
+        assert len({hypothesis for _, hypothesis, _ in expected}) > 1
+    settings = [(job.run_dir(run) / "best" / "generation_config.json").read_text() for run in (name, "compiled-not")]
+    assert settings[0] == settings[1]
+
+
+def test_the_evaluate_command_takes_it(job: TonesJob, compiler_cache: Path) -> None:
+    for file in compiler_cache.rglob("*.cpp"):
+        file.unlink()
+    folder = job.run_dir("compiled-not")
+    command = [sys.executable, "-m", "accel_asr", "evaluate", "--model", str(folder / "last"), *COMPILED]
+    finished = run([*command, "--output_dir", "compiled-scores"], cwd=job.folder)
+    assert finished.code == 0, finished.out + finished.err[-4000:]
+    scores = job.folder / "compiled-scores"
+    assert transcripts(scores / "validation.jsonl") == transcripts(folder / "evaluations" / "step-00000004.jsonl")
+    assert json.loads((scores / "scores.json").read_text())["decoding"]["compiled"] is True
