@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from transformers import WhisperForConditionalGeneration, WhisperTokenizer
+from transformers import GenerationMixin, WhisperForConditionalGeneration, WhisperTokenizer
 from transformers.modeling_outputs import BaseModelOutput
 
 from accel_asr.audio_context import SpeechContext, encode
@@ -183,19 +183,18 @@ def _transcribe_batch(
     settings = model.generation_config
     given = batch.decoder_input_ids[:, :start_tokens]
     options: dict[str, object] = {}
-    if getattr(settings, "is_multilingual", True) and settings.language is None:
-        options["language"] = "en"  # else it is detected, by one more pass, only to be replaced by the rows' own tokens
     if compiled:
         encoded, given = compiled.filled(encoded), compiled.filled(given)
-        options |= compiled.options
-    generated = model.generate(
+        options = compiled.options
+    # not Whisper's own, which is this and more: it finds the language, goes on from window to window, and copies the
+    # key/value caches of every row to the CPU and back
+    generated = GenerationMixin.generate(
+        model,
         encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
         decoder_input_ids=given,
         max_new_tokens=min(settings.max_new_tokens, model.config.max_target_positions - start_tokens),
-        return_dict_in_generate=True,
-        force_unique_generate_call=True,
         **options,
-    ).sequences[: len(batch.labels), start_tokens:]
+    )[: len(batch.labels), start_tokens:]
     # generation ends at the end-of-text token; a row that never made one was cut off
     cut_off = [settings.eos_token_id not in row for row in generated.tolist()]
     hypotheses = tokenizer.batch_decode(generated, skip_special_tokens=True)

@@ -199,7 +199,7 @@ def test_of_parts_of_the_window_there_are_two_compilations_however_many_lengths(
         batch_size=1,
         audio_context=context,
         collator=Collator(
-            features_shape=(80, 1000),
+            feature_extractor=processor.feature_extractor,
             start_token_id=model.config.decoder_start_token_id,
             pad_token_id=model.config.pad_token_id,
         ),

@@ -86,6 +86,30 @@ def test_transcripts_are_those_of_transformers_clip_by_clip(
     assert len({row.hypothesis for row in table}) > 2  # the clips are told apart
 
 
+@pytest.mark.parametrize("setting", ["num_beams", "suppress_tokens", "begin_suppress_tokens"])
+def test_settings_of_generation_hold_as_in_transformers(
+    transcribe, model_and_processor, utterances, setting: str
+) -> None:
+    model, processor = copy.deepcopy(model_and_processor[0]), model_and_processor[1]
+    features = [
+        processor.feature_extractor(
+            to_float32(utterance.samples()), sampling_rate=16_000, return_tensors="pt"
+        ).input_features
+        for utterance in utterances
+    ]
+
+    def alone() -> list[str]:
+        made = [model.generate(one, max_new_tokens=MAX_NEW_TOKENS)[0] for one in features]
+        return [processor.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in made]
+
+    before = alone()
+    first_tokens = sorted({int(model.generate(one, max_new_tokens=1)[0][-1]) for one in features})
+    setattr(model.generation_config, setting, 3 if setting == "num_beams" else first_tokens)
+    expected = alone()
+    assert expected != before
+    assert [row.hypothesis for row in transcribe(model).transcripts] == expected
+
+
 def test_the_loss_is_the_mean_of_a_target_token(transcribe, model_and_processor, utterances, encoder) -> None:
     model, processor = model_and_processor
     exact = copy.deepcopy(model).double()
