@@ -42,6 +42,12 @@ class Bench:
         """In a row for each measurement: on a CUDA device one call is soon over."""
         return 10 if self.device.type == "cuda" else 1
 
+    @property
+    def num_workers(self) -> int:
+        """Of ours and of `trainer`; `seed` has none. On a CPU with one thread they only cost: a fork, and then the
+        copy of each page of weights, gradients and optimizer state that the parent writes."""
+        return 1 if self.device.type == "cuda" else 0
+
     def timed(self, name: str, ways: dict[str, Callable[[], object]], *, unit: str, rounds: int = 0) -> list[Row]:
         """Measure on the device's clock."""
         times = in_turns(ways, rounds=rounds or self.rounds, clock=clock_of(self.device), calls=self.calls)

@@ -59,7 +59,7 @@ def epoch_rows(bench: Bench) -> list[Row]:
         validation=seq2seq_trainer.ComputedRows(material, range(train_rows, train_rows + validation_rows)),
         batch_size=size,
         mixed_precision=bench.mixed_precision,
-        num_workers=1,
+        num_workers=bench.num_workers,
     )
 
     def of_trainer() -> None:
@@ -68,7 +68,7 @@ def epoch_rows(bench: Bench) -> list[Row]:
         assert_workers_have_ended()
 
     def ours() -> None:
-        own.epoch(train, validation, batch_size=size, num_workers=1)
+        own.epoch(train, validation, batch_size=size, num_workers=bench.num_workers)
         assert_workers_have_ended()
 
     ways: dict[str, Callable[[], object]] = {
@@ -78,7 +78,7 @@ def epoch_rows(bench: Bench) -> list[Row]:
     }
     times = in_turns(ways, rounds=bench.rounds, clock=clock_of(bench.device))
     bench.warmups["mini-epoch"] = times.warmup_s
-    note = f"2 steps of {size} clips, {validation_rows} evaluated; one worker for ours and trainer"
+    note = f"2 steps of {size} clips, {validation_rows} evaluated; {bench.num_workers} workers for ours and trainer, none for seed"
     return [replace(row, note=note) for row in faster("mini-epoch", times, unit=bench.unit)]
 
 

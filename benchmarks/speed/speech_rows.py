@@ -57,7 +57,7 @@ def speech_epoch_rows(bench: Bench) -> list[Row]:
     context = own.speech_context()
 
     def epoch(audio_context: SpeechContext | None) -> None:
-        own.epoch(train, validation, batch_size=size, num_workers=1, audio_context=audio_context)
+        own.epoch(train, validation, batch_size=size, num_workers=bench.num_workers, audio_context=audio_context)
         assert_workers_have_ended()
 
     ways: dict[str, Callable[[], object]] = {
