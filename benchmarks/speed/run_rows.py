@@ -78,7 +78,8 @@ def epoch_rows(bench: Bench) -> list[Row]:
     }
     times = in_turns(ways, rounds=bench.rounds, clock=clock_of(bench.device))
     bench.warmups["mini-epoch"] = times.warmup_s
-    note = f"2 steps of {size} clips, {validation_rows} evaluated; {bench.num_workers} workers for ours and trainer, none for seed"
+    workers = f"{bench.num_workers} workers for ours and trainer, none for seed"
+    note = f"2 steps of {size} clips, {validation_rows} evaluated; {workers}"
     return [replace(row, note=note) for row in faster("mini-epoch", times, unit=bench.unit)]
 
 
