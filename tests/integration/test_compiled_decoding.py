@@ -13,7 +13,8 @@ from tests.integration.tones import TonesJob
 SHORT = ("--training.max_steps", "4", "--evaluation.eval_steps", "2")
 COMPILED = ("--evaluation.compile_decoding", "true")
 STEPS = (0, 2, 4)
-pytestmark = pytest.mark.slow  # seven processes that wait for a compiler
+# slow: seven processes that wait for a compiler; a group: one process of tests starts them, for all tests here
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("compiled_decoding")]
 
 
 @pytest.fixture(scope="module")
