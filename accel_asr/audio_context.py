@@ -1,7 +1,7 @@
 """How much of its window a Whisper encoder hears: all of it, or the speech and a little more.
 
 Whisper pads every clip to its window (30 s), and its encoder spends as much on the padding as on the speech. Hearing
-less is cheaper (a step on 10 s clips 2.5 times) and not the same: a model hears padding in a way that it was trained
+less is cheaper (a step on 10 s clips 2.7 times) and not the same: a model hears padding in a way that it was trained
 to. So a run that trains on short contexts mixes in longer ones, ends at the full one, and is judged at the full one.
 """
 
