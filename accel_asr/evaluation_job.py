@@ -1,14 +1,12 @@
 """What an evaluation works on: a model and the sets that it takes; and the scoring of all of them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from accelerate import Accelerator
 from tqdm.auto import tqdm
 
 from accel_asr import modeling
 from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig
-from accel_asr.data.batch_features import makes_features
 from accel_asr.data.loading import ClipItems
 from accel_asr.errors import UserError
 from accel_asr.evaluation.evaluating import evaluate_model
@@ -90,14 +88,10 @@ def score_sets(
         is_compiled: As for `evaluate_model`.
     """
     model = loaded.model.to(accelerator.device)
-    extractor = loaded.processor.feature_extractor
-    collator = replace(
-        loaded.collator,
-        features_on_device=makes_features(accelerator.device, wanted=features_on_device, extractor=extractor),
-    )
+    collator = loaded.collator_for(accelerator.device, features_on_device=features_on_device)
     results = []
     for one in sets:
-        items = ClipItems(one.utterances, feature_extractor=extractor, encoder=loaded.encoder)
+        items = ClipItems(one.utterances, feature_extractor=loaded.processor.feature_extractor, encoder=loaded.encoder)
         bar = tqdm(
             total=len(one.utterances), desc=one.name, unit="utt", disable=not accelerator.is_main_process, leave=False
         )

@@ -41,6 +41,12 @@ class LoadedModel:
     encoder: LabelEncoder
     collator: Collator
 
+    def collator_for(self, device: torch.device, *, features_on_device: bool | None) -> Collator:
+        """The collator, which leaves features to `device` where that is wanted or, unset, where it can make them."""
+        extractor = self.processor.feature_extractor
+        on_device = makes_features(device, wanted=features_on_device, extractor=extractor)
+        return replace(self.collator, features_on_device=on_device)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -190,10 +196,7 @@ def load_job(
     caches: list[MelCache | None] = [None, None]
     if data_settings.mel_cache:
         caches = [_mel_cache(part, extractor, data_settings, data.notices) for part in (data.train, data.validation)]
-    collator = replace(
-        loaded.collator,
-        features_on_device=makes_features(device, wanted=data_settings.features_on_device, extractor=extractor),
-    )
+    collator = loaded.collator_for(device, features_on_device=data_settings.features_on_device)
     encoder_cache, train_collator = None, collator
     if model_settings.cache_encoder_outputs:
         encoder_cache = _encoder_cache(data.train, loaded, data_settings, data.notices)

@@ -68,6 +68,11 @@ class Batch:
             return {"encoder_outputs": (self.input_features.float(),)}
         return {"input_features": self.input_features}
 
+    @property
+    def target_labels(self) -> torch.Tensor:
+        """What the decoder is asked for at the target positions, (targets,)."""
+        return self.labels.flatten()[self.target_positions]
+
     def pin_memory(self) -> "Batch":
         """Called by the DataLoader, so that the copy to the device can overlap with work there."""
         return self._with(tensor.pin_memory() for tensor in self._tensors())

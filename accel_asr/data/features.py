@@ -11,14 +11,12 @@ from transformers import WhisperFeatureExtractor
 
 from accel_asr.data.sample_scale import INT16_SCALE
 
-POWER_FLOOR = 1e-10  # what digital silence counts as
-SILENT_LOG_POWER = -10.0  # its logarithm
+SILENT_LOG_POWER = -10.0  # what digital silence counts as
 DYNAMIC_RANGE = 8.0  # decades below the loudest of a clip, at which its features are cut
 # Log-mel that nothing silent reaches: a sine of -62 dBFS has it, and so has white noise of -57 dBFS
 SILENT_FEATURE = 0.0
 BLOCK_FRAMES = 512  # computed at a time: fewer, and calls take longer than computing; more, and a cache holds them less
 BAND_MELS = 20  # filters that are multiplied together: each hears but a few of all frequencies
-ONE = torch.ones(())
 
 
 def log_mel(
@@ -60,8 +58,7 @@ def log_mel(
         mels.log10_()  # NumPy's takes five times as long; of nothing it is -inf, and cut below with all that is quiet
         loudest = max(loudest, float(mels.max()))
     quietest = max(loudest - DYNAMIC_RANGE, SILENT_LOG_POWER)
-    sounding.clamp_(min=quietest)
-    torch.add(ONE, sounding, alpha=0.25, out=sounding)  # (x + 4) / 4, to the bit
+    sounding.clamp_(min=quietest).mul_(0.25).add_(1)  # (x + 4) / 4, to the bit
     features[:, frames:] = 1 + quietest / 4
     return features
 
@@ -102,12 +99,10 @@ class _Constants:
 
 @lru_cache(maxsize=8)
 def _work_memory(thread: int, frame_samples: int) -> tuple[torch.Tensor, np.ndarray]:
-    """Of a thread, for a block: frames times the window, their spectrum, its power. Kept, since to be given new memory
-    by the system at each clip takes as long as to compute."""
-    frequencies = frame_samples // 2 + 1
+    """Of a thread, for a block: frames times the window, and their power. Kept: new memory at each clip is slower."""
     return (
         torch.empty(BLOCK_FRAMES, frame_samples),
-        np.empty((BLOCK_FRAMES, frequencies), dtype=np.float32),
+        np.empty((BLOCK_FRAMES, frame_samples // 2 + 1), dtype=np.float32),
     )
 
 

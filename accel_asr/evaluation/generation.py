@@ -11,7 +11,7 @@ from transformers import GenerationMixin, WhisperForConditionalGeneration, Whisp
 from transformers.modeling_outputs import BaseModelOutput
 
 from accel_asr.audio_context import SpeechContext, encode
-from accel_asr.data.collator import IGNORED_LABEL, Batch, Collator
+from accel_asr.data.collator import Batch, Collator
 from accel_asr.data.features import is_silent
 from accel_asr.data.loading import ClipItems, EvaluationBatch, evaluation_batches, evaluation_loader
 from accel_asr.data.utterances import Utterance
@@ -99,13 +99,13 @@ def transcribe_batches(
     model.eval()
     share = Share(rows=[], losses=[])
     loaded = evaluation_loader(items, batches, collator=collator, num_workers=num_workers)
-    for wanted, batch in zip(batches, loaded, strict=True):
+    for wanted, batch_on_cpu in zip(batches, loaded, strict=True):
+        batch = batch_on_cpu.to(accelerator.device)
         failed = {item.utterance_id: item.reason for item in batch.failed}
         names = {row: items.utterances[row].utterance_id for row in wanted.rows} if failed else {}
         share.rows.extend((row, "", False, False, failed[name]) for row, name in names.items() if name in failed)
         rows = [row for row in wanted.rows if names.get(row) not in failed]
         if rows:
-            batch = batch.to(accelerator.device)  # noqa: PLW2901
             with torch.no_grad(), accelerator.autocast():
                 hypotheses, cut_off, loss_sum = _transcribe_batch(
                     model,
@@ -117,7 +117,7 @@ def transcribe_batches(
                 )
             silent = is_silent(batch.input_features).tolist()
             share.rows.extend((*told, None) for told in zip(rows, hypotheses, cut_off, silent, strict=True))
-            share.losses.append((rows[0], loss_sum, int((batch.labels != IGNORED_LABEL).sum())))
+            share.losses.append((rows[0], loss_sum, len(batch.target_positions)))
         on_batch(len(wanted.rows))
     model.train(was_training)
     return share
@@ -172,8 +172,7 @@ def _transcribe_batch(
         encoded = model.get_encoder()(batch.input_features).last_hidden_state
     else:
         encoded = encode(model.get_encoder(), batch.heard(2 * positions).input_features)
-    labels = batch.labels.flatten()[batch.target_positions]
-    with token_loss_as_logits(model, positions=batch.target_positions, labels=labels):
+    with token_loss_as_logits(model, positions=batch.target_positions, labels=batch.target_labels):
         loss = model(
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
             decoder_input_ids=batch.decoder_input_ids,

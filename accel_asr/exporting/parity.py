@@ -95,7 +95,7 @@ def read_clip(items: ClipItems, row: int, *, model: WhisperForConditionalGenerat
     """One utterance with what the decoder is given for it: as in evaluation, its own language, task and prompt."""
     utterance, item = items.utterances[row], items[0, row]
     assert not isinstance(item, FailedItem), item.reason
-    samples = utterance.samples()
+    samples = item.clip if is_audio(item) else utterance.samples()
     settings, positions = model.generation_config, model.config.max_target_positions
     multilingual = bool(items.encoder.languages)
     start_ids = item.token_ids[: item.prompt_tokens + len(items.encoder.prefix())]

@@ -147,8 +147,8 @@ def train_step(
 
 def _summed_loss(model: nn.Module, batch: Batch, *, accelerator: Accelerator) -> torch.Tensor:
     """Forward pass, through the model's wrapper, to the sum of the batch's token losses."""
-    labels = batch.labels.flatten()[batch.target_positions]
-    with token_loss_as_logits(accelerator.unwrap_model(model), positions=batch.target_positions, labels=labels):
+    unwrapped = accelerator.unwrap_model(model)
+    with token_loss_as_logits(unwrapped, positions=batch.target_positions, labels=batch.target_labels):
         return model(**batch.model_inputs(), decoder_input_ids=batch.decoder_input_ids, use_cache=False).logits
 
 

@@ -58,6 +58,13 @@ def test_it_gives_as_many_frames_as_are_heard(frames: int) -> None:
     assert torch.equal(heard, whole(samples)[:, :, :frames])
 
 
+def test_window_and_filters_are_made_once_however_much_is_heard() -> None:
+    batch_features._constants.cache_clear()
+    for frames in range(20, 200, 10):
+        replace(BatchLogMel.of_extractor(TWO_SECONDS), frames=frames)(torch.zeros(1, 800, dtype=torch.int16))
+    assert batch_features._constants.cache_info().misses == 1
+
+
 def test_many_clips_are_computed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = torch.from_numpy(np.random.default_rng(5).integers(-9_000, 9_000, size=(7, 8_000), dtype=np.int16))
     whole = BatchLogMel.of_extractor(TWO_SECONDS)(samples)
