@@ -190,3 +190,27 @@ def collator(_loaded: ModelAndProcessor) -> "Collator":
         start_token_id=model.config.decoder_start_token_id,
         pad_token_id=model.config.pad_token_id,
     )
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Path:
+    """Real recordings, see `tests.real_material`."""
+    from tests.real_material import realdata_folder
+
+    return realdata_folder()
+
+
+@pytest.fixture(scope="session")
+def whisper_tiny_en() -> Path:
+    """OpenAI's whisper-tiny.en, the real weights; only for tests marked `realmodel`."""
+    from tests.real_material import realmodel_folder
+
+    return realmodel_folder("whisper-tiny.en")
+
+
+@pytest.fixture(scope="session")
+def whisper_base() -> Path:
+    """OpenAI's multilingual whisper-base, the real weights; only for tests marked `realmodel`."""
+    from tests.real_material import realmodel_folder
+
+    return realmodel_folder("whisper-base")

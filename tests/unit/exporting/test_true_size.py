@@ -1,6 +1,5 @@
 """A multilingual model of whisper-tiny's true size, with the real tokenizer and random weights, in faster-whisper."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -17,16 +16,13 @@ from accel_asr.exporting.settings_files import MOST_CTRANSLATE2_TOKENS
 from tests.unit.exporting.conftest import export, opened
 from tests.unit.exporting.test_formats import compare
 
-REAL_DATA = Path(os.environ.get("ACCEL_ASR_REALDATA") or Path(__file__).resolve().parents[4] / "shared" / "realdata")
 INIT_STD = 0.2  # at 0.02, the usual, all clips have one transcript
 
 
 @pytest.fixture
-def true_tiny(tmp_path: Path):
+def true_tiny(tmp_path: Path, realdata: Path):
     """(model, processor), told to transcribe English in as many tokens as CTranslate2 can make."""
-    source = REAL_DATA / "whisper-tiny-processor"
-    if not source.is_dir():
-        pytest.skip(f"there is no folder {source}; ACCEL_ASR_REALDATA may name the one above it")
+    source = realdata / "whisper-tiny-processor"
     folder = tmp_path / "true-tiny"
     config = WhisperConfig.from_pretrained(source, init_std=INIT_STD)
     config.suppress_tokens = config.begin_suppress_tokens = None
