@@ -1,4 +1,4 @@
-"""Real recordings and real Whisper weights, which lie outside of the repository: where they are, and how they are made."""
+"""Real recordings and real Whisper weights: they lie outside the repository, and the weights are made on demand."""
 
 import os
 import subprocess
