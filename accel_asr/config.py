@@ -41,6 +41,9 @@ class TextConfig:
     """Turn punctuation into spaces, but for apostrophes and hyphens inside of words."""
     replacements: dict[str, str] = field(default_factory=dict)
     """What to put in place of what, before all else, such as `{"&": " and "}`."""
+    written_times: Literal["refuse", "read"] = "refuse"
+    """Times that stand in texts, as in `<|0.00|> five<|0.50|>`: `refuse` leaves such rows out and counts them; `read`
+    takes them out of the text, and into the labels that have times (`data.timestamps_probability`)."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from transformers.utils import logging
 
 from accel_asr.data.labels import known_language, language_of_labels
 from accel_asr.data.quickstart import BASE_MODEL_DIR, QUICKSTART
+from accel_asr.data.tokenizer_probe import require_fitting_tokenizer
 from accel_asr.errors import UserError
 
 
@@ -55,17 +56,18 @@ def load_model_and_processor(
     missing = sorted(loaded["missing_keys"])
     if missing:  # from_pretrained fills them with random numbers
         raise UserError(f"model.name_or_path: {name_or_path!r} lacks weights: {', '.join(missing)}")
-    probe = "say it again"
-    if processor.tokenizer.decode(processor.tokenizer(probe, add_special_tokens=False).input_ids) != probe:
-        raise UserError(
-            f"model.name_or_path: the tokenizer of {name_or_path!r} can't spell {probe!r}; its folder needs "
-            "tokenizer.json, or vocab.json and merges.txt"
-        )
     if not hasattr(model.generation_config, "no_timestamps_token_id"):
         raise UserError(
             f"model.name_or_path: {name_or_path!r} has no Whisper generation settings; copy generation_config.json "
             "from the model that it was made from into its folder"
         )
+    require_fitting_tokenizer(
+        processor.tokenizer,
+        model_name=name_or_path,
+        generation=model.generation_config.to_dict(),
+        start_token_id=model.config.decoder_start_token_id,
+        vocabulary_size=model.config.vocab_size,
+    )
     # sinusoids, not weights; transformers 5 marks them as trainable when it loads a model
     model.get_encoder().embed_positions.requires_grad_(False)
     return model, processor

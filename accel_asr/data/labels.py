@@ -9,6 +9,8 @@ import numpy as np
 from transformers import WhisperTokenizer
 from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
+from accel_asr.data.spelling import NO_TIMESTAMPS, PREVIOUS, START, Spelling
+from accel_asr.data.written_tokens import TimedWords
 from accel_asr.errors import UserError
 
 TIMESTAMP_STEP_S = 0.02  # Whisper's timestamp tokens are 20 ms apart
@@ -36,12 +38,12 @@ class LabelEncoder:
     def __init__(self, tokenizer: WhisperTokenizer, *, max_label_tokens: int = 448) -> None:
         self.tokenizer = tokenizer
         self.max_label_tokens = max_label_tokens
-        self.no_timestamps_id: int = tokenizer.convert_tokens_to_ids("<|notimestamps|>")
+        self.spelling = Spelling(tokenizer)
+        self._ids: dict[str, int] = tokenizer.get_vocab()  # not the added ones only: older folders have all in one file
+        self.no_timestamps_id = self._ids[NO_TIMESTAMPS]
         self.first_timestamp_id = self.no_timestamps_id + 1
-        self.start_id: int = tokenizer.convert_tokens_to_ids("<|startoftranscript|>")
-        known = tokenizer.get_added_vocab()
-        self.previous_id: int | None = known.get("<|startofprev|>")
-        self._ids = known
+        self.start_id = self._ids[START]
+        self.previous_id = self._ids.get(PREVIOUS)
 
     @cached_property
     def languages(self) -> frozenset[str]:
@@ -67,15 +69,29 @@ class LabelEncoder:
         return own
 
     def encode(
-        self, text: str, *, language: str | None = None, task: str | None = None, prompt: str | None = None
+        self,
+        text: str,
+        *,
+        language: str | None = None,
+        task: str | None = None,
+        prompt: str | None = None,
+        timed: Sequence[TimedWords] = (),
     ) -> Label:
-        """The label of one text; a text that is too long is cut at a word, a prompt at its beginning."""
+        """The label of one text; a text that is too long is cut at a word, a prompt at its beginning.
+
+        Args:
+            timed: The same text in parts, for a label that says when each is spoken; cut after a part.
+        """
         prefix = self.prefix(language, task)
         end = (self.tokenizer.eos_token_id,)
-        ids = self._text_ids(text)
         room = self.max_label_tokens - len(prefix) - 1
-        if len(ids) > room:
-            ids = self._text_ids(self.cut(text, room))
+        if timed:
+            prefix = self._timed_prefix(prefix)
+            while len(ids := self._timed_ids(timed)) > room + 1 and len(timed) > 1:
+                timed = timed[:-1]
+            ids = ids[: room + 1]
+        elif len(ids := self.spelling.ids(text)) > room:
+            ids = self.spelling.ids(self.cut(text, room))
         label = (*prefix, *ids, *end)
         previous = self._prompt_ids(prompt, room=self.max_label_tokens - len(label)) if prompt else ()
         return Label((*previous, *label), len(previous))
@@ -86,8 +102,7 @@ class LabelEncoder:
         counts = np.empty(len(texts), dtype=np.int32)
         for first in range(0, len(texts), _BATCH_TEXTS):
             batch = list(texts[first : first + _BATCH_TEXTS])
-            ids = self.tokenizer(batch, add_special_tokens=False, split_special_tokens=True).input_ids
-            counts[first : first + len(batch)] = [len(row) + around for row in ids]
+            counts[first : first + len(batch)] = [len(ids) + around for ids in self.spelling.many_ids(batch)]
         return counts
 
     def cut(self, text: str, most_tokens: int) -> str:
@@ -96,7 +111,7 @@ class LabelEncoder:
         low, high = 0, len(words)
         while low < high:
             middle = (low + high + 1) // 2
-            if len(self._text_ids(" ".join(words[:middle]))) <= most_tokens:
+            if len(self.spelling.ids(" ".join(words[:middle]))) <= most_tokens:
                 low = middle
             else:
                 high = middle - 1
@@ -113,33 +128,39 @@ class LabelEncoder:
 
     def timed_pack(
         self,
-        texts: Sequence[str],
-        spans_s: Sequence[tuple[float, float]],
+        parts: Sequence[TimedWords],
         *,
         language: str | None = None,
         task: str | None = None,
     ) -> Label:
-        """The label of clips that share a window: the text of each between its begin and its end in the window."""
-        ids: list[int] = []
-        for number, (text, (begin_s, end_s)) in enumerate(zip(texts, spans_s, strict=True)):
-            spoken = self._text_ids(f" {text}" if number else text)
-            ids += [self._timestamp_id(begin_s), *spoken, self._timestamp_id(end_s)]
-        prefix = self.prefix(language, task)
+        """The label of clips that share a window: what each says between its begin and its end in the window."""
+        prefix = self._timed_prefix(self.prefix(language, task))
+        return Label((*prefix, *self._timed_ids(parts), self.tokenizer.eos_token_id))
+
+    def timed_length(self, parts: Sequence[TimedWords], *, follows: bool = False) -> int:
+        """Tokens of a label with times without a prompt, uncut, and wherever it stands in a pack if it `follows`."""
+        return len(self.prefix()) + len(self._timed_ids(parts, follows=follows))
+
+    def _timed_prefix(self, prefix: tuple[int, ...]) -> tuple[int, ...]:
         assert prefix[-1] == self.no_timestamps_id
-        return Label((*prefix[:-1], *ids, self.tokenizer.eos_token_id))
+        return prefix[:-1]
+
+    def _timed_ids(self, parts: Sequence[TimedWords], *, follows: bool = False) -> tuple[int, ...]:
+        ids: list[int] = []
+        for part in parts:
+            words = f" {part.text}" if follows and not ids else part.text
+            ids += [self._timestamp_id(part.start_s), *self.spelling.ids(words), self._timestamp_id(part.end_s)]
+        return tuple(ids)
 
     def _timestamp_id(self, seconds: float) -> int:
         return self.first_timestamp_id + math.floor(round(seconds / TIMESTAMP_STEP_S, 6))
-
-    def _text_ids(self, text: str) -> tuple[int, ...]:
-        return tuple(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids)
 
     def _prompt_ids(self, prompt: str, *, room: int) -> tuple[int, ...]:
         """<|startofprev|> and the end of the prompt: at most half of the decoder's positions, as Whisper takes."""
         most = min(self.max_label_tokens // 2 - 1, room - 2)  # one for <|startofprev|>, one for an end time
         if self.previous_id is None or most < 1:
             return ()
-        ids = self._text_ids(" " + prompt.strip()) if prompt.strip() else ()
+        ids = self.spelling.ids(" " + prompt.strip()) if prompt.strip() else ()
         return (self.previous_id, *ids[-most:]) if ids else ()
 
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from accel_asr.data.mel_cache import MelCache
 from accel_asr.data.packing import GAP_S
 from accel_asr.data.utterances import Utterance
 from accel_asr.data.window_plan import PackKey, RowKey, WindowPlan
+from accel_asr.data.written_tokens import TimedWords
 
 
 class MicroBatchSampler:
@@ -68,10 +69,15 @@ class ClipItems(Dataset[Item | FailedItem]):
             clip = self._clip(row, utterance)
         except AudioError as error:
             return FailedItem(utterance.utterance_id, str(error))
+        is_timed = self._is_timed(epoch, row)
         label = self.encoder.encode(
-            utterance.text, language=utterance.language, task=utterance.task, prompt=utterance.prompt
+            utterance.text,
+            language=utterance.language,
+            task=utterance.task,
+            prompt=utterance.prompt,
+            timed=utterance.timed if is_timed else (),
         )
-        if self._is_timed(epoch, row):
+        if is_timed and not utterance.timed:
             label = self.encoder.with_timestamps(label, utterance.duration_s)
         return Item(utterance.utterance_id, utterance.duration_s, clip, label.token_ids, label.prompt_tokens)
 
@@ -115,11 +121,13 @@ class ClipItems(Dataset[Item | FailedItem]):
             spans_s.append(((len(heard) - len(samples)) / rate_hz, len(heard) / rate_hz))
         if not packed:
             return failed
-        texts = [utterance.text for utterance in packed]
         first = packed[0]
         if self._is_timed(epoch, rows[0]):
-            label = self.encoder.timed_pack(texts, spans_s, language=first.language, task=first.task)
+            parts = [part for place in zip(packed, spans_s, strict=True) for part in _timed_parts(*place)]
+            parts[0] = replace(parts[0], text=parts[0].text.lstrip())
+            label = self.encoder.timed_pack(parts, language=first.language, task=first.task)
         else:
+            texts = [utterance.text for utterance in packed]
             label = self.encoder.encode(" ".join(texts), language=first.language, task=first.task)
         item = Item(
             first.utterance_id,
@@ -145,6 +153,14 @@ class ClipItems(Dataset[Item | FailedItem]):
         if self.mel_cache is not None:
             return self.mel_cache.features(row, lambda: log_mel(utterance.samples(), self.feature_extractor))
         return utterance.samples()
+
+
+def _timed_parts(utterance: Utterance, span_s: tuple[float, float]) -> list[TimedWords]:
+    """What an utterance says in a pack, where it lies from `span_s` on: each part at its time, or all in its span."""
+    begin_s, end_s = span_s
+    parts = [replace(part, start_s=begin_s + part.start_s, end_s=begin_s + part.end_s) for part in utterance.timed]
+    parts = parts or [TimedWords(utterance.text, begin_s, end_s)]
+    return [replace(parts[0], text=f" {parts[0].text}"), *parts[1:]]
 
 
 class TrainingWindows(Iterator[list[Batch]]):

@@ -5,7 +5,7 @@ import json
 import os
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -103,9 +103,13 @@ def sift(
     no_text = lengths == 0
     if keep_empty_texts and no_text.any():
         no_text = np.array([text is None for texts in index.texts() for text in texts], dtype=bool)
-    reasons = (
+    reasons: list[tuple[str, np.ndarray, Callable[[int], str]]] = [
         (UNDECODABLE, np.isnan(durations_s), lambda row: index.text_of("problem", row) or ""),
         ("no text", no_text, lambda row: "null" if index.text_of("text", row) is None else "empty"),
+        *(
+            (reason, np.isin(np.arange(len(index)), list(found)), found.__getitem__)
+            for reason, found in written_faults(part).items()
+        ),
         (
             f"not shorter than {max_duration_s:g} s",
             durations_s >= max_duration_s,
@@ -116,7 +120,7 @@ def sift(
             too_long & (not cut_long_labels),
             lambda row: f"{lengths[row]} tokens",
         ),
-    )
+    ]
     drops = Drops()
     keep = np.ones(len(index), dtype=bool)
     for reason, wrong, detail in reasons:
@@ -139,6 +143,19 @@ def refusals(
     return problems
 
 
+def written_faults(part: Part) -> dict[str, dict[int, str]]:
+    """Rows whose text or previous text has control tokens or times written in it that can't be learnt, by reason."""
+    found: dict[str, dict[int, str]] = {}
+    index, durations_s = part.index, part.index.durations_s
+    for row in index.rows_with("text", "<|"):
+        if fault := part.text.fault(index.text_of("text", row) or "", duration_s=float(durations_s[row])):
+            found.setdefault(fault[0], {})[row] = fault[1]
+    for row in index.rows_with("prompt", "<|"):
+        if fault := part.text.fault_of_previous(index.text_of("prompt", row) or ""):
+            found.setdefault(fault[0], {}).setdefault(row, fault[1])
+    return found
+
+
 def label_lengths(part: Part, encoder: LabelEncoder, *, follows: bool = False) -> np.ndarray:
     """Tokens of each row's label, shape (rows,), 0 where there is no text; kept beside the index for the next time.
 
@@ -150,7 +167,8 @@ def label_lengths(part: Part, encoder: LabelEncoder, *, follows: bool = False) -
     """
     index = part.index
     tokenizer = encoder.tokenizer
-    facts = [asdict(part.text), tokenizer.backend_tokenizer.to_str(), len(encoder.prefix()), *(["follows"] * follows)]
+    facts = [asdict(part.text), tokenizer.backend_tokenizer.to_str(), encoder.prefix(), *(["follows"] * follows)]
+    facts.append("without added tokens")  # as texts are spelt since; those of before are not read again
     told = json.dumps(facts, sort_keys=True)
     path = index.folder / f"label-lengths-{hashlib.sha256(told.encode()).hexdigest()[:24]}.npy"
     try:
@@ -163,6 +181,9 @@ def label_lengths(part: Part, encoder: LabelEncoder, *, follows: bool = False) -
     for texts in index.texts():
         processed = [part.text(text) if text else "" for text in texts]
         counts = encoder.lengths([f" {text}" for text in processed] if follows else processed)
+        for place, text in enumerate(texts):
+            if timed := part.text.timed(text) if text and "<|" in text else ():
+                counts[place] = max(counts[place], encoder.timed_length(timed, follows=follows))
         counts[[not text for text in processed]] = 0
         pieces.append(counts)
     lengths = np.concatenate(pieces)

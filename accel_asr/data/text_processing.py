@@ -1,28 +1,99 @@
-"""What is done to every text before it is learnt or scored: replacements, then punctuation, then case."""
+"""What is done to every text before it is learnt or scored: replacements, then written times, punctuation, and case."""
 
+import re
 import unicodedata
 from dataclasses import dataclass, field
+from typing import Literal
+
+from accel_asr.data.written_tokens import (
+    TimedWords,
+    timed_words,
+    without_times,
+    written_control_token,
+    written_time,
+)
 
 INSIDE_WORDS = frozenset("'’-‐‑")  # noqa: RUF001 - kept between letters: it's, well-known
+CONTROL_TOKENS_BEFORE = "control tokens written in the previous text"
+CONTROL_TOKENS = "control tokens written in the text"
+TIMES = "times written in the text (data.text.written_times: read takes them)"
+WRONG_TIMES = "times written in the text that can't be right"
+_LATE_S = 0.1  # times may be rounded up, or the clip may lack its last frames
+# control characters, joiners, marks of direction and order, soft hyphens, and what stands for a damaged character
+_UNSEEN = re.compile(r"[\s\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffd]*")
 
 
 @dataclass(frozen=True)
 class TextProcessing:
-    """Nothing by default. `replacements` go first, longest first, wherever they stand in the text."""
+    """Nothing by default. `replacements` go first, longest first, wherever they stand in the text.
+
+    A text in which nothing can be seen is made empty.
+    """
 
     lowercase: bool = False
     remove_punctuation: bool = False
     replacements: dict[str, str] = field(default_factory=dict)
+    written_times: Literal["refuse", "read"] = "refuse"
 
     def __call__(self, text: str) -> str:
         """The processed text, without white space around it."""
+        text = self._replaced(text)
+        return self._processed(without_times(text) if self.written_times == "read" else text)
+
+    def timed(self, text: str) -> tuple[TimedWords, ...]:
+        """The processed text in parts, each with its times; none where it has none, or they are not read."""
+        if self.written_times != "read" or self.fault(text):
+            return ()
+        parts: list[TimedWords] = []
+        for part in timed_words(self._replaced(text)):
+            if words := self._processed(part.text):
+                space = " " if parts and part.text[0].isspace() else ""
+                parts.append(TimedWords(space + words, part.start_s, part.end_s))
+        return tuple(parts)
+
+    def previous(self, text: str | None) -> str | None:
+        """A text that is given to the decoder and not learnt: as it is, but for written times where they are read."""
+        return without_times(text) if text and self.written_times == "read" else text
+
+    def fault(self, text: str, *, duration_s: float = float("inf")) -> tuple[str, str] | None:
+        """Why a text can't be learnt, and what is wrong there; None where it can.
+
+        Args:
+            duration_s: Of its recording, beyond which no time may lie.
+        """
+        text = self._replaced(text)
+        if token := written_control_token(text):
+            return CONTROL_TOKENS, token
+        if not (time := written_time(text)):
+            return None
+        if self.written_times == "refuse":
+            return TIMES, time
+        try:
+            parts = timed_words(text)
+        except ValueError as error:
+            return WRONG_TIMES, str(error)
+        if parts and parts[-1].end_s > duration_s + _LATE_S:
+            return WRONG_TIMES, f"<|{parts[-1].end_s:.2f}|> in a recording of {duration_s:.2f} s"
+        return None
+
+    def fault_of_previous(self, text: str) -> tuple[str, str] | None:
+        """As `fault`, of a text that is given to the decoder and not learnt."""
+        token = written_control_token(text)
+        if not token and self.written_times == "refuse":
+            token = written_time(text)
+        return (CONTROL_TOKENS_BEFORE, token) if token else None
+
+    def _replaced(self, text: str) -> str:
         for old in sorted(self.replacements, key=len, reverse=True):
             text = text.replace(old, self.replacements[old])
+        return text
+
+    def _processed(self, text: str) -> str:
         if self.remove_punctuation:
             text = without_punctuation(text)
         if self.lowercase:
             text = text.lower()
-        return text.strip()
+        return "" if _UNSEEN.fullmatch(text) else text.strip()
 
 
 def without_punctuation(text: str) -> str:

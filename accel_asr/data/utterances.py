@@ -10,15 +10,16 @@ from accel_asr.data.indexing.index import Index
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import language_code
 from accel_asr.data.text_processing import TextProcessing
+from accel_asr.data.written_tokens import TimedWords
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
     """One clip and what is known of it; `samples` decodes it.
 
-    `text` is as it is learnt. `language`, `task` and `prompt` are the row's own, None where the run's hold.
-    `group` is what the clips that must stay together share; `source` is the name of its source in a mixture; `columns`
-    are its cells by which scores are told.
+    `text` is as it is learnt; `timed` are its parts where the source says when they are spoken. `language`, `task` and
+    `prompt` are the row's own, None where the run's hold. `group` is what the clips that must stay together share;
+    `source` is the name of its source in a mixture; `columns` are its cells by which scores are told.
     """
 
     utterance_id: str
@@ -29,6 +30,7 @@ class Utterance:
     language: str | None = None
     task: str | None = None
     prompt: str | None = None
+    timed: tuple[TimedWords, ...] = ()
     source: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
 
@@ -71,12 +73,13 @@ class Part:
         return Utterance(
             utterance_id=self.prefix + found.utterance_id,
             text=self.text(found.text or ""),
+            timed=self.text.timed(found.text or ""),
             duration_s=float(self.index.durations_s[row]),
             recording=recording,
             group=found.group,
             language=language,
             task=task,
-            prompt=found.prompt,
+            prompt=self.text.previous(found.prompt),
             source=self.name,
             columns={
                 name: cell

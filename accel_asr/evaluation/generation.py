@@ -7,13 +7,14 @@ from contextlib import nullcontext
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from transformers import GenerationMixin, WhisperForConditionalGeneration, WhisperTokenizer
+from transformers import GenerationMixin, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from accel_asr.audio_context import SpeechContext, encode
 from accel_asr.data.collator import Batch, Collator
 from accel_asr.data.features import is_silent
 from accel_asr.data.loading import ClipItems, EvaluationBatch, evaluation_batches, evaluation_loader
+from accel_asr.data.spelling import Spelling
 from accel_asr.data.utterances import Utterance
 from accel_asr.evaluation.compiled_decoding import CompiledDecoding, compiled_decoding
 from accel_asr.evaluation.scoring import Transcript
@@ -110,7 +111,7 @@ def transcribe_batches(
                 hypotheses, cut_off, loss_sum = _transcribe_batch(
                     model,
                     batch,
-                    tokenizer=items.encoder.tokenizer,
+                    spelling=items.encoder.spelling,
                     start_tokens=wanted.start_tokens,
                     positions=audio_context.positions_for(wanted.longest_s) if audio_context else None,
                     compiled=compiled,
@@ -157,7 +158,7 @@ def _transcribe_batch(
     model: WhisperForConditionalGeneration,
     batch: Batch,
     *,
-    tokenizer: WhisperTokenizer,
+    spelling: Spelling,
     start_tokens: int,
     positions: int | None,
     compiled: CompiledDecoding | None,
@@ -196,5 +197,4 @@ def _transcribe_batch(
     )[: len(batch.labels), start_tokens:]
     # generation ends at the end-of-text token; a row that never made one was cut off
     cut_off = [settings.eos_token_id not in row for row in generated.tolist()]
-    hypotheses = tokenizer.batch_decode(generated, skip_special_tokens=True)
-    return [hypothesis.strip() for hypothesis in hypotheses], cut_off, loss_sum
+    return [spelling.text(row) for row in generated.tolist()], cut_off, loss_sum

@@ -59,9 +59,9 @@ def probe_silence(
             force_unique_generate_call=True,
             **options,
         ).sequences[:, len(prefix) :]
-    texts = encoder.tokenizer.batch_decode(generated, skip_special_tokens=True)
     return [
-        HeardInSilence(name, duration_s, text.strip()) for (name, duration_s, _), text in zip(clips, texts, strict=True)
+        HeardInSilence(name, duration_s, encoder.spelling.text(ids))
+        for (name, duration_s, _), ids in zip(clips, generated.tolist(), strict=True)
     ]
 
 

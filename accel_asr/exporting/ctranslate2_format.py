@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from transformers import WhisperForConditionalGeneration, WhisperProcessor, WhisperTokenizer
 
+from accel_asr.data.spelling import Spelling
 from accel_asr.exporting.exported import Clip, ExportedModel
 from accel_asr.exporting.settings_files import ctranslate2_max_length, read_settings
 
@@ -93,7 +93,7 @@ class DirectCTranslate2:
         self._storage_view = ctranslate2.StorageView
         self._model = ctranslate2.models.Whisper(str(folder), device="auto", intra_threads=threads)
         self._settings = read_settings(folder)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._spelling = Spelling(WhisperTokenizer.from_pretrained(folder))
         self.why = why
         self.runtime = f"CTranslate2 {ctranslate2.__version__}, {self._model.compute_type} on {self._model.device}"
 
@@ -104,7 +104,7 @@ class DirectCTranslate2:
         }
         features = self._storage_view.from_array(np.ascontiguousarray(clip.features[None]))
         token_ids = self._model.generate(features, [list(clip.start_ids)], **settings)[0].sequences_ids[0]
-        return self._tokenizer.decode(token_ids).strip(), token_ids
+        return self._spelling.text(token_ids), token_ids
 
 
 def is_told_multilingual(folder: Path) -> bool:

@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from tokenizers import Tokenizer
-from transformers import WhisperForConditionalGeneration
+from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 
+from accel_asr.data.spelling import Spelling
 from accel_asr.exporting.exported import Clip
 from accel_asr.exporting.onnx_graphs import write_graphs
 
@@ -27,10 +27,10 @@ class Onnx:
         from accel_asr.exporting.onnx_greedy import OnnxWhisper
 
         self._model = OnnxWhisper(folder, threads=threads)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._spelling = Spelling(WhisperTokenizer.from_pretrained(folder))
         self.runtime = f"ONNX Runtime {onnxruntime.__version__}, float32 on cpu"
 
     def transcribe(self, clip: Clip) -> tuple[str, list[int]]:
         """(text, token ids) of one clip."""
         token_ids = self._model.generate(clip.features, list(clip.start_ids), clip.max_new_tokens)
-        return self._tokenizer.decode(token_ids).strip(), token_ids
+        return self._spelling.text(token_ids), token_ids

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from accel_asr.data.written_tokens import UNSPACED
+
 TIME_DIGITS = 3  # milliseconds, what subtitles can say
 ALIKE = 0.8  # transcripts that share fewer of their words than this are not of one mind about what was said when
-# Thai, Lao, Burmese, Khmer, Chinese, Japanese: a space between two of these would be wrong
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+_WORD = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def joined(texts: Sequence[str]) -> str:
     """One line of all texts; with spaces between, but for scripts that have none."""
     line = ""
     for text in (" ".join(text.split()) for text in texts):
-        is_unspaced = re.search(rf"[{_UNSPACED}]$", line) and re.match(rf"[{_UNSPACED}]", text)
+        is_unspaced = re.search(rf"[{UNSPACED}]$", line) and re.match(rf"[{UNSPACED}]", text)
         line += ("" if is_unspaced or not line or not text else " ") + text
     return line
 

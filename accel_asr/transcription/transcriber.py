@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.modeling_outputs import BaseModelOutput
 
+from accel_asr.data.spelling import Spelling
 from accel_asr.errors import UserError
 from accel_asr.modeling import language_code, load_model_and_processor, quiet_libraries
 from accel_asr.transcription.segments import Segment, TimedText, joined, spread, tidied, whole
@@ -29,6 +31,10 @@ class Transcriber:
     language: str | None = None
     task: str | None = None
     num_beams: int | None = None
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        return Spelling(self.processor.tokenizer)
 
     @property
     def sampling_rate_hz(self) -> int:
@@ -112,7 +118,7 @@ class Transcriber:
             force_unique_generate_call=True,
             **options,
         ).sequences
-        texts = [joined([text]) for text in self.processor.batch_decode(untimed, skip_special_tokens=True)]
+        texts = [joined([self.spelling.text(row)]) for row in untimed.tolist()]
         end_of_text = self.model.generation_config.eos_token_id
         cut_off = [end_of_text not in row for row in untimed.tolist()]
         durations_s = [len(clip) / extractor.sampling_rate for clip in clips]
@@ -148,11 +154,8 @@ class Transcriber:
         return options | {"language": languages, "task": self.task}, languages
 
     def _segments(self, found: Sequence[dict[str, Any]]) -> list[Segment]:
-        tokenizer = self.processor.tokenizer
         return [
-            Segment(
-                float(part["start"]), float(part["end"]), tokenizer.decode(part["tokens"], skip_special_tokens=True)
-            )
+            Segment(float(part["start"]), float(part["end"]), self.spelling.text(part["tokens"].tolist()))
             for part in found
         ]
 

@@ -10,6 +10,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from accel_asr.data.checking import findings
 from accel_asr.data.checking.check import Checked, columns_of, language_of
 from accel_asr.data.preparation import MAX_EXAMPLES
+from accel_asr.data.spelling import Spelling
 from accel_asr.data.utterances import Utterances
 
 _MAX_CHARACTERS = 50
@@ -49,10 +50,10 @@ class Kept:
 
 def characters(kept: Kept, checked: Checked) -> dict[str, Any]:
     """What the tokenizer can't spell, the most frequent first."""
-    tokenizer = checked.limits.encoder.tokenizer
-    pre_tokenizer = tokenizer.backend_tokenizer.pre_tokenizer
+    encoder = checked.limits.encoder
+    pre_tokenizer = encoder.tokenizer.backend_tokenizer.pre_tokenizer
     used = findings.characters_of(kept.texts)
-    wrong = [character for character in used if not _spells(tokenizer, character)]
+    wrong = [character for character in used if not _spells(encoder.spelling, character)]
     wrong.sort(key=lambda character: -used[character])
     return {
         "different": len(used),
@@ -70,12 +71,11 @@ def characters(kept: Kept, checked: Checked) -> dict[str, Any]:
     }
 
 
-def _spells(tokenizer: Any, character: str) -> bool:
+def _spells(spelling: Spelling, character: str) -> bool:
     """Whether it comes back from its tokens; white space, which some tokenizers join to a word, always counts."""
     if character.isspace():
         return True
-    ids = tokenizer(character, add_special_tokens=False, split_special_tokens=True).input_ids
-    return tokenizer.unk_token_id not in ids and tokenizer.decode(ids).strip() == character
+    return spelling.text(spelling.ids(character)) == character
 
 
 def _texts_with(kept: Kept, character: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from accel_asr.data.indexing.recordings import KeptSamples
 from accel_asr.data.reading.byte_ranges import ByteRange
@@ -134,6 +135,11 @@ class Index:
     def has_any(self, name: str) -> bool:
         """Whether some row has a value in this column."""
         return any(batch.column(name).null_count < len(batch) for batch in self._batches)
+
+    def rows_with(self, name: str, part: str) -> list[int]:
+        """The rows whose cell in a column of texts holds `part`, in order."""
+        found = [pc.match_substring(batch.column(name), part).fill_null(False) for batch in self._batches]
+        return np.flatnonzero(np.concatenate([mask.to_numpy(zero_copy_only=False) for mask in found])).tolist()
 
     def text_of(self, name: str, row: int) -> str | None:
         """One cell of a column of texts."""

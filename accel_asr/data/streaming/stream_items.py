@@ -86,15 +86,20 @@ class StreamItems(Dataset[Item | FailedItem]):
             return FailedItem(row.utterance_id, str(error))
         duration_s = len(samples) / rate_hz
         most = self.encoder.max_label_tokens
+        written = self.stream.text.fault(row.text or "", duration_s=duration_s)
+        written = written or self.stream.text.fault_of_previous(row.prompt or "")
         reason = ""
-        if duration_s >= self.stream.max_duration_s:
+        if written:
+            reason = written[0]
+        elif duration_s >= self.stream.max_duration_s:
             reason = f"not shorter than {self.stream.max_duration_s:g} s"
         elif not self.stream.cut_long_labels and self.encoder.lengths([text])[0] > most:
             reason = f"label longer than {most} tokens"
         if reason:
             return FailedItem(row.utterance_id, reason, is_filtered=True)
         language = language_code(row.language) if row.language else None
-        label = self.encoder.encode(text, language=language, task=row.task, prompt=row.prompt)
+        prompt = self.stream.text.previous(row.prompt)
+        label = self.encoder.encode(text, language=language, task=row.task, prompt=prompt)
         return Item(row.utterance_id, duration_s, samples, label.token_ids, label.prompt_tokens)
 
     def _fault_of_columns(self, row: Row) -> str | None:

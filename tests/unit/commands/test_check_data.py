@@ -348,3 +348,17 @@ def test_a_whole_run_needs_no_torch(settings: list[str], folder: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert "RESULT     training would drop 3 of 14 rows" in done.stdout
     assert done.stdout.splitlines()[-1] == "1 False"
+
+
+def test_texts_with_control_tokens_and_times_are_named(
+    folder: Path, settings: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [json.loads(line) for line in (good_only(folder) / "metadata.jsonl").read_text().split("\n")]
+    lines[0]["text"], lines[1]["text"] = "<|0.00|> My card<|0.40|>", "My card<|endoftext|>"
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert check_data.main(settings) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    for told in ("control tokens written in the text", "sub/1.wav: <|endoftext|>", "0.wav: <|0.00|>", "written_times"):
+        assert told in printed
+    dropped = report([*settings, "--data.text.written_times", "read"], capsys)["dropped"]
+    assert {reason: found["count"] for reason, found in dropped.items()} == {"control tokens written in the text": 1}

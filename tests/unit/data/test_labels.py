@@ -8,6 +8,8 @@ from accel_asr.data.collator import IGNORED_LABEL, Collator
 from accel_asr.data.labels import Label, LabelEncoder, language_code
 from accel_asr.data.loading import ClipItems
 from accel_asr.data.reading.rows import Row
+from accel_asr.data.text_processing import TextProcessing
+from accel_asr.data.written_tokens import TimedWords
 from tests.tiny_datasets import wav_bytes
 from tests.unit.data.local_sources import utterances_of
 
@@ -206,3 +208,49 @@ def test_times_leave_a_previous_text_alone(encoder: LabelEncoder, tokenizer: Whi
     assert timed.prompt_tokens == plain.prompt_tokens
     assert timed.token_ids[: timed.prompt_tokens] == plain.token_ids[: plain.prompt_tokens]
     assert timed.token_ids[timed.prompt_tokens :] == encoder.with_timestamps(encoder.encode("my card"), 1.0).token_ids
+
+
+def test_a_label_has_the_times_of_its_parts(encoder: LabelEncoder, tokenizer: WhisperTokenizer) -> None:
+    parts = [TimedWords("my card", 0.1, 0.5), TimedWords(" was declined", 0.5, 1.0)]
+    label = encoder.encode("my card was declined", timed=parts, prompt="pay", language="de")
+    read = tokenizer.decode(label.token_ids[label.prompt_tokens :], decode_with_timestamps=True)
+    assert read == (
+        "<|startoftranscript|><|de|><|transcribe|><|0.10|>my card<|0.50|><|0.50|> was declined<|1.00|><|endoftext|>"
+    )
+    assert label.token_ids[: label.prompt_tokens] == encoder.encode("", prompt="pay").token_ids[: label.prompt_tokens]
+    assert encoder.timed_length(parts) == len(label.token_ids) - label.prompt_tokens
+
+
+@pytest.mark.parametrize("room", range(10, 30))
+def test_a_label_with_times_that_is_too_long_ends_after_a_part(tokenizer: WhisperTokenizer, room: int) -> None:
+    encoder = LabelEncoder(tokenizer, max_label_tokens=room)
+    parts = [TimedWords(" card", second, second + 1.0) for second in range(8)]
+    label = encoder.encode("card " * 8, timed=parts, prompt="pay the bill")
+    assert len(label.token_ids) <= room + 1  # the decoder reads all but the last
+    assert label.token_ids[-1] == tokenizer.eos_token_id
+    assert label.token_ids[-2] >= encoder.first_timestamp_id
+
+
+def test_clips_that_are_timed_have_the_times_that_their_texts_say(
+    encoder: LabelEncoder, tokenizer: WhisperTokenizer, model_and_processor, tmp_path
+) -> None:
+    clip = wav_bytes(np.zeros(9_600), sampling_rate_hz=16_000)
+    rows = [Row("a", clip, "<|0.00|> my<|0.20|><|0.20|> card<|0.60|>"), Row("b", clip, "pay")]
+    utterances = utterances_of(rows, tmp_path, text=TextProcessing(written_times="read"))
+    extractor = model_and_processor[1].feature_extractor
+    plain, timed = (
+        ClipItems(utterances, feature_extractor=extractor, encoder=encoder, timestamps_probability=share)
+        for share in (0.0, 1.0)
+    )
+
+    def said(items: ClipItems, key: object) -> str:
+        (item,) = items.__getitems__([(0, key)])
+        return tokenizer.decode(item.token_ids, decode_with_timestamps=True).partition("<|transcribe|>")[2]
+
+    assert said(plain, 0) == "<|notimestamps|>my card<|endoftext|>"
+    assert said(timed, 0) == "<|0.00|>my<|0.20|><|0.20|> card<|0.60|><|endoftext|>"
+    assert said(timed, 1) == "<|0.00|>pay<|0.60|><|endoftext|>"
+    assert said(plain, (0, 1)) == "<|notimestamps|>my card pay<|endoftext|>"
+    # packed with a pause of 0.2 s between
+    assert said(timed, (0, 1)) == "<|0.00|>my<|0.20|><|0.20|> card<|0.60|><|0.80|> pay<|1.40|><|endoftext|>"
+    assert said(timed, (1, 0)) == "<|0.00|>pay<|0.60|><|0.80|> my<|1.00|><|1.00|> card<|1.40|><|endoftext|>"

@@ -17,6 +17,7 @@ from accel_asr.data.loading import ClipItems, TrainingWindows
 from accel_asr.data.packing import ALONE, GAP_S, OPEN_WINDOWS, Packing, PackPlan
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.window_plan import PackKey
+from accel_asr.data.written_tokens import TimedWords
 from accel_asr.errors import UserError
 from accel_asr.job import load_job, plan_training
 from tests.tiny_datasets import tone_clip, wav_bytes
@@ -257,8 +258,8 @@ def test_a_joined_label_is_never_longer_than_its_texts_were_counted(encoder: Lab
         whole = len(encoder.encode(" ".join(texts)).token_ids)
         assert whole <= counted
         exact += whole == counted
-        spans_s = [(0.5 * number, 0.5 * number + 0.3) for number in range(len(rows))]
-        assert len(encoder.timed_pack(texts, spans_s).token_ids) <= around + int(timed.tokens[list(rows)].sum())
+        parts = [TimedWords(" " * (number > 0) + text, number, number + 0.3) for number, text in enumerate(texts)]
+        assert len(encoder.timed_pack(parts).token_ids) <= around + int(timed.tokens[list(rows)].sum())
     assert exact > len(pairs) / 10  # or windows would be left emptier than they need be
 
 

@@ -14,8 +14,15 @@ from accel_asr.data.indexing import survey
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.preparation import Drops, fingerprint, hours, label_lengths, prepare_utterances
 from accel_asr.data.reading.rows import Row
-from accel_asr.data.text_processing import TextProcessing
+from accel_asr.data.text_processing import (
+    CONTROL_TOKENS,
+    CONTROL_TOKENS_BEFORE,
+    TIMES,
+    WRONG_TIMES,
+    TextProcessing,
+)
 from accel_asr.data.utterances import Utterance, Utterances
+from accel_asr.data.written_tokens import TimedWords
 from accel_asr.errors import UserError
 from tests.tiny_datasets import wav_bytes
 from tests.unit.data.local_sources import RATE_HZ, part_of, utterances_of
@@ -214,6 +221,43 @@ def test_language_task_and_prompt_reach_the_utterance_and_a_source_fills_in(prep
         ("calls/a", "de", "translate", "before", "calls"),
         ("calls/b", "fr", "transcribe", None, "calls"),
     ]
+
+
+# -- control tokens and times that stand in texts
+
+WRITTEN = [
+    Row("times", clip(1.0), "<|0.00|> five<|0.50|><|0.50|> six<|0.98|>"),
+    Row("control", clip(1.0), "five<|endoftext|>"),
+    Row("before", clip(1.0), "five", prompt="<|startoftranscript|> four"),
+    Row("late", clip(1.0), "<|0.00|> five<|1.50|>"),
+    Row("plain", clip(1.0), "five", prompt="<|0.00|> four<|0.50|>"),
+]
+
+
+def test_rows_with_control_tokens_in_their_texts_are_left_out_and_named(prepare) -> None:
+    kept, drops = prepare([*WRITTEN[:4], Row("plain", clip(1.0), "five", prompt="four")])
+    assert kept.ids() == ["plain"]
+    assert drops.examples == {
+        CONTROL_TOKENS: [("control", "<|endoftext|>")],
+        CONTROL_TOKENS_BEFORE: [("before", "<|startoftranscript|>")],
+        TIMES: [("times", "<|0.00|>"), ("late", "<|0.00|>")],
+    }
+    with pytest.raises(UserError, match=r"no utterance is left .*data\.text\.written_times"):
+        prepare([WRITTEN[0]])
+
+
+def test_times_that_are_read_are_no_part_of_the_text(encoder: LabelEncoder, tmp_path: Path) -> None:
+    part = part_of(WRITTEN, tmp_path, text=TextProcessing(written_times="read"))
+    kept, drops = prepare_utterances(part, encoder=encoder, max_duration_s=2.0, max_bad_fraction=1.0)
+    assert [(one.utterance_id, one.text, one.prompt) for one in kept] == [
+        ("times", "five six", None),
+        ("plain", "five", " four"),
+    ]
+    assert [one.timed for one in kept] == [(TimedWords("five", 0.0, 0.5), TimedWords(" six", 0.5, 0.98)), ()]
+    assert drops.examples[WRONG_TIMES] == [("late", "<|1.50|> in a recording of 1.00 s")]
+    # counted with its times, or a label could be longer than was thought
+    label = encoder.encode("", timed=kept[0].timed)
+    assert label_lengths(part, encoder)[0] == len(label.token_ids) > len(encoder.encode("five six").token_ids)
 
 
 # -- what the lengths of labels are kept for

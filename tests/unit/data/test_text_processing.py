@@ -2,7 +2,8 @@
 
 import pytest
 
-from accel_asr.data.text_processing import TextProcessing, without_punctuation
+from accel_asr.data.text_processing import CONTROL_TOKENS, TIMES, WRONG_TIMES, TextProcessing, without_punctuation
+from accel_asr.data.written_tokens import TimedWords
 
 
 @pytest.mark.parametrize("text", ["", "It's  OK, Ünal!", "(well-known) 3.5 %", "สวัสดี", "「はい」"])
@@ -36,3 +37,56 @@ def test_punctuation_becomes_a_space_but_for_what_holds_words_together(text: str
 
 def test_case_alone_leaves_the_rest() -> None:
     assert TextProcessing(lowercase=True)("Straße, ÉTÉ!") == "straße, été!"
+
+
+# -- control tokens and times that stand in texts
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "reason", "particulars"),
+    [
+        ("a <|endoftext|>", False, CONTROL_TOKENS, "<|endoftext|>"),
+        ("<|0.00|> five<|0.50|> <|en|>", True, CONTROL_TOKENS, "<|en|>"),
+        ("<|0.00|> five<|0.50|>", False, TIMES, "<|0.00|>"),
+        ("<|0.00|> five<|1.20|>", True, WRONG_TIMES, "<|1.20|> in a recording of 1.00 s"),
+        ("<|0.00|> five", True, WRONG_TIMES, "'five'"),
+    ],
+)
+def test_what_can_not_be_learnt_is_said(text: str, read: bool, reason: str, particulars: str) -> None:
+    process = TextProcessing(written_times="read" if read else "refuse")
+    found = process.fault(text, duration_s=1.0)
+    assert found is not None
+    assert found[0] == reason
+    assert particulars in found[1]
+
+
+@pytest.mark.parametrize("text", ["a < b |> c", "five", "<b>five</b>"])
+def test_other_texts_are_no_fault(text: str) -> None:
+    assert TextProcessing().fault(text, duration_s=1.0) is None
+
+
+def test_times_are_taken_out_of_a_text_before_its_punctuation() -> None:
+    process = TextProcessing(lowercase=True, remove_punctuation=True, replacements={"six": "Six"}, written_times="read")
+    text = "<|0.00|> Five.<|0.50|><|0.50|> six!<|1.00|><|1.00|> ...<|1.02|>"
+    assert process.fault(text, duration_s=1.0) is None
+    assert process(text) == "five six"
+    assert process.timed(text) == (TimedWords("five", 0.0, 0.5), TimedWords(" six", 0.5, 1.0))
+    assert TextProcessing().timed(text) == ()
+    assert process.previous("<|0.00|> Five.<|0.50|>") == " Five."
+
+
+def test_a_replacement_may_take_control_tokens_out() -> None:
+    process = TextProcessing(replacements={"<|en|>": "", "<|endoftext|>": " "})
+    assert process.fault("<|en|>five<|endoftext|>six") is None
+    assert process("<|en|>five<|endoftext|>six") == "five six"
+
+
+@pytest.mark.parametrize("text", ["\x00", "\ufeff", "\u200b\u200d", "\u202e \n", "\ufffd", "\u00ad"])
+def test_a_text_in_which_nothing_can_be_seen_is_empty(text: str) -> None:
+    assert TextProcessing()(text) == ""
+    assert TextProcessing()(f"a{text}b").startswith("a")
+
+
+@pytest.mark.parametrize("text", ["...", "?", "\u200f\u05e9\u05dc", "\u0645\u06cc\u200c\u062e"])
+def test_what_can_be_seen_stays(text: str) -> None:
+    assert TextProcessing()(text) == text

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from accel_asr import modeling
 from accel_asr.audio_context import SpeechContext
 from accel_asr.data.decoding.audio import to_float32
+from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading import ClipItems
 from accel_asr.data.reading.rows import Row
 from accel_asr.evaluation import generation
@@ -18,6 +20,7 @@ from accel_asr.evaluation.evaluating import Evaluation, evaluate_model
 from accel_asr.evaluation.generation import Transcription, transcribe_utterances
 from accel_asr.evaluation.scoring import Transcript, corpus_score, score_utterance
 from tests.conftest import MAX_NEW_TOKENS
+from tests.odd_tokenizers import with_tokenizer
 from tests.tiny_datasets import tone_utterances, wav_bytes
 from tests.unit.data.local_sources import utterances_of
 
@@ -367,3 +370,32 @@ def test_scores_are_also_given_by_language_and_source_where_there_are_several() 
     assert record["by_language"]["de"]["wer"] == 2 / 4
     assert record["by_language"]["unset"] == dataclasses.asdict(corpus_score(rows[1:2]))
     assert record["wer"] == 3 / 6
+
+
+def test_control_tokens_are_no_words_whatever_the_tokenizer_says_of_them(
+    tiny_folder: Path, tmp_path: Path, utterances, accelerator, collator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, processor = modeling.load_model_and_processor(
+        str(with_tokenizer(tiny_folder, tmp_path / "m", "added_tokens.json"))
+    )
+    modeling.configure_generation(
+        model, processor, language="en", task="transcribe", max_new_tokens=MAX_NEW_TOKENS, num_beams=1
+    )
+    encoder = LabelEncoder(processor.tokenizer)
+    words = encoder.spelling.ids(" my card")
+    made = [
+        encoder.start_id,
+        encoder.first_timestamp_id,
+        *words,
+        encoder.no_timestamps_id,
+        encoder.first_timestamp_id + 9,
+    ]
+
+    def generate(self, *, decoder_input_ids: torch.Tensor, **options: object) -> torch.Tensor:
+        rows = torch.tensor([[*made, processor.tokenizer.eos_token_id]]).expand(len(decoder_input_ids), -1)
+        return torch.cat([decoder_input_ids, rows], dim=1)
+
+    monkeypatch.setattr(generation.GenerationMixin, "generate", generate)
+    items = ClipItems(utterances, feature_extractor=processor.feature_extractor, encoder=encoder)
+    table = transcribe_utterances(model, items, accelerator=accelerator, collator=collator, batch_size=4)
+    assert {row.hypothesis for row in table.transcripts} == {"my card"}

@@ -1,5 +1,7 @@
 """From samples to text with times, on a model with a window of two seconds."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from accel_asr.data.decoding.audio import to_float32
 from accel_asr.errors import UserError
 from accel_asr.transcription.segments import Segment
 from accel_asr.transcription.transcriber import Transcriber, find_device, load_transcriber
+from tests.odd_tokenizers import KINDS, with_tokenizer
 
 RATE_HZ = 16_000
 WINDOW_S = 2
@@ -92,6 +95,35 @@ def test_where_the_timed_pass_says_other_words_the_whole_clip_is_the_segment(
     saying(transcriber, monkeypatch, plain="Hello there", timed="0.1|0.7|something else")
     (spoken,) = transcriber.transcribe_short([np.zeros(RATE_HZ, np.float32)], timed=True)
     assert spoken.segments == (Segment(0.0, 1.0, "Hello there"),)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_control_tokens_are_no_words_whatever_the_tokenizer_says_of_them(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    transcriber = load_transcriber(str(with_tokenizer(tiny_folder, tmp_path / "model", kind)), language="en")
+    vocabulary = transcriber.processor.tokenizer.get_vocab()
+    words = transcriber.spelling.ids(" my card")
+    start, times, end = (
+        [vocabulary[token] for token in tokens]
+        for tokens in (
+            ("<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>"),
+            ("<|0.00|>", "<|1.00|>"),
+            ("<|nocaptions|>", "<|endoftext|>"),
+        )
+    )
+
+    def generate(self, *, return_timestamps: bool, **options: object):
+        said = torch.tensor([*start, times[0], *words, times[1], *end])
+        if not return_timestamps:
+            return type("Out", (), {"sequences": said[None]})
+        return {"segments": [[{"start": 0.0, "end": 1.0, "tokens": said, "result": said}]]}
+
+    monkeypatch.setattr(type(transcriber.model), "generate", generate)
+    (short,) = transcriber.transcribe_short([np.zeros(RATE_HZ, np.float32)], timed=True)
+    long = transcriber.transcribe_long(np.zeros(3 * RATE_HZ, np.float32))
+    for spoken in (short, long):
+        assert (spoken.text, spoken.segments, spoken.cut_off) == ("my card", (Segment(0.0, 1.0, "my card"),), False)
 
 
 def test_a_model_that_never_ends_is_said_to_be_cut_off(transcriber: Transcriber, clips: list[np.ndarray]) -> None:

@@ -22,7 +22,13 @@ from accel_asr.data.splits import load_train_and_validation
 from accel_asr.data.streaming.shards import open_shards
 from accel_asr.data.streaming.stream_items import MOST_LEFT_OUT_IN_A_ROW, StreamItems, StreamPlan, StreamWindows
 from accel_asr.data.streaming.streams import Place, Stream, StreamOrder
-from accel_asr.data.text_processing import TextProcessing
+from accel_asr.data.text_processing import (
+    CONTROL_TOKENS,
+    CONTROL_TOKENS_BEFORE,
+    TIMES,
+    WRONG_TIMES,
+    TextProcessing,
+)
 from accel_asr.errors import UserError
 from accel_asr.job import Job, load_job, plan_training
 from tests.tiny_datasets import tone_clip, wav_bytes
@@ -98,6 +104,10 @@ def test_text_language_task_and_prompt_are_those_of_the_row(items) -> None:
         ({"text": None}, {}, "no text"),
         ({"text": "  "}, {}, "no text"),
         ({"text": "?!"}, {"text": TextProcessing(remove_punctuation=True)}, "no text"),
+        ({"text": "a<|endoftext|>"}, {}, CONTROL_TOKENS),
+        ({"prompt": "a<|endoftext|>"}, {}, CONTROL_TOKENS_BEFORE),
+        ({"text": "<|0.00|> a<|0.20|>"}, {}, TIMES),
+        ({"text": "<|0.00|> a<|9.00|>"}, {"text": TextProcessing(written_times="read")}, WRONG_TIMES),
         ({}, {"max_duration_s": 0.36}, "not shorter than 0.36 s"),
         ({"text": "pay " * 20}, {"most_tokens": 16}, "label longer than 16 tokens"),
     ],
@@ -106,6 +116,12 @@ def test_rows_that_a_setting_leaves_out_say_which(
     items, changed: dict[str, Any], settings: dict[str, Any], reason: str
 ) -> None:
     assert items(**settings)[row(**changed)] == FailedItem("u1", reason, is_filtered=True)
+
+
+def test_times_that_are_read_are_no_part_of_a_rows_label(items) -> None:
+    made = items(text=TextProcessing(written_times="read"))
+    item = made[row("<|0.00|> my<|0.10|><|0.10|> card<|0.36|>", prompt="<|0.00|> pay<|0.10|>")]
+    assert item.token_ids == made.encoder.encode("my card", prompt="pay").token_ids
 
 
 @pytest.mark.parametrize(
