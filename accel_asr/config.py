@@ -66,6 +66,8 @@ class SourceConfig:
     """As `data.train_split`."""
     eval_split: str | None = None
     """As `data.eval_split`."""
+    eval_name_or_path: str | None = None
+    """As `data.eval_name_or_path`, for this source alone."""
     audio_column: str | None = None
     """As `data.audio_column`."""
     text_column: str | None = None
@@ -83,22 +85,29 @@ class DataConfig:
     """Where the recordings and their texts come from, which are kept, and how they are split."""
 
     name_or_path: str | None = None
-    """Hub dataset; local folder with `metadata.csv|tsv|jsonl`, with a `.txt` beside each audio file, or written by
-    `save_to_disk`; manifest file (`.csv .tsv .jsonl .json .parquet`); WebDataset shards (`shards/{000..012}.tar`, also
-    by `https://`); or `quickstart` for the embedded clips."""
+    """Hub dataset; manifest file (`.csv .tsv .jsonl .json .parquet`), or several by a pattern (`data/train-*.jsonl`);
+    local folder: `metadata.csv|tsv|jsonl`, also in a folder for each split, tables named by split (`train.tsv`,
+    `dev.json`), a Hub dataset downloaded with its `README.md` or Parquet files, Common Voice, Kaldi (`wav.scp`),
+    LibriSpeech, LJSpeech, a `.txt` beside each audio file, or what `save_to_disk` wrote; WebDataset shards
+    (`shards/{000..012}.tar`, also by `https://`); or `quickstart` for the embedded clips."""
     sources: list[SourceConfig] = field(default_factory=list)
     """Several sources in one run, in place of `name_or_path`; each a section of its own in the YAML file."""
     subset: str | None = None
-    """Subset (configuration) of a Hub dataset, such as `en-US`."""
+    """Subset (configuration) of a Hub dataset, or folder of a local one, such as `en-US`."""
     revision: str | None = None
     """Branch, tag or commit of a Hub dataset."""
     license: str | None = None
     """Licence of the recordings and texts, such as `cc-by-4.0`, for the model card."""
     train_split: str = "train"
     """Split to train on, also a part of it, `train[:90%]`. In a manifest: the rows whose `split` column says so, or all
-    when it has none; in a folder with `.txt` files: the sub-folder of that name."""
+    when it has none; in a folder: the tables or the sub-folder of that name. Of a local source, a usual other name
+    (`dev`, `valid`) is taken where only one can be meant, and said."""
     eval_split: str | None = None
-    """Split to validate on. Set one of `eval_split`, `train_rows`, `eval_fraction`, `eval_rows`."""
+    """Split to validate on. Set one of `eval_split`, `eval_name_or_path`, `train_rows`, `eval_fraction`, `eval_rows`;
+    the first two go together."""
+    eval_name_or_path: str | None = None
+    """What to validate on where it is a file or folder of its own, such as `dev.tsv`: anything that `name_or_path`
+    takes. With `eval_split` that split of it, else its validation split, or all of it if it has none."""
     train_rows: int | None = None
     """Train on the first so many rows that remain after the filters, in order, and validate on the rest."""
     eval_fraction: float | None = None

@@ -127,11 +127,18 @@ def _source_problems(data: DataConfig) -> list[str]:
 
 
 def _split_problems(data: DataConfig) -> list[str]:
-    ways = ("eval_split", "train_rows", "eval_fraction", "eval_rows")
+    ways = ("eval_split", "eval_name_or_path", "train_rows", "eval_fraction", "eval_rows")
     given = [f"data.{name}={getattr(data, name)}" for name in ways if getattr(data, name) is not None]
-    of_sources = [source.eval_split for source in data.sources if source.eval_split is not None]
-    if of_sources and data.eval_split is None:
-        given.insert(0, f"eval_split={of_sources[0]} of a source")
+    if data.eval_name_or_path is not None and data.eval_split is not None:
+        given.pop(0)  # it says which split of it
+    of_sources = [
+        f"{name}={getattr(source, name)} of a source"
+        for source in data.sources
+        for name in ("eval_split", "eval_name_or_path")
+        if getattr(source, name) is not None
+    ]
+    if of_sources and (data.eval_split is None or data.eval_name_or_path is not None):
+        given.insert(0, of_sources[0])
     if data.eval_fraction is not None and not 0 < data.eval_fraction < 1:
         return [f"data.eval_fraction: {data.eval_fraction} is out of range; give a share between 0 and 1, such as 0.1"]
     if data.name_or_path is None and not data.sources:

@@ -34,6 +34,7 @@ WHOLE_SETS = {
     "data.train_rows": "null",
     "data.eval_fraction": "null",
     "data.eval_rows": "null",
+    "data.eval_name_or_path": "null",
     "data.group_column": "null",
     "data.streaming": "false",
 }

@@ -12,13 +12,19 @@ from accel_asr.data.reading.sources import SourceName
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.data.utterances import Part
 
+DEFAULT_VALIDATION_SPLIT = "validation"  # of a source of its own, where no setting names one
+
 
 def resolved_sources(data: DataConfig) -> list[SourceConfig]:
     """The sources of a run, with what they leave unset taken from `data`; names are made unique."""
     if not data.sources:
         assert data.name_or_path is not None
         only = SourceConfig(
-            name_or_path=data.name_or_path, subset=data.subset, revision=data.revision, license=data.license
+            name_or_path=data.name_or_path,
+            subset=data.subset,
+            revision=data.revision,
+            license=data.license,
+            eval_name_or_path=data.eval_name_or_path,
         )
         return [only]
     named: list[SourceConfig] = []
@@ -48,16 +54,21 @@ def open_part(
     split: str,
     *,
     sampling_rate_hz: int,
+    validates: bool = False,
     several: bool = False,
     decode_all: bool = False,
 ) -> tuple[Part, list[str]]:
     """The index of one split of one source, and how its rows are read; and notices for the user.
 
+    Args:
+        validates: It is what the source is validated on, which may lie in a file of its own.
+        several: The run has several sources, so that their names stand before those of their utterances.
+
     Raises:
         UserError: as `open_index` raises.
     """
     index, notices = open_index(
-        source_name(data, source, split),
+        source_name(data, source, split, validates=validates),
         cache_dir=cache_dir_of(data),
         sampling_rate_hz=sampling_rate_hz,
         channel=data.channel,
@@ -76,10 +87,17 @@ def open_part(
     return part, [f"{part.prefix.rstrip('/')}: {notice}" if several else notice for notice in notices]
 
 
-def source_name(data: DataConfig, source: SourceConfig, split: str) -> SourceName:
+def validation_split(data: DataConfig, source: SourceConfig) -> str | None:
+    """The split of a source that is validated on; None where rows are held out."""
+    named = source.eval_split or data.eval_split
+    return named or (DEFAULT_VALIDATION_SPLIT if source.eval_name_or_path else None)
+
+
+def source_name(data: DataConfig, source: SourceConfig, split: str, *, validates: bool = False) -> SourceName:
     """Where the rows of one split of a source are, and which of their columns are read."""
+    of_its_own = source.eval_name_or_path if validates else None
     return SourceName(
-        source.name_or_path,
+        of_its_own or source.name_or_path,
         split=split,
         audio_column=source.audio_column or data.audio_column,
         text_column=source.text_column or data.text_column,
@@ -90,8 +108,9 @@ def source_name(data: DataConfig, source: SourceConfig, split: str) -> SourceNam
             data.prompt_column,
             tuple(dict.fromkeys(data.breakdown_columns)),
         ),
-        subset=source.subset,
-        revision=source.revision,
+        subset=None if of_its_own else source.subset,
+        revision=None if of_its_own else source.revision,
+        any_lone_split=of_its_own is not None and not (source.eval_split or data.eval_split),
         allow_outside_paths=data.allow_outside_paths,
     )
 

@@ -9,7 +9,7 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.packing import GAP_S, Packing
 from accel_asr.data.preparation import Drops, label_lengths, prepare_utterances
 from accel_asr.data.run_data import RunData, summary_of
-from accel_asr.data.run_sources import open_part, resolved_sources
+from accel_asr.data.run_sources import DEFAULT_VALIDATION_SPLIT, open_part, resolved_sources, validation_split
 from accel_asr.data.streaming.stream_data import load_stream
 from accel_asr.data.utterances import Utterances
 from accel_asr.data.window_plan import shuffled_rows
@@ -41,8 +41,10 @@ def load_train_and_validation(
     rows: dict[str, int] = {}
     all_drops = Drops()
 
-    def prepare(source: SourceConfig, split: str) -> Utterances:
-        part, told = open_part(data, source, split, sampling_rate_hz=sampling_rate_hz, several=len(sources) > 1)
+    def prepare(source: SourceConfig, split: str, *, validates: bool = True) -> Utterances:
+        part, told = open_part(
+            data, source, split, sampling_rate_hz=sampling_rate_hz, validates=validates, several=len(sources) > 1
+        )
         utterances, drops = prepare_utterances(
             part,
             encoder=encoder,
@@ -50,7 +52,7 @@ def load_train_and_validation(
             max_bad_fraction=data.max_bad_fraction,
             cut_long_labels=data.long_labels == "cut",
         )
-        label = part.prefix + split
+        label = part.prefix + (DEFAULT_VALIDATION_SPLIT if validates and part.prefix + split in rows else split)
         told.append(f"{label}: kept {len(utterances):,} of {len(part.index):,} utterances; {drops.sentence()}")
         cut = int((label_lengths(part, encoder)[utterances.row_of] > encoder.max_label_tokens).sum())
         if cut:
@@ -60,7 +62,7 @@ def load_train_and_validation(
         all_drops.merge(drops)
         return utterances
 
-    train = [prepare(source, source.train_split or data.train_split) for source in sources]
+    train = [prepare(source, source.train_split or data.train_split, validates=False) for source in sources]
     validation = given_validation(data, sources, train, prepare)
     if validation is None:
         train, validation, notice = held_out(data, sources, train, seed=seed)
@@ -114,11 +116,14 @@ def given_validation(
     Raises:
         UserError: as `prepare` raises; the split holds what is trained on; or it is of no source that is validated on.
     """
-    if data.eval_split is None and not any(source.eval_split for source in sources):
+    if data.sources and data.eval_name_or_path is not None:
+        only = SourceConfig(name="validation", eval_name_or_path=data.eval_name_or_path)
+        return prepare(only, data.eval_split or DEFAULT_VALIDATION_SPLIT)
+    if not any(validation_split(data, source) for source in sources):
         return None
     parts = []
     for source, trained in zip(sources, train, strict=True):
-        split = source.eval_split or data.eval_split
+        split = validation_split(data, source)
         if not source.validate or split is None:
             continue
         validation = prepare(source, split)
@@ -126,12 +131,13 @@ def given_validation(
             raise UserError(
                 f"data.eval_split: {split!r} holds the very utterances of data.train_split="
                 f"{source.train_split or data.train_split}, so the source does not tell them apart; set "
-                "data.eval_fraction instead"
+                "data.eval_fraction instead, or data.eval_name_or_path where they are in a file of their own"
             )
         parts.append(validation)
     if not parts:
         raise UserError(
-            "data.sources: no source that is validated on has an eval_split; give it one, or set its validate to true"
+            "data.sources: no source that is validated on has an eval_split or eval_name_or_path; give it one, or set "
+            "its validate to true"
         )
     return Utterances.together(parts)
 

@@ -79,7 +79,7 @@ def load_evaluation_sets(
             data, encoder=encoder, sampling_rate_hz=sampling_rate_hz, window_s=window_s, seed=seed
         )
         source = ", ".join(source.name_or_path for source in resolved_sources(data))
-        held = data.eval_split or f"{data.train_split}, held out"
+        held = data.eval_name_or_path or data.eval_split or f"{data.train_split}, held out"
         sets = [EvaluationSet(VALIDATION, source, held, data.revision, loaded.validation)]
         return [_first(one, most_utterances) for one in sets], loaded.notices
     sets, notices = [], []

@@ -83,7 +83,7 @@ def _metadata(
             dataset_type=hub_datasets[0] if len(hub_datasets) == len(sources) == 1 else "local",
             dataset_name=", ".join(source["name_or_path"] for source in sources),
             dataset_config=data["subset"],
-            dataset_split=data["eval_split"] or f"{data['train_split']} (held out)",
+            dataset_split=_validation(data),
             dataset_revision=data["revision"],
             metric_type=metric_type,
             metric_name=metric_name,
@@ -110,6 +110,13 @@ def _metadata(
         model_name=hub_model_id,
         eval_results=results or None,
     )
+
+
+def _validation(data: Mapping[str, Any]) -> str:
+    """What was validated on, in a word or two."""
+    if data.get("eval_name_or_path"):
+        return Path(data["eval_name_or_path"]).name
+    return data["eval_split"] or f"{data['train_split']} (held out)"
 
 
 def _is_hub_name(name: str) -> bool:

@@ -42,7 +42,9 @@ def reopen(data: DataConfig, model: ModelConfig, *, seed: int) -> SamplesOf:
         window_s=limits.window_s,
         seed=seed,
     )
-    has_own_split = data.eval_split is not None or any(source.eval_split for source in data.sources)
+    has_own_split = bool(data.eval_split or data.eval_name_or_path) or any(
+        one.eval_split or one.eval_name_or_path for one in data.sources
+    )
     if has_own_split or data.streaming:
         return samples_by_id(found.validation)
     return samples_by_id(Utterances.together([found.train, found.validation]))

@@ -100,7 +100,11 @@ def test_exactly_one_way_to_a_validation_set() -> None:
     assert "set exactly one" in none
     (two,) = problems(Config(data=DataConfig(name_or_path="quickstart", eval_split="test", train_rows=450)))
     assert "data.eval_split=test and data.train_rows=450" in two
-    for way in ({"eval_split": "test"}, {"train_rows": 450}, {"eval_fraction": 0.1}, {"eval_rows": 5}):
+    of_its_own = {"eval_name_or_path": "dev.tsv"}
+    (both,) = problems(Config(data=DataConfig(name_or_path="quickstart", eval_rows=5, **of_its_own)))
+    assert "data.eval_name_or_path=dev.tsv and data.eval_rows=5" in both
+    ways = ({"eval_split": "test"}, {"train_rows": 450}, {"eval_fraction": 0.1}, {"eval_rows": 5}, of_its_own)
+    for way in (*ways, {**of_its_own, "eval_split": "dev"}):
         check_config(Config(data=DataConfig(name_or_path="quickstart", **way)))  # type: ignore[arg-type]
 
 

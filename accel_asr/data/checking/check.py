@@ -79,7 +79,13 @@ def check(data: DataConfig, limits: ModelLimits, *, seed: int) -> Checked:
     def prepare(source: SourceConfig, split: str, *, validates: bool = True) -> Utterances:
         several = len(sources) > 1
         part, told = open_part(
-            data, source, split, sampling_rate_hz=limits.sampling_rate_hz, several=several, decode_all=True
+            data,
+            source,
+            split,
+            sampling_rate_hz=limits.sampling_rate_hz,
+            validates=validates,
+            several=several,
+            decode_all=True,
         )
         kept, drops, refused = _as_training_would(part, data, limits)
         parts.append(CheckedPart(source, split, validates, part, kept, drops))

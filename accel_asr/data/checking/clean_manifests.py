@@ -99,7 +99,7 @@ def _write(data: DataConfig, target: Path, parts: list[CheckedPart], *, extract_
     for setting, name in zip(("train_split", "eval_split"), splits, strict=False):
         if name != (getattr(source, setting) or getattr(data, setting)):
             clean.settings[setting] = name
-    for unwanted in ("subset", "revision"):
+    for unwanted in ("subset", "revision", "eval_name_or_path"):
         if getattr(source, unwanted) is not None:
             clean.settings[unwanted] = "null"
     folder = Path(os.path.abspath(target.parent))

@@ -27,8 +27,11 @@ from accel_asr.data.indexing.index import (
 )
 from accel_asr.data.indexing.survey import Heard, Survey, file_signature
 from accel_asr.data.reading.byte_ranges import ByteRange
+from accel_asr.data.reading.local_sources import audio_may_stay_outside
 from accel_asr.data.reading.rows import DatasetCell, Row
+from accel_asr.data.reading.shard_names import is_shard_pattern
 from accel_asr.data.reading.sources import Source, SourceName, read_source
+from accel_asr.data.reading.table_files import is_table_pattern
 from accel_asr.errors import UserError
 
 FORMAT = 3  # of an index; one of another format is built anew
@@ -87,7 +90,7 @@ def _identity(name: SourceName, *, sampling_rate_hz: int, channel: int | None, p
     path = name.local_path
     asked = {
         **asdict(name),
-        "name_or_path": os.path.realpath(path) if path else name.name_or_path,
+        "name_or_path": os.path.realpath(path) if path else _absolute(name.name_or_path),
         "sampling_rate_hz": sampling_rate_hz,
         "channel": channel,
         "purpose": purpose,
@@ -97,13 +100,20 @@ def _identity(name: SourceName, *, sampling_rate_hz: int, channel: int | None, p
     return f"{label}-{digest}"
 
 
+def _absolute(name: str) -> str:
+    """A pattern of local files from the root on: from another folder, it names other files."""
+    is_pattern = is_shard_pattern(name) or is_table_pattern(name)
+    return os.path.abspath(name) if is_pattern and "://" not in name else name
+
+
 def _read_what_stays_outside(name: SourceName, *, cache_dir: Path) -> Source | None:
     """Sources whose audio stays in a dataset are opened in any case; the others only to build."""
-    from accel_asr.data.reading.saved_datasets import is_saved_dataset
-    from accel_asr.data.reading.shard_names import is_shard_pattern
-
-    path = name.local_path
-    stays_outside = is_saved_dataset(path) if path else not is_shard_pattern(name.name_or_path)
+    is_local = name.local_path is not None or is_table_pattern(name.name_or_path)
+    stays_outside = (
+        audio_may_stay_outside(str(name.local_path or name.name_or_path))
+        if is_local
+        else not is_shard_pattern(name.name_or_path)
+    )
     return read_source(name, cache_dir=cache_dir) if stays_outside else None
 
 

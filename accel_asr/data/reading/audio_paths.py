@@ -11,12 +11,17 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: C:// i
 
 
 class AudioPaths:
-    """The paths of one manifest or folder. `refuse_bad` must be called when all are known."""
+    """The paths of one manifest or folder. `refuse_bad` must be called when all are known.
 
-    def __init__(self, folder: Path, *, allow_outside: bool) -> None:
+    Args:
+        folder: What relative names begin at.
+        inside: The folder that no path may leave; `folder`, if it is not given.
+    """
+
+    def __init__(self, folder: Path, *, allow_outside: bool, inside: Path | None = None) -> None:
         self.folder = folder
         self.allow_outside = allow_outside
-        self._inside = os.path.realpath(folder)
+        self._inside = os.path.realpath(inside or folder)
         self._real_folders: dict[str, str] = {}  # many files share a folder, and resolving one is slow
         self._urls: list[str] = []
         self._outside: list[str] = []

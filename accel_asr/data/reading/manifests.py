@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from accel_asr.data.reading.audio_paths import named
+from accel_asr.data.reading.ljspeech_tables import read_ljspeech_table
+from accel_asr.data.reading.split_names import choose_splits
 from accel_asr.errors import UserError
 
 METADATA_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")  # looked for in a folder
 MANIFEST_SUFFIXES = (*METADATA_SUFFIXES, ".json")  # NeMo calls its JSON lines .json
 SPLIT_COLUMN = "split"
-MAX_NAMED_SPLITS = 20
 MAX_DEPTH = 64
 
 Table = Mapping[str, list[Any]]  # column name -> values; all columns equally long
@@ -42,6 +43,8 @@ def read_manifest(path: Path) -> Table:
             return _read_parquet(path)
         if path.suffix in (".jsonl", ".json"):
             return _columns(_read_json(path))
+        if path.suffix == ".csv" and (ljspeech := read_ljspeech_table(path)):
+            return ljspeech
         if path.suffix in (".csv", ".tsv"):
             return _read_separated(path)
     except UnicodeDecodeError as error:
@@ -168,18 +171,18 @@ def _columns(records: list[dict[str, Any]]) -> Table:
     return {name: [record.get(name) for record in records] for name in names}
 
 
-def select_split(table: Table, *, split: str, manifest: Path) -> Table:
-    """The rows whose `split` column says `split`; all rows of a manifest without such a column.
+def select_split(table: Table, *, split: str, manifest: Path, any_lone: bool = False) -> tuple[Table, list[str]]:
+    """The rows whose `split` column says `split`, or another name for it; all of a manifest without such a column.
+
+    Returns:
+        The rows, and a notice where the column has another name for the split.
 
     Raises:
         UserError: the column never says so; names what it says.
     """
     if SPLIT_COLUMN not in table:
-        return table
-    wanted = [index for index, name in enumerate(table[SPLIT_COLUMN]) if name == split]
-    if not wanted:
-        there = named(sorted({str(name) for name in table[SPLIT_COLUMN]}), most=MAX_NAMED_SPLITS)
-        raise UserError(
-            f"data.train_split or data.eval_split: {str(manifest)!r} has no split {split!r}; it has: {there}"
-        )
-    return {name: [values[index] for index in wanted] for name, values in table.items()}
+        return table, []
+    said = [str(name) for name in table[SPLIT_COLUMN]]
+    chosen, notices = choose_splits(split, said, where=repr(str(manifest)), any_lone=any_lone)
+    wanted = [index for index, name in enumerate(said) if name in chosen]
+    return {name: [values[index] for index in wanted] for name, values in table.items()}, notices

@@ -108,9 +108,12 @@ def rows_of(found: Found, columns: RowColumns) -> tuple[list[Row], list[str], st
     rows = []
     seen: set[str] = set()
     for index, (audio, text, said) in enumerate(zip(audios, table[main.text], zip(*more, strict=True), strict=True)):
-        name = str(table[found.id_column][index]) if found.id_column else file_name(audio)
+        name = file_name(audio)
         start_s, end_s = segments[index] if segments else (None, None)
-        utterance_id = _utterance_id(name, index, id_prefix=found.id_prefix, start_s=start_s, end_s=end_s)
+        if found.id_column:
+            utterance_id = str(table[found.id_column][index])
+        else:
+            utterance_id = _utterance_id(name, index, id_prefix=found.id_prefix, start_s=start_s, end_s=end_s)
         while utterance_id in seen:
             utterance_id = f"{utterance_id}#{index}"
         seen.add(utterance_id)

@@ -7,6 +7,7 @@ from typing import Any
 from accel_asr.data.decoding.audio import AudioError
 from accel_asr.data.reading.manifests import Table
 from accel_asr.data.reading.rows import DatasetCell
+from accel_asr.data.reading.split_names import choose_splits
 from accel_asr.errors import UserError
 
 
@@ -17,11 +18,11 @@ def is_saved_dataset(folder: Path) -> bool:
     )
 
 
-def open_saved_dataset(folder: Path, *, split: str) -> tuple[Any, bool]:
+def open_saved_dataset(folder: Path, *, split: str, any_lone: bool = False) -> tuple[Any, str | None, list[str]]:
     """One split of a saved DatasetDict, or all of a saved Dataset, mapped into memory.
 
     Returns:
-        The dataset, and whether the folder told its splits apart.
+        The dataset; what its split is called there, None where the folder does not tell splits apart; notices.
 
     Raises:
         UserError: unreadable, or no such split; names those there are.
@@ -41,15 +42,11 @@ def open_saved_dataset(folder: Path, *, split: str) -> tuple[Any, bool]:
             f"data.name_or_path: can't read the saved dataset {str(folder)!r}: {reason}; "
             "save it again with save_to_disk"
         ) from error
-    has_splits = isinstance(dataset, datasets.DatasetDict)
-    if has_splits:
-        if split not in dataset:
-            raise UserError(
-                f"data.train_split or data.eval_split: {str(folder)!r} has no split {split!r}; "
-                f"it has: {', '.join(sorted(dataset))}"
-            )
-        dataset = dataset[split]
-    return encoded(dataset), has_splits
+    if not isinstance(dataset, datasets.DatasetDict):
+        return encoded(dataset), None, []
+    names, notices = choose_splits(split, sorted(dataset), where=repr(str(folder)), any_lone=any_lone)
+    parts = [dataset[name] for name in names]
+    return encoded(parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)), "-".join(names), notices
 
 
 def encoded(dataset: Any) -> Any:

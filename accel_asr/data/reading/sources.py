@@ -1,6 +1,5 @@
 """From a source's name to rows: a Hub dataset, a folder, a manifest, tar shards, or the embedded quickstart."""
 
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,15 +7,15 @@ from typing import Any
 
 from accel_asr.data.indexing.cache_folder import default_cache_dir
 from accel_asr.data.quickstart import CLIPS_PARQUET, QUICKSTART
-from accel_asr.data.reading.audio_paths import AudioPaths, named
-from accel_asr.data.reading.columns import find_columns
+from accel_asr.data.reading.audio_paths import AudioPaths
 from accel_asr.data.reading.downloads import download
-from accel_asr.data.reading.manifests import MANIFEST_SUFFIXES, find_manifest, read_manifest, select_split
-from accel_asr.data.reading.rows import Found, Row, RowColumns, file_name, rows_of
-from accel_asr.data.reading.saved_datasets import DatasetAudio, is_saved_dataset, open_saved_dataset, table_of
+from accel_asr.data.reading.local_sources import find_local
+from accel_asr.data.reading.manifests import MANIFEST_SUFFIXES
+from accel_asr.data.reading.rows import Found, Row, RowColumns, rows_of
+from accel_asr.data.reading.saved_datasets import DatasetAudio, table_of
 from accel_asr.data.reading.shard_names import expand_shards, is_shard_pattern
+from accel_asr.data.reading.table_files import LocalName, find_tables, is_table_pattern
 from accel_asr.data.reading.tar_shards import read_tar_shards
-from accel_asr.data.reading.text_files import list_files, read_text_files
 from accel_asr.errors import UserError
 
 _PART = re.compile(r"(?P<split>[^\[\]]*)\[(?P<begin>-?\d+%?)?:(?P<end>-?\d+%?)?\]")
@@ -39,7 +38,10 @@ class Source:
 
 @dataclass(frozen=True)
 class SourceName:
-    """What a source is called, and which of its columns mean what."""
+    """What a source is called, and which of its columns mean what.
+
+    `any_lone_split`: of a local source that has one split only, that one is meant, whatever `split` says.
+    """
 
     name_or_path: str
     split: str = "train"
@@ -49,10 +51,11 @@ class SourceName:
     subset: str | None = None
     revision: str | None = None
     allow_outside_paths: bool = False
+    any_lone_split: bool = False
 
     @property
     def local_path(self) -> Path | None:
-        """The file or folder that it names; None for what comes from the Hub or from shards."""
+        """The file or folder that it names; None for what comes from the Hub, from shards, or matches a pattern."""
         path = CLIPS_PARQUET if self.name_or_path == QUICKSTART else Path(self.name_or_path)
         return path if path.exists() and not is_shard_pattern(self.name_or_path) else None
 
@@ -86,7 +89,7 @@ def read_source(name: SourceName, *, cache_dir: Path | None = None) -> Source:
     """Read one split of a source. Nothing is decoded here.
 
     Args:
-        cache_dir: Where shards that a URL names are downloaded to.
+        cache_dir: Where shards that a URL names are downloaded to, and Parquet files are unpacked.
 
     Raises:
         UserError: no such source, unreadable, a missing column (the message lists those there are), an empty split, a
@@ -97,7 +100,10 @@ def read_source(name: SourceName, *, cache_dir: Path | None = None) -> Source:
     if is_shard_pattern(name.name_or_path):
         found = _find_shards(name, cache_dir=cache_dir)
     elif path is not None:
-        found = _find_local(path, name, split=whole_split)
+        found = find_local(_local_name(name, path, split=whole_split, cache_dir=cache_dir))
+    elif is_table_pattern(name.name_or_path):
+        pattern = name.name_or_path
+        found = find_tables(pattern, _local_name(name, Path(pattern), split=whole_split, cache_dir=cache_dir))
     elif _looks_local(name.name_or_path):
         raise UserError(
             f"data.name_or_path: {name.name_or_path!r} does not exist; check the path, or give a Hub dataset"
@@ -132,7 +138,7 @@ def read_source(name: SourceName, *, cache_dir: Path | None = None) -> Source:
     dependencies = found.dependencies
     dataset_audio = None
     if found.dataset is not None:
-        dependencies = tuple(Path(file["filename"]) for file in found.dataset.cache_files)
+        dependencies += tuple(Path(file["filename"]) for file in found.dataset.cache_files)
         dataset_audio = DatasetAudio(found.dataset, audio_column)
     return Source(rows=rows, notices=notices, dependencies=dependencies, dataset_audio=dataset_audio)
 
@@ -150,30 +156,17 @@ def _find_shards(name: SourceName, *, cache_dir: Path | None) -> Found:
     return Found(table, notices, "audio", name.text_column, id_column="key", dependencies=tuple(shards))
 
 
-def _find_local(path: Path, name: SourceName, *, split: str) -> Found:
-    audio_column, text_column = name.audio_column, name.text_column
-    folder = path if path.is_dir() else path.parent
-    paths = AudioPaths(folder, allow_outside=name.allow_outside_paths)
-    if path.is_dir() and is_saved_dataset(path):
-        dataset, has_splits = open_saved_dataset(path, split=split)
-        table = table_of(dataset)
-        if not has_splits:
-            table = select_split(table, split=split, manifest=path)
-        id_prefix = split if has_splits else None
-        return Found(table, [], audio_column, text_column, paths, id_prefix, dataset=dataset)
-    folders = tuple(Path(here) for here, _, _ in os.walk(path)) if path.is_dir() else ()
-    manifest = find_manifest(path) if path.is_dir() else path
-    if manifest is None:
-        table, notices = read_text_files(path, split=split, paths=paths)
-        texts = tuple(folder / name for name in list_files(folder)[1])
-        return Found(table, notices, "file_name", "text", paths, dependencies=(*folders, *texts))
-    table, notices = read_manifest(manifest), []
-    if any(table.values()):
-        if path.is_dir():
-            columns = find_columns(table, audio_column=audio_column, text_column=text_column)
-            notices = _unlisted(table[columns.audio], paths=paths, manifest=manifest)
-        table = select_split(table, split=split, manifest=manifest)
-    return Found(table, notices, audio_column, text_column, paths, is_manifest=True, dependencies=(*folders, manifest))
+def _local_name(name: SourceName, path: Path, *, split: str, cache_dir: Path | None) -> LocalName:
+    return LocalName(
+        path,
+        split,
+        name.audio_column,
+        name.text_column,
+        subset=name.subset,
+        allow_outside=name.allow_outside_paths,
+        any_lone_split=name.any_lone_split,
+        cache_dir=cache_dir or default_cache_dir(),
+    )
 
 
 def _part_of_split(split: str) -> tuple[str, tuple[str | None, str | None] | None]:
@@ -198,14 +191,3 @@ def _row_number(bound: str | None, rows: int) -> int | None:
     if bound is None:
         return None
     return round(int(bound[:-1]) * rows / 100) if bound.endswith("%") else int(bound)
-
-
-def _unlisted(audios: list[Any], *, paths: AudioPaths, manifest: Path) -> list[str]:
-    """A notice of audio files in a manifest's folder that it does not list."""
-    listed = {os.path.normpath(os.path.join(paths.folder, name)) for name in map(file_name, audios) if name}
-    there, _, _ = list_files(paths.folder)
-    unlisted = [name for name in there if os.path.normpath(os.path.join(paths.folder, name)) not in listed]
-    if not unlisted or len(unlisted) == len(there):  # a table that holds the audio itself lists none
-        return []
-    of_all = f"{len(unlisted):,} of {len(there):,} audio files in the folder"
-    return [f"{of_all} are not listed in {manifest.name}: {named(unlisted)}"]

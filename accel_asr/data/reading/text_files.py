@@ -5,13 +5,13 @@ from pathlib import Path
 
 from accel_asr.data.reading.audio_paths import AudioPaths, named
 from accel_asr.data.reading.manifests import Table
+from accel_asr.data.reading.split_names import choose_splits, kind_of
 from accel_asr.errors import UserError
 
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".m4a", ".aac", ".mp4", ".webm")
 )
 TEXT_SUFFIX = ".txt"
-SPLIT_FOLDERS = frozenset(("train", "training", "validation", "valid", "val", "dev", "test", "eval", "evaluation"))
 
 
 def list_files(folder: Path) -> tuple[list[str], list[str], list[str]]:
@@ -33,7 +33,7 @@ def list_files(folder: Path) -> tuple[list[str], list[str], list[str]]:
     return sorted(audio), sorted(texts), sorted(links)
 
 
-def read_text_files(folder: Path, *, split: str, paths: AudioPaths) -> tuple[Table, list[str]]:
+def read_text_files(folder: Path, *, split: str, paths: AudioPaths, any_lone: bool = False) -> tuple[Table, list[str]]:
     """Every audio file under a folder, with the text beside it; None where there is none.
 
     Where the folder has sub-folders named after splits, those of `split` are read. Lines of a text become one.
@@ -42,30 +42,21 @@ def read_text_files(folder: Path, *, split: str, paths: AudioPaths) -> tuple[Tab
         The columns `file_name` and `text`, and notices of recordings without text and texts without recording.
 
     Raises:
-        UserError: no audio, or none with a text; a text that is not UTF-8 or leads outside; no such split.
+        UserError: a text that is not UTF-8 or leads outside; no such split.
     """
     notices = []
     audio, texts, links = list_files(folder)
     tops = {name.split("/")[0] for name in audio if "/" in name}
-    if split in tops or tops & SPLIT_FOLDERS:
-        if split not in tops:
-            raise UserError(
-                f"data.train_split or data.eval_split: {str(folder)!r} has no folder {split!r}; "
-                f"it has: {', '.join(sorted(tops))}"
-            )
+    if split in tops or any(map(kind_of, tops)):
+        chosen, told = choose_splits(split, sorted(tops), where=repr(str(folder)), any_lone=any_lone)
         everywhere = len(audio)
         audio, texts, links = (
-            [name for name in names if name.startswith(f"{split}/")] for names in (audio, texts, links)
+            [name for name in names if name.split("/")[0] in chosen] for names in (audio, texts, links)
         )
-        notices.append(f"{split}: {len(audio):,} of the folder's {everywhere:,} audio files, those in {split}/")
+        folders = named([f"{name}/" for name in chosen])
+        notices += [*told, f"{split}: {len(audio):,} of the folder's {everywhere:,} audio files, those in {folders}"]
     stems = {os.path.splitext(name)[0]: name for name in texts}
     text_names = [stems.get(os.path.splitext(name)[0]) for name in audio]
-    if not any(text_names):
-        raise UserError(
-            f"data.name_or_path: the folder {str(folder)!r} has no metadata.csv, metadata.tsv or metadata.jsonl; "
-            "write one with a column file_name (relative to the folder) and a column for the text, or put a .txt "
-            f"beside each audio file (it has {len(audio):,} audio files, and a .txt beside none)"
-        )
     read, unreadable = {}, []
     text_paths = {name: paths.path(name) for name in text_names if name is not None}
     paths.refuse_bad()

@@ -142,5 +142,50 @@ def test_the_channel_of_the_settings_is_decoded(load, tmp_path: Path) -> None:
 
 def test_a_source_without_the_split_that_is_validated_on(tmp_path: Path) -> None:
     sources = [SourceConfig(name_or_path="a", eval_split="test", validate=False), SourceConfig(name_or_path="b")]
-    with pytest.raises(UserError, match=r"^data\.sources: no source that is validated on has an eval_split; give it"):
+    with pytest.raises(
+        UserError,
+        match=r"^data\.sources: no source that is validated on has an eval_split or eval_name_or_path; give it",
+    ):
         given_validation(DataConfig(sources=sources), sources, [None, None], None)  # type: ignore[list-item]
+
+
+# -- validation in a file of its own
+
+
+@pytest.fixture
+def two_files(folder: Path) -> Path:
+    """`train.csv` of clips 0 to 7, and `dev.csv` of 8 and 9, without a column that says so."""
+    lines = [line.rpartition(",")[0] for line in (folder / "metadata.csv").read_text().splitlines()]
+    (folder / "metadata.csv").unlink()
+    (folder / "train.csv").write_text("\n".join(lines[:9]))
+    (folder / "dev.csv").write_text("\n".join([lines[0], *lines[9:]]))
+    return folder
+
+
+def test_a_file_of_its_own_validates(load, two_files: Path) -> None:
+    train, dev = str(two_files / "train.csv"), str(two_files / "dev.csv")
+    data = load(DataConfig(name_or_path=train, eval_name_or_path=dev))
+    assert ids(data.train) == [f"{number}.wav" for number in (0, 1, 2, 4, 5, 6, 7)]
+    assert ids(data.validation) == ["8.wav", "9.wav"]
+    assert data.summary["rows"] == {"train": 8, "validation": 2}
+    assert ids(load(DataConfig(name_or_path=str(two_files), eval_split="dev")).validation) == ["8.wav", "9.wav"]
+    # a folder of splits: the one that is validated on, unless eval_split names another
+    assert ids(load(DataConfig(name_or_path=train, eval_name_or_path=str(two_files))).validation) == ["8.wav", "9.wav"]
+    named = DataConfig(name_or_path=dev, eval_name_or_path=str(two_files), eval_split="train")
+    assert ids(load(named).validation)[0] == "0.wav"
+
+
+def test_of_several_sources_one_file_of_its_own_validates_all_or_each_has_its_own(load, two_files: Path) -> None:
+    train, dev = str(two_files / "train.csv"), str(two_files / "dev.csv")
+    sources = [SourceConfig(name_or_path=train, name="a"), SourceConfig(name_or_path=train, name="b", weight=None)]
+    data = load(DataConfig(sources=sources, eval_name_or_path=dev))
+    assert ids(data.validation) == ["validation/8.wav", "validation/9.wav"]
+    own = [dataclasses.replace(sources[0], eval_name_or_path=dev), dataclasses.replace(sources[1], validate=False)]
+    data = load(DataConfig(sources=own))
+    assert ids(data.validation) == ["a/8.wav", "a/9.wav"]
+    assert len(data.train) == 14
+
+
+def test_where_the_splits_are_one_the_file_of_its_own_is_named(load, two_files: Path) -> None:
+    with pytest.raises(UserError, match=r"data.eval_split: 'dev' holds the very utterances .*data.eval_name_or_path"):
+        load(DataConfig(name_or_path=str(two_files / "train.csv"), eval_split="dev"))

@@ -336,7 +336,10 @@ def test_the_paths_in_parquet_are_checked_and_those_of_embedded_audio_do_not_mat
 
 @pytest.mark.realdata
 def test_every_manifest_of_real_recordings_is_read_without_an_edit(realdata: Path) -> None:
-    manifests = sorted(realdata.glob("*/manifest.jsonl"))
+    # long recordings have their texts in files of their own
+    manifests = [
+        one for one in sorted(realdata.glob("*/manifest.jsonl")) if '"text_file"' not in one.read_text("utf-8")
+    ]
     assert len(manifests) >= 9
     for manifest in manifests:
         count = len(manifest.read_text(encoding="utf-8").splitlines())

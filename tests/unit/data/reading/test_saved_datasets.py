@@ -61,9 +61,9 @@ def test_the_splits_of_a_saved_dictionary_are_told_apart(speech: datasets.Datase
     assert [row.utterance_id for row in rows] == ["train-000000", "train-000001", "train-000002"]
     (row,) = load(tmp_path / "saved", split="test", text_column="transcription").rows
     assert (row.utterance_id, row.text) == ("test-000000", speech["transcription"][1])
-    told = refused(tmp_path / "saved", split="dev")
+    told = refused(tmp_path / "saved", split="holdout")
     assert told.startswith("data.train_split or data.eval_split")
-    assert told.endswith("has no split 'dev'; it has: test, train")
+    assert told.endswith("has no split 'holdout'; it has: test, train")
 
 
 def test_paths_are_relative_to_the_folder_and_stay_in_it(tmp_path: Path) -> None:

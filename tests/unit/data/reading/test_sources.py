@@ -77,9 +77,9 @@ def test_the_split_column_selects_and_an_unknown_split_lists_those_there_are(man
     path = manifest("clips.csv", "audio,text,split\na.wav,one,train\nb.wav,two,test\nc.wav,three,train\n")
     assert [row.text for row in load(path).rows] == ["one", "three"]
     assert [row.text for row in load(path, split="test").rows] == ["two"]
-    told = refused(path, split="dev")
+    told = refused(path, split="holdout")
     assert told.startswith("data.train_split or data.eval_split")
-    assert "no split 'dev'; it has: test, train" in told
+    assert "no split 'holdout'; it has: test, train" in told
 
 
 def test_without_a_split_column_all_rows_belong_to_every_split(manifest) -> None:
@@ -162,7 +162,7 @@ def test_other_files_and_folders_without_metadata_are_told_what_is_needed(manife
         manifest("a.txt", "hello")
     )
     (tmp_path / "bare").mkdir()
-    assert "has no metadata.csv, metadata.tsv or metadata.jsonl; write one" in refused(tmp_path / "bare")
+    assert "has no layout that is understood; it holds no files" in refused(tmp_path / "bare")
 
 
 @pytest.mark.parametrize("name", ["missing.csv", "./clips", "/nowhere/clips", "a/b/c", "~/clips"])

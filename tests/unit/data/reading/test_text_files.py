@@ -88,9 +88,9 @@ def test_a_folder_named_after_the_split_holds_it(folder) -> None:
     assert [row.utterance_id for row in source.rows] == ["test/a.wav"]
     assert source.notices == ["test: 1 of the folder's 3 audio files, those in test/"]
     assert [row.utterance_id for row in load(clips).rows] == ["train/a.wav"]
-    told = refused(clips, split="dev")
+    told = refused(clips, split="holdout")
     assert told.startswith("data.train_split or data.eval_split")
-    assert told.endswith("has no folder 'dev'; it has: test, train")
+    assert told.endswith("has no split 'holdout'; it has: test, train")
 
 
 def test_metadata_goes_before_texts(folder) -> None:
@@ -108,8 +108,10 @@ def test_metadata_that_forgets_a_recording_is_said_to(folder) -> None:
 @pytest.mark.parametrize("files", [{"a.wav": ""}, {"a.wav": "", "b.txt": "b"}, {"a.txt": "a"}, {"a.bin": ""}])
 def test_a_folder_without_a_pair_is_told_both_ways(folder, files: dict[str, str]) -> None:
     told = refused(folder(**files))
-    assert "has no metadata.csv, metadata.tsv or metadata.jsonl; write one" in told
-    assert "or put a .txt beside each audio file" in told
+    assert told.startswith("data.name_or_path: the folder ")
+    assert all(f"1 {Path(name).suffix}" in told for name in files), "what was seen there"
+    assert "metadata.csv" in told
+    assert "a .txt beside each audio file" in told
 
 
 def test_texts_that_are_not_utf_8_are_all_named(folder) -> None:

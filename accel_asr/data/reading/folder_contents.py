@@ -1,0 +1,104 @@
+"""What lies in a folder that may be a dataset: its tables, each with the split and the subset that its name says."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from accel_asr.data.reading.audio_paths import named
+from accel_asr.data.reading.kaldi_folders import KALDI_FILE
+from accel_asr.data.reading.librispeech_folders import TRANSCRIPTS_SUFFIX
+from accel_asr.data.reading.manifests import METADATA_SUFFIXES
+from accel_asr.data.reading.split_names import is_split_name, without_shard_number
+from accel_asr.data.reading.text_files import AUDIO_SUFFIXES, TEXT_SUFFIX
+
+MANIFEST_STEMS = ("metadata", "manifest")
+# folders that hold the tables of a dataset, and are no subset of it
+_PLAIN_FOLDERS = frozenset(("data", "dataset", "metadata", "manifest", "manifests", "splits", "transcripts", "lists"))
+UNDERSTOOD = (
+    "metadata.csv, .tsv, .jsonl or .parquet (with a column file_name, and one for the text), also in a folder for each "
+    "split; tables named by split (train.tsv, dev.json, train-00000-of-00002.parquet); Kaldi's wav.scp and text; "
+    "LibriSpeech's *.trans.txt; LJSpeech's metadata.csv; what save_to_disk wrote; or a .txt beside each audio file"
+)
+
+
+@dataclass(frozen=True)
+class DataTable:
+    """A table in a folder. `path` is relative to it; `split` is the name that says which split it is of."""
+
+    path: str
+    split: str
+    subset: str
+
+
+@dataclass
+class FolderContents:
+    """Everything below a folder but for hidden files, by what it may mean; paths are relative to the folder."""
+
+    folder: Path
+    folders: list[Path] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
+    kaldi: list[str] = field(default_factory=list)
+    transcripts: list[str] = field(default_factory=list)
+    has_texts_beside_audio: bool = False
+    suffixes: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, folder: Path) -> "FolderContents":
+        """Look at a folder; links to folders are not followed."""
+        contents = cls(folder)
+        for here, folders, files in os.walk(folder):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            contents.folders.append(Path(here))
+            inside = Path(here).relative_to(folder)
+            if KALDI_FILE in files:
+                contents.kaldi.append(inside.as_posix())
+                folders[:] = []  # Kaldi cuts a folder into parts of it, below it
+            stems: dict[str, set[str]] = {}
+            for name in sorted(files):
+                stem, suffix = os.path.splitext(name)
+                if not name.startswith("."):
+                    contents.suffixes[suffix.lower() or name] += 1
+                    stems.setdefault(suffix.lower(), set()).add(stem)
+            audio = {stem for suffix in AUDIO_SUFFIXES for stem in stems.get(suffix, ())}
+            contents.has_texts_beside_audio |= bool(audio & stems.get(TEXT_SUFFIX, set()))
+            for name in sorted(files):
+                stem, suffix = os.path.splitext(name)
+                if name.endswith(TRANSCRIPTS_SUFFIX):
+                    contents.transcripts.append((inside / name).as_posix())
+                # a table beside a recording of its name is about that recording
+                elif stem not in audio and not name.startswith(".") and _may_be_table(stem, suffix):
+                    contents.tables.append((inside / name).as_posix())
+        return contents
+
+    def split_tables(self) -> list[DataTable]:
+        """The tables whose own name, or whose folder's, says which split they are of."""
+        return [table for table in self.named_tables() if is_split_name(table.split)]
+
+    def named_tables(self) -> Iterator[DataTable]:
+        """All tables, with what their names say."""
+        for path in self.tables:
+            *folders, name = Path(path).parts
+            stem = without_shard_number(os.path.splitext(name)[0])
+            split_folder = next((name for name in reversed(folders) if is_split_name(name)), None)
+            split = stem
+            if not is_split_name(stem) and split_folder is not None:
+                if self.has_texts_beside_audio and stem not in MANIFEST_STEMS:
+                    continue  # notes among recordings whose texts lie beside them
+                split = split_folder
+            subset = [name for name in folders if not is_split_name(name) and name.lower() not in _PLAIN_FOLDERS]
+            yield DataTable(path, split, "/".join(subset))
+
+    def seen(self) -> str:
+        """What is there, in a few words."""
+        counts = [f"{count:,} {suffix}" for suffix, count in self.suffixes.most_common()]
+        files = f"files: {named(counts)}" if counts else "no files"
+        subfolders = [path.name for path in self.folders if path.parent == self.folder]
+        return files + (f"; folders: {named(subfolders)}" if subfolders else "")
+
+
+def _may_be_table(stem: str, suffix: str) -> bool:
+    # a .json is a list of rows to NeMo, and anything at all to others
+    is_list = suffix == ".json" and (is_split_name(without_shard_number(stem)) or stem in MANIFEST_STEMS)
+    return is_list or suffix in METADATA_SUFFIXES

@@ -1,0 +1,86 @@
+"""Which of the splits that are there a setting means."""
+
+import pytest
+
+from accel_asr.data.reading.split_names import choose_splits, kind_of, without_shard_number
+from accel_asr.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "meant"),
+    [
+        ("validation", ["train", "validation", "test"], ["validation"]),
+        ("validation", ["train", "dev", "test"], ["dev"]),
+        ("dev", ["train", "valid"], ["valid"]),
+        ("validation", ["train", "eval"], ["eval"]),
+        ("validation", ["train", "test"], ["test"]),
+        ("dev", ["train", "dev-clean", "dev-other"], ["dev-clean", "dev-other"]),
+        ("train", ["train_manifest", "dev_manifest"], ["train_manifest"]),
+        ("train", ["train-clean-100", "train-clean-360", "test-clean"], ["train-clean-100", "train-clean-360"]),
+        ("train", ["training", "test"], ["training"]),
+        ("train", ["clips"], ["clips"]),
+        ("train", ["validated"], ["validated"]),
+        ("test", ["train", "eval"], ["eval"]),
+        ("validated", ["train", "validated"], ["validated"]),
+    ],
+)
+def test_a_split_goes_by_its_usual_names(asked: str, there: list[str], meant: list[str]) -> None:
+    found, notices = choose_splits(asked, there, where="a folder")
+    assert found == meant
+    assert bool(notices) == (found != [asked])  # another name is said
+    assert all(name in notices[0] for name in meant if notices)
+
+
+@pytest.mark.parametrize(
+    ("asked", "there"),
+    [
+        ("validation", ["train", "dev", "valid"]),  # either may be meant
+        ("eval", ["train", "dev", "test"]),
+        ("test", ["train", "validation"]),  # a test score is of no other set
+        ("test", ["train", "dev"]),
+        ("train", ["dev"]),
+        ("train", ["test"]),
+        ("train", ["invalidated"]),
+        ("train", ["validated", "invalidated", "other"]),
+        ("dev", ["train_dev", "train_nodev"]),  # is it trained on, or validated on?
+        ("holdout", ["train", "test"]),
+    ],
+)
+def test_what_is_not_clear_is_refused_with_what_there_is(asked: str, there: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        choose_splits(asked, there, where="the folder x", all_without=True)
+    assert str(caught.value).startswith(f"data.train_split or data.eval_split: the folder x has no split {asked!r}")
+    assert any(name in str(caught.value) for name in there)
+
+
+def test_tables_that_are_no_splits_are_one_set_to_train_on() -> None:
+    assert choose_splits("train", ["part-1", "part-2"], where="x", all_without=True) == (["part-1", "part-2"], [])
+    with pytest.raises(UserError, match="has no split 'train'; it has: part-1, part-2"):
+        choose_splits("train", ["part-1", "part-2"], where="x")
+    with pytest.raises(UserError, match="has no split 'test'"):
+        choose_splits("test", ["part-1", "part-2"], where="x", all_without=True)
+
+
+def test_the_lone_split_of_a_set_to_validate_on() -> None:
+    assert choose_splits("validation", ["train"], where="x", any_lone=True)[0] == ["train"]
+    with pytest.raises(UserError, match="has no split 'validation'"):
+        choose_splits("validation", ["train"], where="x")
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("train-00000-of-00002", "train"),
+        ("train_1", "train"),
+        ("train.part-03", "train"),
+        ("train", "train"),
+        ("0000", "0000"),
+        ("eval2000", "eval"),
+    ],
+)
+def test_a_shard_goes_by_the_name_of_its_set(stem: str, name: str) -> None:
+    assert without_shard_number(stem) == name
+
+
+def test_a_word_within_a_word_says_nothing() -> None:
+    assert (kind_of("valentin"), kind_of("latest"), kind_of("Dev_Clean")) == (None, None, "validation")
