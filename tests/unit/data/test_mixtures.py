@@ -214,8 +214,8 @@ TWO = "{name_or_path: a}, {name_or_path: b}"
         ),
         (
             "sources: [{name_or_path: a, eval_split: x}]",
-            "data.eval_split, data.eval_name_or_path, data.train_rows, data.eval_fraction, data.eval_rows: eval_split=x "
-            "of a source and data.train_rows=4; set exactly one",
+            "data.eval_split, data.eval_name_or_path, data.train_rows, data.eval_fraction, data.eval_rows: eval_split="
+            "x of a source and data.train_rows=4; set exactly one",
         ),
     ],
 )
