@@ -4,24 +4,29 @@ import argparse
 import difflib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
-from pathlib import Path
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, get_args
 
 import jsonargparse
 import yaml
 from jsonargparse import ArgumentParser
 
-from accel_asr.config import Config, SourceConfig
+from accel_asr.config import Config, DataConfig, SourceConfig
 from accel_asr.config_checks import check_config
 from accel_asr.errors import UserError
 
 RECIPES_DIR = Path(__file__).parent / "recipes"
-DEFAULT_RECIPE = "quickstart"
+QUICKSTART_RECIPE = "quickstart"
+# whoever names one of them is not after the quickstart
+_NAMES_A_MODEL = re.compile(r"--model(\.name_or_path)?")
+_NAMES_DATA = re.compile(r"--data(\.name_or_path|\.sources.*)?")
+_LONGEST_RUN_NAME = 60  # letters of each half: a folder's name has at most 255 bytes
 
-DESCRIPTION = """Fine-tune a Whisper model with Hugging Face Accelerate. Without --config: the embedded quickstart,
-which needs no network. Every setting below can stand in a YAML file given by --config, and on the command line,
-which wins. Devices, processes and precision belong to `accelerate launch`."""
+DESCRIPTION = """Fine-tune a Whisper model with Hugging Face Accelerate. Without --config, and without a model or data
+named here: the embedded quickstart, which needs no network. Else without --config: the defaults below. Every setting
+can stand in a YAML file given by --config, and on the command line, which wins. Devices, processes and precision belong
+to `accelerate launch`."""
 
 
 def recipe_names() -> list[str]:
@@ -29,36 +34,66 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in RECIPES_DIR.glob("*.yaml"))
 
 
-def parse_config(arguments: list[str], *, default_config: str | None = DEFAULT_RECIPE) -> Config:
+def parse_config(arguments: list[str]) -> Config:
     """Read the configuration of a run.
 
-    `--config` is read first wherever it stands, so that an override given before it still wins. `--help` and
-    `--print_config` print and exit with code 0.
-
-    Args:
-        default_config: What `--config` is when it is not given; None is the defaults of all settings.
+    `--config` is read first wherever it stands, so that an override given before it still wins. Without it, and where
+    neither model nor data is named, it is the quickstart. `--help` and `--print_config` print and exit with code 0.
 
     Raises:
         UserError: unknown setting, wrong type, wrong combination, or no such recipe or file.
     """
     given, overrides = _take_config_option(arguments)
-    config_name = given or default_config
-    config_path = Path("defaults") if config_name is None else find_config(config_name)
+    is_quickstart = not (names_data(overrides) or _names_a_model(overrides))
+    config_name = given or (QUICKSTART_RECIPE if is_quickstart else None)
+    config_path = None if config_name is None else find_config(config_name)
     parser = build_parser()
     try:
         parsed = parser.parse_args([*(["--config", str(config_path)] if config_name else []), *overrides])
     except (jsonargparse.ArgumentError, UnicodeDecodeError) as error:
-        _raise_explained(str(error), parser=parser, config_path=config_path)
+        _raise_explained(str(error), parser=parser, config_path=config_path or Path("defaults"))
     try:
         values = vars(parser.instantiate(parsed))
     except TypeError as error:
         raise UserError(_sections_without_settings(parsed)) from error
     values.pop("config", None)
+    if given in recipe_names() and names_data(overrides):
+        values["data"] = _without_licence_of_others(values["data"], recipe=given, overrides=overrides)
     if values["output_dir"] is None:
-        values["output_dir"] = str(Path("runs") / config_path.stem)
+        run_name = config_path.stem if config_path else _run_name(values["model"].name_or_path, values["data"])
+        values["output_dir"] = str(Path("runs") / run_name)
     config = Config(**values)
     check_config(config)
     return config
+
+
+def names_data(arguments: Sequence[str]) -> bool:
+    """Whether data is named, so that it is not a recipe's own that is meant."""
+    return any(_NAMES_DATA.fullmatch(argument.partition("=")[0]) for argument in arguments)
+
+
+def _names_a_model(arguments: Sequence[str]) -> bool:
+    return any(_NAMES_A_MODEL.fullmatch(argument.partition("=")[0]) for argument in arguments)
+
+
+def _without_licence_of_others(data: DataConfig, *, recipe: str, overrides: Sequence[str]) -> DataConfig:
+    """A recipe's licence is one of the recordings that it names, where it names some and leaves no path to fill in."""
+    own = yaml.safe_load(find_config(recipe).read_text(encoding="utf-8")).get("data", {}).get("name_or_path") or "./"
+    is_path_to_fill_in = own.startswith("./")
+    says_it = any(argument.partition("=")[0] == "--data.license" for argument in overrides)
+    if says_it or is_path_to_fill_in or data.name_or_path == own:
+        return data
+    return replace(data, license=None)
+
+
+def _run_name(model: str | None, data: DataConfig) -> str:
+    """`whisper-small-calls` of openai/whisper-small and data/calls.csv: the folder of a run without a recipe."""
+    sources = [data.name_or_path] if data.name_or_path else [source.name_or_path for source in data.sources or ()]
+    names = [model, sources[0] if len(sources) == 1 else "sources" if sources else None]
+    # an address ends before its query, which may hold a secret
+    lasts = [PurePosixPath(re.split(r"[?#]", name)[0]).stem for name in names if name]
+    parts = [re.sub(r"[^\w.-]+", "_", last)[:_LONGEST_RUN_NAME].strip("._-") for last in lasts]
+    return "-".join(filter(None, parts)) or "unnamed"
 
 
 def find_config(name: str) -> Path:
@@ -87,7 +122,10 @@ def build_parser(prog: str = "accel_asr/train.py") -> ArgumentParser:
     )
     parser = ArgumentParser(prog=prog, description=DESCRIPTION, exit_on_error=False, allow_abbrev=False)
     parser.add_argument(
-        "--config", action="config", help=f"recipe ({', '.join(recipe_names())}) or YAML file; default {DEFAULT_RECIPE}"
+        "--config",
+        action="config",
+        help=f"recipe ({', '.join(recipe_names())}) or YAML file; without it, and without a model or data named, it is "
+        f"{QUICKSTART_RECIPE}",
     )
     parser.add_class_arguments(Config, as_group=False)
     return parser

@@ -163,12 +163,13 @@ class DataConfig:
 class TrainingConfig:
     """How the weights move."""
 
-    learning_rate: float = 1e-5
-    """Peak learning rate of AdamW."""
-    lr_scheduler_type: SchedulerType = "constant_with_warmup"
-    """After the linear warmup: stay constant, or fall linearly, to reach zero one step after the last."""
-    warmup_steps: int = 50
-    """Optimizer steps of linear warmup; processes and micro-batches do not count."""
+    learning_rate: float | None = None
+    """Peak learning rate of AdamW. Unset, it suits the model's size: a fortieth of the rate that OpenAI trained it
+    with, 3.75e-5 for tiny, 2.5e-5 base, 1.25e-5 small, 6.25e-6 medium, about 5e-6 large and turbo."""
+    lr_scheduler_type: SchedulerType = "linear"
+    """After the linear warmup: fall linearly, to reach zero one step after the last, or stay constant."""
+    warmup_steps: int | float = 0.1
+    """Optimizer steps of linear warmup, whatever the processes and micro-batches; below 1, a share of all steps."""
     num_train_epochs: int = 3
     """Passes over the training data."""
     max_steps: int | None = None
@@ -281,7 +282,7 @@ class Config:
     """Everything about a run. Topology and precision belong to `accelerate launch`."""
 
     output_dir: str | None = None
-    """Run folder; unset is `runs/<name of the recipe>`."""
+    """Run folder; unset is `runs/<name of the recipe or YAML file>`, without one `runs/<model>-<data>`."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """Model"""
     data: DataConfig = field(default_factory=DataConfig)

@@ -89,6 +89,11 @@ def _range_problems(config: Config) -> list[str]:
         value = _setting(config, name)
         if not 0 <= value <= 1:
             problems.append(f"{name}: {value} is out of range; give a share between 0 and 1")
+    warmup = config.training.warmup_steps
+    if warmup > 1 and warmup != int(warmup):
+        problems.append(
+            f"training.warmup_steps: {warmup} is no whole number; give one, or a share of the steps below 1"
+        )
     seconds = config.training.batch_seconds
     if seconds is not None and not 0 < seconds < float("inf"):
         problems.append(f"training.batch_seconds: {seconds} is out of range; give seconds above 0")
@@ -141,8 +146,6 @@ def _split_problems(data: DataConfig) -> list[str]:
         given.insert(0, of_sources[0])
     if data.eval_fraction is not None and not 0 < data.eval_fraction < 1:
         return [f"data.eval_fraction: {data.eval_fraction} is out of range; give a share between 0 and 1, such as 0.1"]
-    if data.name_or_path is None and not data.sources:
-        return []
     if len(given) == 1:
         if data.group_column is None or data.eval_fraction is not None or data.eval_rows is not None:
             return []
@@ -151,7 +154,8 @@ def _split_problems(data: DataConfig) -> list[str]:
             "out; set data.eval_fraction or data.eval_rows instead, or leave out data.group_column"
         ]
     have = " and ".join(given) or "none of them is set"
-    return [f"{', '.join(f'data.{name}' for name in ways)}: {have}; set exactly one to get a validation set"]
+    such = "" if given else ", such as --data.eval_fraction 0.1"
+    return [f"{', '.join(f'data.{name}' for name in ways)}: {have}; set exactly one to get a validation set{such}"]
 
 
 _ROWS_FIRST = "which does not know all rows first"

@@ -27,6 +27,8 @@ from accel_asr.data.utterances import Utterances
 from accel_asr.data.window_plan import WindowPlan
 from accel_asr.errors import UserError
 from accel_asr.evaluation.normalizers import Normalizer, load_normalizer
+from accel_asr.training.schedule import whole_warmup_steps
+from accel_asr.training.size_rates import rate_in_words, suited_rate
 
 CPU = torch.device("cpu")
 
@@ -299,3 +301,35 @@ def plan_training(
         batch_seconds=training.batch_seconds,
     )
     return plan, training.max_steps or plan.last_step(training.num_train_epochs)
+
+
+def plan_learning_rate(
+    training: TrainingConfig,
+    model: WhisperForConditionalGeneration,
+    *,
+    last_step: int,
+    say: Callable[[str], None],
+) -> tuple[float, int]:
+    """(peak learning rate, warmup steps): as set, or what suits the model's size; and says where that is worth it.
+
+    Args:
+        model: Before it is sharded, so that every rank counts the same parameters.
+    """
+    size = model.config
+    suited = suited_rate(
+        d_model=size.d_model,
+        encoder_layers=size.encoder_layers,
+        decoder_layers=size.decoder_layers,
+        num_mel_bins=size.num_mel_bins,
+        parameters=modeling.parameter_counts(model)[0],
+    )
+    warmup_steps = whole_warmup_steps(training.warmup_steps, last_step=last_step)
+    words = rate_in_words(
+        training.learning_rate,
+        suited,
+        scheduler_type=training.lr_scheduler_type,
+        warmup=f"{warmup_steps:,} of {last_step:,} steps",
+    )
+    if words is not None:
+        say(words)
+    return suited.learning_rate if training.learning_rate is None else training.learning_rate, warmup_steps

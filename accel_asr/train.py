@@ -46,7 +46,7 @@ def train(config: Config) -> int:
     """
     import time
     from contextlib import closing
-    from dataclasses import asdict, astuple
+    from dataclasses import asdict, astuple, replace
 
     from accelerate.utils import gather_object
 
@@ -55,7 +55,7 @@ def train(config: Config) -> int:
     from accel_asr.data.streaming.streams import Place
     from accel_asr.data.window_plan import WindowPlan
     from accel_asr.evaluation.contexts import full_context_problem
-    from accel_asr.job import load_job, plan_training
+    from accel_asr.job import load_job, plan_learning_rate, plan_training
     from accel_asr.progress import Display
     from accel_asr.publishing.hub import check_may_push, push_run
     from accel_asr.reporting.end_of_run import report_finished_run
@@ -109,6 +109,9 @@ def train(config: Config) -> int:
 
     # 3. Plan: which utterances are in which step of which rank, and how much of its window the encoder hears
     plan, last_step = plan_training(training, data, num_processes=accelerator.num_processes)
+    peak, warmup_steps = plan_learning_rate(training, model, last_step=last_step, say=display.say)
+    training = replace(training, learning_rate=peak)
+    config = replace(config, training=training)  # so that config.yaml repeats the run
     context = None
     if training.audio_context == "speech":
         context = SpeechContext.of_model(model, window_s=modeling.window_s(processor))
@@ -128,7 +131,7 @@ def train(config: Config) -> int:
                 num_workers=training.dataloader_num_workers,
                 on_progress=lambda kept: bar.update(kept - bar.n),
             )
-    optimizer = build_optimizer(model, learning_rate=training.learning_rate, weight_decay=training.weight_decay)
+    optimizer = build_optimizer(model, learning_rate=peak, weight_decay=training.weight_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
 
     # 5. Resume, or describe the new run
@@ -257,8 +260,8 @@ def train(config: Config) -> int:
         for step, batches in zip(range(progress.step + 1, last_step + 1), windows, strict=False):  # a stream has no end
             learning_rate = learning_rate_at(
                 step - progress.skipped_steps,
-                peak=training.learning_rate,
-                warmup_steps=training.warmup_steps,
+                peak=peak,
+                warmup_steps=warmup_steps,
                 last_step=last_step,
                 scheduler_type=training.lr_scheduler_type,
             )
@@ -277,7 +280,7 @@ def train(config: Config) -> int:
             except NonFiniteError as error:
                 raise UserError(
                     f"training stopped at step {step}, before its update: {error}. Look at these utterances, or lower "
-                    f"--training.learning_rate (now {training.learning_rate:g})",
+                    f"--training.learning_rate (now {peak:g})",
                     same_on_every_rank=True,
                 ) from error
             progress.step = step

@@ -16,7 +16,8 @@ from accel_asr.config import Config
 from accel_asr.data.quickstart import QUICKSTART
 from accel_asr.errors import UserError, user_errors_exit
 from accel_asr.evaluation_output import SCORES_FILE, require_free, require_place, write_scores
-from accel_asr.training.run_folder import CONFIG_FILE, full_disk_explained
+from accel_asr.model_settings import settings_of_model
+from accel_asr.training.run_folder import full_disk_explained
 
 if TYPE_CHECKING:
     from accel_asr.evaluation.evaluation_sets import EvaluationSet
@@ -167,8 +168,8 @@ def _configuration(options: argparse.Namespace, settings: list[str]) -> Config:
     Raises:
         UserError: as `parse_config` raises; or nothing says what to evaluate on.
     """
-    run_config = Path(options.model).resolve().parent / CONFIG_FILE
-    is_of_run = Path(options.model).is_dir() and run_config.is_file()
+    names = [name.rpartition("@")[0] or name for name in options.dataset or ()]
+    has_own_data = bool(names) and QUICKSTART not in names
     own = [f"--output_dir={Path('evaluations') / label_of(options.model)}", "--model.revision=null"]
     own += [f"--model.name_or_path={options.model}"]
     if options.by:
@@ -176,11 +177,7 @@ def _configuration(options: argparse.Namespace, settings: list[str]) -> Config:
     if options.dataset:
         own += [f"--{name}={value}" for name, value in WHOLE_SETS.items()]
         own += [f"--data.name_or_path={options.dataset[0]}", "--data.eval_split=test"]
-    default = str(run_config) if is_of_run else QUICKSTART if options.model == QUICKSTART else None
-    given_config = any(one == "--config" or one.startswith("--config=") for one in settings)
-    if default == QUICKSTART and not given_config and options.dataset and QUICKSTART not in options.dataset:
-        own.append("--data.text_column=text")  # the recipe's is the column of the embedded clips
-    return parse_config([*own, *settings], default_config=default)
+    return parse_config([*settings_of_model(options.model, settings, has_own_data=has_own_data), *own, *settings])
 
 
 @contextmanager

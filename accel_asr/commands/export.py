@@ -9,10 +9,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_asr.command_line import parse_config
+from accel_asr.command_line import names_data, parse_config
 from accel_asr.config import Config
 from accel_asr.errors import UserError
 from accel_asr.exporting.packages import FORMATS, QUANTIZATIONS, require_packages
+from accel_asr.model_settings import settings_of_model
 
 if TYPE_CHECKING:
     from accel_asr.data.loading import ClipItems
@@ -91,20 +92,15 @@ def run_settings(model: str, settings: list[str]) -> Config:
         UserError: there is neither; the message says what to give.
     """
     names = {setting.split("=")[0] for setting in settings}
-    run_config = Path(model).resolve().parent / "config.yaml"
-    if "--config" not in names:
-        if model == QUICKSTART:
-            settings = ["--config", QUICKSTART, *settings]
-        elif Path(model).is_dir() and run_config.is_file():
-            settings = ["--config", str(run_config), *settings]
-        elif not names & {"--data.name_or_path", "--data.sources"}:
-            raise UserError(
-                f"--model: {model!r} does not lie in a run's folder (there is no {str(run_config)!r}), so there is no "
-                "validation data to compare the exported model on; give --config RECIPE_OR_YAML of a run, or "
-                "--data.name_or_path with --data.eval_split (or --data.eval_rows, --data.eval_fraction); "
-                "--config quickstart compares on the embedded clips"
-            )
-    config = parse_config(settings, default_config=None)
+    own = settings_of_model(model, settings)
+    if "--config" not in [*names, *own] and not names_data(settings):
+        raise UserError(
+            f"--model: {model!r} does not lie in a run's folder (there is no config.yaml beside it), so there is no "
+            "validation data to compare the exported model on; give --config RECIPE_OR_YAML of a run, or "
+            "--data.name_or_path with --data.eval_split (or --data.eval_rows, --data.eval_fraction); "
+            "--config quickstart compares on the embedded clips"
+        )
+    config = parse_config([f"--model.name_or_path={model}", *own, *settings])
     # the run's own revision is one of the model that it started from
     revision = config.model.revision if "--model.revision" in names else None
     return dataclasses.replace(config, model=dataclasses.replace(config.model, name_or_path=model, revision=revision))

@@ -49,7 +49,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
     from functools import partial
 
     from accel_asr.data.streaming.stream_items import StreamPlan
-    from accel_asr.job import load_job, plan_training
+    from accel_asr.job import load_job, plan_learning_rate, plan_training
     from accel_asr.progress import Display
     from accel_asr.training.schedule import learning_rate_at
     from accel_asr.training.sharding import is_sharded
@@ -91,7 +91,8 @@ def verify(config: Config, *, most_utterances: int) -> int:
             same_on_every_rank=True,
         )
     plan, notes = plan_to_verify(run_plan, most_utterances=most_utterances)
-    steps = steps_to_verify(plan, warmup_steps=training.warmup_steps, last_step=last_step)
+    peak, warmup_steps = plan_learning_rate(training, job.model, last_step=last_step, say=display.say)
+    steps = steps_to_verify(plan, warmup_steps=warmup_steps, last_step=last_step)
     validation, batch_size = _utterances_to_score(
         job.data.validation, most_utterances, accelerator.num_processes, config.evaluation.per_device_eval_batch_size
     )
@@ -100,11 +101,12 @@ def verify(config: Config, *, most_utterances: int) -> int:
     if accelerator.mixed_precision != "no":
         notes.append("half precision is compared loosely; launch with --mixed_precision no for the sharp comparison")
     notes.append("dropout, layer drop and SpecAugment are off, no gradient is clipped, no encoder output is cached")
-    precision = "fp32" if accelerator.mixed_precision == "no" else accelerator.mixed_precision
     processes = "1 process" if plan.num_processes == 1 else f"{plan.num_processes} processes"
     display.say(
         f"\nthis launch: {processes} x {plan.accumulation_steps} accumulation steps x {plan.micro_batch_size} = "
-        f"{plan.window_size} {plan.unit}, {precision} on {accelerator.device.type}\n"
+        f"{plan.window_size} {plan.unit}, "
+        f"{'fp32' if accelerator.mixed_precision == 'no' else accelerator.mixed_precision} "
+        f"on {accelerator.device.type}\n"
         f"against:     1 process with one batch of {plan.window_size}, fp32\n"
         f"training:    steps {', '.join(map(str, steps))} of {last_step}, with "
         f"{', '.join(str(len(plan.window(step))) for step in steps)} utterances\n"
@@ -114,7 +116,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
         display.say(f"note: {note}")
 
     model = job.model.to(accelerator.device).eval()  # eval: nothing is drawn at random
-    build = partial(build_optimizer, learning_rate=training.learning_rate, weight_decay=training.weight_decay)
+    build = partial(build_optimizer, learning_rate=peak, weight_decay=training.weight_decay)
     reference = copy.deepcopy(model)
     reference_optimizer = build(reference)
     prepared, optimizer = accelerator.prepare(model, build(model))
@@ -131,8 +133,8 @@ def verify(config: Config, *, most_utterances: int) -> int:
             steps=steps,
             learning_rate_of=partial(
                 learning_rate_at,
-                peak=training.learning_rate,
-                warmup_steps=training.warmup_steps,
+                peak=peak,
+                warmup_steps=warmup_steps,
                 last_step=last_step,
                 scheduler_type=training.lr_scheduler_type,
             ),

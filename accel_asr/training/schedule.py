@@ -1,6 +1,14 @@
 """The learning rate as a function of the optimizer step: nothing to prepare, nothing to save."""
 
+import math
+
 import torch
+
+
+def whole_warmup_steps(warmup_steps: float, *, last_step: int) -> int:
+    """Optimizer steps of warmup: `warmup_steps` itself from 1 on; below, that share of all, rounded up."""
+    # rounded first: 0.07 * 100 is a little more than 7
+    return int(warmup_steps) if warmup_steps >= 1 else math.ceil(round(warmup_steps * last_step, 6))
 
 
 def learning_rate_at(step: int, *, peak: float, warmup_steps: int, last_step: int, scheduler_type: str) -> float:

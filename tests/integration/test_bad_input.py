@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
+import yaml
 
 from accel_asr import train
 from tests.conftest import forget_accelerate
@@ -70,6 +71,26 @@ def test_the_job_itself_runs(recipe: list[str], tmp_path: Path) -> None:
     """Or every refusal below could be for another reason."""
     train.main(recipe)
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["last"]["step"] == 1
+
+
+def test_a_model_and_data_named_by_flags_train_by_plain_defaults(
+    manifest: Path, tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And config.yaml has the learning rate that was chosen, so that it repeats the run."""
+    flags = ["--model.name_or_path", str(tiny_folder), "--model.language", "en", "--data.name_or_path", str(manifest)]
+    flags += ["--data.eval_fraction", "0.3", "--training.max_steps", "11", "--training.dataloader_num_workers", "0"]
+    flags += ["--training.per_device_train_batch_size", "1", "--evaluation.generation_max_length", "5"]
+    flags += ["--evaluation.eval_on_start", "false", "--tracking.report_to", "[]", "--tracking.logging_steps", "1"]
+    train.main([*flags, "--output_dir", str(tmp_path / "run")])
+    said = capsys.readouterr().out
+    assert "training.learning_rate is not set: 0.001, " in said  # a toy's: see test_size_rates
+    assert "linear to zero after a warmup of 2 of 11 steps" in said
+    written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (written["training"]["learning_rate"], written["data"]["license"]) == (0.001, None)
+    metrics = read_manifest(tmp_path / "run" / "metrics.jsonl")
+    rates = [line["learning_rate"] for line in metrics if line["kind"] == "train"]
+    # two steps up, then ten equal parts down, the last of which is not taken
+    assert rates == pytest.approx([5e-4, 1e-3, *(1e-4 * tenths for tenths in range(9, 0, -1))])
 
 
 def test_used_output_folder(recipe: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

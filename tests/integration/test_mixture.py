@@ -21,7 +21,8 @@ data:
   text_column: transcription
   eval_rows: 9
 training:
-  {learning_rate: 1e-4, warmup_steps: 3, num_train_epochs: 2, dataloader_drop_last: false, dataloader_num_workers: 2}
+  {learning_rate: 1e-4, lr_scheduler_type: constant_with_warmup, warmup_steps: 3,
+  num_train_epochs: 2, dataloader_drop_last: false, dataloader_num_workers: 2}
 evaluation: {generation_max_length: 12, per_device_eval_batch_size: 3}
 tracking: {logging_steps: 1}
 """

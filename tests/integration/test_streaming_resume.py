@@ -31,7 +31,9 @@ RESUME = ("--checkpoint.resume", "true")
 CONFIG = """
 model: {name_or_path: MODEL, language: en}
 data: {name_or_path: "TARS", streaming: true, eval_rows: 7, streaming_block_rows: 3}
-training: {learning_rate: 1e-4, warmup_steps: 3, max_steps: 10, dataloader_num_workers: 2, seed: 41}
+training:
+  {learning_rate: 1e-4, lr_scheduler_type: constant_with_warmup, warmup_steps: 3,
+  max_steps: 10, dataloader_num_workers: 2, seed: 41}
 evaluation: {generation_max_length: 12, per_device_eval_batch_size: 5, eval_steps: 4}
 checkpoint: {save_steps: 2}
 tracking: {logging_steps: 1}

@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from accel_asr.command_line import find_config, parse_config, recipe_names, setting_names, write_config
+from accel_asr.config import Config
+from accel_asr.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 QUICKSTART_DATA = "data: {name_or_path: quickstart, train_rows: 450}\n"
@@ -21,6 +24,61 @@ def test_without_arguments_it_is_the_quickstart() -> None:
     config = parse_config([])
     assert (config.data.name_or_path, config.model.name_or_path) == ("quickstart", "quickstart")
     assert config.output_dir == "runs/quickstart"
+
+
+@pytest.mark.parametrize("argument", ["--training.max_steps=5", "--data.text_column=x", "--model.freeze_encoder=true"])
+def test_a_setting_that_names_neither_model_nor_data_is_one_of_the_quickstart(argument: str) -> None:
+    config = parse_config([argument])
+    assert (config.data.name_or_path, config.model.name_or_path) == ("quickstart", "quickstart")
+    assert (config.training.learning_rate, config.output_dir) == (5e-4, "runs/quickstart")
+
+
+HELD_OUT = "--data.eval_fraction=0.1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "run"),
+    [
+        (["--model.name_or_path", "openai/whisper-small", "--data.name_or_path", "mine/"], "whisper-small-mine"),
+        (["--data.name_or_path=calls/list.csv"], "whisper-tiny-list"),
+        (["--data.sources", "[{name_or_path: a}, {name_or_path: b}]"], "whisper-tiny-sources"),
+        (["--data.sources+={name_or_path: mine}"], "whisper-tiny-mine"),
+        (["--data", '{"name_or_path": "mine"}'], "whisper-tiny-mine"),
+        (["--model.name_or_path", "quickstart", "--data.name_or_path", "mine"], "quickstart-mine"),
+        (["--data.name_or_path=https://u:pw@host/x/clips.csv?token=abc"], "whisper-tiny-clips"),
+        (["--data.name_or_path=" + "a" * 400], "whisper-tiny-" + "a" * 60),
+    ],
+)
+def test_whoever_names_a_model_or_data_gets_nothing_of_the_quickstart(arguments: list[str], run: str) -> None:
+    config = parse_config([*arguments, HELD_OUT])
+    plain = Config()
+    assert config.training == plain.training
+    assert config.evaluation == plain.evaluation
+    data = replace(config.data, name_or_path=None, sources=[], eval_fraction=None)
+    assert data == plain.data  # no 450 rows, no text column, no licence
+    assert config.model.language is None
+    assert config.output_dir == f"runs/{run}"
+
+
+def test_what_is_missing_of_a_job_is_asked_for_at_once() -> None:
+    with pytest.raises(UserError) as caught:
+        parse_config(["--model.name_or_path", "openai/whisper-small"])
+    data, held_out = str(caught.value).splitlines()
+    assert data.startswith("data.name_or_path is not set; give ")
+    assert "--data.eval_fraction 0.1" in held_out
+
+
+@pytest.mark.parametrize("recipe", ["quickstart", "whisper_tiny_minds14"])
+def test_a_recipes_licence_is_not_that_of_other_recordings(recipe: str) -> None:
+    other = ["--config", recipe, "--data.name_or_path", "mine"]
+    assert parse_config(["--config", recipe]).data.license is not None
+    assert parse_config(other).data.license is None
+    assert parse_config([*other, "--data.license", "mit"]).data.license == "mit"
+
+
+def test_a_recipes_licence_holds_where_it_asks_for_the_path() -> None:
+    data = parse_config(["--config", "spoken_digits", "--data.name_or_path", "elsewhere/fsdd"]).data
+    assert data.license == "cc-by-sa-4.0"
 
 
 def test_the_command_line_wins_over_the_recipe_and_the_recipe_over_the_defaults() -> None:

@@ -40,7 +40,10 @@ def yaml_problem(tmp_path: Path):
         (["--training.learning_rate", "fast"], "training.learning_rate: 'fast' does not fit; give float"),
         (["--training.learning_rate", "nan"], "training.learning_rate: 'nan' does not fit; give float"),
         (["--training.learning_rate", ".nan"], "training.learning_rate: nan is out of range; give a finite number"),
-        (["--training.warmup_steps", "1.5"], "training.warmup_steps: '1.5' does not fit; give int"),
+        (
+            ["--training.warmup_steps", "1.5"],
+            "training.warmup_steps: 1.5 is no whole number; give one, or ",
+        ),
         (["--training.warmup_steps", "true"], "training.warmup_steps: 'True' does not fit; give int"),
         (["--training.mixed_precision", "fp8"], "training.mixed_precision: 'fp8' does not fit; give "),
         (["--model.task", "dictate"], "model.task: 'dictate' does not fit; give Literal['transcribe', 'translate']"),

@@ -124,8 +124,10 @@ def test_groups_go_with_holding_out_by_chance(way: dict[str, Any]) -> None:
 
 
 def test_a_run_without_data_is_told_what_to_give() -> None:
-    (problem,) = problems(Config())
-    assert problem.startswith("data.name_or_path is not set; give ")
+    data, validation = problems(Config())
+    assert data.startswith("data.name_or_path is not set; give ")
+    assert "data.eval_fraction" in validation
+    assert "set exactly one" in validation
 
 
 @pytest.mark.parametrize("name", ["mine", "a/b/c"])

@@ -112,7 +112,16 @@ def test_a_run_without_a_baseline_has_no_row_for_it(make_run) -> None:
 
 
 def test_names_with_special_letters_leave_valid_metadata(make_run) -> None:
-    run = make_run("--data.name_or_path", 'a: "b" #c', "--data.subset", "é'", "--data.train_split", "x: y")
+    run = make_run(
+        "--config",
+        "quickstart",
+        "--data.name_or_path",
+        'a: "b" #c',
+        "--data.subset",
+        "é'",
+        "--data.train_split",
+        "x: y",
+    )
     metadata = card_of(run).data.to_dict()
     assert yaml.safe_load(yaml.safe_dump(metadata)) == metadata
     dataset = metadata["model-index"][0]["results"][0]["dataset"]
@@ -244,7 +253,7 @@ def test_pictures_of_curves_are_shown_where_the_run_has_them(make_run) -> None:
 
 def test_passwords_in_addresses_stay_at_home(make_run) -> None:
     address = "https://me:secret@example.org/shards/{0..3}.tar?token=secret"
-    text = str(card_of(make_run("--data.name_or_path", address)))
+    text = str(card_of(make_run("--config", "quickstart", "--data.name_or_path", address)))
     assert "secret" not in text
     assert "https://(hidden)@example.org/shards/" in text
 

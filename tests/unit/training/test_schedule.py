@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from accel_asr.training.schedule import learning_rate_at, set_learning_rate
+from accel_asr.training.schedule import learning_rate_at, set_learning_rate, whole_warmup_steps
 
 
 def rate(step: int, *, scheduler_type: str = "constant_with_warmup", warmup_steps: int = 50, last_step: int = 900):
@@ -44,6 +44,14 @@ def test_without_warmup_it_begins_at_the_peak() -> None:
 def test_a_run_shorter_than_its_warmup_never_reaches_the_peak() -> None:
     rates = [rate(step, warmup_steps=50, last_step=10, scheduler_type="linear") for step in range(1, 11)]
     assert rates == pytest.approx([step * 2e-7 for step in range(1, 11)])
+
+
+@pytest.mark.parametrize(
+    ("setting", "last_step", "steps"),
+    [(0.1, 60, 6), (0.1, 61, 7), (0.07, 100, 7), (0, 60, 0), (0.0, 60, 0), (1, 60, 1), (50, 10, 50), (0.1, 1, 1)],
+)
+def test_below_one_warmup_is_a_share_of_all_steps(setting: float, last_step: int, steps: int) -> None:
+    assert whole_warmup_steps(setting, last_step=last_step) == steps
 
 
 def test_every_parameter_group_gets_the_rate() -> None:
