@@ -20,7 +20,7 @@ RECIPES_DIR = Path(__file__).parent / "recipes"
 QUICKSTART_RECIPE = "quickstart"
 # whoever names one of them is not after the quickstart
 _NAMES_A_MODEL = re.compile(r"--model(\.name_or_path)?")
-_NAMES_DATA = re.compile(r"--data(\.name_or_path|\.sources.*)?")
+_NAMES_DATA = re.compile(r"--data(\.(eval_)?name_or_path|\.sources.*)?")
 _LONGEST_RUN_NAME = 60  # letters of each half: a folder's name has at most 255 bytes
 
 DESCRIPTION = """Fine-tune a Whisper model with Hugging Face Accelerate. Without --config, and without a model or data
