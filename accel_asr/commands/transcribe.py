@@ -1,6 +1,7 @@
 """`accel-asr transcribe --model FOLDER_OR_NAME FILE...`: write down what is said in recordings of any length."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 FORMAT_NAMES = ("txt", "text", "json", "srt", "vtt")  # text: what txt was called first
 SUBTITLES = ("srt", "vtt")
 SHOWN_FILES = 5
+MOST_TEMPERATURE = 2.0
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,6 +52,36 @@ def build_parser() -> argparse.ArgumentParser:
         "--batch_size", type=_at_least_one, default=16, help="short recordings transcribed at once (default 16)"
     )
     parser.add_argument("--num_beams", type=_at_least_one, help="beams of the search; unset is the model's own setting")
+    fallback = parser.add_argument_group(
+        "recordings longer than the window",
+        "A window is decoded again at the next temperature while its transcript repeats itself or is improbable, "
+        "as Whisper does.",
+    )
+    fallback.add_argument(
+        "--temperature",
+        type=_temperatures,
+        default=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+        metavar="T,T...",
+        help="temperatures to try in this order (default 0,0.2,0.4,0.6,0.8,1); 0 alone never decodes again",
+    )
+    fallback.add_argument(
+        "--compression_ratio_threshold",
+        type=_threshold,
+        default=1.35,
+        help="repeats itself: zlib shrinks its token ids by more than this (default 1.35; none never looks)",
+    )
+    fallback.add_argument(
+        "--logprob_threshold",
+        type=_threshold,
+        default=-1.0,
+        help="improbable: the mean log-probability of its tokens is below this (default -1; none never looks)",
+    )
+    fallback.add_argument(
+        "--no_speech_threshold",
+        type=_threshold,
+        default=0.6,
+        help="an improbable transcript is left out where silence is likelier than this (default 0.6; none never looks)",
+    )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ...; unset is an accelerator where there is one")
     return parser
 
@@ -79,7 +111,7 @@ def main(arguments: list[str]) -> int:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
 
-    from accel_asr.transcription.transcriber import load_transcriber
+    from accel_asr.transcription.transcriber import Fallback, load_transcriber
 
     transcriber = load_transcriber(
         options.model,
@@ -88,6 +120,12 @@ def main(arguments: list[str]) -> int:
         language=options.language,
         task=options.task,
         num_beams=options.num_beams,
+        fallback=Fallback(
+            temperature=options.temperature,
+            compression_ratio_threshold=options.compression_ratio_threshold,
+            logprob_threshold=options.logprob_threshold,
+            no_speech_threshold=options.no_speech_threshold if options.logprob_threshold is not None else None,
+        ),
     )
     try:
         return _transcribe_all(
@@ -223,3 +261,17 @@ def _at_least_one(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is less than 1")
     return number
+
+
+def _temperatures(text: str) -> tuple[float, ...]:
+    values = tuple(float(part) for part in text.split(","))
+    if not all(0 <= value <= MOST_TEMPERATURE for value in values):
+        raise argparse.ArgumentTypeError(f"{text} is out of range; give numbers between 0 and {MOST_TEMPERATURE:g}")
+    return values
+
+
+def _threshold(text: str) -> float | None:
+    value = None if text.lower() == "none" else float(text)
+    if value is not None and not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number, nor none")
+    return value

@@ -1,7 +1,7 @@
 """From samples to text with times: short recordings many at once, long ones window after window."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,28 @@ from accel_asr.errors import UserError
 from accel_asr.modeling import language_code, load_model_and_processor, quiet_libraries
 from accel_asr.transcription.segments import Segment, TimedText, joined, spread, tidied, whole
 
+SAMPLING_SEED = 0  # the same recording gives the same transcript
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """When a window of a long recording is decoded again, at a higher temperature, or skipped as silence: Whisper's
+    own heuristics (Radford et al. 2022, section 4.5), by transformers' names and as transformers computes them.
+
+    Args:
+        temperature: Tried in this order until a transcript passes; 0 is greedy or beam search, above it samples.
+        compression_ratio_threshold: A transcript whose token ids zlib shrinks by more than this repeats itself. 1.35
+            in the space of token ids is about Whisper's 2.4 in that of letters. None never looks.
+        logprob_threshold: A transcript with a lower mean log-probability of its tokens fails. None never looks.
+        no_speech_threshold: Such a transcript is left out where the model thinks likelier than this that nobody speaks.
+            Needs `logprob_threshold`. None never looks.
+    """
+
+    temperature: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    compression_ratio_threshold: float | None = 1.35
+    logprob_threshold: float | None = -1.0
+    no_speech_threshold: float | None = 0.6
+
 
 @dataclass(frozen=True)
 class Transcriber:
@@ -24,6 +46,7 @@ class Transcriber:
         language: Code of the language spoken; None has it detected for each recording, or there is only English.
         task: `transcribe` or `translate`; None for a model that takes neither language nor task.
         num_beams: None is what the model's own settings say.
+        fallback: For recordings longer than the window.
     """
 
     model: WhisperForConditionalGeneration
@@ -31,6 +54,7 @@ class Transcriber:
     language: str | None = None
     task: str | None = None
     num_beams: int | None = None
+    fallback: Fallback = Fallback()
 
     @cached_property
     def spelling(self) -> Spelling:
@@ -83,13 +107,16 @@ class Transcriber:
         ).to(self.model.device)
         frame_s = extractor.hop_length / extractor.sampling_rate
         options, languages = self._options(input_features=inputs.input_features)
-        generated = self.model.generate(
-            **inputs,
-            **options,
-            return_timestamps=True,
-            return_segments=True,
-            monitor_progress=lambda frames: on_progress(float(frames[0, 0]) * frame_s),
-        )
+        with torch.random.fork_rng():
+            torch.manual_seed(SAMPLING_SEED)
+            generated = self.model.generate(
+                **inputs,
+                **options,
+                **asdict(self.fallback),
+                return_timestamps=True,
+                return_segments=True,
+                monitor_progress=lambda frames: on_progress(float(frames[0, 0]) * frame_s),
+            )
         found = generated["segments"][0]
         segments = self._segments(found)
         end_of_text = self.model.generation_config.eos_token_id
@@ -99,7 +126,7 @@ class Transcriber:
             segments=tidied(segments, duration_s=duration_s),
             duration_s=duration_s,
             language=languages[0],
-            cut_off=any(end_of_text not in part["result"].tolist() for part in found),  # the window that it was in
+            cut_off=any(end_of_text not in _window_ids(part["result"]) for part in found),
         )
 
     @torch.no_grad()
@@ -160,6 +187,12 @@ class Transcriber:
         ]
 
 
+def _window_ids(result: Any) -> list[int]:
+    """The token ids of the window that a segment was in; `generate` gives them alone or, with scores, in a table."""
+    ids: list[int] = (result if isinstance(result, torch.Tensor) else result["sequences"]).tolist()
+    return ids
+
+
 def load_transcriber(
     name_or_path: str,
     *,
@@ -168,6 +201,7 @@ def load_transcriber(
     language: str | None = None,
     task: str | None = None,
     num_beams: int | None = None,
+    fallback: Fallback = Fallback(),
 ) -> Transcriber:
     """Load a model, put it on a device, and check that it can do what is asked of it.
 
@@ -203,7 +237,7 @@ def load_transcriber(
         language = None if language is None else language_code(model, language)
         task = task or getattr(settings, "task", None) or "transcribe"
     model.to(chosen).eval()
-    return Transcriber(model, processor, language=language, task=task, num_beams=num_beams)
+    return Transcriber(model, processor, language=language, task=task, num_beams=num_beams, fallback=fallback)
 
 
 def find_device(name: str | None) -> torch.device:

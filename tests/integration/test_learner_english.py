@@ -1,0 +1,45 @@
+"""The recipe `learner_english`: real whisper-tiny.en on real learners' English hears them better, beyond chance."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from accel_asr.evaluation.intervals import paired_difference, rate_intervals
+from accel_asr.evaluation.scoring import ScoredUtterance
+from tests.integration.launching import ACCELERATE, TRAIN, offline_environment, run
+
+DEADLINE_S = 15 * 60
+LEAST_GAIN = 0.25  # of the untouched model's word error rate
+
+
+def scored(path: Path) -> list[ScoredUtterance]:
+    return [ScoredUtterance.from_json(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.realmodel
+@pytest.mark.realdata
+def test_a_quarter_of_the_errors_goes_in_a_quarter_of_an_hour(
+    whisper_tiny_en: Path, realdata: Path, tmp_path: Path
+) -> None:
+    settings = ["--config", "learner_english", "--model.name_or_path", str(whisper_tiny_en), "--output_dir", "run"]
+    settings += ["--data.name_or_path", str(realdata / "speechocean762"), "--tracking.report_to", "[]"]
+    environment = offline_environment() | {"OMP_NUM_THREADS": str(os.cpu_count())}
+    finished = run([*ACCELERATE, TRAIN, *settings], cwd=tmp_path, env=environment, deadline_s=DEADLINE_S)
+    assert finished.code == 0, finished.err[-4000:]
+
+    first, *_, last = sorted((tmp_path / "run" / "evaluations").glob("step-*.jsonl"))
+    before, after = scored(first), scored(last)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    difference = paired_difference(after, before)
+    low, high = (100 * bound for bound in difference.interval)
+    for name, utterances, score in (("untouched", before, "baseline"), ("tuned", after, "best")):
+        interval = [f"{100 * bound:.2f}%" for bound in rate_intervals(utterances)["wer"]]
+        print(f"{name}: WER {100 * summary[score]['wer']:.2f}%, 95% interval {' to '.join(interval)}")
+    print(f"difference {100 * difference.difference:.2f} points, 95% interval {low:.2f} to {high:.2f}")
+    assert len(after) == 160
+    assert summary["best"]["wer"] <= (1 - LEAST_GAIN) * summary["baseline"]["wer"]
+    assert difference.is_clear
+    assert difference.difference < 0
