@@ -1,5 +1,6 @@
 """From samples to text with times, on a model with a window of two seconds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -234,3 +235,21 @@ def test_an_accelerator_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPa
     assert find_device("cpu") == torch.device("cpu")
     with pytest.raises(UserError, match=r"there are: cpu, cuda, cuda:0, cuda:1$"):
         find_device("cuda:2")
+
+
+def test_what_a_random_model_hears_is_improbable_and_so_decoded_again(transcriber: Transcriber, clips) -> None:
+    samples = np.concatenate(clips)
+    greedy = transcriber.transcribe_long(samples)
+    improbable = replace(transcriber, fallback=Fallback((0.0, 1.0), None, -1.0, None))
+    first = improbable.transcribe_long(samples)
+    assert first.text != greedy.text
+    torch.manual_seed(7)
+    assert improbable.transcribe_long(samples) == first  # sampled, and still the same each time
+    assert torch.initial_seed() == 7  # and the generator of all else was left alone
+    probable = replace(transcriber, fallback=Fallback((0.0, 1.0), None, -1e9, None))
+    assert probable.transcribe_long(samples) == greedy
+
+
+def test_an_improbable_window_of_silence_is_left_out(transcriber: Transcriber, clips) -> None:
+    silent = replace(transcriber, fallback=Fallback((0.0,), None, -1e-9, -1.0))  # everything is, by these thresholds
+    assert silent.transcribe_long(np.concatenate(clips)).segments == ()
