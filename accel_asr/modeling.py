@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
 from torch import nn
@@ -13,9 +14,18 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.utils import logging
 
 from accel_asr.data.labels import known_language, language_of_labels
-from accel_asr.data.quickstart import BASE_MODEL_DIR, QUICKSTART
+from accel_asr.data.quickstart import model_source
 from accel_asr.data.tokenizer_probe import require_fitting_tokenizer
 from accel_asr.errors import UserError
+from accel_asr.model_folder.examination import examine, say_notes, why_no_weights
+from accel_asr.model_folder.files import raise_hub_problem
+from accel_asr.model_folder.generation import usable_alignment_heads
+
+# transformers checks little of what it reads: whatever slips through the examination ends in one of these
+LOADING_ERRORS = (
+    *(OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError),
+    *(TypeError, KeyError, AttributeError, IndexError, ZeroDivisionError),
+)
 
 
 def quiet_libraries() -> None:
@@ -34,12 +44,13 @@ def load_model_and_processor(
 ) -> tuple[WhisperForConditionalGeneration, WhisperProcessor]:
     """Load from a local folder, the Hub, or the embedded quickstart; weights in fp32, attention by SDPA.
 
-    Safetensors only: a pickled checkpoint could run code.
+    Safetensors only: a pickled checkpoint could run code. What of the model is not used is said on stderr.
 
     Raises:
-        UserError: not found, not a Whisper model, or the Hub can't be reached; with the remedy.
+        UserError: not found, not a Whisper model that fits together, or the Hub can't be reached; with the remedy.
     """
-    source = str(BASE_MODEL_DIR) if name_or_path == QUICKSTART else name_or_path
+    source = model_source(name_or_path)
+    examined = examine(source, name=name_or_path, revision=revision)
     try:
         # from_pretrained would keep a half precision checkpoint in half; training needs fp32 master weights
         model, loaded = WhisperForConditionalGeneration.from_pretrained(
@@ -51,15 +62,23 @@ def load_model_and_processor(
             output_loading_info=True,
         )
         processor = WhisperProcessor.from_pretrained(source, revision=revision)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise UserError(_loading_problem(name_or_path, error)) from error
+    except LOADING_ERRORS as error:
+        if not Path(source).exists():
+            why = why_no_weights(source, revision=revision, config=examined.config)
+            raise_hub_problem(name_or_path, OSError(why) if why else error)
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"model.name_or_path: {name_or_path!r} can't be loaded as a Whisper model and its processor ({reason})"
+        ) from error
     missing = sorted(loaded["missing_keys"])
     if missing:  # from_pretrained fills them with random numbers
         raise UserError(f"model.name_or_path: {name_or_path!r} lacks weights: {', '.join(missing)}")
-    if not hasattr(model.generation_config, "no_timestamps_token_id"):
+    damaged = [key for key, value in model.state_dict().items() if not torch.isfinite(value.sum())]
+    damaged = [key for key in damaged if not torch.isfinite(model.get_parameter(key)).all()]  # a sum may overflow
+    if damaged:
         raise UserError(
-            f"model.name_or_path: {name_or_path!r} has no Whisper generation settings; copy generation_config.json "
-            "from the model that it was made from into its folder"
+            f"model.name_or_path: {name_or_path!r} has weights that are not finite (NaN or infinity), such as "
+            f"{damaged[0]}, {len(damaged)} tensors in all: its training went wrong; give an earlier checkpoint"
         )
     require_fitting_tokenizer(
         processor.tokenizer,
@@ -68,6 +87,8 @@ def load_model_and_processor(
         start_token_id=model.config.decoder_start_token_id,
         vocabulary_size=model.config.vocab_size,
     )
+    _keep_usable_alignment_heads(model)
+    say_notes(examined.notes, name=name_or_path)
     # sinusoids, not weights; transformers 5 marks them as trainable when it loads a model
     model.get_encoder().embed_positions.requires_grad_(False)
     return model, processor
@@ -202,12 +223,14 @@ def save_model_folder(
         (folder / "normalizer.json").write_text(json.dumps(spelling, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
-def _loading_problem(name_or_path: str, error: Exception) -> str:
-    reason = " ".join(str(error).split())
-    if Path(name_or_path).exists():
-        return f"model.name_or_path: {name_or_path!r} is not a folder with a Whisper model and its processor ({reason})"
-    return (
-        f"model.name_or_path: {name_or_path!r} is not a local folder, and the Hugging Face Hub did not give it "
-        f"({reason}); check the name and the network, or give --model.name_or_path <folder>, or try the embedded "
-        f"quickstart (--config quickstart), which needs no network"
+def _keep_usable_alignment_heads(model: WhisperForConditionalGeneration) -> None:
+    """What is saved, exported or pushed names no head that the decoder lacks: CTranslate2 crashes on such."""
+    settings, config = model.generation_config, model.config
+    heads = getattr(settings, "alignment_heads", None)
+    usable, others = usable_alignment_heads(
+        heads, layers=config.decoder_layers, heads_of_layer=config.decoder_attention_heads
     )
+    if others and usable:
+        settings.alignment_heads = usable
+    elif heads is not None and not usable:
+        del settings.alignment_heads  # not []: those who read it then choose heads themselves

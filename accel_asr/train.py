@@ -11,7 +11,9 @@ if not __package__:  # started as a file: Python put accel_asr/ first on the pat
 
 from accel_asr.command_line import parse_config, write_config
 from accel_asr.config import Config
+from accel_asr.data.quickstart import model_source
 from accel_asr.errors import UserError, user_errors_exit
+from accel_asr.model_folder.examination import refuse_unfit_folder
 from accel_asr.processes import wait_passively
 from accel_asr.training.run_folder import (
     CONFIG_FILE,
@@ -29,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     with user_errors_exit(same_on_every_rank=True):
         config = parse_config(sys.argv[1:] if arguments is None else arguments)
+        refuse_unfit_folder(model_source(config.model.name_or_path), name=config.model.name_or_path)
         claim_run_folder(Path(str(config.output_dir)), resume=config.checkpoint.resume)
     wait_passively()
     with user_errors_exit(), full_disk_explained(Path(str(config.output_dir))):

@@ -12,6 +12,7 @@ from typing import Any
 from accel_asr.command_line import build_parser, parse_config, split_arguments
 from accel_asr.config import Config
 from accel_asr.errors import UserError, user_errors_exit
+from accel_asr.model_folder.examination import say_notes
 
 DESCRIPTION = """Decode every recording and read every text of a run's sources; report what training would drop or
 refuse, and duplicates, overlap of validation with training, silence, clipping, and texts that do not fit their
@@ -54,6 +55,7 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
 
     data = config.data
     limits = load_model_limits(config.model, language_of_rows=data.language_column is not None)
+    say_notes(limits.notes, name=config.model.name_or_path)
     checked = check(data, limits, seed=config.training.seed)
     report: dict[str, Any] = report_of(checked, model_name=config.model.name_or_path)
     report["clean_manifests"] = []

@@ -8,7 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from accel_asr.data.quickstart import model_source
 from accel_asr.errors import UserError
+from accel_asr.model_folder.examination import refuse_unfit_folder
 
 if TYPE_CHECKING:
     from accel_asr.transcription.transcriber import Transcriber
@@ -55,6 +57,7 @@ def main(arguments: list[str]) -> int:
     """
     options = build_parser().parse_args(arguments)
     _require_extra()
+    refuse_unfit_folder(model_source(options.model), name=options.model, setting="--model")
     from accel_asr.demonstration.listening import listen
     from accel_asr.demonstration.page import Limits, served
     from accel_asr.transcription.transcriber import load_transcriber

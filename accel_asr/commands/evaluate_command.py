@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from accel_asr.command_line import build_parser, parse_config, split_arguments
 from accel_asr.config import Config
-from accel_asr.data.quickstart import QUICKSTART
+from accel_asr.data.quickstart import QUICKSTART, model_source
 from accel_asr.errors import UserError, user_errors_exit
 from accel_asr.evaluation_output import SCORES_FILE, require_free, require_place, write_scores
+from accel_asr.model_folder.examination import refuse_unfit_folder
 from accel_asr.model_settings import settings_of_model
 from accel_asr.training.run_folder import full_disk_explained
 
@@ -48,6 +49,9 @@ def main(arguments: list[str]) -> int:
         if {"-h", "--help"} & set(settings):
             _print_help()
             return 0
+        for option, model in (("--model", options.model), ("--against", options.against)):
+            if model is not None:
+                refuse_unfit_folder(model_source(model), name=model, setting=option)
         config = _configuration(options, settings)
         output_dir = Path(str(config.output_dir))
         require_place(output_dir, overwrite=options.overwrite)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from accel_asr.command_line import names_data, parse_config
 from accel_asr.config import Config
+from accel_asr.data.quickstart import model_source
 from accel_asr.errors import UserError
 from accel_asr.exporting.packages import FORMATS, QUANTIZATIONS, require_packages
+from accel_asr.model_folder.examination import refuse_unfit_folder
 from accel_asr.model_settings import settings_of_model
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ def main(arguments: list[str]) -> int:
     """
     options, settings = build_own_parser().parse_known_args(arguments)
     _check(options, settings)
+    refuse_unfit_folder(model_source(options.model), name=options.model, setting="--model")
     config = run_settings(options.model, settings)
     return export(config, options)
 

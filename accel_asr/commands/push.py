@@ -5,6 +5,8 @@ from pathlib import Path
 
 from accel_asr.config_checks import is_hub_name
 from accel_asr.errors import UserError
+from accel_asr.model_folder.examination import examine, say_notes
+from accel_asr.model_folder.generation import drop_unusable_alignment_heads
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the model card into `best/`, and upload the folder.
+    """Write the model card into `best/`, and upload the folder, if a Whisper is in it that fits together.
 
     Raises:
         UserError: not a finished run, or the Hub refuses.
@@ -47,6 +49,12 @@ def main(arguments: list[str]) -> int:
     from accel_asr.publishing.hub import describe_push, push_run
 
     private = {None: None, "true": True, "false": False}[options.hub_private_repo]
+    best = options.run_dir / "best"
+    if best.is_dir():  # else it is no finished run, which is said below
+        examined = examine(str(best), name=str(best), setting="RUN_DIR")
+        if not options.dry_run:
+            drop_unusable_alignment_heads(best, examined.generation, examined.config)
+        say_notes(examined.notes, name=str(best))
     if options.dry_run:
         told = describe_push(
             options.run_dir,

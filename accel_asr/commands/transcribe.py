@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_asr.data.quickstart import model_source
 from accel_asr.errors import UserError
+from accel_asr.model_folder.examination import refuse_unfit_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,6 +99,7 @@ def main(arguments: list[str]) -> int:
     output_format = "txt" if options.format == "text" else options.format
     from accel_asr.transcription.inputs import find_recordings, output_names
 
+    refuse_unfit_folder(model_source(options.model), name=options.model, setting="--model")
     recordings, notes = find_recordings(options.inputs)
     files: list[Path] | None = None
     if options.output_dir is not None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from accel_asr.command_line import build_parser, parse_config
 from accel_asr.config import Config
+from accel_asr.data.quickstart import model_source
 from accel_asr.errors import UserError, user_errors_exit
+from accel_asr.model_folder.examination import refuse_unfit_folder
 
 if TYPE_CHECKING:
     from accel_asr.data.utterances import Utterances
@@ -36,6 +38,7 @@ def main(arguments: list[str]) -> int:
             parser.print_help()
             return 0
         config = parse_config(settings)
+        refuse_unfit_folder(model_source(config.model.name_or_path), name=config.model.name_or_path)
     return verify(config, most_utterances=utterances)
 
 

@@ -1,0 +1,193 @@
+"""config.json: is it a Whisper's, and are its numbers those of a model that can be built?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+WHISPER = "whisper"
+ARCHITECTURE = "WhisperForConditionalGeneration"
+SAME_WEIGHTS = (ARCHITECTURE, "WhisperModel")  # the latter lacks only the output projection, which is the embeddings
+OTHER_ARCHITECTURES = {
+    "WhisperForAudioClassification": "it has an encoder and classes, and no decoder",
+    "WhisperForCausalLM": "it has a decoder only",
+    "WhisperEncoder": "it has an encoder only",
+    "WhisperDecoder": "it has a decoder only",
+}
+DEFAULTS = {  # transformers', for what config.json leaves out
+    "vocab_size": 51_865,
+    "num_mel_bins": 80,
+    "d_model": 384,
+    "encoder_layers": 4,
+    "decoder_layers": 4,
+    "encoder_attention_heads": 6,
+    "decoder_attention_heads": 6,
+    "encoder_ffn_dim": 1536,
+    "decoder_ffn_dim": 1536,
+    "max_source_positions": 1500,
+    "max_target_positions": 448,
+}
+MOST = {  # ten times the largest Whisper and more; beyond, building the model takes hours or all memory
+    "vocab_size": 1_000_000,
+    "num_mel_bins": 1_024,
+    "d_model": 16_384,
+    "encoder_layers": 256,
+    "decoder_layers": 256,
+    "encoder_attention_heads": 256,
+    "decoder_attention_heads": 256,
+    "encoder_ffn_dim": 65_536,
+    "decoder_ffn_dim": 65_536,
+    "max_source_positions": 30_000,  # 10 minutes
+    "max_target_positions": 16_384,
+}
+DROPOUTS = ("dropout", "attention_dropout", "activation_dropout", "encoder_layerdrop", "decoder_layerdrop")
+MASKED_SHARES = ("mask_time_prob", "mask_feature_prob")
+FLAGS = (
+    *("tie_word_embeddings", "scale_embedding", "apply_spec_augment", "use_cache", "is_encoder_decoder"),
+    "use_weighted_layer_sum",
+)
+OTHER_COUNTS = (
+    *("mask_time_length", "mask_time_min_masks", "mask_feature_length", "mask_feature_min_masks"),
+    *("classifier_proj_size", "median_filter_width"),
+)
+DTYPES = ("float32", "float16", "bfloat16", "float64")
+ACTIVATIONS = {
+    *("gelu", "gelu_10", "gelu_fast", "gelu_new", "gelu_python", "gelu_pytorch_tanh", "gelu_python_tanh"),
+    *("gelu_accurate", "quick_gelu", "relu", "relu2", "relu6", "leaky_relu", "silu", "swish", "mish", "hardswish"),
+    *("tanh", "sigmoid", "linear", "laplace", "sqrtsoftplus"),
+}
+REMOTE_CODE = ("auto_map", "custom_pipelines", "trust_remote_code")
+
+
+def setting(config: Mapping[str, Any], name: str) -> Any:
+    """A size, or what transformers takes it for where config.json leaves it out."""
+    return config.get(name, DEFAULTS[name])
+
+
+def is_count(value: Any) -> bool:
+    """Whether it is a whole number; JSON's true and 4.0 are not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def kind_problem(config: Mapping[str, Any]) -> str | None:
+    """Why config.json is not of a Whisper that transcribes; None if it is."""
+    if "n_mels" in config and "n_audio_ctx" in config:
+        return (
+            "it is a Whisper for MLX (config.json has n_mels, n_audio_ctx); give the Hugging Face folder that it was "
+            "converted from, such as openai/whisper-small"
+        )
+    kind = config.get("model_type")
+    if kind is None:
+        return (
+            'config.json names no model_type, and that of a Whisper is "model_type": "whisper"; take config.json '
+            "from the model that it was made from"
+        )
+    if kind != WHISPER:
+        return (
+            f"it is a model of type {kind!r} (model_type in config.json), and only a Whisper can be used here; give "
+            "one, such as openai/whisper-small"
+        )
+    classes = config.get("architectures")
+    if classes is None or (isinstance(classes, list) and (not classes or set(map(str, classes)) & set(SAME_WEIGHTS))):
+        return None
+    name = str(classes[0]) if isinstance(classes, list) else str(classes)
+    if name in OTHER_ARCHITECTURES or not name.startswith("Whisper"):
+        why = OTHER_ARCHITECTURES.get(name, f"what is trained here is a {ARCHITECTURE}")
+        return (
+            f"it is a {name} (architectures in config.json): {why}; give a {ARCHITECTURE}, such as the model that it "
+            "was made from"
+        )
+    return None
+
+
+def configuration_problems(config: Mapping[str, Any]) -> list[str]:
+    """Numbers that no Whisper has, and what can't be loaded as plain weights."""
+    problems = []
+    for name, most in MOST.items():
+        value = setting(config, name)
+        if not is_count(value) or not 1 <= value <= most:
+            problems.append(f"config.json: {name} is {value!r}; a Whisper has a whole number from 1 to {most:,} there")
+    if problems:
+        return problems
+    width = setting(config, "d_model")
+    for side in ("encoder", "decoder"):
+        heads = setting(config, f"{side}_attention_heads")
+        if width % heads:
+            problems.append(
+                f"config.json: {side}_attention_heads {heads} does not divide d_model {width}; take both from the "
+                "model that it was made from"
+            )
+    if width % 2 or width < 4:
+        problems.append(f"config.json: d_model is {width}; it must be even, and at least 4")
+    problems += _training_problems(config)
+    activation = config.get("activation_function", "gelu")
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
+        problems.append(f"config.json: activation_function is {activation!r}, which there is not; Whisper's is gelu")
+    if config.get("quantization_config") is not None:
+        problems.append(
+            "config.json has a quantization_config: its weights are quantised, and can't be trained or "
+            "converted; give the model that it was quantised from"
+        )
+    if config.get("transformers_weights") is not None:
+        problems.append(
+            f"config.json has transformers_weights: {config['transformers_weights']!r}; weights are read from "
+            "model.safetensors only, so take that entry out"
+        )
+    return problems
+
+
+def _training_problems(config: Mapping[str, Any]) -> list[str]:
+    """Settings that only training looks at, or nobody; transformers refuses those of another type."""
+    problems = [
+        f"config.json: {name} is {value!r}; give a number from 0 to below 1"
+        for name in DROPOUTS
+        if not _is_number(value := config.get(name, 0.0)) or not 0 <= value < 1
+    ]
+    problems += [
+        f"config.json: {name} is {value!r}; give a number from 0 to 1"
+        for name in MASKED_SHARES
+        if not _is_number(value := config.get(name, 0.0)) or not 0 <= value <= 1
+    ]
+    problems += [
+        f"config.json: {name} is {value!r}; give true or false"
+        for name in FLAGS
+        if not isinstance(value := config.get(name, False), bool)
+    ]
+    if config.get("is_encoder_decoder", True) is False:
+        problems.append("config.json: is_encoder_decoder is False, and a Whisper has both; set it to true")
+    problems += [
+        f"config.json: {name} is {value!r}; give a whole number of at least 0"
+        for name in OTHER_COUNTS
+        if not is_count(value := config.get(name, 0)) or value < 0
+    ]
+    if not problems and config.get("apply_spec_augment"):
+        rooms = (
+            ("mask_time_length", 2 * setting(config, "max_source_positions")),
+            ("mask_feature_length", setting(config, "num_mel_bins")),
+        )
+        problems += [
+            f"config.json: {name} is {config[name]}, and apply_spec_augment needs 1 to {room}"
+            for name, room in rooms
+            if not 1 <= config.get(name, 1) <= room
+        ]
+    deviation = config.get("init_std", 0.02)
+    if not isinstance(deviation, float) or deviation < 0:
+        problems.append(f"config.json: init_std is {deviation!r}; give a number such as 0.02")
+    begin = config.get("bos_token_id")
+    if begin is not None and not is_count(begin):
+        problems.append(f"config.json: bos_token_id is {begin!r}; give a token's id")
+    for name in ("dtype", "torch_dtype"):
+        if (dtype := config.get(name)) is not None and str(dtype).removeprefix("torch.") not in DTYPES:
+            problems.append(f"config.json: {name} is {dtype!r}; give one of {', '.join(DTYPES)}")
+    return problems
+
+
+def configuration_notes(config: Mapping[str, Any]) -> list[str]:
+    """What of config.json is not followed."""
+    notes = [f"config.json: {name} is ignored; no code of a model is run" for name in REMOTE_CODE if name in config]
+    classes = config.get("architectures") or [ARCHITECTURE]
+    if not set(map(str, classes)) & set(SAME_WEIGHTS):
+        notes.append(f"config.json: architectures says {classes[0]}; loaded as a {ARCHITECTURE}")
+    return notes
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
