@@ -1,5 +1,7 @@
 """A push against a Hub on loopback, by the real client in this process: what is sent, and what is only told."""
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -199,7 +201,10 @@ def test_a_card_that_can_not_be_written_whole_leaves_the_one_before(hub: Loopbac
 # -- the command
 
 
-def test_the_command_takes_the_options(hub: LoopbackHub, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_takes_the_options(
+    hub: LoopbackHub, run: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_folder, run / "best", dirs_exist_ok=True)
     options = ["--hub_private_repo", "true", "--revision", "v2", "--commit_message", "hello", "--include_tensorboard"]
     assert push.main([str(run), "--hub_model_id", NAME, *options, "--dry_run"]) == 0
     assert "nothing was sent" in capsys.readouterr().out
@@ -210,4 +215,26 @@ def test_the_command_takes_the_options(hub: LoopbackHub, run: Path, capsys: pyte
     repository = hub.repository("model", NAME)
     assert repository.private
     assert repository.revisions["v2"].summary == "hello"
-    assert "runs/my_run/events.out.tfevents.1.host.2.0" in contents(repository.folder("v2"))
+    assert (repository.folder("v2") / "runs" / "my_run" / "events.out.tfevents.1.host.2.0").is_file()
+
+
+def test_a_model_that_does_not_fit_together_is_not_pushed(hub: LoopbackHub, run: Path) -> None:
+    with pytest.raises(UserError, match=r"RUN_DIR: .*best' can't be used"):
+        push.main([str(run), "--hub_model_id", NAME])
+    assert hub.requests == []
+
+
+def test_alignment_heads_that_the_decoder_lacks_are_not_pushed(
+    hub: LoopbackHub, run: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = shutil.copytree(tiny_folder, run / "best", dirs_exist_ok=True)
+    settings = json.loads((best / "generation_config.json").read_text())
+    before = json.dumps(settings | {"alignment_heads": [[1, 0], [7, 0]]})
+    (best / "generation_config.json").write_text(before)
+    push.main([str(run), "--hub_model_id", NAME, "--dry_run"])
+    assert "[7, 0]" in capsys.readouterr().err
+    assert (best / "generation_config.json").read_text() == before
+    push.main([str(run), "--hub_model_id", NAME])
+    assert "[7, 0]" in capsys.readouterr().err
+    pushed = json.loads((hub.repository("model", NAME).folder() / "generation_config.json").read_text())
+    assert pushed == settings | {"alignment_heads": [[1, 0]]}

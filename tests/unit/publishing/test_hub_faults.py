@@ -1,5 +1,6 @@
 """Every fault of a Hub is one message with its remedy, leaves the run as it was, and lets a second try succeed."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -185,8 +186,9 @@ def test_a_token_that_the_server_repeats_is_shown_to_nobody(
 
 
 def test_the_command_ends_with_exit_code_2(
-    hub: LoopbackHub, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    hub: LoopbackHub, run: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shutil.copytree(tiny_folder, run / "best", dirs_exist_ok=True)
     hub.fail(next=ALWAYS, status=403, match="/commit/")
     options = ["--hub_private_repo", "false", "--revision", "v 2", "--include_tensorboard"]
     with pytest.raises(SystemExit) as ended, user_errors_exit():
