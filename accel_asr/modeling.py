@@ -73,12 +73,13 @@ def load_model_and_processor(
     missing = sorted(loaded["missing_keys"])
     if missing:  # from_pretrained fills them with random numbers
         raise UserError(f"model.name_or_path: {name_or_path!r} lacks weights: {', '.join(missing)}")
-    damaged = [key for key, value in model.state_dict().items() if not torch.isfinite(value.sum())]
-    damaged = [key for key in damaged if not torch.isfinite(model.get_parameter(key)).all()]  # a sum may overflow
+    weights = dict(model.named_parameters())
+    damaged = [name for name, tensor in weights.items() if not torch.isfinite(tensor.sum())]  # fast; it may overflow
+    damaged = [name for name in damaged if not torch.isfinite(weights[name]).all()]
     if damaged:
         raise UserError(
-            f"model.name_or_path: {name_or_path!r} has weights that are not finite (NaN or infinity), such as "
-            f"{damaged[0]}, {len(damaged)} tensors in all: its training went wrong; give an earlier checkpoint"
+            f"model.name_or_path: {name_or_path!r} has weights that are not finite (NaN or infinity): {damaged[0]}, one "
+            f"of {len(damaged):,}; its training went wrong, so give an earlier checkpoint"
         )
     require_fitting_tokenizer(
         processor.tokenizer,

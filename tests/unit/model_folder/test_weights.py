@@ -158,7 +158,7 @@ def test_weights_that_are_not_finite_are_refused(folder: Path, tensors: Tensors,
     store(folder, tensors)
     with pytest.raises(UserError) as caught:
         load_model_and_processor(str(folder))
-    assert all(word in str(caught.value) for word in ("not finite", FC1, "1 tensors", "earlier checkpoint"))
+    assert all(word in str(caught.value) for word in ("not finite", FC1, "earlier checkpoint"))
 
 
 def test_large_weights_are_finite(folder: Path, tensors: Tensors) -> None:
