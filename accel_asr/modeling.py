@@ -78,7 +78,7 @@ def load_model_and_processor(
     damaged = [name for name in damaged if not torch.isfinite(weights[name]).all()]
     if damaged:
         raise UserError(
-            f"model.name_or_path: {name_or_path!r} has weights that are not finite (NaN or infinity): {damaged[0]}, one "
+            f"model.name_or_path: {name_or_path!r} has weights that are not finite (NaN, infinity): {damaged[0]}, one "
             f"of {len(damaged):,}; its training went wrong, so give an earlier checkpoint"
         )
     require_fitting_tokenizer(
