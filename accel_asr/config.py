@@ -72,6 +72,14 @@ class SourceConfig:
     """As `data.audio_column`."""
     text_column: str | None = None
     """As `data.text_column`."""
+    start_column: str | None = None
+    """As `data.start_column`."""
+    end_column: str | None = None
+    """As `data.end_column`."""
+    duration_column: str | None = None
+    """As `data.duration_column`."""
+    audio_root: str | None = None
+    """As `data.audio_root`."""
     language: str | None = None
     """Language of all its rows, for what has no column that says it."""
     task: Literal["transcribe", "translate"] | None = None
@@ -121,6 +129,14 @@ class DataConfig:
     """Column with the audio: Hub audio feature, or path relative to the manifest."""
     text_column: str = "text"
     """Column with the text to learn."""
+    start_column: str | None = "auto"
+    """Column with the time at which a row begins in its recording, in seconds or as `00:01:02.5`. `auto` finds the
+    usual names, such as `start`, `begin_time`, `start_ms`, `offset` or `audio: {start_time}`; null looks for none."""
+    end_column: str | None = "auto"
+    """Column with the time at which a row ends; as `data.start_column`."""
+    duration_column: str | None = "auto"
+    """Column with the length of the segment that a start or an end begins or ends. Alone, it is the length of the whole
+    recording: rows where it is not are refused. As `data.start_column`."""
     language_column: str | None = "language"
     """Column with the language of each row, where the source has it; it wins over `model.language`."""
     task_column: str | None = None
@@ -134,6 +150,9 @@ class DataConfig:
     """Text"""
     allow_outside_paths: bool = False
     """Let a manifest name files outside of its own folder: by an absolute path, `..` or a link."""
+    audio_root: str | None = None
+    """Folder that relative paths in a manifest start from, in place of the manifest's own, and in which the files are
+    looked for that it names by absolute paths of another machine: by the end of each path."""
     channel: int | None = None
     """Channel to take from each recording, counted from 0; unset averages all."""
     max_duration_s: float = 30.0

@@ -9,6 +9,7 @@ from accel_asr.data.indexing.index_building import open_index
 from accel_asr.data.labels import language_code
 from accel_asr.data.reading.rows import RowColumns
 from accel_asr.data.reading.sources import SourceName
+from accel_asr.data.reading.time_columns import TimeSettings
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.data.utterances import Part
 
@@ -108,10 +109,16 @@ def source_name(data: DataConfig, source: SourceConfig, split: str, *, validates
             data.prompt_column,
             tuple(dict.fromkeys(data.breakdown_columns)),
         ),
+        times=TimeSettings(
+            source.start_column or data.start_column,
+            source.end_column or data.end_column,
+            source.duration_column or data.duration_column,
+        ),
         subset=None if of_its_own else source.subset,
         revision=None if of_its_own else source.revision,
         any_lone_split=of_its_own is not None and not (source.eval_split or data.eval_split),
         allow_outside_paths=data.allow_outside_paths,
+        audio_root=source.audio_root or data.audio_root,
     )
 
 

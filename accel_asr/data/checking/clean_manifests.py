@@ -15,9 +15,8 @@ from accel_asr.config import DataConfig
 from accel_asr.data.checking.check import Checked, CheckedPart, columns_of
 from accel_asr.data.decoding.pyav_decoding import pyav_kind
 from accel_asr.data.reading.audio_paths import AudioPaths
-from accel_asr.data.reading.byte_ranges import ByteRange
+from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.manifests import SPLIT_COLUMN
-from accel_asr.data.reading.rows import DatasetCell
 from accel_asr.errors import UserError
 
 _BATCH_ROWS = 5_000
@@ -178,7 +177,7 @@ def _own_file(part: CheckedPart, cells: dict[str, Any]) -> Path | None:
     if cells["dataset_row"] is not None:
         content = _of_dataset(part, cells["dataset_row"])
         return content if isinstance(content, Path) else None
-    return Path(cells["path"]) if cells["offset"] is None else None
+    return Path(os.fsdecode(cells["path"])) if cells["offset"] is None else None
 
 
 def _of_dataset(part: CheckedPart, dataset_row: int) -> bytes | Path:

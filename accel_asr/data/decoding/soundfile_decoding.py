@@ -1,6 +1,7 @@
 """Read with libsndfile, in blocks and to the very end: mono, all or a part, or a reason why not."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,8 @@ def open_soundfile(content: bytes | Path) -> SequentialFile:
     Raises:
         SOUNDFILE_ERRORS: libsndfile does not know it, or it is broken.
     """
-    return SequentialFile(io.BytesIO(content) if isinstance(content, bytes) else str(content))
+    # a name of other bytes than UTF-8 is opened as well
+    return SequentialFile(io.BytesIO(content) if isinstance(content, bytes) else os.fsencode(content))
 
 
 def told(error: BaseException) -> str:
@@ -90,7 +92,7 @@ def _readable_frames(broken: SequentialFile) -> int:
     source = broken.name  # what it was opened with; libsndfile does not always come back from an error
     good = 0
     try:
-        with open_soundfile(source.getvalue() if isinstance(source, io.BytesIO) else Path(source)) as file:
+        with open_soundfile(source.getvalue() if isinstance(source, io.BytesIO) else Path(os.fsdecode(source))) as file:
             while len(file.read(_SMALL_BLOCK_FRAMES, dtype="float32")) == _SMALL_BLOCK_FRAMES:
                 good += _SMALL_BLOCK_FRAMES
     except SOUNDFILE_ERRORS:

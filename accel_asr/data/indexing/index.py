@@ -4,6 +4,7 @@ A warm index is opened in milliseconds. It is built anew when a file that it was
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from accel_asr.data.indexing.recordings import KeptSamples
-from accel_asr.data.reading.byte_ranges import ByteRange
-from accel_asr.data.reading.rows import Audio, DatasetCell
+from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
+from accel_asr.data.reading.rows import Audio
 from accel_asr.data.reading.saved_datasets import DatasetAudio
 
 BATCH_ROWS = 65_536
@@ -25,7 +26,9 @@ NO_FILE = (-1, -1)  # size and time of what is not there
 SCHEMA = pa.schema(
     [
         ("utterance_id", pa.string()),
-        ("path", pa.string()),  # of the file that holds the audio; null where a dataset or audio.bin does
+        # of the file that holds the audio, as the system spells it, which may be no UTF-8; null where a dataset or
+        # audio.bin does
+        ("path", pa.binary()),
         ("offset", pa.int64()),  # null where the file is the recording
         ("size", pa.int64()),  # bytes
         ("mtime_ns", pa.int64()),
@@ -94,7 +97,10 @@ class Index:
 
     def __getitem__(self, row: int) -> IndexedRow:
         """One row; its audio is not read."""
-        path, offset, size, dataset_row = (self._cell(name, row) for name in ("path", "offset", "size", "dataset_row"))
+        encoded, offset, size, dataset_row = (
+            self._cell(name, row) for name in ("path", "offset", "size", "dataset_row")
+        )
+        path = None if encoded is None else os.fsdecode(encoded)
         audio: Audio | None = None
         whole_file_size = None
         if dataset_row is not None:

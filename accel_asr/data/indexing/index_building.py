@@ -26,15 +26,15 @@ from accel_asr.data.indexing.index import (
     Index,
 )
 from accel_asr.data.indexing.survey import Heard, Survey, file_signature
-from accel_asr.data.reading.byte_ranges import ByteRange
+from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.local_sources import audio_may_stay_outside
-from accel_asr.data.reading.rows import DatasetCell, Row
+from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.shard_names import is_shard_pattern
 from accel_asr.data.reading.sources import Source, SourceName, read_source
 from accel_asr.data.reading.table_files import is_table_pattern
 from accel_asr.errors import UserError
 
-FORMAT = 3  # of an index; one of another format is built anew
+FORMAT = 4  # of an index; one of another format is built anew
 DECODED_UP_FRONT_S = 2 * 3600  # sets of at most two hours are decoded whole while they are indexed: it takes seconds
 SAMPLED_FILES = 1_000  # so many audio files are looked at to tell whether an index is still true
 
@@ -174,21 +174,22 @@ def _build(
     try:
         look = Survey(source.dataset_audio, sampling_rate_hz=sampling_rate_hz, channel=channel)
         found = look.over(source.rows, look.header, title=f"index {title}")
+        rows, found, cut_already = look.whole_where_cut(source.rows, found, title=f"index {title}")
         is_small = sum(one.duration_s for one in found if one.problem is None) <= DECODED_UP_FRONT_S
         if is_small or decode_all:
             with (writing / SAMPLES_FILE).open("wb") as samples_file:
                 look.samples_file = samples_file if is_small else None
-                found = look.over(list(zip(source.rows, found, strict=True)), look.content, title=f"decode {title}")
-        checksum = _write_rows(source.rows, found, writing)
+                found = look.over(list(zip(rows, found, strict=True)), look.content, title=f"decode {title}")
+        checksum = _write_rows(rows, found, writing)
         facts = {
             **source.facts,
             "format": FORMAT,
-            "rows": len(source.rows),
+            "rows": len(rows),
             "decoded": is_small or decode_all,
             "keeps_samples": is_small,
             "checksum": checksum,
             "sizes": _sizes(writing),
-            "notices": source.notices,
+            "notices": [*source.notices, *cut_already],
             "dependencies": dependencies,
         }
         (writing / FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
@@ -246,9 +247,9 @@ def _record(row: Row, found: Heard) -> dict[str, Any]:
         "dataset_row": None,
     }
     if isinstance(audio, Path):
-        record["path"] = os.path.abspath(audio)
+        record["path"] = os.fsencode(os.path.abspath(audio))
     elif isinstance(audio, ByteRange):
-        record |= {"path": os.path.abspath(audio.path), "offset": audio.offset, "size": audio.size}
+        record |= {"path": os.fsencode(os.path.abspath(audio.path)), "offset": audio.offset, "size": audio.size}
     elif isinstance(audio, DatasetCell):
         record["dataset_row"] = audio.row
     for name in ("start_s", "end_s", "text", "group", "language", "task", "prompt"):

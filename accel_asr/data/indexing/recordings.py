@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from accel_asr.data.decoding.audio import AudioError, decode, to_int16
-from accel_asr.data.reading.rows import Audio, DatasetCell
+from accel_asr.data.reading.byte_ranges import DatasetCell
+from accel_asr.data.reading.rows import Audio
 from accel_asr.data.reading.saved_datasets import DatasetAudio
 
 

@@ -15,14 +15,16 @@ from tqdm.auto import tqdm
 
 from accel_asr.data.decoding.audio import AudioError, decode_native, probe, resampled, to_int16
 from accel_asr.data.indexing.index import NO_FILE
-from accel_asr.data.reading.byte_ranges import ByteRange
-from accel_asr.data.reading.rows import Audio, DatasetCell, Row
+from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
+from accel_asr.data.reading.rows import Audio, Row
 from accel_asr.data.reading.saved_datasets import DatasetAudio
+from accel_asr.data.reading.segments import length_fault, lengths_agree
 
 FULL_SCALE = 32767 / 32768  # what a sample is at least when it was cut off
 _THREADS = 4  # soundfile releases the interpreter lock
 _CHUNK_ROWS = 8_192
 _BAR_DELAY_S = 2.0
+_SAMPLED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class Survey:
     def header(self, row: Row) -> Heard:
         """What the header says."""
         known = Heard()
+        if row.problem is not None:
+            return Heard(problem=row.problem)
         if isinstance(row.audio, Path) and (signature := file_signature(row.audio)) != NO_FILE:
             known = Heard(*signature)
         try:
@@ -79,9 +83,52 @@ class Survey:
             info = probe(audio, start_s=row.start_s, end_s=row.end_s, channel=self.channel)
         except AudioError as error:
             return replace(known, problem=str(error))
+        if row.start_s is None and row.end_s is None:
+            fault = length_fault(row.stated_s, info.duration_s, sampling_rate_hz=info.sampling_rate_hz)
+            if fault is not None:
+                return replace(known, problem=fault)
         return replace(
             known, duration_s=info.duration_s, sampling_rate_hz=info.sampling_rate_hz, channels=info.channels
         )
+
+    def whole_where_cut(
+        self, rows: Sequence[Row], found: Sequence[Heard], *, title: str
+    ) -> tuple[list[Row], list[Heard], list[str]]:
+        """Rows of recordings that were cut to their segments already, as whole files; and a notice of it.
+
+        The times of such a table are those in a longer recording, which is not there: each file is as long as its
+        segment. That is believed only where it holds for all rows, and some times can't be in their files.
+        """
+        cut = [number for number, row in enumerate(rows) if row.start_s is not None and row.end_s is not None]
+        doubtful = [number for number in cut if found[number].problem is not None]
+        unchanged: tuple[list[Row], list[Heard], list[str]] = list(rows), list(found), []
+        if not doubtful:
+            return unchanged
+        whole_rows, whole_found = list(rows), list(found)
+        used = 0
+        for numbers in (
+            doubtful[:_SAMPLED],
+            [number for number in cut if found[number].problem is None][:_SAMPLED],
+            cut,
+        ):
+            wholes = [replace(rows[number], start_s=None, end_s=None, stated_s=None) for number in numbers]
+            for number, whole, heard in zip(numbers, wholes, self.over(wholes, self.header, title=title), strict=True):
+                if heard.problem is not None:  # unreadable in any case
+                    continue
+                start_s, end_s = rows[number].start_s, rows[number].end_s
+                assert start_s is not None
+                assert end_s is not None
+                if not lengths_agree(end_s - start_s, heard.duration_s):
+                    return unchanged
+                whole_rows[number], whole_found[number] = whole, heard
+                used += numbers is cut
+        if not used:
+            return unchanged
+        notice = (
+            f"{used:,} recordings are as long as their segments: they were cut already, and are used whole; their "
+            "times are those in longer recordings"
+        )
+        return whole_rows, whole_found, [notice]
 
     def content(self, row_and_found: tuple[Row, Heard]) -> Heard:
         """What the samples say, where the header could be read."""

@@ -1,4 +1,4 @@
-"""Recordings that lie inside of larger files, such as the members of a tar."""
+"""Recordings that lie inside of something larger: the members of a tar, the rows of a dataset."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,3 +21,11 @@ class ByteRange:
         with self.path.open("rb") as file:
             file.seek(self.offset)
             return file.read(self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetCell:
+    """Audio that stays in a dataset of the library `datasets`, in that row of it; `path` is the name it gives it."""
+
+    row: int
+    path: str | None = None

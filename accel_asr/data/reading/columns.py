@@ -1,13 +1,19 @@
 """Which column of a table means what: as configured, or as a known kind of manifest names them."""
 
-from collections.abc import Mapping, Sequence
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from accel_asr.config import DataConfig
-from accel_asr.data.reading.audio_paths import named
-from accel_asr.data.reading.manifests import Table
+from accel_asr.data.reading.audio_paths import named, shown
+from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
+from accel_asr.data.reading.source_table import Table, place_of_row
+from accel_asr.data.reading.text_files import AUDIO_SUFFIXES
 from accel_asr.errors import UserError
 
 # kind, its audio column, its text column
@@ -17,12 +23,13 @@ CONVENTIONS = (
     ("Common Voice", "path", "sentence"),
     ("a list of files", "file", "text"),
 )
-NEMO_AUDIO = "audio_filepath"
 COMMON_VOICE_COLUMNS = ("path", "sentence")
-MAX_SHOWN = 60  # letters of a cell
-MAX_SECONDS = 1e9  # 31 years: more is no time in a recording
-
-Segment = tuple[float | None, float | None]  # begin and end in seconds; None is the recording's own
+_MAX_COLUMNS = 50  # named in a message
+_MAX_PATH = 4096  # letters; the system knows no longer ones
+_EXACT = 2**53  # floats tell whole numbers apart up to here
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # the others stand for bytes of a file's name that are no UTF-8
+_WHOLE_NUMBER = re.compile(r"\s*-?\d+\.0\s*")
 
 
 @dataclass(frozen=True)
@@ -62,124 +69,119 @@ def find_columns(table: Table, *, audio_column: str, text_column: str) -> Column
                 break
     require_column(table, "data.audio_column", audio_column)
     require_column(table, "data.text_column", text_column)
-    _refuse_what_is_no_text(table, audio_column=audio_column, text_column=text_column)
+    _refuse_wrong_cells(table, audio_column=audio_column, text_column=text_column)
     return Columns(audio_column, text_column, notices)
 
 
-def _refuse_what_is_no_text(table: Table, *, audio_column: str, text_column: str) -> None:
-    """Refuse nested texts, which would be trained on as Python writes them, and halves of characters, in any cell.
+def _refuse_wrong_cells(table: Table, *, audio_column: str, text_column: str) -> None:
+    """Refuse texts that are none, and would be learnt as Python writes them; audio that is neither file nor content;
+    and halves of characters. Looks at every cell.
 
     Raises:
-        UserError: some cell is so; names the first of them.
+        UserError: some cell is so; says how many, and names the first of them.
     """
     problems = []
-    nested = [
-        f"{number}: {_shown(cell)}"
-        for number, cell in enumerate(table[text_column], start=1)
-        if isinstance(cell, Mapping | list | tuple | bytes)
-    ]
-    if nested:
+    texts = table[text_column]
+    if wrong := _places(table, text_column, lambda cell: not is_text(cell)):
         problems.append(
-            f"data.text_column: {len(nested):,} of {len(table[text_column]):,} cells of {text_column!r} are no text "
-            f"(row {named(nested)}); give a column of texts"
+            f"data.text_column: {len(wrong):,} of {len(texts):,} cells of {text_column!r} are no text ({named(wrong)})"
+            "; give a column of texts"
         )
-    for setting, column in (("data.audio_column", audio_column), ("data.text_column", text_column)):
-        halves = [
-            f"{number}: {_shown(cell)}"
-            for number, cell in enumerate(table[column], start=1)
-            if isinstance(cell, str) and not cell.isascii() and _is_not_unicode(cell)
-        ]
+    elif {cell.is_integer() for cell in texts if isinstance(cell, float) and math.isfinite(cell)} == {True, False}:
+        fractions = _places(table, text_column, lambda cell: isinstance(cell, float) and not cell.is_integer())
+        problems.append(
+            f"data.text_column: cells of {text_column!r} are numbers, some with a fraction ({named(fractions)}), so "
+            "that 1.0 may stand for 1 or for 1.0; write them as texts"
+        )
+    if wrong := _places(table, audio_column, lambda cell: not _is_audio(cell)):
+        problems.append(
+            f"data.audio_column: {len(wrong):,} of {len(texts):,} cells of {audio_column!r} are no audio "
+            f"({named(wrong)}); give paths of files, or the content of encoded files (WAV, FLAC ...), such as "
+            "{'path': 'a.wav', 'bytes': ...}; write samples to files first, with soundfile.write"
+        )
+    for setting, column, halves_of in (
+        ("data.audio_column", audio_column, _HALVES),
+        ("data.text_column", text_column, _SURROGATES),
+    ):
+        halves = _places(table, column, partial(_is_half, halves_of))
         if halves:
             problems.append(
                 f"{setting}: {len(halves):,} of {len(table[column]):,} cells of {column!r} hold half of a character "
-                f"(row {named(halves)}): a lone surrogate, such as \\ud83d in JSON; write the whole character"
+                f"({named(halves)}): a lone surrogate, such as \\ud83d in JSON; write the whole character"
             )
     if problems:
         raise UserError("\n".join(problems))
 
 
-def _is_not_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
+def _places(table: Table, column: str, is_wrong: Callable[[Any], Any]) -> list[str]:
+    """`line 7: <cell>` of each wrong cell."""
+    return [f"{place_of_row(table, row)}: {shown(cell)}" for row, cell in enumerate(table[column]) if is_wrong(cell)]
 
 
-def _shown(cell: Any) -> str:
-    written = ascii(cell) if isinstance(cell, str) and _is_not_unicode(cell) else repr(cell)
-    return written if len(written) <= MAX_SHOWN else f"{written[:MAX_SHOWN]}..."
+def _is_half(halves: re.Pattern[str], cell: Any) -> bool:
+    """Whether the text of a cell, or the path in it, holds halves of characters."""
+    text = cell.get("path") if isinstance(cell, Mapping) else cell
+    return isinstance(text, str) and not text.isascii() and halves.search(text) is not None
 
 
-def require_column(table: Table, setting: str, column: str) -> None:
+def is_text(cell: Any) -> bool:
+    """Whether a cell can be written as the text that it stands for."""
+    if isinstance(cell, float) and abs(cell) > _EXACT and math.isfinite(cell):
+        return False  # digits are lost already
+    return cell is None or (isinstance(cell, str | int | float | Decimal) and not isinstance(cell, bool))
+
+
+def _is_audio(cell: Any) -> bool:
+    if isinstance(cell, Mapping):
+        path, content = cell.get("path"), cell.get("bytes")
+        is_known = "path" in cell or "bytes" in cell or not any(value is not None for value in cell.values())
+        return is_known and isinstance(path, str | None) and isinstance(content, bytes | ByteRange | None)
+    if isinstance(cell, str):
+        return len(cell) <= _MAX_PATH
+    return cell is None or (
+        isinstance(cell, bytes | ByteRange | DatasetCell | int | float) and not isinstance(cell, bool)
+    )
+
+
+def texts_of(cells: Sequence[Any]) -> list[str | None]:
+    """Cells as texts; None where there is none.
+
+    Data frames turn whole numbers beside a missing one into 1.0, 2.0: they become 1, 2 again, where all are so. In a
+    file of texts such a column has an empty cell, and digits with .0 in all the others.
+    """
+    filled = [cell for cell in cells if isinstance(cell, str) and cell.strip()]
+    are_whole = bool(filled) and len(filled) < len(cells) and all(map(_WHOLE_NUMBER.fullmatch, filled))
+    return [
+        cell.strip()[:-2] if are_whole and isinstance(cell, str) and cell.strip() else text_of(cell) for cell in cells
+    ]
+
+
+def text_of(cell: Any) -> str | None:
+    """One cell as text; None for a missing value, which is NaN among numbers. A whole number is written as one."""
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return None
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell)
+
+
+def require_column(table: Mapping[str, Any], setting: str, column: str) -> None:
     """Check that a column is there.
 
     Raises:
         UserError: it is not; lists those there are.
     """
-    if column not in table:
-        raise UserError(f"{setting}: there is no column {column!r}; the columns are: {', '.join(table)}")
-
-
-def find_segments(table: Table, *, audio_column: str) -> tuple[list[Segment] | None, list[str]]:
-    """The segments that the rows of a manifest select, and what to tell about them; None if all rows are whole files.
-
-    They are the columns `start` and `end`, in seconds; in a NeMo manifest `offset` and `duration`. NeMo's `duration`
-    alone only says how long the file is.
-
-    Raises:
-        UserError: a cell is not a time, or an end is not after its start; names the first of them.
-    """
-    if "start" in table or "end" in table:
-        begin_name, end_name = "start", "end"
-    elif audio_column == NEMO_AUDIO and "offset" in table:
-        begin_name, end_name = "offset", "duration"
-    else:
-        return None, []
-    rows = len(table[audio_column])
-    begins, ends = (table.get(name, [None] * rows) for name in (begin_name, end_name))
-    bad: list[str] = []
-    segments: list[Segment] = []
-    for number, (begin, end) in enumerate(zip(begins, ends, strict=True), start=1):
-        try:
-            begin_s, end_s = _seconds(begin), _seconds(end)
-            if end_name == "duration":
-                end_s = None if begin_s is None or end_s is None else begin_s + end_s
-            if end_s is not None and end_s <= (begin_s or 0):
-                raise ValueError
-        except ValueError:
-            bad.append(f"{number}: {begin_name} {_shown(begin)}, {end_name} {_shown(end)}")
-            continue
-        segments.append((begin_s, end_s))
-    if bad:
-        raise UserError(
-            f"data.name_or_path: {len(bad):,} of {rows:,} rows have no possible segment (row {named(bad)}); "
-            f"{begin_name} and {end_name} are seconds from 0 on, empty for the whole file; rename the columns if they "
-            "mean something else"
-        )
-    cut = sum(segment != (None, None) for segment in segments)
-    return segments, [f"{begin_name} and {end_name} select segments of the recordings, in {cut:,} of {rows:,} rows"]
-
-
-def _seconds(cell: Any) -> float | None:
-    """A cell as seconds; None if it is empty.
-
-    Raises:
-        ValueError: it is no number of seconds from 0 on.
-    """
-    if cell is None or (isinstance(cell, str) and not cell.strip()):
-        return None
-    if isinstance(cell, bool) or not isinstance(cell, str | int | float | Decimal):
-        raise ValueError
-    try:
-        seconds = float(cell)
-    except OverflowError:  # an integer of hundreds of digits
-        seconds = MAX_SECONDS
-    if not 0 <= seconds < MAX_SECONDS:
-        raise ValueError
-    return seconds
+    if column in table:
+        return
+    names = list(table)
+    hint = ""
+    if any(os.path.splitext(name.lower())[1] in AUDIO_SUFFIXES for name in names):
+        hint = ". The first line looks like a row: write a line with the names of the columns before it"
+    raise UserError(
+        f"{setting}: there is no column {column!r}; the columns are: {named(names, most=_MAX_COLUMNS)}{hint}"
+    )
 
 
 def column_as_text(values: Sequence[Any]) -> list[str | None]:
     """Cells as text, for comparing; None where there is none."""
-    return [None if value is None or not str(value).strip() else str(value).strip() for value in values]
+    return [text.strip() or None if text is not None else None for text in texts_of(values)]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from accel_asr.data.reading.audio_paths import named
-from accel_asr.data.reading.manifests import Table
+from accel_asr.data.reading.source_table import Table
 from accel_asr.errors import UserError
 
 KALDI_FILE = "wav.scp"

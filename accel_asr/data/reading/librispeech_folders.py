@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from accel_asr.data.reading.audio_paths import named
-from accel_asr.data.reading.manifests import Table
+from accel_asr.data.reading.source_table import Table
 from accel_asr.data.reading.text_files import AUDIO_SUFFIXES
 from accel_asr.errors import UserError
 

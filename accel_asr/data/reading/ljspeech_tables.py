@@ -21,7 +21,7 @@ def read_ljspeech_table(path: Path) -> dict[str, list[Any]] | None:
         OSError, UnicodeDecodeError: it can't be read.
         ValueError: a line has another number of fields than the first.
     """
-    with path.open(encoding="utf-8-sig") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:  # whoever reads the rest says what is wrong
         first = file.readline().rstrip("\r\n").split(DELIMITER)
     if len(first) not in (2, 3) or _audio_name(first[0], path.parent) is None:
         return None

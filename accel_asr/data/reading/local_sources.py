@@ -12,9 +12,10 @@ from accel_asr.data.reading.dataset_cards import CARD, choose_config, configs_of
 from accel_asr.data.reading.folder_contents import UNDERSTOOD, DataTable, FolderContents
 from accel_asr.data.reading.kaldi_folders import KALDI_FILE, read_kaldi_folder
 from accel_asr.data.reading.librispeech_folders import read_transcripts, split_of_transcripts
-from accel_asr.data.reading.manifests import Table, find_manifest, read_manifest, select_split
+from accel_asr.data.reading.manifests import find_manifest, read_manifest, select_split
 from accel_asr.data.reading.rows import Found, file_name
 from accel_asr.data.reading.saved_datasets import is_saved_dataset, open_saved_dataset, table_of
+from accel_asr.data.reading.source_table import Table
 from accel_asr.data.reading.split_names import choose_splits, is_split_name
 from accel_asr.data.reading.table_files import LocalName, is_table_pattern, tables_as_one
 from accel_asr.data.reading.text_files import list_files, read_text_files
@@ -131,7 +132,7 @@ def _of_card(configs: Mapping[str, dict[str, Any]]) -> Callable[[LocalName, Fold
 
 def _of_kaldi(name: LocalName, folder: Path, notices: Sequence[str] = ()) -> Found:
     table, home, told, files = read_kaldi_folder(folder)
-    paths = AudioPaths(home, allow_outside=name.allow_outside)
+    paths = AudioPaths(home, allow_outside=name.allow_outside, root=name.audio_root)
     # its own columns, whatever those of other sources are called
     return Found(
         table,

@@ -1,31 +1,26 @@
 """From a table of any source to rows: one recording, or a segment of one, with its text."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from accel_asr.config import DataConfig
 from accel_asr.data.reading.audio_paths import AudioPaths
-from accel_asr.data.reading.byte_ranges import ByteRange
+from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.columns import (
     COMMON_VOICE_COLUMNS,
-    Segment,
     column_as_text,
     find_columns,
-    find_segments,
     require_column,
+    text_of,
+    texts_of,
 )
-from accel_asr.data.reading.manifests import Table
+from accel_asr.data.reading.segments import find_segments
+from accel_asr.data.reading.source_table import SourceTable, Table
+from accel_asr.data.reading.time_columns import TimeSettings
 
-
-@dataclass(frozen=True, slots=True)
-class DatasetCell:
-    """Audio that stays in a dataset of the library `datasets`, in that row of it; `path` is the name it gives it."""
-
-    row: int
-    path: str | None = None
-
+ID_COLUMN = "utterance_id"  # names the rows of a manifest
 
 Audio = bytes | Path | ByteRange | DatasetCell
 
@@ -36,7 +31,8 @@ class Row:
 
     `audio` is the encoded file's bytes, its path, where it lies in a larger file, or None where the source holds none.
     `group` is what the rows that must stay together share, such as the speaker. `language` and `task` are as the
-    source says them; `prompt` is the text that came before; `breakdown` are the cells of those columns.
+    source says them; `prompt` is the text that came before; `breakdown` are the cells of those columns. `stated_s` is
+    how long the source says that the whole recording is; `problem` says why the row can't be used.
     """
 
     utterance_id: str
@@ -49,6 +45,8 @@ class Row:
     task: str | None = None
     prompt: str | None = None
     breakdown: tuple[str | None, ...] = ()
+    stated_s: float | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Found:
     """A table and how to read it.
 
     `paths` resolves the names of its audio files; None where the cells say themselves where they are. `id_prefix` names
-    the rows, or `id_column` does; with neither it is their files. `is_manifest` tables may select segments.
+    the rows, or `id_column` does; with neither it is their files. `is_manifest` tables may be Common Voice's.
     `dependencies` are the files and folders that the table was read from.
     """
 
@@ -86,7 +84,7 @@ class Found:
     dataset: Any = None  # of the library `datasets`, where cells are `DatasetCell`s
 
 
-def rows_of(found: Found, columns: RowColumns) -> tuple[list[Row], list[str], str]:
+def rows_of(found: Found, columns: RowColumns, times: TimeSettings | None = None) -> tuple[list[Row], list[str], str]:
     """Rows with unique ids, in order, all notices, and the name of the audio column.
 
     Raises:
@@ -94,39 +92,84 @@ def rows_of(found: Found, columns: RowColumns) -> tuple[list[Row], list[str], st
     """
     table = found.table
     main = find_columns(table, audio_column=found.audio_column, text_column=found.text_column)
-    notices = [*found.notices, *main.notices]
     audios = table[main.audio]
-    segments: list[Segment] | None = None
-    if found.is_manifest:
-        segments, told = find_segments(table, audio_column=main.audio)
-        notices += told
+    segments = find_segments(
+        table, times or TimeSettings(), audio_column=main.audio, others=columns_in_use(main.text, columns)
+    )
+    notices = [*(table.notices if isinstance(table, SourceTable) else ()), *found.notices, *main.notices]
+    notices += segments.notices
     more = _more_of_each_row(table, columns, rows=len(audios))
     parts_of_rows = _breakdown_of_each_row(table, columns.breakdown, rows=len(audios))
+    id_column = found.id_column or (_column_of_ids(table) if found.is_manifest else None)
     subfolder = ""
     if found.is_manifest and found.paths and (main.audio, main.text) == COMMON_VOICE_COLUMNS:
         subfolder = _common_voice_folder(audios, folder=found.paths.folder)
-    rows = []
+    rows: list[Row] = []
+    written: list[str | None] = []
     seen: set[str] = set()
-    for index, (audio, text, said) in enumerate(zip(audios, table[main.text], zip(*more, strict=True), strict=True)):
+    texts = texts_of(table[main.text])
+    for index, (audio, text, said) in enumerate(zip(audios, texts, zip(*more, strict=True), strict=True)):
         name = file_name(audio)
-        start_s, end_s = segments[index] if segments else (None, None)
-        if found.id_column:
-            utterance_id = str(table[found.id_column][index])
+        start_s, end_s = segments.spans[index]
+        if id_column:
+            utterance_id = str(table[id_column][index])
         else:
             utterance_id = _utterance_id(name, index, id_prefix=found.id_prefix, start_s=start_s, end_s=end_s)
+        utterance_id = utterance_id.encode(errors="surrogateescape").decode(errors="backslashreplace")
         while utterance_id in seen:
             utterance_id = f"{utterance_id}#{index}"
         seen.add(utterance_id)
         content = _content(audio)
         if content is None and name:
-            content = found.paths.path(subfolder + name) if found.paths else Path(name)
-        written = None if text is None else str(text)
+            name = subfolder + name
+            content = found.paths.path(name) if found.paths else Path(name)
         group, language, task, prompt = said
-        row = Row(utterance_id, content, written, start_s, end_s, group, language, task, prompt, parts_of_rows[index])
+        row = Row(utterance_id, content, text, start_s, end_s, group, language, task, prompt, parts_of_rows[index])
+        if segments.stated_s[index] is not None:
+            row = replace(row, stated_s=segments.stated_s[index])
         rows.append(row)
+        written.append(name)
     if found.paths:
         found.paths.refuse_bad()
+        rows = _without_doubtful_files(rows, written, found.paths)
+        notices += found.paths.notices()
     return rows, notices, main.audio
+
+
+def _without_doubtful_files(rows: list[Row], written: list[str | None], paths: AudioPaths) -> list[Row]:
+    """The rows; those with a problem whose file is not there, while one that is named alike may be meant or not.
+
+    Args:
+        written: The names as the rows have them.
+    """
+    names_of: dict[Path, set[str]] = {path: set() for path in paths.respelled.values()}
+    for row, name in zip(rows, written, strict=True):
+        if name and isinstance(row.audio, Path) and row.audio in names_of:
+            names_of[row.audio].add(name.replace("\\", "/"))
+    problems = dict(paths.hints)
+    for name, path in paths.respelled.items():
+        if len(names_of[path]) > 1:
+            problems[name] = f"the file does not exist; {path.name!r} is named alike, and is another row's"
+    if not problems:
+        return rows
+    return [
+        replace(row, problem=problems[name]) if name in problems and isinstance(row.audio, Path) else row
+        for row, name in zip(rows, written, strict=True)
+    ]
+
+
+def columns_in_use(text_column: str, columns: RowColumns) -> set[str]:
+    """Columns that mean something else than times."""
+    names = (text_column, columns.group, columns.language, columns.task, columns.prompt)
+    return {name for name in names if name is not None}
+
+
+def _column_of_ids(table: Table) -> str | None:
+    """The column that names the rows, in a manifest that check-data wrote."""
+    cells = table.get(ID_COLUMN)
+    if not cells or not all(isinstance(cell, str) and cell.strip() for cell in cells):
+        return None
+    return ID_COLUMN if len(set(cells)) == len(cells) else None
 
 
 def _more_of_each_row(table: Table, columns: RowColumns, *, rows: int) -> list[list[str | None]]:
@@ -179,7 +222,7 @@ def file_name(audio: Any) -> str | None:
         name = audio.path if isinstance(audio, DatasetCell) else audio.get("path")
     else:
         name = audio
-    return str(name) if name and not isinstance(name, bytes | ByteRange) else None
+    return text_of(name) or None if not isinstance(name, bytes | ByteRange) else None
 
 
 def _content(audio: Any) -> Audio | None:

@@ -1,12 +1,13 @@
 """Datasets of the library `datasets`: what `save_to_disk` wrote, and how rows are read without torchcodec."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from accel_asr.data.decoding.audio import AudioError
-from accel_asr.data.reading.manifests import Table
-from accel_asr.data.reading.rows import DatasetCell
+from accel_asr.data.reading.byte_ranges import DatasetCell
+from accel_asr.data.reading.source_table import Table
 from accel_asr.data.reading.split_names import choose_splits
 from accel_asr.errors import UserError
 
@@ -78,6 +79,14 @@ def table_of(dataset: Any) -> Table:
             ]
         elif "binary" in kind:
             table[column] = [DatasetCell(row) for row in range(len(dataset))]
+            feature = dataset.features[column]
+            if isinstance(feature, Mapping):  # what else the structure says, such as where in the recording it starts
+                others = as_arrow.select_columns([column])[:].column(column)
+                table |= {
+                    f"{column}.{key}": [cell for chunk in others.chunks for cell in chunk.field(key).to_pylist()]
+                    for key in feature
+                    if key not in ("bytes", "path")
+                }
         elif kind.startswith("ClassLabel"):  # numbers that stand for names; a negative one for none
             names_of = dataset.features[column].int2str
             numbers = dataset[column][:]

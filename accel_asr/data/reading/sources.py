@@ -16,6 +16,7 @@ from accel_asr.data.reading.saved_datasets import DatasetAudio, table_of
 from accel_asr.data.reading.shard_names import expand_shards, is_shard_pattern
 from accel_asr.data.reading.table_files import LocalName, find_tables, is_table_pattern
 from accel_asr.data.reading.tar_shards import read_tar_shards
+from accel_asr.data.reading.time_columns import TimeSettings
 from accel_asr.errors import UserError
 
 _PART = re.compile(r"(?P<split>[^\[\]]*)\[(?P<begin>-?\d+%?)?:(?P<end>-?\d+%?)?\]")
@@ -48,10 +49,12 @@ class SourceName:
     audio_column: str = "audio"
     text_column: str = "text"
     columns: RowColumns = field(default_factory=RowColumns)
+    times: TimeSettings = field(default_factory=TimeSettings)
     subset: str | None = None
     revision: str | None = None
     allow_outside_paths: bool = False
     any_lone_split: bool = False
+    audio_root: str | None = None
 
     @property
     def local_path(self) -> Path | None:
@@ -128,7 +131,7 @@ def read_source(name: SourceName, *, cache_dir: Path | None = None) -> Source:
         )
     if not any(found.table.values()):
         raise UserError(f"data.name_or_path: {name.name_or_path!r} has no rows in its split {whole_split!r}")
-    rows, notices, audio_column = rows_of(found, name.columns)
+    rows, notices, audio_column = rows_of(found, name.columns, name.times)
     if part is not None:
         begin, end = (_row_number(bound, len(rows)) for bound in part)
         rows, everything = rows[begin:end], len(rows)
@@ -165,6 +168,7 @@ def _local_name(name: SourceName, path: Path, *, split: str, cache_dir: Path | N
         subset=name.subset,
         allow_outside=name.allow_outside_paths,
         any_lone_split=name.any_lone_split,
+        audio_root=Path(name.audio_root) if name.audio_root else None,
         cache_dir=cache_dir or default_cache_dir(),
     )
 

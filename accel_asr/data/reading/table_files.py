@@ -12,10 +12,11 @@ from accel_asr.data.indexing.cache_folder import default_cache_dir
 from accel_asr.data.reading.audio_paths import AudioPaths, named
 from accel_asr.data.reading.columns import find_columns
 from accel_asr.data.reading.folder_contents import FolderContents
-from accel_asr.data.reading.manifests import MANIFEST_SUFFIXES, Table, read_manifest, select_split
+from accel_asr.data.reading.manifests import MANIFEST_SUFFIXES, read_manifest, select_split
 from accel_asr.data.reading.parquet_files import open_parquet_files
 from accel_asr.data.reading.rows import Found
 from accel_asr.data.reading.saved_datasets import table_of
+from accel_asr.data.reading.source_table import SourceTable, Table
 from accel_asr.data.reading.tar_shards import read_tar_shards
 from accel_asr.errors import UserError
 
@@ -31,12 +32,13 @@ class LocalName:
     subset: str | None = None
     allow_outside: bool = False
     any_lone_split: bool = False
+    audio_root: Path | None = None
     cache_dir: Path = field(default_factory=default_cache_dir)
 
     def paths(self, folder: Path) -> AudioPaths:
         """Paths from `folder` on, which may lead anywhere in what the user named."""
         named_folder = self.path if self.path.is_dir() else self.path.parent
-        return AudioPaths(folder, allow_outside=self.allow_outside, inside=named_folder)
+        return AudioPaths(folder, allow_outside=self.allow_outside, inside=named_folder, root=self.audio_root)
 
 
 def is_table_pattern(name: str) -> bool:
@@ -109,10 +111,13 @@ def _joined(files: Sequence[Path], name: LocalName, home: Path) -> Table:
         UserError: the tables have different columns.
     """
     joined: dict[str, list[Any]] = {}
+    notices: list[str] = []
     rows = 0
     first: Table = {}
     for file in files:
-        table: Table = read_manifest(file)
+        read = read_manifest(file)
+        notices += [f"{file.name}: {notice}" for notice in read.notices]
+        table: Table = read
         if not any(table.values()):
             continue
         first = first or table
@@ -131,7 +136,7 @@ def _joined(files: Sequence[Path], name: LocalName, home: Path) -> Table:
         for column in {**joined, **table}:
             joined.setdefault(column, [None] * rows).extend(table.get(column, [None] * count))
         rows += count
-    return joined
+    return SourceTable(joined, notices=notices)
 
 
 def _from_home(audio: Any, inside: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from accel_asr.data.reading.audio_paths import named
 from accel_asr.data.reading.byte_ranges import ByteRange
 from accel_asr.data.reading.downloads import CHUNK_BYTES, ResumingStream, is_http, without_secrets
-from accel_asr.data.reading.manifests import Table
+from accel_asr.data.reading.source_table import Table
 from accel_asr.data.reading.text_files import AUDIO_SUFFIXES, TEXT_SUFFIX
 from accel_asr.errors import UserError
 
@@ -221,7 +221,7 @@ def _is_recording(group: _Group, report: _Report, *, shard: str) -> bool:
 
 
 def _json_fields(content: str) -> dict[str, Any]:
-    fields = json.loads(content)
+    fields = json.loads(content, parse_constant=lambda name: None if name == "NaN" else float(name))
     if not isinstance(fields, dict):
         raise ValueError("it is JSON, but not an object")
     return fields

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from accel_asr.data.reading.audio_paths import AudioPaths, named
-from accel_asr.data.reading.manifests import Table
+from accel_asr.data.reading.source_table import Table
 from accel_asr.data.reading.split_names import choose_splits, kind_of
 from accel_asr.errors import UserError
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from accel_asr.config import DataConfig
-from accel_asr.data.reading.columns import require_column
+from accel_asr.data.reading.audio_paths import shown
+from accel_asr.data.reading.columns import is_text, require_column, text_of
 from accel_asr.data.reading.downloads import is_http, without_secrets
-from accel_asr.data.reading.rows import Row
+from accel_asr.data.reading.rows import Row, columns_in_use
+from accel_asr.data.reading.segments import find_segments
 from accel_asr.data.reading.shard_names import expand_shards, is_shard_pattern
 from accel_asr.data.reading.sources import SourceName
 from accel_asr.data.reading.tar_shards import iterate_tar_shard
@@ -143,8 +145,9 @@ class HubShards:
 
 
 def _columns_of(name: SourceName) -> list[str | None]:
-    columns = name.columns
-    return [name.audio_column, name.text_column, columns.language, columns.task, columns.prompt]
+    columns, times = name.columns, name.times
+    asked = [name.audio_column, name.text_column, columns.language, columns.task, columns.prompt]
+    return [*asked, times.start, times.end, times.duration]
 
 
 def _columns_by_setting(name: SourceName) -> dict[str, str]:
@@ -174,15 +177,22 @@ def row_of(cells: Mapping[str, Any], name: SourceName, *, utterance_id: str) -> 
     if content is not None and not isinstance(content, bytes):
         content = _fetched(content, name, utterance_id=utterance_id)
     text, language, task, prompt = (
-        None if not column or cells.get(column) in (None, "") else str(cells[column])
+        text_of(cells.get(column)) or None if column else None
         for column in (name.text_column, name.columns.language, name.columns.task, name.columns.prompt)
     )
-    breakdown = tuple(_text_or_none(cells.get(column)) for column in name.columns.breakdown)
-    return Row(utterance_id, content, text, language=language, task=task, prompt=prompt, breakdown=breakdown)
-
-
-def _text_or_none(cell: Any) -> str | None:
-    return None if cell is None or not str(cell).strip() else str(cell).strip()
+    breakdown = tuple((text_of(cells.get(column)) or "").strip() or None for column in name.columns.breakdown)
+    row = Row(utterance_id, content, text, language=language, task=task, prompt=prompt, breakdown=breakdown)
+    table = {column: [cell] for column, cell in cells.items()}
+    table.setdefault(name.audio_column, [None])
+    others = columns_in_use(name.text_column, name.columns)
+    try:
+        if not is_text(cells.get(name.text_column)):
+            raise UserError(f"data.text_column: {shown(cells[name.text_column])} is no text")
+        segments = find_segments(table, name.times, audio_column=name.audio_column, others=others)
+    except UserError as error:  # one row's fault ends no run: it is left out, and counted
+        return replace(row, problem=str(error))
+    (start_s, end_s), stated_s = segments.spans[0], segments.stated_s[0]
+    return replace(row, start_s=start_s, end_s=end_s, stated_s=stated_s)
 
 
 def _fetched(named: Any, name: SourceName, *, utterance_id: str) -> bytes:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import WhisperFeatureExtractor
@@ -15,6 +16,7 @@ from accel_asr.data.decoding.audio import AudioError
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import TASKS, LabelEncoder, language_code
 from accel_asr.data.reading.rows import Row
+from accel_asr.data.reading.segments import length_fault, lengths_agree
 from accel_asr.data.streaming.streams import Place, Stream, StreamOrder
 
 MOST_LEFT_OUT_IN_A_ROW = 1_000  # rows; then a micro-batch is empty
@@ -77,11 +79,11 @@ class StreamItems(Dataset[Item | FailedItem]):
         text = self.stream.text(row.text or "")
         if not text:
             return FailedItem(row.utterance_id, "no text", is_filtered=True)
-        fault = self._fault_of_columns(row)
+        fault = row.problem or self._fault_of_columns(row)
         if fault:
             return FailedItem(row.utterance_id, fault)
         try:
-            samples = Recording(row.audio, rate_hz, row.start_s, row.end_s, self.stream.channel).samples()
+            samples = self._samples(row, rate_hz)
         except AudioError as error:
             return FailedItem(row.utterance_id, str(error))
         duration_s = len(samples) / rate_hz
@@ -101,6 +103,28 @@ class StreamItems(Dataset[Item | FailedItem]):
         prompt = self.stream.text.previous(row.prompt)
         label = self.encoder.encode(text, language=language, task=row.task, prompt=prompt)
         return Item(row.utterance_id, duration_s, samples, label.token_ids, label.prompt_tokens)
+
+    def _samples(self, row: Row, rate_hz: int) -> np.ndarray:
+        """int16 at `rate_hz`, shape (samples,); all of a recording that was cut to its segment already.
+
+        Raises:
+            AudioError: it can't be decoded, has no such segment, or is not as long as the row says.
+        """
+        recording = Recording(row.audio, rate_hz, row.start_s, row.end_s, self.stream.channel)
+        try:
+            samples = recording.samples()
+        except AudioError:
+            if row.start_s is None or row.end_s is None:
+                raise
+            whole = replace(recording, start_s=None, end_s=None).samples()
+            if not lengths_agree(row.end_s - row.start_s, len(whole) / rate_hz):
+                raise
+            return whole
+        if row.start_s is None and row.end_s is None:
+            fault = length_fault(row.stated_s, len(samples) / rate_hz, sampling_rate_hz=rate_hz)
+            if fault is not None:
+                raise AudioError(fault)
+        return samples
 
     def _fault_of_columns(self, row: Row) -> str | None:
         """Why the row has no label: one that is taught in a wrong language does harm in silence."""

@@ -24,8 +24,8 @@ from accel_asr.data.indexing import index_building, survey
 from accel_asr.data.indexing.cache_folder import default_cache_dir, make_cache_folder
 from accel_asr.data.indexing.index import AUDIO_FILE, FACTS_FILE, INDEX_FILE, SAMPLES_FILE, SCHEMA, Index
 from accel_asr.data.indexing.index_building import open_index
-from accel_asr.data.reading.byte_ranges import ByteRange
-from accel_asr.data.reading.rows import DatasetCell, Row
+from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
+from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.sources import Source, SourceName
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.data.utterances import Part

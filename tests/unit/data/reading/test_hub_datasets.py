@@ -7,8 +7,8 @@ import datasets
 import pyarrow.parquet
 import pytest
 
+from accel_asr.data.reading.byte_ranges import DatasetCell
 from accel_asr.data.reading.hub_datasets import open_hub_dataset
-from accel_asr.data.reading.rows import DatasetCell
 from accel_asr.data.reading.saved_datasets import table_of
 from accel_asr.data.reading.sources import load_source
 from accel_asr.errors import UserError

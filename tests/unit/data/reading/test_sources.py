@@ -133,13 +133,13 @@ def test_a_line_that_is_not_json_is_named_by_its_number(manifest, line_end: str)
 @pytest.mark.parametrize("line", ["a.wav,hello, you", "a.wav"], ids=["too many", "too few"])
 def test_a_row_of_another_length_than_the_header_is_named(manifest, line: str) -> None:
     path = manifest("clips.csv", f"audio,text\nz.wav,fine\n{line}\n")
-    assert "row 3 has not as many fields as the header" in refused(path)
+    told = refused(path)
+    assert "1 row has not as many fields as the header, 2 (line 3 has " in told
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("utf16.csv", "audio,text\na.wav,one\n".encode("utf-16")),
         ("quote.csv", b'audio,text\na.wav,"never closed\n'),
         ("text.parquet", b"audio,text\na.wav,one\n"),
         ("latin.jsonl", '{"audio": "a.wav", "text": "Überweisung"}'.encode("latin-1")),

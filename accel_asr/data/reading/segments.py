@@ -1,0 +1,361 @@
+"""The part of its recording that each row of a table selects, from columns of times under any of their usual names."""
+
+import datetime
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from accel_asr.data.reading.audio_paths import named, shown
+from accel_asr.data.reading.source_table import Table, place_of_row
+from accel_asr.data.reading.time_columns import (
+    AUTO,
+    TimeColumn,
+    TimeSettings,
+    is_rate_column,
+    may_hold_intervals,
+    time_columns,
+)
+from accel_asr.errors import UserError
+
+MAX_SECONDS = 1e9  # 31 years: more is no time in a recording
+LENGTH_TOLERANCE_S, LENGTH_TOLERANCE = 0.1, 0.02  # tables round, and MP3s promise a little too much
+_SECONDS_OF = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "minutes": 60.0}
+_CLOCK = re.compile(r"(?:(?:(\d+) days? )?(\d{1,4}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d*)?)")
+_DECIMAL_COMMA = re.compile(r"\d+,(\d{1,2}|\d{4,})")  # 1,500 may be a thousand and a half
+_RANGE = re.compile(r"\s*[\[(]?\s*([\d:.]+)\s*s?\s*(?:-->|-|\u2013|\u2014|,|;|to|\s)\s*([\d:.]+)\s*s?\s*[\])]?\s*")
+
+Segment = tuple[float | None, float | None]  # begin and end in seconds; None is the recording's own
+
+
+@dataclass(frozen=True)
+class Segments:
+    """What a table says of times. Each list has one item a row; `stated_s` is how long the whole recording should be.
+
+    `columns` are those that were used.
+    """
+
+    spans: list[Segment]
+    stated_s: list[float | None]
+    notices: list[str] = field(default_factory=list)
+    columns: tuple[str, ...] = ()
+
+
+def find_segments(table: Table, settings: TimeSettings, *, audio_column: str, others: Collection[str] = ()) -> Segments:
+    """The segments of the rows, and the lengths that they state.
+
+    A start with an end or a duration is a segment, and so is one of them alone. A duration without them says how long
+    the recording is, which is compared with it later. What looks like times and can't be used is refused.
+
+    Args:
+        others: Columns that are used for something else, such as the text.
+
+    Raises:
+        UserError: columns that contradict each other, or whose unit is unknown; a cell that is no time, or an end that
+            is not after its start. Says all of it, with the rows.
+    """
+    rows = len(table[audio_column])
+    view = _with_nested(table, audio_column=audio_column, others=others)
+    problems = [
+        f"{setting}: there is no column {column!r}; the columns are: {named(list(map(repr, view)), most=50)}"
+        for setting, column in _asked_for(settings)
+        if column not in view
+    ]
+    if problems:
+        raise UserError("\n".join(problems))
+    free = [name for name in view if name not in others and name != audio_column]
+    nested = {name for name in view if name not in table or name.startswith(f"{audio_column}.")}
+    named_ones = {column for _, column in _asked_for(settings)}
+    columns = [
+        column
+        for column in time_columns(free, settings, nested=nested)
+        if column.name in named_ones or (_says_something(view[column.name]) and _is_meant(column, view))
+    ]
+    chosen, problems = _one_of_each(columns, view)
+    problems += _misfits(chosen, view)
+    if problems:
+        raise UserError("\n".join(problems))
+    return _read(chosen, view, rows=rows, table=table)
+
+
+def _asked_for(settings: TimeSettings) -> list[tuple[str, str]]:
+    """The settings that name a column, and the names."""
+    return [
+        (f"data.{role}_column", column)
+        for role, column in (("start", settings.start), ("end", settings.end), ("duration", settings.duration))
+        if column is not None and column != AUTO
+    ]
+
+
+def _with_nested(table: Table, *, audio_column: str, others: Collection[str]) -> dict[str, Sequence[Any]]:
+    """The columns, and those within: `audio.start_time` of structures, `timestamp.start` of pairs of times."""
+    view: dict[str, Sequence[Any]] = dict(table)
+    for name, cells in table.items():
+        if name in others or not (name == audio_column or may_hold_intervals(name)):
+            continue
+        filled = [cell for cell in cells if cell is not None and cell != ""]
+        if not filled:
+            continue
+        structures = [cell for cell in filled if isinstance(cell, Mapping)]
+        if structures:
+            keys = dict.fromkeys(key for cell in structures for key in cell if key not in ("path", "bytes", "array"))
+            for key in keys:
+                view.setdefault(
+                    f"{name}.{key}", [cell.get(key) if isinstance(cell, Mapping) else None for cell in cells]
+                )
+        elif name != audio_column and (pairs := _pairs(cells)) is not None:
+            view[f"{name}.start"], view[f"{name}.end"] = ([pair[index] for pair in pairs] for index in (0, 1))
+    return view
+
+
+def _pairs(cells: Sequence[Any]) -> list[tuple[Any, Any]] | None:
+    """The two times of each cell, `[0.5, 1.5]` or `0.5-1.5`; None if some cell is neither these nor empty."""
+    pairs: list[tuple[Any, Any]] = []
+    for cell in cells:
+        if cell is None or cell == "":
+            pairs.append((None, None))
+        elif isinstance(cell, list | tuple) and len(cell) == 2:
+            pairs.append((cell[0], cell[1]))
+        elif isinstance(cell, str) and (match := _RANGE.fullmatch(cell)):
+            pairs.append((match[1], match[2]))
+        else:
+            return None
+    return pairs
+
+
+def _says_something(cells: Sequence[Any]) -> bool:
+    return any(cell is not None and cell != "" for cell in cells)
+
+
+def _is_meant(column: TimeColumn, view: Mapping[str, Sequence[Any]]) -> bool:
+    """Whether a name that may mean something else, such as `from`, holds times; a length of letters decides nothing."""
+    if column.is_sure or column.role == "length":
+        return True
+    try:
+        return set(map(seconds, view[column.name])) != {None}
+    except ValueError:
+        return False
+
+
+def _one_of_each(
+    columns: Sequence[TimeColumn], view: Mapping[str, Sequence[Any]]
+) -> tuple[dict[str, TimeColumn], list[str]]:
+    """The column of each role; of several that say the same, the first. And what is said of those that don't."""
+    chosen: dict[str, TimeColumn] = {}
+    problems = []
+    for column in columns:
+        first = chosen.setdefault(column.role, column)
+        if first is column or _say_the_same(first, column, view):
+            continue
+        role = "duration" if column.role == "length" else column.role
+        if column.role == "duration" and first.of_recording != column.of_recording:  # of the segment goes before
+            chosen[column.role] = first if column.of_recording else column
+            continue
+        if column.role != "length":
+            problems.append(
+                f"data.{role}_column: {first.name!r} and {column.name!r} both look like it, and differ; say which with "
+                f"--data.{role}_column NAME, or null for neither"
+            )
+    return chosen, problems
+
+
+def _say_the_same(first: TimeColumn, second: TimeColumn, view: Mapping[str, Sequence[Any]]) -> bool:
+    if {first.unit, second.unit} & {"samples", "frames"}:
+        return {first.unit, second.unit} != {"samples", "frames"}  # counts beside seconds: the seconds are used
+    for one, other in zip(view[first.name], view[second.name], strict=True):
+        try:
+            a, b = (
+                cell_s if cell_s is None else cell_s * _SECONDS_OF[column.unit]
+                for column, cell_s in ((first, seconds(one)), (second, seconds(other)))
+            )
+        except ValueError:
+            return False
+        if (a is None) != (b is None) or (a is not None and b is not None and abs(a - b) > 0.01):
+            return False
+    return True
+
+
+def _misfits(chosen: dict[str, TimeColumn], view: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Why the chosen columns can't be used together, such as times in unknown units; none where they can."""
+    problems = []
+    placed = [chosen[role] for role in ("start", "end") if role in chosen]
+    used = [*placed, *([chosen["duration"]] if "duration" in chosen else [])]
+    remedy = (
+        "name columns in seconds with --data.start_column, --data.end_column or --data.duration_column, or set those "
+        "to null"
+    )
+    unsure = [
+        column
+        for column in (chosen.get("length"), chosen.get("duration"))
+        if column is not None and ((column.role == "length" and not column.is_sure) or column.of_recording)
+    ]
+    if len(placed) == 1 and unsure and not any(column for column in used if column not in (*placed, *unsure)):
+        problems.append(
+            f"data.duration_column: {unsure[0].name!r} beside {placed[0].name!r} may be the length of the segment or "
+            f"something else; say which: --data.duration_column {unsure[0].name}, or null"
+        )
+    units = {column.unit for column in used}
+    if "frames" in units and used:
+        problems.append(
+            f"data.start_column, data.end_column, data.duration_column: {_names(used)} count frames, whose length is "
+            f"not known; {remedy}"
+        )
+    if "samples" in units and placed and not _rate_column(view):
+        problems.append(
+            f"data.start_column, data.end_column, data.duration_column: {_names(used)} count samples, and no column "
+            f"says the sampling rate; add one called sampling_rate, or {remedy}"
+        )
+    if "" in units and units & {"ms", "us", "samples", "minutes"} and placed:
+        problems.append(
+            f"data.start_column, data.end_column, data.duration_column: {_names(used)} are not in one unit, by their "
+            f"names; {remedy}"
+        )
+    return problems
+
+
+def _names(columns: Sequence[TimeColumn]) -> str:
+    return " and ".join(repr(column.name) for column in columns)
+
+
+def _rate_column(view: Mapping[str, Sequence[Any]]) -> str | None:
+    return next((name for name in view if is_rate_column(name.rpartition(".")[2])), None)
+
+
+def _read(chosen: dict[str, TimeColumn], view: Mapping[str, Sequence[Any]], *, rows: int, table: Table) -> Segments:
+    """The cells of the chosen columns as segments.
+
+    Raises:
+        UserError: some are impossible; names them.
+    """
+    is_placed = "start" in chosen or "end" in chosen
+    columns = [column for role, column in chosen.items() if role != "length"]
+    if not columns:
+        return Segments([(None, None)] * rows, [None] * rows)
+    rate_column = _rate_column(view) if any(column.unit == "samples" for column in columns) else None
+    spans: list[Segment] = []
+    stated: list[float | None] = []
+    bad: list[str] = []
+    for index in range(rows):
+        cells = {column.role: view[column.name][index] for column in columns}
+        try:
+            rate_hz = seconds(view[rate_column][index]) if rate_column else None
+            times = {
+                column.role: _scaled(cells[column.role], column, rate_hz, is_placed=is_placed) for column in columns
+            }
+            span, stated_s = _segment(times.get("start"), times.get("end"), times.get("duration"))
+        except ValueError:
+            said = ", ".join(f"{column.name} {shown(cells[column.role])}" for column in columns)
+            bad.append(f"{place_of_row(table, index)}: {said}")
+            continue
+        spans.append(span)
+        stated.append(stated_s)
+    names = " and ".join(column.name for column in columns)
+    if bad:
+        raise UserError(
+            f"data.name_or_path: {len(bad):,} of {rows:,} rows have no possible segment ({named(bad)}); {names} are "
+            "seconds from 0 on, an end is after its start, and an empty cell is the whole file's; mend them, or set "
+            "--data.start_column, --data.end_column and --data.duration_column to null if they mean something else"
+        )
+    cut = sum(span != (None, None) for span in spans)
+    notices = []
+    if is_placed:
+        notices.append(f"{names} select segments of the recordings, in {cut:,} of {rows:,} rows")
+    return Segments(spans, stated, notices, tuple(column.name for column in columns))
+
+
+def _scaled(cell: Any, column: TimeColumn, rate_hz: float | None, *, is_placed: bool) -> float | None:
+    """A cell in seconds; a stated length of the recording as it is, where nothing tells its unit."""
+    if column.role == "end" and str(cell).strip() in ("-1", "-1.0", "-1.00"):  # Kaldi's end of the recording
+        return None
+    value = seconds(cell, is_clock=column.unit in ("", "s"))
+    if value is None:
+        return None
+    if column.unit == "samples":
+        if rate_hz is None and is_placed:
+            raise ValueError
+        return value / rate_hz if rate_hz else value
+    return value * _SECONDS_OF.get(column.unit, 1.0)
+
+
+def _segment(start_s: float | None, end_s: float | None, duration_s: float | None) -> tuple[Segment, float | None]:
+    """The segment, and how long the whole recording should be where the duration says that.
+
+    Raises:
+        ValueError: the end is not after the start, or all three are there and don't fit.
+    """
+    stated_s = None
+    if start_s is None and end_s is None:
+        stated_s = duration_s
+    elif duration_s == 0:
+        raise ValueError
+    elif duration_s is not None:
+        if end_s is None:
+            end_s = (start_s or 0) + duration_s
+        elif start_s is None:
+            if not lengths_agree(duration_s, end_s):
+                start_s = max(end_s - duration_s, 0.0)
+        elif not lengths_agree(duration_s, end_s - start_s):
+            if duration_s < end_s - LENGTH_TOLERANCE_S:
+                raise ValueError
+            stated_s = duration_s
+    if end_s is not None and end_s <= (start_s or 0):
+        raise ValueError
+    return (start_s, end_s), stated_s
+
+
+def lengths_agree(stated_s: float, real_s: float) -> bool:
+    """Whether two lengths are the same but for rounding."""
+    is_whole = float(stated_s).is_integer() and stated_s > 0
+    return abs(stated_s - real_s) <= max(LENGTH_TOLERANCE_S, LENGTH_TOLERANCE * real_s, 1.0 if is_whole else 0)
+
+
+def length_fault(stated_s: float | None, real_s: float, *, sampling_rate_hz: int | None) -> str | None:
+    """What is wrong where a table says how long a recording is: its text may belong to a part of it.
+
+    The table may mean seconds, milliseconds or samples: in any of them a length that fits is no accident.
+    """
+    if stated_s is None or math.isnan(real_s):
+        return None
+    scales = [1.0, 1e3, *([float(sampling_rate_hz)] if sampling_rate_hz else [])]
+    if any(lengths_agree(stated_s / scale, real_s) for scale in scales):
+        return None
+    return (
+        f"its duration should be {stated_s:.2f} s, but the recording has {real_s:.2f} s: the text may belong to a part "
+        "of it (give the start too; or --data.duration_column null if the column means something else)"
+    )
+
+
+def seconds(cell: Any, *, is_clock: bool = True) -> float | None:
+    """A cell as a number of seconds, `62.5` or `00:01:02.5`; None if it is empty.
+
+    Raises:
+        ValueError: it is no number of seconds from 0 on.
+    """
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
+        return None
+    if isinstance(cell, float) and math.isnan(cell):
+        return None
+    if isinstance(cell, datetime.timedelta):
+        cell = cell.total_seconds()
+    elif isinstance(cell, datetime.time):
+        cell = cell.hour * 3600 + cell.minute * 60 + cell.second + cell.microsecond / 1e6
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float | Decimal):
+        raise ValueError
+    if isinstance(cell, str):
+        cell = cell.strip()
+        if is_clock and (match := _CLOCK.fullmatch(cell)):
+            days, hours, minutes, rest = match.groups()
+            cell = int(days or 0) * 86400 + int(hours or 0) * 3600 + int(minutes) * 60 + float(rest.replace(",", "."))
+        elif _DECIMAL_COMMA.fullmatch(cell):
+            cell = cell.replace(",", ".")
+        elif is_clock and re.fullmatch(r"[\d.]+ ?s", cell):
+            cell = cell[:-1]
+    try:
+        value = float(cell)
+    except OverflowError:  # an integer of hundreds of digits
+        value = MAX_SECONDS
+    if not 0 <= value < MAX_SECONDS:
+        raise ValueError
+    return value

@@ -1,0 +1,150 @@
+"""Which columns of a table say where a row begins and ends in its recording, and in which unit, by their names."""
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+AUTO = "auto"
+Role = Literal["start", "end", "offset", "duration", "length"]
+
+_UNITS = {
+    "s": ("s", "sec", "secs", "second", "seconds"),
+    "ms": ("ms", "msec", "msecs", "millis", "millisecond", "milliseconds"),
+    "us": ("us", "usec", "micros", "microsecond", "microseconds"),
+    "samples": ("sample", "samples"),
+    "frames": ("frame", "frames"),
+    "minutes": ("minute", "minutes", "mins"),
+}
+_UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words}
+_ROLES: dict[Role, tuple[str, ...]] = {
+    "start": ("start", "starts", "begin", "begins", "beginning", "bgn", "onset", "starttime", "begintime", "stime"),
+    "end": ("end", "ends", "ending", "stop", "stops", "finish", "endtime", "stoptime", "etime"),
+    "offset": ("offset",),  # NeMo's is where a row starts; beside an onset it is where it ends
+    "duration": ("duration", "durations", "dur"),
+    "length": ("length", "len"),
+}
+_ROLE_OF: dict[str, Role] = {word: role for role, words in _ROLES.items() for word in words}
+_TIME_WORDS = frozenset(
+    ("time", "times", "timestamp", "timestamps", "ts", "t", "at", "in", "of", "point", "position", "pos")
+)
+_SEGMENT_WORDS = frozenset(
+    ("segment", "seg", "clip", "utt", "utterance", "speech", "chunk", "cue", "subtitle", "caption", "window", "crop")
+)
+_RECORDING_WORDS = frozenset(
+    ("audio", "file", "recording", "wav", "video", "media", "track", "total", "full", "original", "orig", "source")
+)
+_OTHER_WORDS = _TIME_WORDS | _SEGMENT_WORDS | _RECORDING_WORDS
+_PAIRS = (("from", "to"), ("t0", "t1"), ("tmin", "tmax"), ("xmin", "xmax"))  # only where both hold numbers
+_INTERVALS = _TIME_WORDS | _SEGMENT_WORDS | frozenset(("interval", "span", "audio", "offsets"))
+_ONE_WORD = re.compile(r"(start|begin|end|stop|duration|dur)(?:time)?(ms|secs?)")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+@dataclass(frozen=True)
+class TimeSettings:
+    """Columns of times by name: `auto` finds the usual names, None looks for none."""
+
+    start: str | None = AUTO
+    end: str | None = AUTO
+    duration: str | None = AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class TimeColumn:
+    """A column of times. `unit` is empty where its name does not say it.
+
+    `of_recording`: a duration that the name calls that of the recording. `is_sure`: `length` alone may count letters.
+    """
+
+    name: str
+    role: Role
+    unit: str = ""
+    of_recording: bool = False
+    is_sure: bool = True
+
+
+@lru_cache(maxsize=4096)
+def time_column(name: str) -> TimeColumn | None:
+    """What a column's name says of times, such as `segment_start_ms` or `startTime`; None if nothing."""
+    words = words_of(name)
+    if match := _ONE_WORD.fullmatch("".join(words)):
+        words = [match[1], match[2]]
+    unit = _UNIT_OF.get(words[-1], "") if len(words) > 1 else ""
+    if unit:
+        words = words[:-1]
+    roles = [word for word in words if word in _ROLE_OF]
+    if len(roles) == 2 and "offset" in roles:  # start_offset
+        roles.remove("offset")
+        words.remove("offset")
+    others = [word for word in words if word not in _ROLE_OF]
+    if len(roles) != 1 or not _OTHER_WORDS.issuperset(others):
+        return None
+    role = _ROLE_OF[roles[0]]
+    is_length = role in ("duration", "length")
+    return TimeColumn(
+        name,
+        role,
+        unit,
+        of_recording=is_length and not _RECORDING_WORDS.isdisjoint(others),
+        is_sure=role != "length" or bool(unit) or bool(set(others) - _TIME_WORDS),
+    )
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a column's name, in lower case: `start`, `time` and `s` of `StartTime (s)`."""
+    return re.findall(r"[a-z]+\d*", _HUMP.sub(" ", name).lower())
+
+
+def may_hold_intervals(name: str) -> bool:
+    """Whether a column of pairs or of nested values may be about times: `timestamp`, `segment`, `audio`."""
+    words = words_of(name)
+    return bool(words) and _INTERVALS.issuperset(words)
+
+
+def is_rate_column(name: str) -> bool:
+    """Whether it says the sampling rate."""
+    words = words_of(name)
+    while words and words[-1] in ("hz", "in"):
+        words.pop()
+    return words in (["sampling", "rate"], ["sample", "rate"], ["samplerate"], ["sr"], ["fs"])
+
+
+def time_columns(names: Iterable[str], settings: TimeSettings, *, nested: Collection[str] = ()) -> list[TimeColumn]:
+    """The columns that say times, by their names or because the settings say so.
+
+    Of the `nested` ones, such as `clip.start_time`, the last part of the name counts.
+    """
+    names = list(names)
+    found = []
+    for name in names:
+        column = time_column(name.rpartition(".")[2] if name in nested else name)
+        if column is not None:
+            found.append(replace(column, name=name))
+    has_onset = any("onset" in words_of(column.name) for column in found)
+    offset: Role = "end" if has_onset else "start"
+    found = [replace(column, role=offset) if column.role == "offset" else column for column in found]
+    if not any(column.role in ("start", "end") for column in found):
+        lower = {name.lower(): name for name in names}
+        for begin, end in _PAIRS:
+            if begin in lower and end in lower:
+                found += [
+                    TimeColumn(lower[begin], "start", is_sure=False),
+                    TimeColumn(lower[end], "end", is_sure=False),
+                ]
+    chosen: list[TimeColumn] = []
+    roles: tuple[tuple[str | None, tuple[Role, ...]], ...] = (
+        (settings.start, ("start",)),
+        (settings.end, ("end",)),
+        (settings.duration, ("duration", "length")),
+    )
+    named = {setting for setting, _ in roles}
+    for setting, kinds in roles:
+        if setting == AUTO:
+            chosen += [column for column in found if column.role in kinds and column.name not in named]
+        elif setting is not None:
+            words = words_of(setting)
+            unit = _UNIT_OF.get(words[-1], "") if len(words) > 1 else ""
+            chosen.append(TimeColumn(setting, kinds[0], unit))
+    return chosen

@@ -1,0 +1,248 @@
+"""Columns of times under the names that people give them: a row is cut where they say, or refused."""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+
+from accel_asr.data.indexing.cache_folder import default_cache_dir
+from accel_asr.data.indexing.index import Index
+from accel_asr.data.indexing.index_building import open_index
+from accel_asr.data.reading.segments import length_fault, seconds
+from accel_asr.data.reading.sources import SourceName
+from accel_asr.data.reading.time_columns import TimeSettings, time_column
+from tests.unit.data.local_sources import load, refused
+
+RATE_HZ = 16_000
+
+
+@pytest.fixture
+def rows(tmp_path: Path):
+    """Write rows as JSON lines, each of talk.wav and with a text unless it says otherwise; return their path."""
+
+    def write(*records: dict[str, Any], audio: str | None = "audio") -> Path:
+        path = tmp_path / "clips.jsonl"
+        usual = {"text": "one", **({audio: "talk.wav"} if audio else {})}
+        path.write_text("".join(json.dumps(usual | record) + "\n" for record in records), encoding="utf-8")
+        return path
+
+    return write
+
+
+def spans(path: Path, **options: Any) -> list[tuple[float | None, float | None]]:
+    return [(row.start_s, row.end_s) for row in load(path, **options).rows]
+
+
+# -- names and units
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ({"start": 1.5, "end": 2.5}, (1.5, 2.5)),
+        ({"start_time": 1.5, "end_time": 2.5}, (1.5, 2.5)),
+        ({"begin_time": 1.5, "end_time": 2.5}, (1.5, 2.5)),
+        ({"begin": 1.5, "end": 2.5}, (1.5, 2.5)),
+        ({"start_s": 1.5, "end_s": 2.5}, (1.5, 2.5)),
+        ({"segment_start": 1.5, "segment_end": 2.5}, (1.5, 2.5)),
+        ({"startTime": 1.5, "endTime": 2.5}, (1.5, 2.5)),
+        ({"Start": 1.5, "Stop": 2.5}, (1.5, 2.5)),
+        ({"Start (s)": 1.5, "End (s)": 2.5}, (1.5, 2.5)),
+        ({"starttime": "1.5", "endtime": "2.5"}, (1.5, 2.5)),
+        ({"t_start": 1.5, "t_end": 2.5}, (1.5, 2.5)),
+        ({"start_offset": 1.5, "end_offset": 2.5}, (1.5, 2.5)),
+        ({"onset": 1.5, "offset": 2.5}, (1.5, 2.5)),
+        ({"xmin": 1.5, "xmax": 2.5}, (1.5, 2.5)),
+        ({"from": 1.5, "to": 2.5}, (1.5, 2.5)),
+        ({"offset": 1.5, "duration": 1.0}, (1.5, 2.5)),
+        ({"start": 1.5, "duration": 1.0}, (1.5, 2.5)),
+        ({"start": 1.5, "dur": 1.0}, (1.5, 2.5)),
+        ({"start_time": 1.5, "duration_s": 1.0}, (1.5, 2.5)),
+        ({"end": 2.5, "duration": 1.0}, (1.5, 2.5)),
+        ({"start": 1.5, "end": 2.5, "duration": 1.0}, (1.5, 2.5)),
+        ({"start": 1.5, "end": 2.5, "duration": 60.0}, (1.5, 2.5)),
+        ({"start_ms": 1500, "end_ms": 2500}, (1.5, 2.5)),
+        ({"startMs": 1500, "durationMs": 1000}, (1.5, 2.5)),
+        ({"start": 1.5, "end": 2.5, "start_ms": 1500, "end_ms": 2500}, (1.5, 2.5)),
+        ({"begin_time": "00:00:01.5", "end_time": "00:00:02.500"}, (1.5, 2.5)),
+        ({"begin": "0:01,5", "end": "00:02,5"}, (1.5, 2.5)),
+        ({"start": "1,5", "end": "2,5"}, (1.5, 2.5)),
+        ({"start_sample": 24_000, "end_sample": 40_000, "sampling_rate": 16_000}, (1.5, 2.5)),
+        ({"timestamp": [1.5, 2.5]}, (1.5, 2.5)),
+        ({"segment": "1.5-2.5"}, (1.5, 2.5)),
+        ({"time": "00:00:01.500 --> 00:00:02.500"}, (1.5, 2.5)),
+        ({"segment": {"start": 1.5, "end": 2.5}}, (1.5, 2.5)),
+        ({"audio": {"path": "talk.wav", "start_time": 1.5, "end_time": 2.5}}, (1.5, 2.5)),
+        ({"audio": {"path": "talk.wav", "offset": 1.5, "duration": 1.0}}, (1.5, 2.5)),
+        ({"audio": {"path": "talk.wav", "start_ms": 1500}, "end": 5}, None),
+        ({"start": 1.5, "end": -1}, (1.5, None)),
+        ({"start": 1.5}, (1.5, None)),
+        ({"end": 2.5}, (None, 2.5)),
+    ],
+)
+def test_times_are_found_by_their_usual_names(rows, times: dict[str, Any], expected: Any) -> None:
+    path = rows(times)
+    if expected is None:
+        assert "are not in one unit" in refused(path)
+        return
+    assert spans(path) == [pytest.approx(expected)]
+    assert "select segments of the recordings, in 1 of 1 rows" in load(path).notices[-1]
+
+
+@pytest.mark.parametrize("audio", ["audio_filepath", "file", "path", "file_name"])
+def test_it_does_not_matter_what_the_audio_is_called(rows, audio: str) -> None:
+    assert spans(rows({"offset": 1.5, "duration": 1.0, "sentence": "one"}, audio=audio)) == [(1.5, 2.5)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["age_start", "start_date", "end_punctuation", "start_char", "token_end", "text_length", "length", "speaker",
+     "send", "weekend", "num_frames", "timestamp", "segment", "index"],
+)  # fmt: skip
+def test_other_columns_are_left_alone(rows, name: str) -> None:
+    assert spans(rows({name: 7})) == [(None, None)]
+
+
+def test_of_a_recording_is_not_of_its_segment() -> None:
+    long = time_column("audio_duration")
+    assert long is not None
+    assert long.of_recording
+    assert time_column("segment_duration_ms") == time_column("segment_duration_ms")
+    assert time_column("segment_duration_ms").unit == "ms"  # type: ignore[union-attr]
+
+
+def test_a_structure_in_parquet_selects_its_segment(tmp_path: Path) -> None:
+    audio = [{"path": "talk.wav", "bytes": None, "start_time": 0.5, "end_time": 1.25}, None]
+    pq.write_table(pa.table({"audio": audio, "text": ["one", "two"]}), tmp_path / "a.parquet")
+    assert spans(tmp_path / "a.parquet") == [(0.5, 1.25), (None, None)]
+    audio = [{"bytes": b"RIFF", "start_time": float("nan"), "end_time": datetime.timedelta(seconds=1.25)}]
+    pq.write_table(pa.table({"audio": audio, "text": ["one"]}), tmp_path / "b.parquet")
+    assert spans(tmp_path / "b.parquet") == [(None, 1.25)]
+
+
+# -- settings
+
+
+def test_any_column_can_be_named(rows) -> None:
+    path = rows({"von": 1.5, "bis": 2.5, "start": 9})
+    assert spans(path, times=TimeSettings("von", "bis")) == [(1.5, 2.5)]
+    assert spans(rows({"von": 1.5, "dauer": 1}), times=TimeSettings("von", duration="dauer")) == [(1.5, 2.5)]
+    assert spans(rows({"audio": {"path": "a.wav", "von": 1}}), times=TimeSettings("audio.von")) == [(1, None)]
+    told = refused(path, times=TimeSettings("vom", "bis"))
+    assert told.startswith("data.start_column: there is no column 'vom'; the columns are: ")
+
+
+def test_null_looks_for_none(rows) -> None:
+    path = rows({"start": "a", "end": "b", "duration": "c"})
+    assert spans(path, times=TimeSettings(None, None, None)) == [(None, None)]
+    assert "--data.start_column, --data.end_column and --data.duration_column to null" in refused(path)
+
+
+# -- refused, not ignored
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (
+            {"start": 1.5, "segment_start": 2.5},
+            "data.start_column: 'start' and 'segment_start' both look like it, and d",
+        ),
+        ({"start": 1.5, "length": 20}, "data.duration_column: 'length' beside 'start' may be"),
+        ({"start": 1.5, "audio_duration": 20}, "data.duration_column: 'audio_duration' beside 'start' may be"),
+        ({"start_sample": 5, "end_sample": 9}, "count samples, and no column says the sampling rate"),
+        ({"start_frame": 5, "end_frame": 9}, "count frames"),
+        ({"start": 5, "end_ms": 9000}, "'start' and 'end_ms' are not in one unit"),
+        ({"start": 1.5, "end": 2.5, "duration": 0.2}, "line 1: start 1.5, end 2.5, duration 0.2"),
+        ({"start_time": "2021-03-01T10:00:00"}, "line 1: start_time '2021-03-01T10:00:00'"),
+        ({"start": 2, "end": 1}, "line 1: start 2, end 1"),
+        ({"start": 1, "duration": 0}, "line 1: start 1, duration 0"),
+        ({"start": "1,500", "end": 2}, "line 1: start '1,500'"),
+        ({"timestamp": [2, 1]}, "line 1: timestamp.start 2, timestamp.end 1"),
+        ({"duration": "short"}, "line 1: duration 'short'"),
+        ({"audio": {"path": "a.wav", "start_time": -1}}, "line 1: audio.start_time -1"),
+    ],
+)
+def test_what_looks_like_times_and_can_not_be_used_is_refused(rows, times: dict[str, Any], said: str) -> None:
+    assert said in refused(rows(times))
+
+
+def test_rows_are_named_by_their_lines_in_the_file_also_of_a_split(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("audio,text,split,start\na.wav,x,test,1\nb.wav,x,train,1\n\nc.wav,x,train,soon\n")
+    assert "1 of 2 rows have no possible segment (line 5: start 'soon')" in refused(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [("62.5", 62.5), ("1:02.5", 62.5), ("00:01:02.5", 62.5), ("0 days 00:01:02.5", 62.5), ("62.5 s", 62.5), (" ", None),
+     (float("nan"), None), (datetime.time(0, 1, 2, 500_000), 62.5), (0, 0.0)],
+)  # fmt: skip
+def test_seconds_as_they_are_written(cell: Any, expected: float | None) -> None:
+    assert seconds(cell) == expected
+
+
+# -- against the recordings
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Path:
+    """Ten seconds in which each second has a level of its own."""
+    levels = np.repeat(np.arange(10) / 20 + 0.1, RATE_HZ).astype(np.float32)
+    soundfile.write(tmp_path / "talk.wav", levels, RATE_HZ)
+    return tmp_path
+
+
+def indexed(path: Path, **options: Any) -> Index:
+    return open_index(SourceName(str(path), **options), cache_dir=default_cache_dir(), sampling_rate_hz=RATE_HZ)[0]
+
+
+def problems(index: Index) -> list[str | None]:
+    return [problem for texts in index.texts("problem") for problem in texts]
+
+
+def test_a_start_with_a_duration_ends_where_it_says(rows, talk: Path) -> None:
+    assert indexed(rows({"start": 3, "duration": 2})).durations_s.tolist() == [2.0]
+    nested = {"audio": {"path": "talk.wav", "start_time": 4, "end_time": 5.5}}
+    assert indexed(rows(nested, {})).durations_s.tolist() == [1.5, 10.0]
+    assert "'start' and 'audio.start_time' both look like it" in refused(rows(nested, {"start": 3, "duration": 2}))
+
+
+def test_a_duration_alone_is_that_of_the_recording_or_the_row_is_refused(rows, talk: Path) -> None:
+    cells = (10.0, 9.95, 10_000, 160_000, None, 2.0)  # seconds, rounded, milliseconds, samples, none; a part of it
+    index = indexed(rows(*({"duration": cell} for cell in cells)))
+    assert index.durations_s.tolist()[:5] == [10.0] * 5
+    assert [problem is None for problem in problems(index)] == [True] * 5 + [False]
+    assert "its duration should be 2.00 s, but the recording has 10.00 s" in str(problems(index)[5])
+    ignored = indexed(rows({"duration": 2.0}), times=TimeSettings(duration=None))
+    assert ignored.durations_s.tolist() == [10.0]
+
+
+def test_a_segment_beyond_its_file_is_refused_by_row(rows, talk: Path) -> None:
+    index = indexed(rows({"start": 8, "end": 12}, {"start": 11, "end": 12}, {"start": 1, "end": 2}))
+    assert [problem is None for problem in problems(index)] == [False, False, True]
+    assert "the segment ends at 12.00 s, but the recording at 10.00 s" in str(problems(index)[0])
+
+
+def test_recordings_that_were_cut_already_are_used_whole(rows, talk: Path) -> None:
+    path = rows({"begin_time": 100, "end_time": 110}, {"begin_time": 0, "end_time": 10})
+    index = indexed(path)
+    assert index.durations_s.tolist() == [10.0, 10.0]
+    assert not index.has_any("start_s")
+    assert any("they were cut already" in notice for notice in index.facts["notices"])
+    index = indexed(rows({"begin_time": 100, "end_time": 110}, {"begin_time": 0, "end_time": 2}))
+    assert [problem is None for problem in problems(index)] == [False, True]
+
+
+def test_a_stated_length_is_compared_in_the_units_that_tables_use() -> None:
+    assert length_fault(None, 3.0, sampling_rate_hz=RATE_HZ) is None
+    assert length_fault(2.95, 3.0, sampling_rate_hz=RATE_HZ) is None
+    assert length_fault(3, 3.4, sampling_rate_hz=RATE_HZ) is None  # whole seconds
+    assert length_fault(3.5, 3.0, sampling_rate_hz=RATE_HZ) is not None
+    assert length_fault(48_000, 3.0, sampling_rate_hz=RATE_HZ) is None
+    assert length_fault(48_000, 3.0, sampling_rate_hz=None) is not None
