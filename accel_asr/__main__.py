@@ -4,6 +4,7 @@ import sys
 from importlib import import_module
 
 from accel_asr import __version__
+from accel_asr.command_secrets import refuse_secrets
 from accel_asr.errors import UserError, user_errors_exit
 from accel_asr.processes import wait_passively
 
@@ -36,6 +37,7 @@ def main() -> None:
         print(f"accel-asr {__version__}")
         return
     with user_errors_exit():
+        refuse_secrets(arguments)
         if arguments[0] not in COMMANDS:
             raise UserError(f"{arguments[0]!r} is not a command\n{usage()}")
         module_name, _ = COMMANDS[arguments[0]]

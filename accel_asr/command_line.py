@@ -12,9 +12,11 @@ import jsonargparse
 import yaml
 from jsonargparse import ArgumentParser
 
+from accel_asr.command_secrets import refuse_secrets
 from accel_asr.config import Config, DataConfig, SourceConfig
 from accel_asr.config_checks import check_config
 from accel_asr.errors import UserError
+from accel_asr.public_text import public_values, remember_secrets
 
 RECIPES_DIR = Path(__file__).parent / "recipes"
 QUICKSTART_RECIPE = "quickstart"
@@ -43,6 +45,7 @@ def parse_config(arguments: list[str]) -> Config:
     Raises:
         UserError: unknown setting, wrong type, wrong combination, or no such recipe or file.
     """
+    refuse_secrets(arguments)
     given, overrides = _take_config_option(arguments)
     is_quickstart = not (names_data(overrides) or _names_a_model(overrides))
     config_name = given or (QUICKSTART_RECIPE if is_quickstart else None)
@@ -63,6 +66,7 @@ def parse_config(arguments: list[str]) -> Config:
         run_name = config_path.stem if config_path else _run_name(values["model"].name_or_path, values["data"])
         values["output_dir"] = str(Path("runs") / run_name)
     config = Config(**values)
+    remember_secrets(config.to_dict())
     check_config(config)
     return config
 
@@ -138,8 +142,12 @@ def setting_names() -> list[str]:
 
 
 def write_config(config: Config, path: Path) -> None:
-    """Write the resolved configuration; feeding it back with `--config` repeats the run."""
-    path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    """Write the resolved configuration; feeding it back with `--config` repeats the run.
+
+    The secret part of an address is left out; who feeds it back is asked for the address.
+    """
+    content = public_values(config.to_dict())
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def _take_config_option(arguments: list[str]) -> tuple[str | None, list[str]]:

@@ -1,12 +1,14 @@
 """Ranges and combinations of settings, checked before anything heavy is imported; all that is wrong is said at once."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from importlib.util import find_spec
 from typing import Any, get_args
 
 from accel_asr.config import Config, DataConfig, HubConfig, TrackingConfig
 from accel_asr.errors import UserError
+from accel_asr.public_text import HIDDEN
 
 
 def check_config(config: Config) -> None:
@@ -15,7 +17,7 @@ def check_config(config: Config) -> None:
     Raises:
         UserError: naming every setting that is wrong, its value and the remedy, all at once.
     """
-    problems = _unset_problems(config)
+    problems = [*_unset_problems(config), *_hidden_problems(config.to_dict())]
     if problems:
         raise UserError("\n".join(problems))
     problems = [
@@ -75,6 +77,20 @@ def _unset_problems(config: Config) -> list[str]:
         for setting in fields(source)
         if getattr(source, setting.name) is None and type(None) not in get_args(setting.type)
     ]
+
+
+def _hidden_problems(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Addresses out of a run's config.yaml, which leaves out what may be a secret."""
+    problems = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            problems += _hidden_problems(value, f"{prefix}{name}.")
+        elif HIDDEN in repr(value):
+            problems.append(
+                f"{prefix}{name}: {value!r} lacks the secret part of an address, which no run writes down; give the "
+                f"whole address again by --{prefix}{name}"
+            )
+    return problems
 
 
 def _range_problems(config: Config) -> list[str]:

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from accel_asr.public_text import public
+
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130  # as a shell reports Ctrl-C
 
@@ -35,7 +37,7 @@ def user_errors_exit(*, same_on_every_rank: bool = False) -> Iterator[None]:
         rank = os.environ.get("RANK", "0")
         if rank == "0" or not (same_on_every_rank or error.same_on_every_rank):
             prefix = "error" if rank == "0" else f"error [rank {rank}]"
-            print(f"{prefix}: {error}", file=sys.stderr, flush=True)
+            print(public(f"{prefix}: {error}"), file=sys.stderr, flush=True)
         raise SystemExit(USAGE_EXIT_CODE) from None
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr, flush=True)

@@ -15,6 +15,7 @@ from accel_asr.data.quickstart import model_source
 from accel_asr.errors import UserError, user_errors_exit
 from accel_asr.model_folder.examination import refuse_unfit_folder
 from accel_asr.processes import wait_passively
+from accel_asr.public_text import public_values
 from accel_asr.training.run_folder import (
     CONFIG_FILE,
     claim_run_folder,
@@ -175,7 +176,7 @@ def train(config: Config) -> int:
     def describe_run() -> None:
         write_config(config, output_dir / CONFIG_FILE)
         write_json(output_dir / "environment.json", describe_environment(accelerator))
-        write_json(output_dir / "data_summary.json", data.summary)
+        write_json(output_dir / "data_summary.json", public_values(data.summary))
 
     write_on_main_process(accelerator, output_dir, describe_run)
     metrics = MetricsLog(output_dir / "metrics.jsonl", accelerator=accelerator, keep_bytes=progress.metrics_bytes)
@@ -345,7 +346,10 @@ def train(config: Config) -> int:
     def write_last() -> None:
         write_json(
             output_dir / "data_summary.json",
-            {**data.summary, "left_out_in_training": {**progress.filtered, "unreadable": progress.unreadable}},
+            {
+                **public_values(data.summary),
+                "left_out_in_training": {**progress.filtered, "unreadable": progress.unreadable},
+            },
         )
         with folder_written_whole(output_dir / "last") as folder:
             modeling.save_model_folder(last_model, processor, folder)

@@ -13,6 +13,7 @@ from accel_asr.command_line import build_parser, parse_config, split_arguments
 from accel_asr.config import Config
 from accel_asr.errors import UserError, user_errors_exit
 from accel_asr.model_folder.examination import say_notes
+from accel_asr.public_text import public_values
 
 DESCRIPTION = """Decode every recording and read every text of a run's sources; report what training would drop or
 refuse, and duplicates, overlap of validation with training, silence, clipping, and texts that do not fit their
@@ -69,6 +70,7 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
                 for one in written
             ]
     finally:  # what took long to find is told in any case
+        report = public_values(report)
         told = json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False)
         if options.json == "-":
             print(told)

@@ -16,6 +16,7 @@ from accel_asr.errors import UserError
 from accel_asr.exporting.packages import FORMATS, QUANTIZATIONS, require_packages
 from accel_asr.model_folder.examination import refuse_unfit_folder
 from accel_asr.model_settings import settings_of_model
+from accel_asr.public_text import public
 
 if TYPE_CHECKING:
     from accel_asr.data.loading import ClipItems
@@ -232,4 +233,4 @@ def _english_only(job: "Job") -> str | None:
 def _name_of_data(config: Config) -> str:
     data = config.data
     sources = [source.name_or_path for source in data.sources] or [str(data.name_or_path)]
-    return f"{', '.join(sources)} (validation)"
+    return public(f"{', '.join(sources)} (validation)")

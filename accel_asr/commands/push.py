@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from accel_asr.command_secrets import refuse_secrets
 from accel_asr.config_checks import is_hub_name
 from accel_asr.errors import UserError
 from accel_asr.model_folder.examination import examine, say_notes
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> int:
     Raises:
         UserError: not a finished run, or the Hub refuses.
     """
+    refuse_secrets(arguments)
     options = build_parser().parse_args(arguments)
     if not is_hub_name(options.hub_model_id):
         raise UserError(f"--hub_model_id: {options.hub_model_id!r} is not a Hub name; give user/name")

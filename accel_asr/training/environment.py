@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from accel_asr.public_text import public_values
+
 RECORDED_PACKAGES = (
     "accel-asr",
     "accelerate",
@@ -30,7 +32,7 @@ RECORDED_PACKAGES = (
 def describe_environment(accelerator: Accelerator) -> dict[str, Any]:
     """What the run ran on, for environment.json: command, versions, hardware, processes, git commit."""
     return {
-        "command": [Path(sys.executable).name, *sys.argv],
+        "command": public_values([Path(sys.executable).name, *sys.argv]),
         "world_size": accelerator.num_processes,
         "mixed_precision": accelerator.mixed_precision,
         "python": platform.python_version(),

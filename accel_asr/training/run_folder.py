@@ -5,7 +5,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +13,7 @@ from typing import IO, Any
 from safetensors import SafetensorError
 
 from accel_asr.errors import UserError
+from accel_asr.public_text import known_secrets, without_secrets
 
 try:
     import fcntl
@@ -139,21 +140,29 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def write_json_lines(path: Path, objects: Iterator[Mapping[str, Any]]) -> None:
     """Write one JSON object a line, complete or not at all."""
-    write_text(path, "".join(to_json(line) + "\n" for line in objects))
+    secrets = known_secrets()
+    write_text(path, "".join(to_json(line, secrets=secrets) + "\n" for line in objects))
 
 
-def to_json(content: Any, *, indent: int | None = None) -> str:
-    """`content` as JSON that every reader takes: numbers that are not finite become null."""
-    return json.dumps(_finite(content), indent=indent, ensure_ascii=False, allow_nan=False)
+def to_json(content: Any, *, indent: int | None = None, secrets: Sequence[str] | None = None) -> str:
+    """`content` as JSON that every reader takes: numbers that are not finite become null. Secrets are hidden.
+
+    Args:
+        secrets: As `known_secrets` gives them, where it is asked once for many.
+    """
+    hidden = known_secrets() if secrets is None else secrets
+    return json.dumps(_finite(content, hidden), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
-def _finite(content: Any) -> Any:
+def _finite(content: Any, secrets: Sequence[str]) -> Any:
+    if isinstance(content, str):
+        return without_secrets(content, secrets)
     if isinstance(content, float) and not math.isfinite(content):
         return None
     if isinstance(content, Mapping):
-        return {name: _finite(value) for name, value in content.items()}
+        return {name: _finite(value, secrets) for name, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
+        return [_finite(value, secrets) for value in content]
     return content
 
 

@@ -5,7 +5,9 @@ import netrc
 import os
 import secrets
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +16,7 @@ from accelerate import Accelerator
 from accelerate.tracking import GeneralTracker, TensorBoardTracker, TrackioTracker, WandBTracker
 
 from accel_asr.errors import UserError
+from accel_asr.public_text import public_values
 from accel_asr.training.main_process import write_on_main_process
 
 TENSORBOARD_DIR, TRACKIO_DIR, WANDB_DIR = "tensorboard", "trackio", "wandb"
@@ -44,14 +47,16 @@ def start_trackers(
     Raises:
         UserError: one of them does not start; on every rank.
     """
+    shown = public_values(configuration)  # it may be sent elsewhere, and be published
 
     def start() -> None:
         for name in report_to:
             try:
-                tracker = _MAKERS[name](project_name, output_dir, first_step, configuration, say)
-                tracker.start()
+                with _public_arguments():
+                    tracker = _MAKERS[name](project_name, output_dir, first_step, shown, say)
+                    tracker.start()
                 if name == "tensorboard":
-                    _log_hyperparameters(tracker, configuration)
+                    _log_hyperparameters(tracker, shown)
             except UserError:
                 raise
             except Exception as error:  # anything: this is other people's code, and it is the first minute
@@ -62,6 +67,17 @@ def start_trackers(
             accelerator.trackers.append(tracker)
 
     write_on_main_process(accelerator, output_dir, start)
+
+
+@contextmanager
+def _public_arguments() -> Iterator[None]:
+    """Weights & Biases takes down the command line: let it see one without secrets."""
+    arguments = sys.argv
+    sys.argv = public_values(arguments)
+    try:
+        yield
+    finally:
+        sys.argv = arguments
 
 
 def flat(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:

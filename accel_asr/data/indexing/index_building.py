@@ -33,6 +33,7 @@ from accel_asr.data.reading.shard_names import is_shard_pattern
 from accel_asr.data.reading.sources import Source, SourceName, read_source
 from accel_asr.data.reading.table_files import is_table_pattern
 from accel_asr.errors import UserError
+from accel_asr.public_text import public
 
 FORMAT = 4  # of an index; one of another format is built anew
 DECODED_UP_FRONT_S = 2 * 3600  # sets of at most two hours are decoded whole while they are indexed: it takes seconds
@@ -78,7 +79,7 @@ def open_index(
             sampling_rate_hz=sampling_rate_hz,
             channel=channel,
             decode_all=decode_all,
-            title=name.name_or_path,
+            title=public(name.name_or_path),
         )
         for old in _versions(home)[:-2]:  # a run that goes on may still read the one before
             shutil.rmtree(old, ignore_errors=True)
@@ -96,7 +97,7 @@ def _identity(name: SourceName, *, sampling_rate_hz: int, channel: int | None, p
         "purpose": purpose,
     }
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:24]
-    label = "".join(c if c.isalnum() else "-" for c in Path(str(asked["name_or_path"]).rstrip("/")).name)[:40]
+    label = "".join(c if c.isalnum() else "-" for c in Path(public(str(asked["name_or_path"])).rstrip("/")).name)[:40]
     return f"{label}-{digest}"
 
 
@@ -189,7 +190,7 @@ def _build(
             "keeps_samples": is_small,
             "checksum": checksum,
             "sizes": _sizes(writing),
-            "notices": [*source.notices, *cut_already],
+            "notices": [public(notice) for notice in (*source.notices, *cut_already)],
             "dependencies": dependencies,
         }
         (writing / FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
