@@ -252,6 +252,8 @@ def _list_in_words(shown: str) -> str:
     if choices:
         first = [choice.strip("' ") for choice in choices[1].split(",")][:2]
         return f"a list in brackets, such as [{', '.join(first)}], of {choices[1]}"
+    if shown == "dict[str, str]":
+        return 'a table of texts in quotes, such as {"this": "that"}'
     return "a list in brackets, such as [one, two]" if shown == "list[str]" else shown
 
 

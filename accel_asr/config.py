@@ -21,7 +21,10 @@ class ModelConfig:
     revision: str | None = None
     """Branch, tag or commit of the model on the Hub."""
     language: str | None = None
-    """Language spoken, as a code (`en`) or a name (`english`); needed unless the model is English-only."""
+    """Language spoken, a code (`de`, `de-DE`, `deu`) or a name (`German`); needed unless the model is English-only."""
+    language_stand_ins: dict[str, str] = field(default_factory=dict)
+    """Languages that the model has no token for, each with the one whose token takes its place, such as `{ckb: fa}`:
+    in `model.language` and in those of rows and sources alike."""
     task: Literal["transcribe", "translate"] = "transcribe"
     """`transcribe` keeps the language; `translate` trains towards English text."""
     freeze_encoder: bool = False

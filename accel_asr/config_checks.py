@@ -22,6 +22,8 @@ def check_config(config: Config) -> None:
         raise UserError("\n".join(problems))
     problems = [
         *_range_problems(config),
+        *_pair_problems("data.text.replacements", config.data.text.replacements),
+        *_pair_problems("model.language_stand_ins", config.model.language_stand_ins),
         *_source_problems(config.data),
         *_split_problems(config.data),
         *_combination_problems(config),
@@ -115,6 +117,18 @@ def _range_problems(config: Config) -> list[str]:
         problems.append(f"training.batch_seconds: {seconds} is out of range; give seconds above 0")
     if not config.data.max_duration_s > 0:
         problems.append(f"data.max_duration_s: {config.data.max_duration_s} is out of range; give seconds above 0")
+    return problems
+
+
+def _pair_problems(name: str, pairs: Mapping[Any, Any]) -> list[str]:
+    """What is wrong with a table of texts by texts; the parser looks at the values only, and lets any text pass."""
+    problems = []
+    for old, new in pairs.items():
+        told = f"{name}: {{{old!r}: {new!r}}}"
+        if not isinstance(old, str) or not isinstance(new, str):
+            problems.append(f"{told}: both must be texts; put them in quotes")
+        elif not old:
+            problems.append(f"{told}: an empty text stands for nothing; write what is meant, or leave it out")
     return problems
 
 

@@ -14,6 +14,7 @@ from accel_asr.data.batch_features import makes_features
 from accel_asr.data.collator import Collator
 from accel_asr.data.encoder_cache import EncoderCache, open_encoder_cache
 from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.languages import known_language
 from accel_asr.data.loading import ClipItems, TrainingWindows
 from accel_asr.data.mel_cache import MelCache, open_mel_cache
 from accel_asr.data.packing import PackPlan
@@ -140,12 +141,17 @@ def load_model(
         max_new_tokens=evaluation.generation_max_length,
         num_beams=evaluation.num_beams,
         language_of_rows=language_of_rows,
+        stand_ins=settings.language_stand_ins,
     )
     return LoadedModel(
         model=model,
         processor=processor,
         normalizer=load_normalizer(evaluation.normalizer, processor.tokenizer),
-        encoder=LabelEncoder(processor.tokenizer, max_label_tokens=model.config.max_target_positions),
+        encoder=LabelEncoder(
+            processor.tokenizer,
+            max_label_tokens=model.config.max_target_positions,
+            stand_ins=settings.language_stand_ins,
+        ),
         collator=Collator(
             feature_extractor=processor.feature_extractor,
             start_token_id=model.config.decoder_start_token_id,
@@ -262,7 +268,7 @@ def require_languages(model: WhisperForConditionalGeneration, utterances: Uttera
         if utterances.parts[part].language is None:
             rows = utterances.row_of[utterances.part_of == part]
             if None in utterances.parts[part].index.texts_of("language", rows):
-                modeling.language_code(model, None)
+                known_language(None, model.generation_config.lang_to_id)
 
 
 def plan_training(

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from torch import nn
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.utils import logging
 
-from accel_asr.data.labels import known_language, language_of_labels
+from accel_asr.data.languages import NO_STAND_INS, language_of_labels
 from accel_asr.data.quickstart import model_source
 from accel_asr.data.tokenizer_probe import require_fitting_tokenizer
 from accel_asr.errors import UserError
@@ -104,6 +105,7 @@ def configure_generation(
     max_new_tokens: int,
     num_beams: int,
     language_of_rows: bool = False,
+    stand_ins: Mapping[str, str] = NO_STAND_INS,
 ) -> None:
     """Fix how transcripts are made, in the model's own generation settings.
 
@@ -113,6 +115,7 @@ def configure_generation(
     Args:
         max_new_tokens: Most tokens of a transcript, start tokens not counted; cut to what the decoder can hold.
         language_of_rows: Rows say what is spoken: without a `language`, whoever loads the saved model has it detected.
+        stand_ins: `model.language_stand_ins`.
 
     Raises:
         UserError: a multilingual model without a language, a language it does not know, or an English-only model
@@ -129,6 +132,7 @@ def configure_generation(
         is_multilingual=is_multilingual,
         lang_to_id=getattr(generation, "lang_to_id", None),
         language_of_rows=language_of_rows,
+        stand_ins=stand_ins,
     )
     if is_multilingual:
         generation.language, generation.task = code, task
@@ -138,15 +142,6 @@ def configure_generation(
     generation.max_length = None
     generation.max_new_tokens = min(max_new_tokens, room)
     generation.num_beams = num_beams
-
-
-def language_code(model: WhisperForConditionalGeneration, language: str | None) -> str:
-    """The model's code for `language`, given as a code or a name.
-
-    Raises:
-        UserError: no language, or one that the model does not know; the message lists those it does.
-    """
-    return known_language(language, getattr(model.generation_config, "lang_to_id", None))
 
 
 def window_s(processor: WhisperProcessor) -> float:

@@ -1,17 +1,17 @@
 """Labels: a previous text, start-of-transcript, language, task, text, end-of-text; no longer than the decoder."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from transformers import WhisperTokenizer
-from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
+from accel_asr.data.languages import NO_STAND_INS, token_language
 from accel_asr.data.spelling import NO_TIMESTAMPS, PREVIOUS, START, Spelling
 from accel_asr.data.written_tokens import TimedWords
-from accel_asr.errors import UserError
 
 TIMESTAMP_STEP_S = 0.02  # Whisper's timestamp tokens are 20 ms apart
 TASKS = ("transcribe", "translate")
@@ -33,11 +33,19 @@ class LabelEncoder:
     Args:
         tokenizer: Told the run's language and task (`set_prefix_tokens`), which a row may override.
         max_label_tokens: The decoder's positions, 448 in OpenAI's models.
+        stand_ins: `model.language_stand_ins`.
     """
 
-    def __init__(self, tokenizer: WhisperTokenizer, *, max_label_tokens: int = 448) -> None:
+    def __init__(
+        self,
+        tokenizer: WhisperTokenizer,
+        *,
+        max_label_tokens: int = 448,
+        stand_ins: Mapping[str, str] = NO_STAND_INS,
+    ) -> None:
         self.tokenizer = tokenizer
         self.max_label_tokens = max_label_tokens
+        self.stand_ins = dict(stand_ins)
         self.spelling = Spelling(tokenizer)
         self._ids: dict[str, int] = tokenizer.get_vocab()  # not the added ones only: older folders have all in one file
         self.no_timestamps_id = self._ids[NO_TIMESTAMPS]
@@ -50,21 +58,25 @@ class LabelEncoder:
         """Codes that labels can say; none for an English-only model, which has the tokens and no use for them."""
         if len(self.tokenizer.prefix_tokens) != MULTILINGUAL_PREFIX:
             return frozenset()
-        return frozenset(code for code in TO_LANGUAGE_CODE.values() if f"<|{code}|>" in self._ids)
+        return frozenset(code for code in LANGUAGES if f"<|{code}|>" in self._ids)
 
     def knows_language(self, name: str) -> bool:
         """Whether the model can be told that `name`, a code or a name, is spoken; an English-only one knows English."""
-        return language_code(name) in (self.languages or ("en",))
+        return self.token_language(name) is not None
+
+    def token_language(self, name: str) -> str | None:
+        """The code whose token says that `name` is spoken, itself or what stands in for it; None where none does."""
+        return token_language(name, self.languages or ("en",), self.stand_ins)
 
     def prefix(self, language: str | None = None, task: str | None = None) -> tuple[int, ...]:
         """<|startoftranscript|> [<|language|> <|task|>] <|notimestamps|>, the run's own where the row says nothing.
 
         Args:
-            language: A code that is in `languages`; an English-only model has no tokens for it.
+            language: One that the model knows; an English-only model has no tokens for it.
         """
         own = tuple(self.tokenizer.prefix_tokens)
         if len(own) == MULTILINGUAL_PREFIX and (language or task):
-            language_id = self._ids[f"<|{language}|>"] if language else own[1]
+            language_id = self._ids[f"<|{self.token_language(language)}|>"] if language else own[1]
             return own[0], language_id, self._ids[f"<|{task}|>"] if task else own[2], own[3]
         return own
 
@@ -162,64 +174,3 @@ class LabelEncoder:
             return ()
         ids = self.spelling.ids(" " + prompt.strip()) if prompt.strip() else ()
         return (self.previous_id, *ids[-most:]) if ids else ()
-
-
-def language_code(name: str) -> str | None:
-    """`en` of `en`, `EN`, `English`, `en-US` or `en_us`; None of what names no language that Whisper has."""
-    lowered = name.strip().lower().replace("_", "-")
-    for candidate in (lowered, lowered.split("-")[0]):
-        code = TO_LANGUAGE_CODE.get(candidate, candidate)
-        if code in TO_LANGUAGE_CODE.values():
-            return code
-    return None
-
-
-def language_of_labels(
-    language: str | None,
-    task: str,
-    *,
-    is_multilingual: bool,
-    lang_to_id: Iterable[str] | None,
-    language_of_rows: bool = False,
-) -> str | None:
-    """The code of a run's language; None for an English-only model, and where the rows say what is spoken.
-
-    Args:
-        language: A code or a name, as the user gives it.
-        lang_to_id: The language tokens of the model's generation settings, such as `<|en|>`.
-        language_of_rows: Rows may say theirs, so that the run need not.
-
-    Raises:
-        UserError: as `known_language` raises; or an English-only model is asked for anything else.
-    """
-    if not is_multilingual:
-        if (language or "en").lower() not in ("en", "english") or task != "transcribe":
-            raise UserError(
-                f"model.language, model.task: the model is English-only and can't do {language!r}, {task!r}; "
-                "leave both unset, or choose a multilingual model"
-            )
-        return None
-    return None if language is None and language_of_rows else known_language(language, lang_to_id)
-
-
-def known_language(language: str | None, lang_to_id: Iterable[str] | None) -> str:
-    """The model's code for `language`, given as a code or a name.
-
-    Raises:
-        UserError: no language, or one that the model does not know; the message lists those it does.
-    """
-    if lang_to_id is None:
-        raise UserError(
-            f"language: the model's generation settings name no languages, so it can't be told {language!r}; it is "
-            "English-only, or its folder needs the generation_config.json of the model that it was made from"
-        )
-    known = sorted(token.strip("<|>") for token in lang_to_id)
-    if language is None:
-        raise UserError(
-            "model.language is not set, and the model is multilingual; give the language spoken, for example "
-            f"--model.language en (the model knows: {', '.join(known)})"
-        )
-    code = TO_LANGUAGE_CODE.get(language.lower(), language.lower())
-    if code not in known:
-        raise UserError(f"language: the model does not know {language!r}; it knows: {', '.join(known)}")
-    return code

@@ -14,6 +14,7 @@ import numpy as np
 from accel_asr.data.indexing.cache_folder import cache_errors_explained
 from accel_asr.data.indexing.index import Index
 from accel_asr.data.labels import TASKS, LabelEncoder
+from accel_asr.data.languages import unknown_language
 from accel_asr.data.reading.audio_paths import named
 from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError
@@ -230,18 +231,17 @@ def _unreadable_problems(index: Index, max_bad_fraction: float) -> list[str]:
 def _language_and_task_problems(part: Part, encoder: LabelEncoder) -> list[str]:
     """What the model has no token for: a row that is taught in a wrong language does harm in silence."""
     problems = []
-    known = ", ".join(sorted(encoder.languages)) or "en"
+    known = encoder.languages or frozenset(["en"])
     if part.language is not None and not encoder.knows_language(part.language):
-        problems.append(
-            f"data.sources: the model does not know the language {part.language!r} of {part.name!r}; it knows: {known}"
-        )
+        problems.append(f"data.sources: language of {part.name!r}: {unknown_language(part.language, known)}")
     languages = Counter(_distinct(part.index, "language"))
     unknown = {said: count for said, count in languages.items() if not encoder.knows_language(said)}
     if unknown:
+        names = named([repr(name) for name in sorted(unknown)])
         problems.append(
             f"data.language_column: {sum(unknown.values()):,} of {len(part.index):,} rows are in a language that the "
-            f"model does not know ({named([repr(name) for name in sorted(unknown)])}); it knows: {known}. Mend the "
-            "column, or set data.language_column to null and model.language to what is spoken"
+            f"model does not know ({names}); mend the column, or set data.language_column to null and model.language "
+            f"to what is spoken. {min(unknown)!r}: {unknown_language(min(unknown), known)}"
         )
     tasks = Counter(said for said in _distinct(part.index, "task") if said not in TASKS)
     if tasks:

@@ -6,7 +6,7 @@ from pathlib import Path
 from accel_asr.config import DataConfig, SourceConfig
 from accel_asr.data.indexing.cache_folder import default_cache_dir
 from accel_asr.data.indexing.index_building import open_index
-from accel_asr.data.labels import language_code
+from accel_asr.data.languages import language_name
 from accel_asr.data.reading.rows import RowColumns
 from accel_asr.data.reading.sources import SourceName
 from accel_asr.data.reading.time_columns import TimeSettings
@@ -82,7 +82,7 @@ def open_part(
         channel=data.channel,
         name=source.name if several else None,
         breakdown_columns=tuple(dict.fromkeys(data.breakdown_columns)),
-        language=source.language and (language_code(source.language) or source.language),
+        language=source.language and language_name(source.language),
         task=source.task,
     )
     return part, [f"{part.prefix.rstrip('/')}: {notice}" if several else notice for notice in notices]

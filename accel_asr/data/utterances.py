@@ -8,7 +8,7 @@ import numpy as np
 
 from accel_asr.data.indexing.index import Index
 from accel_asr.data.indexing.recordings import Recording
-from accel_asr.data.labels import language_code
+from accel_asr.data.languages import language_name
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.data.written_tokens import TimedWords
 
@@ -90,7 +90,7 @@ class Part:
 
     def language_and_task(self, language: str | None, task: str | None) -> tuple[str | None, str | None]:
         """Those of a row whose cells say so; None where the run's hold."""
-        return language_code(language) if language else self.language, task or self.task
+        return language_name(language) if language else self.language, task or self.task
 
     @property
     def prefix(self) -> str:

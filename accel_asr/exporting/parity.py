@@ -104,7 +104,7 @@ def read_clip(items: ClipItems, row: int, *, model: WhisperForConditionalGenerat
         features=log_mel(samples, items.feature_extractor) if is_audio(item) else item.clip,
         start_ids=tuple(start_ids),
         previous_ids=tuple(start_ids[1 : item.prompt_tokens]),
-        language=(utterance.language or settings.language) if multilingual else None,
+        language=items.encoder.token_language(utterance.language or settings.language) if multilingual else None,
         task=(utterance.task or settings.task) if multilingual else None,
         max_new_tokens=min(settings.max_new_tokens, positions - len(start_ids)),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from accel_asr.data.languages import language_name
 from accel_asr.errors import UserError
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.comparing import compare
@@ -49,6 +50,7 @@ def make_model_card(run_dir: Path, *, hub_model_id: str) -> ModelCard:
         base_model_name=base_model,
         dataset_title=dataset + (f", {subset}" if subset else ""),
         languages=", ".join(_languages(config, best)),
+        stand_ins=_stand_ins(config, _languages(config, best)),
         task=config["model"]["task"],
         longest_s=_longest_s(run_dir, config["data"]["max_duration_s"]),
         data=data,
@@ -135,12 +137,20 @@ def _sources(data: dict[str, Any]) -> list[dict[str, Any]]:
 def _languages(config: dict[str, Any], best: dict[str, Any]) -> list[str]:
     """Those that the rows were in, or else the run's."""
     of_rows = [language for language in best.get("by_language", {}) if language != "unset"]
-    return sorted(of_rows) or [config["model"]["language"] or "en"]
+    return sorted(of_rows) or [language_name(config["model"]["language"] or "en")]
+
+
+def _stand_ins(config: dict[str, Any], languages: Sequence[str]) -> list[tuple[str, str]]:
+    """(language, the one whose token takes its place) of those that the model has no token for."""
+    stand_ins = config["model"].get("language_stand_ins", {}).items()
+    named = [(language_name(language), language_name(other)) for language, other in stand_ins]
+    return [(language, other) for language, other in named if language in languages]
 
 
 def _text_processing(text: dict[str, Any]) -> str:
     """What was done to every text, training and validation, in words."""
     told = [f"replaced {old!r} by {new!r}" for old, new in text["replacements"].items()]
+    told += ["times that were written in them taken out"] * (text.get("written_times") == "read")
     told += ["punctuation removed"] * text["remove_punctuation"] + ["lower case"] * text["lowercase"]
     return "; ".join(told) or "none"
 

@@ -91,6 +91,7 @@ def _sources(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _text_steps(text: Mapping[str, Any]) -> list[str]:
     steps = [f"“{old}” replaced by “{new}”" for old, new in text.get("replacements", {}).items()]
+    steps += ["times that were written in them taken out"] if text.get("written_times") == "read" else []
     steps += ["punctuation removed"] if text.get("remove_punctuation") else []
     return steps + (["turned into lower case"] if text.get("lowercase") else [])
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from accel_asr.data.labels import language_code
+from accel_asr.data.languages import language_name
 from accel_asr.evaluation.comparing import Change, Comparison
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.reporting.media import Clip, Clips
@@ -47,7 +47,7 @@ class CardMaker:
 
     def __init__(self, clips: Clips, *, run_language: str | None) -> None:
         self.clips = clips
-        self.language = (language_code(run_language) or run_language) if run_language else None
+        self.language = language_name(run_language) if run_language else None
         self.anchors: dict[str, str] = {}  # utterance id -> the card that has its recording
         self.made = 0
 

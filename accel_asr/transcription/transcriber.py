@@ -10,9 +10,10 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.modeling_outputs import BaseModelOutput
 
+from accel_asr.data.languages import known_language, language_code
 from accel_asr.data.spelling import Spelling
 from accel_asr.errors import UserError
-from accel_asr.modeling import language_code, load_model_and_processor, quiet_libraries
+from accel_asr.modeling import load_model_and_processor, quiet_libraries
 from accel_asr.transcription.segments import Segment, TimedText, joined, spread, tidied, whole
 
 SAMPLING_SEED = 0  # the same recording gives the same transcript
@@ -219,7 +220,7 @@ def load_transcriber(
     settings = model.generation_config
     settings.forced_decoder_ids = None  # the old way to set the language; it would contradict the new one
     if not getattr(settings, "is_multilingual", True):
-        if (language or "en").lower() not in ("en", "english") or (task or "transcribe") != "transcribe":
+        if language_code(language or "en") != "en" or (task or "transcribe") != "transcribe":
             asked = [f"--{name} {value}" for name, value in (("language", language), ("task", task)) if value]
             raise UserError(
                 f"{' '.join(asked)}: the model {name_or_path!r} is English-only and knows neither languages nor tasks; "
@@ -228,13 +229,13 @@ def load_transcriber(
         language = task = None
     elif getattr(settings, "lang_to_id", None) is None:
         if language is not None:
-            language_code(model, language)  # says why not
+            known_language(language, None, setting="--language")  # says why not
         if task == "translate":
             raise UserError(f"--task translate: the generation settings of {name_or_path!r} name no tasks")
         language = task = None
     else:
-        language = language or (getattr(settings, "language", None) or "").strip("<|>") or None
-        language = None if language is None else language_code(model, language)
+        language = language or getattr(settings, "language", None) or None
+        language = None if language is None else known_language(language, settings.lang_to_id, setting="--language")
         task = task or getattr(settings, "task", None) or "transcribe"
     model.to(chosen).eval()
     return Transcriber(model, processor, language=language, task=task, num_beams=num_beams, fallback=fallback)

@@ -111,6 +111,10 @@ def test_config_is_given_once_with_a_value() -> None:
         ("training: {learning_rate: .nan}", "training.learning_rate: nan is out of range"),
         ("training: {mixed_precision: no}", "training.mixed_precision: 'False' does not fit; give "),
         ("training: {mixed_precision: no}", 'write "no" in quotes, YAML reads a bare no as false'),
+        (
+            "data: {text: {replacements: {a: 1}}}",
+            "data.text.replacements: '1' does not fit; give a table of texts in quotes",
+        ),
         ("model: {language: no}", 'write "no" in quotes, YAML reads a bare no as false'),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from accel_asr.config import Config, DataConfig, HubConfig
+from accel_asr.config import Config, DataConfig, HubConfig, ModelConfig, TextConfig
 from accel_asr.config_checks import check_config
 from accel_asr.errors import UserError
 
@@ -92,6 +92,22 @@ def test_a_held_out_share_is_strictly_between_none_and_all(value: float) -> None
 )
 def test_the_ends_of_the_ranges_are_let_pass(name: str, value: float | None) -> None:
     check_config(with_setting(name, value))
+
+
+@pytest.mark.parametrize("pairs", [{"": "x"}, {3: "c"}, {None: "x"}, {"a": None}, {"a": 1}, {True: "x"}])
+def test_tables_of_texts_hold_texts(pairs: dict[Any, Any]) -> None:
+    data = DataConfig(name_or_path="quickstart", train_rows=450, text=TextConfig(replacements=pairs))
+    for config, setting in (
+        (Config(data=data), "data.text.replacements"),
+        (
+            Config(model=ModelConfig(language_stand_ins=pairs), data=dataclasses.replace(data, text=TextConfig())),
+            "model.language_stand_ins",
+        ),
+    ):
+        (problem,) = problems(config)
+        ((old, new),) = pairs.items()
+        assert problem.startswith(f"{setting}: {{{old!r}: {new!r}}}")
+        assert ("leave it out" if old == "" else "in quotes") in problem
 
 
 def test_exactly_one_way_to_a_validation_set() -> None:

@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"audio_context", "config", "data", "errors", "modeling", "public_text", "token_loss"},
     "transcription": {"data", "errors", "modeling"},
     "demonstration": {"data", "errors", "transcription"},
-    "publishing": {"config", "errors", "evaluation", "public_text"},
+    "publishing": {"config", "data", "errors", "evaluation", "public_text"},
     "model_settings": {"command_line", "data", "training"},
     "job": {"config", "data", "errors", "evaluation", "modeling", "training"},
     "evaluation_job": {"config", "data", "errors", "evaluation", "job", "modeling"},

@@ -12,7 +12,8 @@ import pyarrow as pa
 from accel_asr.config import DataConfig, SourceConfig
 from accel_asr.data.checking.model_limits import ModelLimits
 from accel_asr.data.indexing.index import INDEX_FILE, Index
-from accel_asr.data.labels import TASKS, language_code
+from accel_asr.data.labels import TASKS
+from accel_asr.data.languages import language_name
 from accel_asr.data.preparation import MAX_EXAMPLES, Drops, refusals, sift
 from accel_asr.data.run_sources import open_part, resolved_sources
 from accel_asr.data.splits import given_validation, held_out
@@ -117,7 +118,7 @@ def language_of(said: str | None, part: Part, limits: ModelLimits) -> str | None
     told = said or part.language
     if told is None:
         return limits.language if limits.encoder.languages else "en"
-    return language_code(told) or told
+    return language_name(told)
 
 
 def _as_training_would(part: Part, data: DataConfig, limits: ModelLimits) -> tuple[Utterances, Drops, list[str]]:

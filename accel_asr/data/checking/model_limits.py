@@ -7,7 +7,8 @@ from transformers import WhisperTokenizer
 from transformers.utils import logging
 
 from accel_asr.config import ModelConfig
-from accel_asr.data.labels import LabelEncoder, language_of_labels
+from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.languages import language_name, language_of_labels
 from accel_asr.data.quickstart import model_source
 from accel_asr.data.tokenizer_probe import require_fitting_tokenizer
 from accel_asr.errors import UserError
@@ -56,6 +57,7 @@ def load_model_limits(model: ModelConfig, *, language_of_rows: bool) -> ModelLim
         is_multilingual=is_multilingual,
         lang_to_id=generation.get("lang_to_id"),
         language_of_rows=language_of_rows,
+        stand_ins=model.language_stand_ins,
     )
     if is_multilingual:
         # as in training: where only rows say what is spoken, theirs take the place of this one in every label
@@ -63,8 +65,12 @@ def load_model_limits(model: ModelConfig, *, language_of_rows: bool) -> ModelLim
     return ModelLimits(
         sampling_rate_hz=int(examined.audio.get("sampling_rate", 16_000)),
         window_s=float(examined.audio.get("chunk_length", 30)),
-        encoder=LabelEncoder(tokenizer, max_label_tokens=int(examined.config.get("max_target_positions", 448))),
-        language=language,
+        encoder=LabelEncoder(
+            tokenizer,
+            max_label_tokens=int(examined.config.get("max_target_positions", 448)),
+            stand_ins=model.language_stand_ins,
+        ),
+        language=language_name(model.language) if language and model.language else language,
         notes=examined.notes,
     )
 

@@ -14,7 +14,8 @@ from transformers import WhisperFeatureExtractor
 from accel_asr.data.collator import Batch, Collator, FailedItem, Item
 from accel_asr.data.decoding.audio import AudioError
 from accel_asr.data.indexing.recordings import Recording
-from accel_asr.data.labels import TASKS, LabelEncoder, language_code
+from accel_asr.data.labels import TASKS, LabelEncoder
+from accel_asr.data.languages import language_name
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.segments import length_fault, lengths_agree
 from accel_asr.data.streaming.streams import Place, Stream, StreamOrder
@@ -99,7 +100,7 @@ class StreamItems(Dataset[Item | FailedItem]):
             reason = f"label longer than {most} tokens"
         if reason:
             return FailedItem(row.utterance_id, reason, is_filtered=True)
-        language = language_code(row.language) if row.language else None
+        language = language_name(row.language) if row.language else None
         prompt = self.stream.text.previous(row.prompt)
         label = self.encoder.encode(text, language=language, task=row.task, prompt=prompt)
         return Item(row.utterance_id, duration_s, samples, label.token_ids, label.prompt_tokens)

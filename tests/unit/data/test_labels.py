@@ -5,7 +5,7 @@ import pytest
 from transformers import WhisperTokenizer
 
 from accel_asr.data.collator import IGNORED_LABEL, Collator
-from accel_asr.data.labels import Label, LabelEncoder, language_code
+from accel_asr.data.labels import Label, LabelEncoder
 from accel_asr.data.loading import ClipItems
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.text_processing import TextProcessing
@@ -84,27 +84,6 @@ def test_an_english_only_model_has_no_token_for_a_language(tiny_english_folder) 
     encoder = LabelEncoder(tokenizer)
     assert encoder.encode("x", language="en", task="transcribe") == encoder.encode("x")
     assert encoder.encode("x").token_ids == tuple(tokenizer("x").input_ids)
-
-
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [
-        ("en", "en"),
-        ("EN", "en"),
-        ("English", "en"),
-        ("en-US", "en"),
-        ("en_us", "en"),
-        (" de ", "de"),
-        ("Castilian", "es"),
-        ("zh-TW", "zh"),
-        ("yue", "yue"),
-        ("klingon", None),
-        ("", None),
-        ("xx-US", None),
-    ],
-)
-def test_names_of_languages(name: str, code: str | None) -> None:
-    assert language_code(name) == code
 
 
 # -- a previous text

@@ -209,6 +209,20 @@ def test_a_task_that_there_is_not_is_refused_with_a_language_at_once(prepare) ->
     assert task.startswith("data.task_column: 1 of 2 rows say neither transcribe nor translate ('sing')")
 
 
+def test_rows_in_a_language_that_another_stands_in_for_are_kept_under_their_own(
+    encoder: LabelEncoder, tmp_path: Path
+) -> None:
+    rows = [Row("a", clip(0.1), "x", language="ckb-IQ"), Row("b", clip(0.1), "y", language="deu")]
+    part = part_of(rows, tmp_path)
+    limits = {"max_duration_s": 2.0, "max_bad_fraction": 1.0}
+    with pytest.raises(UserError, match=r"1 of 2 rows .*'ckb-IQ'.*model\.language_stand_ins: {ckb: fa}"):
+        prepare_utterances(part, encoder=encoder, **limits)
+    standing = LabelEncoder(encoder.tokenizer, stand_ins={"ckb": "fa"})
+    kept, _ = prepare_utterances(part, encoder=standing, **limits)
+    assert [one.language for one in kept] == ["ckb", "de"]  # by which scores are told
+    assert standing.prefix("ckb") == encoder.prefix("fa")
+
+
 def test_language_task_and_prompt_reach_the_utterance_and_a_source_fills_in(prepare, tmp_path: Path) -> None:
     rows = [Row("a", clip(0.1), "x", language="German", task="translate", prompt="before"), Row("b", clip(0.1), "y")]
 

@@ -163,6 +163,17 @@ def test_the_card_of_several_sources_and_languages(make_run, tmp_path: Path) -> 
     assert "fine-tuned on lab/dutch, lab/german" in card.text
 
 
+def test_the_card_names_what_stands_in_for_the_language(make_run, tmp_path: Path) -> None:
+    model = {"language": "ckb-IQ", "language_stand_ins": {"ckb": "Persian", "dv": "si"}}
+    (tmp_path / "ckb.yaml").write_text(
+        yaml.safe_dump({"model": model, "data": {"name_or_path": "x/y", "eval_rows": 1}})
+    )
+    card = card_of(make_run("--config", str(tmp_path / "ckb.yaml")))
+    assert card.data.to_dict()["language"] == "ckb"
+    assert "no token for the language `ckb`: that of `fa` takes its place" in card.text
+    assert "`dv`" not in card.text
+
+
 # -- what else the run knows
 
 

@@ -214,8 +214,13 @@ def test_an_english_only_model_transcribes_and_refuses_all_else(tiny_english_fol
     assert transcriber.transcribe_long(np.concatenate(clips)).text
 
 
+@pytest.mark.parametrize(("name", "code"), [("de-DE", "de"), ("GERMAN", "de"), ("nb", "no"), ("heb", "he")])
+def test_a_language_may_be_given_by_any_of_its_names(tiny_folder, name: str, code: str) -> None:
+    assert load_transcriber(str(tiny_folder), device="cpu", language=name).language == code
+
+
 def test_an_unknown_language_lists_those_there_are(tiny_folder) -> None:
-    with pytest.raises(UserError, match="does not know 'klingon'; it knows: af, am, ar"):
+    with pytest.raises(UserError, match=r"--language: the model does not know 'klingon'.* it knows: af, am, ar"):
         load_transcriber(str(tiny_folder), device="cpu", language="klingon")
 
 
