@@ -82,13 +82,7 @@ def load_model_and_processor(
             f"model.name_or_path: {name_or_path!r} has weights that are not finite (NaN, infinity): {damaged[0]}, one "
             f"of {len(damaged):,}; its training went wrong, so give an earlier checkpoint"
         )
-    require_fitting_tokenizer(
-        processor.tokenizer,
-        model_name=name_or_path,
-        generation=model.generation_config.to_dict(),
-        start_token_id=model.config.decoder_start_token_id,
-        vocabulary_size=model.config.vocab_size,
-    )
+    require_fitting_tokenizer(processor.tokenizer, model_name=name_or_path)
     _keep_usable_alignment_heads(model)
     say_notes(examined.notes, name=name_or_path)
     # sinusoids, not weights; transformers 5 marks them as trainable when it loads a model

@@ -1,48 +1,29 @@
-"""A tokenizer against its model: all that labels and transcripts count on, looked at when it is loaded."""
+"""What labels and transcripts count on in a tokenizer, looked at when it is loaded."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from transformers import WhisperTokenizer
 from transformers.models.whisper.tokenization_whisper import LANGUAGES, TASK_IDS
 
-from accel_asr.data.spelling import NO_TIMESTAMPS, PREVIOUS, START, Spelling
+from accel_asr.data.spelling import NO_TIMESTAMPS, START, Spelling
 from accel_asr.errors import UserError
 
 _ENGLISH = "say it again"
 _OTHERS = "Ünïcödé, हिन्दी, ภาษาไทย, 你好, 😀"
 _TIMES = 1501  # every 20 ms from 0.00 to 30.00 s
-_SHOWN = 3
 _FILES = (
     "its folder needs tokenizer.json, or vocab.json, merges.txt and added_tokens.json, as the model it was made from"
 )
 
 
-def require_fitting_tokenizer(
-    tokenizer: WhisperTokenizer,
-    *,
-    model_name: str,
-    generation: Mapping[str, Any],
-    start_token_id: int | None,
-    vocabulary_size: int,
-) -> None:
-    """Look at all that a tokenizer is counted on for.
-
-    Args:
-        generation: The model's generation settings, as generation_config.json has them.
-        start_token_id: As the model's own configuration has it.
-        vocabulary_size: Rows of the model's embedding.
+def require_fitting_tokenizer(tokenizer: WhisperTokenizer, *, model_name: str) -> None:
+    """Look at all that a tokenizer is counted on for, beside the numbers that its model's JSON files say.
 
     Raises:
         UserError: naming all that does not fit.
     """
     vocabulary = tokenizer.get_vocab()
-    problems = list(_missing(tokenizer, vocabulary)) or [
-        *_other_numbers(tokenizer, vocabulary, generation, start_token_id),
-        *_misplaced(vocabulary),
-        *_too_many(vocabulary, vocabulary_size),
-        *_misspelt(tokenizer),
-    ]
+    problems = list(_missing(tokenizer, vocabulary)) or [*_misplaced(vocabulary), *_misspelt(tokenizer)]
     if problems:
         raise UserError("\n".join(f"model.name_or_path: the tokenizer of {model_name!r} {told}" for told in problems))
 
@@ -51,35 +32,6 @@ def _missing(tokenizer: WhisperTokenizer, vocabulary: Mapping[str, int]) -> Iter
     missing = [token for token in (START, NO_TIMESTAMPS, tokenizer.eos_token) if token not in vocabulary]
     if missing:
         yield f"has no {' and no '.join(str(token) for token in missing)}; {_FILES}"
-
-
-def _other_numbers(
-    tokenizer: WhisperTokenizer,
-    vocabulary: Mapping[str, int],
-    generation: Mapping[str, Any],
-    start_token_id: int | None,
-) -> Iterator[str]:
-    """Tokens that the model has under another number."""
-    said: list[tuple[str, Any]] = [
-        (START, start_token_id),
-        (START, generation.get("decoder_start_token_id")),
-        (str(tokenizer.eos_token), generation.get("eos_token_id")),
-        (NO_TIMESTAMPS, generation.get("no_timestamps_token_id")),
-        (PREVIOUS, generation.get("prev_sot_token_id")),
-        *(generation.get("lang_to_id") or {}).items(),
-        *((f"<|{task}|>", number) for task, number in (generation.get("task_to_id") or {}).items()),
-    ]
-    wrong = [
-        f"{token} is {vocabulary.get(token, 'not there')} in it and {number} there"
-        for token, number in dict.fromkeys((token, str(number)) for token, number in said if number is not None)
-        if number not in (str(vocabulary.get(token)), str([vocabulary.get(token)]))
-    ]
-    if wrong:
-        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        yield (
-            f"does not fit the model's config.json and generation_config.json: {', '.join(wrong[:_SHOWN])}{more}; take "
-            "the tokenizer's files and generation_config.json from the model that it was made from"
-        )
 
 
 def _misplaced(vocabulary: Mapping[str, int]) -> Iterator[str]:
@@ -93,15 +45,6 @@ def _misplaced(vocabulary: Mapping[str, int]) -> Iterator[str]:
             yield f"has {kind} that do not follow {follow} one by one in Whisper's order, such as {wrong[0]}; {_FILES}"
     if not all(f"<|{task}|>" in vocabulary for task in TASK_IDS) and any(token in vocabulary for token in languages):
         yield f"has languages, and no {' or no '.join(f'<|{task}|>' for task in TASK_IDS)}; {_FILES}"
-
-
-def _too_many(vocabulary: Mapping[str, int], vocabulary_size: int) -> Iterator[str]:
-    most = max(vocabulary.values())
-    if most >= vocabulary_size:
-        yield (
-            f"has tokens up to number {most:,}, and the model's embedding has {vocabulary_size:,} rows (vocab_size); "
-            "tokens were added without resizing the model: take the tokenizer that it was trained with"
-        )
 
 
 def _misspelt(tokenizer: WhisperTokenizer) -> Iterator[str]:

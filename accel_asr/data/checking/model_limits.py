@@ -43,13 +43,7 @@ def load_model_limits(model: ModelConfig, *, language_of_rows: bool) -> ModelLim
     examined = examine(model_source(model.name_or_path), name=model.name_or_path, revision=model.revision)
     tokenizer = _load_tokenizer(model)
     generation = examined.generation
-    require_fitting_tokenizer(
-        tokenizer,
-        model_name=model.name_or_path,
-        generation=generation,
-        start_token_id=examined.config.get("decoder_start_token_id"),
-        vocabulary_size=int(examined.config.get("vocab_size", 51_865)),
-    )
+    require_fitting_tokenizer(tokenizer, model_name=model.name_or_path)
     is_multilingual = generation.get("is_multilingual", True)
     language = language_of_labels(
         model.language,
