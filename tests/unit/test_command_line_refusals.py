@@ -8,7 +8,7 @@ from accel_asr.command_line import parse_config
 from accel_asr.errors import UserError
 
 QUICKSTART_DATA = "data: {name_or_path: quickstart, train_rows: 450}\n"
-RECIPES = "quickstart, quickstart_pretraining, spoken_digits, whisper_tiny_minds14"
+RECIPES = "learner_english, quickstart, quickstart_pretraining, spoken_digits, whisper_tiny_minds14"
 
 
 def problem(*arguments: str) -> str:
