@@ -4,8 +4,10 @@ import sys
 from importlib import import_module
 
 from accel_asr import __version__
+from accel_asr.bars import quiet_bars_of_libraries
 from accel_asr.command_secrets import refuse_secrets
 from accel_asr.errors import UserError, user_errors_exit
+from accel_asr.printing import guard_standard_streams, say
 from accel_asr.processes import wait_passively
 
 COMMANDS = {  # name -> (module with main(arguments) -> exit code or None, what it does)
@@ -29,12 +31,14 @@ def usage() -> str:
 
 def main() -> None:
     """Run one command; its exit code is the process's: 0 done, 1 something failed, 2 bad input."""
+    guard_standard_streams()
+    quiet_bars_of_libraries()
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage())
+        say(usage())
         return
     if arguments[0] == "--version":
-        print(f"accel-asr {__version__}")
+        say(f"accel-asr {__version__}")
         return
     with user_errors_exit():
         refuse_secrets(arguments)

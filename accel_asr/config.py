@@ -279,7 +279,7 @@ class TrackingConfig:
     """Show the transcripts of the first so many validation utterances in the trackers at each evaluation, and their
     audio at the first; 0 for none."""
     logging_steps: int = 10
-    """Write the training loss every so many optimizer steps."""
+    """Write the training loss, the mean of a target token since it was written last, every so many optimizer steps."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """The one error type for mistakes that the user can mend, and how it is shown."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from accel_asr.printing import say
 from accel_asr.public_text import public
 
 USAGE_EXIT_CODE = 2
@@ -37,8 +37,8 @@ def user_errors_exit(*, same_on_every_rank: bool = False) -> Iterator[None]:
         rank = os.environ.get("RANK", "0")
         if rank == "0" or not (same_on_every_rank or error.same_on_every_rank):
             prefix = "error" if rank == "0" else f"error [rank {rank}]"
-            print(public(f"{prefix}: {error}"), file=sys.stderr, flush=True)
+            say(public(f"{prefix}: {error}"), to_stderr=True)
         raise SystemExit(USAGE_EXIT_CODE) from None
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr, flush=True)
+        say("\ninterrupted", to_stderr=True)
         raise SystemExit(INTERRUPTED_EXIT_CODE) from None

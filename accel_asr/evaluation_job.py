@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from accelerate import Accelerator
-from tqdm.auto import tqdm
 
 from accel_asr import modeling
+from accel_asr.bars import Bar, progress_bar
 from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig
 from accel_asr.data.loading import ClipItems
 from accel_asr.errors import UserError
@@ -92,11 +92,9 @@ def score_sets(
     results = []
     for one in sets:
         items = ClipItems(one.utterances, feature_extractor=loaded.processor.feature_extractor, encoder=loaded.encoder)
-        bar = tqdm(
-            total=len(one.utterances), desc=one.name, unit="utt", disable=not accelerator.is_main_process, leave=False
-        )
+        bar = progress_bar(len(one.utterances), desc=one.name, unit="utterances", is_shown=accelerator.is_main_process)
 
-        def advance(utterances: int, bar: tqdm = bar) -> None:
+        def advance(utterances: int, bar: Bar = bar) -> None:
             # the other ranks are about as far; their last batch may be smaller, or there is none
             bar.update(min(utterances * accelerator.num_processes, (bar.total or 0) - bar.n))
 

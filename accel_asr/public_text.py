@@ -25,8 +25,12 @@ _SECRET_VARIABLE = re.compile(
     r"(?:.*_)?(?:TOKEN|SECRET|PASSWORD|PASSWD|PAT|API_?KEY|ACCESS_?KEY(?:_ID)?|PRIVATE_?KEY|CREDENTIALS?)", re.I
 )
 _remembered: set[str] = set()
-# what would move the cursor, colour the rest or turn the direction of writing: a screen must not act on data
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+# what would move the cursor, colour the rest, end the line or turn the direction of writing; and half characters, such
+# as a file name that is no UTF-8 becomes in Python, which no file can be written with
+_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+_ON_ONE_LINE = re.compile(f"[{_CONTROLS}]")
+_IN_LINES = re.compile(rf"(?!\n)[{_CONTROLS}]")
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def public(text: str) -> str:
@@ -105,6 +109,18 @@ def _secrets_in(text: str) -> set[str]:
     return {secret for secret in found if len(secret) >= SHORTEST_SECRET}
 
 
-def without_controls(text: str) -> str:
-    """With a space in place of control characters, line separators and marks that turn the direction of writing."""
-    return _CONTROLS.sub(" ", text)
+def visible(text: str) -> str:
+    """On one line, with controls as Python writes them: `\\n`, `\\x1b`, `\\u202e`. For names, texts and cells."""
+    return _ON_ONE_LINE.sub(_escaped, text)
+
+
+def visible_lines(text: str) -> str:
+    """As `visible`, for what has lines of its own: they stay."""
+    return _IN_LINES.sub(_escaped, text)
+
+
+def _escaped(control: re.Match[str]) -> str:
+    code = ord(control[0])
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is no UTF-8
+        code -= 0xDC00
+    return _SHORT.get(control[0]) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")

@@ -72,8 +72,10 @@ class RunEvaluations:
             speech_record = {**place, **result.record()}
             self.metrics.write("eval_speech_context", **speech_record)
             self._write_down(result, "evaluations/speech_context", step)
+            self.display.evaluated(result.seconds, of_speech=True)
             self.display.show_scores(speech_record, result.scored, remark="speech only")
             if 0 < step < self.context.first_full_step(self.last_step):
+                self.display.say_time_of_evaluations(step)
                 self._log_samples(result, step)
                 return
         result = self._score(whole, None)
@@ -83,10 +85,12 @@ class RunEvaluations:
         is_best = self._remember(name, record)
         self.metrics.write("eval", **record)
         remark = "baseline" if name == "baseline" else "best so far" if is_best else ""
+        self.display.evaluated(result.seconds)
         self.display.show_scores(record, result.scored, remark=remark)
         problem = full_context_problem(record, self.progress.scores.get("baseline"), margin=self.full_context_margin)
         if problem is not None:
             self.display.say(problem)
+        self.display.say_time_of_evaluations(step)
         self._log_samples(result, step)
         self._write_down(result, "evaluations", step)
         if is_best:

@@ -9,11 +9,13 @@ from pathlib import Path
 if not __package__:  # started as a file: Python put accel_asr/ first on the path, where our modules could hide others
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from accel_asr.bars import quiet_bars_of_libraries
 from accel_asr.command_line import parse_config, write_config
 from accel_asr.config import Config
 from accel_asr.data.quickstart import model_source
 from accel_asr.errors import UserError, user_errors_exit
 from accel_asr.model_folder.examination import refuse_unfit_folder
+from accel_asr.printing import guard_standard_streams
 from accel_asr.processes import wait_passively
 from accel_asr.public_text import public_values
 from accel_asr.training.run_folder import (
@@ -30,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     A mistake of the user's ends in one message and exit code 2.
     """
+    guard_standard_streams()
+    quiet_bars_of_libraries()
     with user_errors_exit(same_on_every_rank=True):
         config = parse_config(sys.argv[1:] if arguments is None else arguments)
         refuse_unfit_folder(model_source(config.model.name_or_path), name=config.model.name_or_path)
@@ -60,10 +64,11 @@ def train(config: Config) -> int:
     from accel_asr.data.window_plan import WindowPlan
     from accel_asr.evaluation.contexts import full_context_problem
     from accel_asr.job import load_job, plan_learning_rate, plan_training
-    from accel_asr.progress import Display
+    from accel_asr.progress import Display, note_on_times
     from accel_asr.publishing.hub import check_may_push, push_run
     from accel_asr.reporting.end_of_run import report_finished_run
     from accel_asr.run_evaluations import RunEvaluations
+    from accel_asr.run_forecast import RunForecast, evaluation_steps, opening_lines, warmup_note
     from accel_asr.training.checkpoints import Geometry, Progress, find_checkpoint, restore_checkpoint, save_checkpoint
     from accel_asr.training.encoder_filling import fill_encoder_cache
     from accel_asr.training.environment import describe_environment
@@ -109,7 +114,7 @@ def train(config: Config) -> int:
     )
     model, processor, data = job.model, job.processor, job.data
     for notice in data.notices:
-        display.say(notice)
+        display.say_line(notice)
 
     # 3. Plan: which utterances are in which step of which rank, and how much of its window the encoder hears
     plan, last_step = plan_training(training, data, num_processes=accelerator.num_processes)
@@ -160,7 +165,7 @@ def train(config: Config) -> int:
             )
             notices += [*differences, f"resumed after step {progress.step} of {last_step} from {checkpoint}"]
         for notice in notices:
-            display.say(notice)
+            display.say_line(notice)
 
     tracking = config.tracking
     start_trackers(
@@ -252,6 +257,30 @@ def train(config: Config) -> int:
         pin_memory=accelerator.device.type == "cuda",
         worker_init=leave_signals_to_the_loop,
     )
+    forecast = display.forecast = RunForecast(
+        first_step=progress.step + 1,
+        last_step=last_step,
+        evaluation_steps=evaluation_steps(plan, every=evaluation.eval_steps, last_step=last_step),
+        full_positions=1 if context is None else context.full_positions,
+        first_full_step=None if context is None else context.first_full_step(last_step),
+        device=accelerator.device,
+    )
+    parameters, trainable = modeling.parameter_counts(accelerator.unwrap_model(model))
+    for line in opening_lines(
+        forecast,
+        parameters=parameters,
+        trainable=trainable,
+        epochs=plan.epochs_at(last_step),
+        window_sum=geometry.window_sum(),
+        unit="seconds of audio" if plan.batch_seconds else plan.unit,
+        validation_utterances=len(data.validation),
+        evaluates_first=evaluation.eval_on_start,
+        is_main_process=accelerator.is_main_process,
+    ):
+        display.say(line)
+    note = warmup_note(warmup_steps=warmup_steps, last_step=last_step, learning_rate=peak)
+    if note is not None:
+        display.say(note)
     stopped = False
     with StopRequests() as stop, closing(windows), written:
         if progress.step == 0:
@@ -270,7 +299,8 @@ def train(config: Config) -> int:
                 scheduler_type=training.lr_scheduler_type,
             )
             set_learning_rate(optimizer, learning_rate)
-            window = batches if context is None else [batch.heard(frames_heard(step)) for batch in batches]
+            frames = None if context is None else frames_heard(step)
+            window = batches if frames is None else [batch.heard(frames) for batch in batches]
             try:
                 result = train_step(
                     model,
@@ -289,7 +319,8 @@ def train(config: Config) -> int:
                 ) from error
             progress.step = step
             progress.skipped_steps += result.skipped
-            display.show_step(result, learning_rate)
+            mean_loss = progress.add_loss(result.loss, result.target_tokens)
+            display.show_step(result, learning_rate, loss=mean_loss, positions=1 if frames is None else frames // 2)
             if result.failed:
                 told = note_left_out(
                     result.failed,
@@ -299,7 +330,7 @@ def train(config: Config) -> int:
                     max_bad_fraction=config.data.max_bad_fraction,
                 )
                 for line in told:
-                    display.say(line)
+                    display.say_fault(line)
                 metrics.write(
                     "left_out", step, plan.epochs_at(step), recordings=[astuple(item)[:2] for item in result.failed]
                 )
@@ -309,13 +340,14 @@ def train(config: Config) -> int:
                     "train",
                     step,
                     plan.epochs_at(step),
-                    loss=result.loss,
+                    loss=mean_loss,
                     learning_rate=learning_rate,
                     grad_norm=result.grad_norm,
                     target_tokens=result.target_tokens,
                     audio_seconds_per_second=round(display.audio_seconds_per_second(), 1),
                     skipped_steps=progress.skipped_steps,
                 )
+                progress.loss_is_written()
             pause_started_s = time.perf_counter()
             stopped = result.stop_requested and not is_last
             evaluates = evaluation_is_due(step) and not stopped  # an evaluation may take longer than the grace period
@@ -356,7 +388,7 @@ def train(config: Config) -> int:
 
     write_on_main_process(accelerator, output_dir, write_last)
     for reason, count in progress.filtered.items():
-        display.say(f"left out of the stream: {count:,} ({reason})")
+        display.say_line(f"left out of the stream: {count:,} ({reason})")
     if progress.unreadable:
         display.say(
             f"could not be used when their turn came: {len(progress.unreadable):,} recordings, see metrics.jsonl"
@@ -374,6 +406,8 @@ def train(config: Config) -> int:
     )
     if problem is not None:
         display.say(problem)
+    if config.data.timestamps_probability == 0:
+        display.say(note_on_times())
     if config.hub.push_to_hub and accelerator.is_main_process:
         revision = config.hub.hub_revision
         display.say(

@@ -13,6 +13,7 @@ from accel_asr.command_line import build_parser, parse_config, split_arguments
 from accel_asr.config import Config
 from accel_asr.errors import UserError, user_errors_exit
 from accel_asr.model_folder.examination import say_notes
+from accel_asr.printing import json_to_print, print_result, say
 from accel_asr.public_text import public_values
 
 DESCRIPTION = """Decode every recording and read every text of a run's sources; report what training would drop or
@@ -71,14 +72,13 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
             ]
     finally:  # what took long to find is told in any case
         report = public_values(report)
-        told = json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False)
         if options.json == "-":
-            print(told)
+            _print_json(report)
         else:
             print_report(report)
     if options.json not in (None, "-"):
-        _write(Path(options.json), told + "\n")
-        print(f"report     {options.json}")
+        _write(Path(options.json), json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+        say(f"report     {options.json}")
     return int(report["exit_code"])
 
 
@@ -129,6 +129,22 @@ def _refuse_impossible(options: argparse.Namespace, config: Config) -> None:
                 problems.append(str(error))
     if problems:
         raise UserError("\n".join(problems))
+
+
+def _print_json(report: dict[str, Any]) -> None:
+    """Print it; to a reader that has gone, nothing.
+
+    Raises:
+        UserError: standard output can't be written.
+    """
+    try:
+        print_result(json_to_print(report, indent=2))
+    except BrokenPipeError:
+        return
+    except OSError as error:
+        raise UserError(
+            f"--json: '-', but standard output can't be written ({error.strerror}); give --json FILE"
+        ) from error
 
 
 def _write(path: Path, content: str) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import signal
-import sys
 import threading
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from accel_asr.data.quickstart import model_source
 from accel_asr.errors import UserError
 from accel_asr.model_folder.examination import refuse_unfit_folder
+from accel_asr.printing import OptionParser, say
 
 if TYPE_CHECKING:
     from accel_asr.transcription.transcriber import Transcriber
@@ -20,7 +20,7 @@ NONE = "none"
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's options."""
-    parser = argparse.ArgumentParser(prog="accel-asr demo", description=__doc__, allow_abbrev=False)
+    parser = OptionParser(prog="accel-asr demo", description=__doc__, allow_abbrev=False)
     parser.add_argument(
         "--model",
         required=True,
@@ -80,12 +80,12 @@ def main(arguments: list[str]) -> int:
             port=options.port,
             share=options.share,
         ) as address:
-            print(f"the demo is at {address}  (Ctrl-C ends it)", flush=True)
+            say(f"the demo is at {address}  (Ctrl-C ends it)")
             if options.share:
-                print("note: anyone with this address can use it, through Gradio's servers", file=sys.stderr)
+                say("note: anyone with this address can use it, through Gradio's servers", to_stderr=True)
             threading.Event().wait()
     except KeyboardInterrupt:
-        print("\nended", flush=True)
+        say("\nended")
     return 0
 
 
@@ -134,7 +134,7 @@ def _load_base(
     except UserError as error:
         if asked is not None:
             raise
-        print(f"note: without the base model that the run started from: {error}", file=sys.stderr)
+        say(f"note: without the base model that the run started from: {error}", to_stderr=True)
         return None
 
 

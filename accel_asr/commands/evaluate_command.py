@@ -18,6 +18,7 @@ from accel_asr.errors import UserError, user_errors_exit
 from accel_asr.evaluation_output import SCORES_FILE, require_free, require_place, write_scores
 from accel_asr.model_folder.examination import refuse_unfit_folder
 from accel_asr.model_settings import settings_of_model
+from accel_asr.printing import say
 from accel_asr.training.run_folder import full_disk_explained
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
                 most_utterances=options.utterances,
             )
         if name == names[0]:
-            display.say("\n".join(notices))
+            for notice in notices:
+                display.say_line(notice)
             sources = [one.name_or_path for one in datasets] or [one.source for one in sets[name]]
             require_free(
                 output_dir,
@@ -105,7 +107,7 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
             )
     if len(names) > 1:
         for notice in keep_common(sets[names[0]], sets[names[1]]):
-            display.say(notice)
+            display.say_line(notice)
     results: dict[str, list[SetResult]] = {}
     silence: dict[str, list[HeardInSilence]] = {}
     for name in names:
@@ -118,7 +120,7 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
             features_on_device=config.data.features_on_device,
             is_compiled=config.evaluation.compile_decoding,
         )
-        silence[name] = score_silence(models[name], accelerator=accelerator)
+        silence[name] = [] if options.no_silence else score_silence(models[name], accelerator=accelerator)
         models[name].model.to("cpu")
     environment = describe_environment(accelerator)
     is_main = accelerator.is_main_process
@@ -138,14 +140,15 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
 def _show(results: "dict[str, list[SetResult]]", silence: "dict[str, list[HeardInSilence]]") -> None:
     """Tables of the first model, and of its differences from the second, if there is one."""
     from accel_asr.evaluation.comparing import compare
-    from accel_asr.evaluation.score_tables import show_comparison, show_details, show_sets, show_silence, table_console
+    from accel_asr.evaluation.score_tables import score_console, show_comparison, show_details, show_sets, show_silence
 
-    console = table_console()
+    console = score_console()
     show_sets(console, results)
     model, *others = results
     for result in results[model]:
         show_details(console, result)
-    show_silence(console, silence[model])
+    if silence[model]:
+        show_silence(console, silence[model])
     for other in others:
         for one, another in zip(results[model], results[other], strict=True):
             comparison = compare(another.scored, one.scored)
@@ -209,8 +212,8 @@ def _print_help() -> None:
     _add_own_options(own)
     settings = build_parser(prog="accel-asr evaluate")
     settings.description = "Settings of a run, those of a YAML file by --config too:"
-    print(own.format_help())
-    print(settings.format_help()[len(settings.format_usage()) :].strip())
+    say(own.format_help())
+    say(settings.format_help()[len(settings.format_usage()) :].strip())
 
 
 def _add_own_options(parser: argparse.ArgumentParser) -> None:
@@ -228,6 +231,9 @@ def _add_own_options(parser: argparse.ArgumentParser) -> None:
         "--by", action="append", metavar="COLUMN", help="tell the scores by this column too; repeatable"
     )
     parser.add_argument("--utterances", type=int, metavar="N", help="score only the first N of each set")
+    parser.add_argument(
+        "--no_silence", action="store_true", help="leave out what the model writes for clips without speech"
+    )
     parser.add_argument("--overwrite", action="store_true", help="let the scores of an earlier evaluation be replaced")
 
 

@@ -16,7 +16,8 @@ from accel_asr.errors import UserError
 from accel_asr.exporting.packages import FORMATS, QUANTIZATIONS, require_packages
 from accel_asr.model_folder.examination import refuse_unfit_folder
 from accel_asr.model_settings import settings_of_model
-from accel_asr.public_text import public
+from accel_asr.printing import OptionParser, say, table_console
+from accel_asr.public_text import public, visible
 
 if TYPE_CHECKING:
     from accel_asr.data.loading import ClipItems
@@ -38,7 +39,7 @@ TABLE_WIDTH = 120  # also where the output is no terminal, for which rich takes 
 
 def build_own_parser() -> argparse.ArgumentParser:
     """The options that are not settings of a run."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="accel-asr export",
         usage="%(prog)s --model FOLDER --format {ctranslate2,onnx} --output_dir FOLDER [any setting of a run]",
         description=DESCRIPTION,
@@ -122,22 +123,22 @@ def export(config: Config, options: argparse.Namespace) -> int:
     evaluation = dataclasses.replace(config.evaluation, num_beams=1)
     job = load_job(config.model, config.data, evaluation, seed=config.training.seed)
     for notice in job.data.notices:
-        print(notice)
+        say(visible(notice))
     items = job.validation_items.first(min(options.utterances or len(job.data.validation), len(job.data.validation)))
     if not any(job.normalizer(utterance.text) for utterance in items.utterances):
         raise UserError(f"--utterances: the first {options.utterances} have no text to score; give a larger number")
     if config.evaluation.num_beams != 1:
-        print(f"note: compared greedily, not with evaluation.num_beams {config.evaluation.num_beams}")
+        say(f"note: compared greedily, not with evaluation.num_beams {config.evaluation.num_beams}")
     for note in writing.limit_tokens(job.model, export_format=options.format):
-        print(f"note: {note}")
-    print(f"exporting {options.model} to {options.format}, {options.quantization}", flush=True)
+        say(f"note: {note}")
+    say(f"exporting {options.model} to {options.format}, {options.quantization}")
     unchecked = options.output_dir.with_name(options.output_dir.name + UNCHECKED)
     with folder_written_whole(unchecked) as folder:
         converted = writing.write_converted(
             job.model, job.processor, folder, export_format=options.format, quantization=options.quantization
         )
     if converted.why_not_faster_whisper:
-        print(f"note: faster-whisper can't run this model, CTranslate2 can: {converted.why_not_faster_whisper}")
+        say(f"note: faster-whisper can't run this model, CTranslate2 can: {converted.why_not_faster_whisper}")
     exported = writing.open_converted(unchecked, converted, processor=job.processor, threads=torch.get_num_threads())
     parity = _compare(job, items, exported, batch_size=evaluation.per_device_eval_batch_size)
     _show(parity, runtime=exported.runtime)
@@ -158,15 +159,14 @@ def export(config: Config, options: argparse.Namespace) -> int:
 
 
 def _compare(job: "Job", items: "ClipItems", exported: "ExportedModel", *, batch_size: int) -> "Parity":
-    from tqdm.auto import tqdm
-
+    from accel_asr.bars import progress_bar
     from accel_asr.evaluation.evaluating import evaluate_model
     from accel_asr.exporting.parity import compare_transcripts, score_exported
     from accel_asr.training.topology import start_accelerator
 
     accelerator = start_accelerator(mixed_precision="no", gradient_accumulation_steps=1, seed=0)
     total = len(items.utterances)
-    with tqdm(total=total, desc="transcribe here", unit="utt", leave=False) as bar:
+    with progress_bar(total, desc="transcribe here", unit="utterances") as bar:
         here = evaluate_model(
             job.model.to(accelerator.device),
             items,
@@ -176,7 +176,7 @@ def _compare(job: "Job", items: "ClipItems", exported: "ExportedModel", *, batch
             batch_size=batch_size,
             on_batch=bar.update,
         ).scored
-    with tqdm(total=total, desc="transcribe there", unit="utt", leave=False) as bar:
+    with progress_bar(total, desc="transcribe there", unit="utterances") as bar:
         there = score_exported(
             exported, items, here, model=job.model, normalizer=job.normalizer, on_utterance=bar.update
         )
@@ -185,10 +185,9 @@ def _compare(job: "Job", items: "ClipItems", exported: "ExportedModel", *, batch
 
 def _show(parity: "Parity", *, runtime: str) -> None:
     """Print the table, and a few of the transcripts that differ."""
-    from rich.console import Console
     from rich.table import Table
 
-    from accel_asr.progress import percent
+    from accel_asr.evaluation.score_tables import percent, shown
 
     rates = ("wer", "wer_ortho", "cer")
     table = Table(title=f"{parity.here.utterances} utterances, transcribed here and there", title_justify="left")
@@ -199,27 +198,25 @@ def _show(parity: "Parity", *, runtime: str) -> None:
         table.add_row(name, *(percent(getattr(score, rate)) for rate in rates), str(score.cut_off))
     differences = [f"{parity.points(rate):+.2f}" for rate in rates]
     table.add_row("difference in points", *differences, f"{parity.there.cut_off - parity.here.cut_off:+d}")
-    console = Console(soft_wrap=True)
-    console.width = max(console.width, TABLE_WIDTH)
-    console.print(table)
-    print(f"{len(parity.differing)} of {parity.here.utterances} transcripts differ")
+    table_console(width=TABLE_WIDTH).print(table)
+    say(f"{len(parity.differing)} of {parity.here.utterances} transcripts differ")
     for here, there in parity.differing[:SHOWN_TRANSCRIPTS]:
-        print(f"  {here.transcript.utterance_id}")
-        print(f"    here   {here.transcript.hypothesis}")
-        print(f"    there  {there.transcript.hypothesis}")
+        say(f"  {shown(here.transcript.utterance_id)}")
+        say(f"    here   {shown(here.transcript.hypothesis)}")
+        say(f"    there  {shown(there.transcript.hypothesis)}")
 
 
 def _conclude(parity: "Parity", unchecked: Path, output_dir: Path) -> int:
     """Give the folder its name, say what came of it, and return the exit code."""
     if parity.passed:
         unchecked.rename(output_dir)
-        print(f"pass: the WERs are {abs(parity.points()):.2f} points apart")
-        print(f"model       {output_dir}\nhow to use  {output_dir / 'README.md'}")
+        say(f"pass: the WERs are {abs(parity.points()):.2f} points apart")
+        say(f"model       {output_dir}\nhow to use  {output_dir / 'README.md'}")
         return 0
     failed = output_dir.with_name(output_dir.name + FAILED)
     shutil.rmtree(failed, ignore_errors=True)
     unchecked.rename(failed)
-    print(
+    say(
         f"FAIL: the WERs are {abs(parity.points()):.2f} points apart, and at most {parity.most_points:g} are allowed; "
         f"not exported to {output_dir}, what was made is in {failed}"
     )

@@ -8,11 +8,12 @@ from accel_asr.config_checks import is_hub_name
 from accel_asr.errors import UserError
 from accel_asr.model_folder.examination import examine, say_notes
 from accel_asr.model_folder.generation import drop_unusable_alignment_heads
+from accel_asr.printing import OptionParser, say
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's options."""
-    parser = argparse.ArgumentParser(prog="accel-asr push", description=__doc__, allow_abbrev=False)
+    parser = OptionParser(prog="accel-asr push", description=__doc__, allow_abbrev=False)
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a run, such as runs/quickstart")
     parser.add_argument("--hub_model_id", required=True, metavar="USER/NAME", help="name on the Hub")
     parser.add_argument(
@@ -74,5 +75,5 @@ def main(arguments: list[str]) -> int:
             commit_message=options.commit_message,
             include_tensorboard=options.include_tensorboard,
         )
-    print(told)
+    say(told)
     return 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from accel_asr.command_line import parse_config
 from accel_asr.errors import UserError
+from accel_asr.printing import OptionParser, say
 
 if TYPE_CHECKING:
     from accel_asr.reporting.media import SamplesOf
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's options."""
-    parser = argparse.ArgumentParser(prog="accel-asr report", description=__doc__, allow_abbrev=False)
+    parser = OptionParser(prog="accel-asr report", description=__doc__, allow_abbrev=False)
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a run, such as runs/quickstart")
     parser.add_argument("--output", type=Path, metavar="FILE", help="where to write it (default RUN_DIR/report.html)")
     parser.add_argument(
@@ -41,16 +42,16 @@ def main(arguments: list[str]) -> int:
         samples_of = _open_audio(run_dir)
     except UserError as error:
         problem = " ".join(str(error).split())
-        print(f"note: the data can't be opened, so there are no players in the report: {problem}")
+        say(f"note: the data can't be opened, so there are no players in the report: {problem}")
     path = options.output or run_dir / REPORT_FILE
     try:
         written = write_report(records, path, samples_of=samples_of, without_audio=problem)
         plots = write_plots(records) if options.output is None else []  # a page elsewhere is a second look
     except OSError as error:
         raise UserError(f"--output: can't write {error.filename or str(path)!r} ({error.strerror})") from error
-    print(f"report      {written.path} ({written.size_bytes / 1e6:.1f} MB)")
+    say(f"report      {written.path} ({written.size_bytes / 1e6:.1f} MB)")
     if plots:
-        print(f"plots       {plots[0].parent} ({', '.join(plot.name for plot in plots)})")
+        say(f"plots       {plots[0].parent} ({', '.join(plot.name for plot in plots)})")
     return 0
 
 

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from accel_asr.data.quickstart import model_source
 from accel_asr.errors import UserError
 from accel_asr.model_folder.examination import refuse_unfit_folder
+from accel_asr.printing import OptionParser, json_to_print, print_result, say, standard_output
+from accel_asr.public_text import visible
 
 if TYPE_CHECKING:
     import numpy as np
-    from tqdm import tqdm
 
+    from accel_asr.bars import Bar
     from accel_asr.transcription.inputs import Recording
     from accel_asr.transcription.segments import TimedText
     from accel_asr.transcription.transcriber import Transcriber
@@ -24,11 +26,12 @@ FORMAT_NAMES = ("txt", "text", "json", "srt", "vtt")  # text: what txt was calle
 SUBTITLES = ("srt", "vtt")
 SHOWN_FILES = 5
 MOST_TEMPERATURE = 2.0
+TO_FILES = "give --output_dir FOLDER, for one UTF-8 file each"
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's options."""
-    parser = argparse.ArgumentParser(prog="accel-asr transcribe", description=__doc__, allow_abbrev=False)
+    parser = OptionParser(prog="accel-asr transcribe", description=__doc__, allow_abbrev=False)
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -106,13 +109,15 @@ def main(arguments: list[str]) -> int:
         names = output_names(recordings, suffix=f".{output_format}")
         files = [options.output_dir / name for name in names]
         _make_room(options.output_dir, files, overwrite=options.overwrite)
+    elif standard_output().failure is not None:
+        raise UserError(f"standard output is closed, and would get the transcripts; {TO_FILES}")
     elif output_format in SUBTITLES and len(recordings) > 1:
         raise UserError(
             f"--format {output_format}: {len(recordings):,} recordings make no valid {output_format} on stdout; "
             "give --output_dir FOLDER, for one file each"
         )
     for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {visible(note)}", to_stderr=True)
 
     from accel_asr.transcription.transcriber import Fallback, load_transcriber
 
@@ -130,13 +135,9 @@ def main(arguments: list[str]) -> int:
             no_speech_threshold=options.no_speech_threshold if options.logprob_threshold is not None else None,
         ),
     )
-    try:
-        return _transcribe_all(
-            transcriber, recordings, files=files, output_format=output_format, batch_size=options.batch_size
-        )
-    except BrokenPipeError:  # who read stdout, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain when it ends
-        return 1
+    return _transcribe_all(
+        transcriber, recordings, files=files, output_format=output_format, batch_size=options.batch_size
+    )
 
 
 def _transcribe_all(
@@ -148,43 +149,52 @@ def _transcribe_all(
     batch_size: int,
 ) -> int:
     """Transcribe and write, in the order given, each as soon as it is ready. The exit code."""
-    from tqdm import tqdm
-
-    from accel_asr.transcription.formats import rendered
+    from accel_asr.bars import progress_bar
+    from accel_asr.transcription.formats import as_object, rendered
 
     failed = 0
-    bar = tqdm(total=len(recordings), desc="transcribe", unit="file", disable=not sys.stderr.isatty(), leave=False)
-    with bar:
+    has_noted = False
+    is_one_of_many = output_format == "txt" and len(recordings) > 1
+    with progress_bar(len(recordings), desc="transcribe", unit="files", result_on_stdout=True) as bar:
         for index, outcome in _outcomes(
             transcriber, recordings, batch_size=batch_size, timed=output_format != "txt", bar=bar
         ):
             recording = recordings[index]
             bar.update()
+            bar.clear()  # what is printed now stands in its place
             if isinstance(outcome, str):
-                bar.write(f"error: {recording.name}: {outcome}", file=sys.stderr)
+                say(f"error: {visible(recording.name)}: {visible(outcome)}", to_stderr=True)
                 failed += 1
                 continue
             if outcome.cut_off:
                 told = "the model went on until it had no room left; its end may be missing or repeated"
-                bar.write(f"note: {recording.name}: {told}", file=sys.stderr)
-            content = rendered(
-                outcome, output_format=output_format, name=recording.name, indent=None if files is None else 2
-            )
+                say(f"note: {visible(recording.name)}: {told}", to_stderr=True)
             if files is not None:
-                _write(files[index], content)
+                _write(files[index], rendered(outcome, output_format=output_format, name=recording.name, indent=2))
+                continue
+            if output_format == "json":
+                content = json_to_print(as_object(outcome, name=recording.name))
             else:
-                is_one_of_many = output_format == "txt" and len(recordings) > 1
-                bar.write(f"{recording.name}: {content}" if is_one_of_many else content, file=sys.stdout)
-                sys.stdout.flush()
+                content = rendered(outcome, output_format=output_format, name=recording.name)
+            if not has_noted and not standard_output().can_show(content):
+                has_noted = True
+                say(f"note: {_lossy(standard_output().encoding)}", to_stderr=True)
+            try:
+                print_result(f"{visible(recording.name)}: {content}" if is_one_of_many else content)
+            except BrokenPipeError:  # who read stdout, such as `head`, has seen enough
+                return 1
+            except OSError as error:
+                raise UserError(f"standard output can't be written ({error.strerror}); {TO_FILES}") from error
     if files is not None:
         done = len(recordings) - failed
         what = f"{done:,} of {len(recordings):,} recordings" if failed else f"{done:,} recording{'s' * (done != 1)}"
-        print(f"transcribed {what} into {os.path.commonpath([file.parent for file in files])}", file=sys.stderr)
+        into = os.path.commonpath([file.parent for file in files])
+        say(f"transcribed {what} into {into}", to_stderr=True)
     return 1 if failed else 0
 
 
 def _outcomes(
-    transcriber: "Transcriber", recordings: "Sequence[Recording]", *, batch_size: int, timed: bool, bar: "tqdm"
+    transcriber: "Transcriber", recordings: "Sequence[Recording]", *, batch_size: int, timed: bool, bar: "Bar"
 ) -> "Iterator[tuple[int, TimedText | str]]":
     """(index, transcript or why there is none) of each recording, in order. Short neighbours share a batch."""
     from accel_asr.data.decoding.audio import AudioError, decode
@@ -219,6 +229,14 @@ def _outcomes(
         yield index, transcriber.transcribe_long(samples, on_progress=show)
         bar.set_postfix_str("")
     yield from finish()
+
+
+def _lossy(encoding: str) -> str:
+    """Of letters that standard output can't hold: nothing is lost in silence."""
+    return (
+        f"standard output is {encoding}, which lacks letters of the transcripts: they are written as their numbers, "
+        f"such as \\u0142; set PYTHONIOENCODING=utf-8, or {TO_FILES}"
+    )
 
 
 def _make_room(folder: Path, files: Sequence[Path], *, overwrite: bool) -> None:

@@ -84,7 +84,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
         pack=training.pack,
     )
     for notice in job.data.notices:
-        display.say(notice)
+        display.say_line(notice)
 
     run_plan, last_step = plan_training(training, job.data, num_processes=accelerator.num_processes)
     if isinstance(run_plan, StreamPlan):
@@ -190,8 +190,9 @@ def _utterances_to_score(
 
 def _show(checks: "Sequence[Check]") -> None:
     """Print the table, and one line that says it all."""
-    from rich.console import Console
     from rich.table import Table
+
+    from accel_asr.printing import table_console
 
     table = Table(title="of all steps and ranks, what is farthest off", title_justify="left")
     table.add_column("check")
@@ -201,9 +202,8 @@ def _show(checks: "Sequence[Check]") -> None:
     for check in checks:
         verdict = "pass" if check.passed else "FAIL"
         table.add_row(check.name, check.alone, check.launched, f"{check.difference:.2g}", f"{check.allowed:g}", verdict)
-    console = Console(soft_wrap=True)
-    console.width = max(console.width, TABLE_WIDTH)
+    console = table_console(width=TABLE_WIDTH)
     console.print(table)
     failed = [check.name for check in checks if not check.passed]
     told = f"FAIL: {', '.join(failed)}" if failed else f"pass: all {len(checks)} checks"
-    console.print(told, markup=False, highlight=False)
+    console.print(told)

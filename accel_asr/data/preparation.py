@@ -18,6 +18,7 @@ from accel_asr.data.languages import unknown_language
 from accel_asr.data.reading.audio_paths import named
 from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError
+from accel_asr.public_text import visible
 
 MAX_EXAMPLES = 20
 UNDECODABLE = "undecodable audio"
@@ -219,7 +220,7 @@ def _unreadable_problems(index: Index, max_bad_fraction: float) -> list[str]:
     if len(unreadable) <= max_bad_fraction * len(index):
         return []
     first = unreadable[:MAX_EXAMPLES].tolist()
-    lines = "\n".join(f"  {_id(index, row)}: {index.text_of('problem', row)}" for row in first)
+    lines = "\n".join(f"  {_id(index, row)}: {visible(index.text_of('problem', row) or '')}" for row in first)
     more = f"\n  and {len(unreadable) - MAX_EXAMPLES} more" if len(unreadable) > MAX_EXAMPLES else ""
     return [
         f"data.max_bad_fraction: {len(unreadable)} of {len(index)} recordings can't be decoded, more than "

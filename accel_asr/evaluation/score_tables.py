@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from accel_asr.evaluation.alignments import Confusion, confusions
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
@@ -14,11 +13,13 @@ from accel_asr.evaluation.hallucinations import find_hallucinations
 from accel_asr.evaluation.intervals import Difference, Interval
 from accel_asr.evaluation.set_results import SetResult
 from accel_asr.evaluation.silence_probe import HeardInSilence
-from accel_asr.public_text import without_controls
+from accel_asr.printing import table_console
+from accel_asr.public_text import visible
 
 TABLE_WIDTH = 132  # also where the output is no terminal, for which rich takes 80
 SHOWN_PARTS = 20
 SHOWN_CHARACTERS = 400
+SILENCE_WIDTH = 100  # a line: an untuned model loops there
 HALLUCINATIONS = {
     "insertion_only": "everything that was said, and more",
     "looping": "a piece of text over and over",
@@ -27,11 +28,9 @@ HALLUCINATIONS = {
 }
 
 
-def table_console() -> Console:
+def score_console() -> Console:
     """A console on which the tables are not folded."""
-    console = Console(soft_wrap=True)
-    console.width = max(console.width, TABLE_WIDTH)
-    return console
+    return table_console(width=TABLE_WIDTH)
 
 
 def show_sets(console: Console, results: Mapping[str, Sequence[SetResult]]) -> None:
@@ -47,7 +46,7 @@ def show_sets(console: Console, results: Mapping[str, Sequence[SetResult]]) -> N
         for result in sets:
             name = shown(result.evaluated.name)
             title = f"{shown(model)}\n{name}" if len(results) > 1 else name
-            table.add_column(Text(title), justify="right", overflow="fold")
+            table.add_column(title, justify="right", overflow="fold")
             columns.append(_column(result))
     for label in columns[0]:
         table.add_row(label, *(column[label] for column in columns))
@@ -95,7 +94,8 @@ def show_silence(console: Console, heard: Sequence[HeardInSilence]) -> None:
     wrong = [one for one in heard if one.transcript]
     _say(console, f"silence: words were written for {len(wrong)} of {len(heard)} clips without speech")
     for one in wrong:
-        _say(console, f"  {one.clip}, {one.duration_s:g} s: {shown(one.transcript)}")
+        said = f"  {one.clip}, {one.duration_s:g} s: "
+        _say(console, said + shown(one.transcript, most=SILENCE_WIDTH - len(said)))
 
 
 def show_comparison(console: Console, comparison: Comparison, *, name: str, model: str, other: str) -> None:
@@ -133,7 +133,7 @@ def _show_parts(console: Console, title: str, parts: Sequence[PartScore]) -> Non
     for part in most:
         wer = with_interval(part.score.wer, part.interval)
         sentences = percent(part.score.sentence_error_rate)
-        table.add_row(Text(shown(part.value)), f"{part.score.utterances:,}", wer, percent(part.score.cer), sentences)
+        table.add_row(shown(part.value), f"{part.score.utterances:,}", wer, percent(part.score.cer), sentences)
     console.print(table)
     if len(parts) > SHOWN_PARTS:
         _say(console, f"  the {SHOWN_PARTS} with most errors; {len(parts) - SHOWN_PARTS:,} more are in scores.json")
@@ -159,20 +159,19 @@ def _show_confusions(console: Console, title: str, found: Sequence[Confusion]) -
 
 
 def _table(title: str) -> Table:
-    """With a title in which square brackets are no markup: it holds names of files and columns."""
-    return Table(title=Text(shown(title)), title_justify="left")
+    return Table(title=shown(title), title_justify="left")
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False)
+    console.print(visible(text))
 
 
-def shown(text: str) -> str:
+def shown(text: str, *, most: int = SHOWN_CHARACTERS) -> str:
     """Text of the data as one line that a terminal only prints, the end of a very long one left out."""
-    line = without_controls(text)
-    if len(line) <= SHOWN_CHARACTERS:
+    line = visible(text)
+    if len(line) <= most:
         return line
-    return f"{line[:SHOWN_CHARACTERS]}... ({len(line):,} characters)"
+    return f"{line[:most]}... ({len(line):,} characters)"
 
 
 def verdict(found: Difference) -> str:

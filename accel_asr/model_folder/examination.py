@@ -1,7 +1,6 @@
 """One examination of a model, used by every command before anything heavy is imported, and by all that load one."""
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from accel_asr.model_folder.generation import alignment_notes, generation_proble
 from accel_asr.model_folder.kinds import kind_of_file, other_kind
 from accel_asr.model_folder.token_ids import read_tokens, token_problems
 from accel_asr.model_folder.weights import examine_weights
+from accel_asr.printing import say
+from accel_asr.public_text import visible
 
 MOST_PROBLEMS = 12
 SETTING = "model.name_or_path"
@@ -83,7 +84,7 @@ def say_notes(notes: list[str], *, name: str) -> None:
     """Notes for the user, on stderr; of several ranks the first one speaks."""
     if os.environ.get("RANK", "0") == "0":
         for note in notes:
-            print(f"note: model {name!r}: {note}", file=sys.stderr, flush=True)
+            say(f"note: model {name!r}: {visible(note)}", to_stderr=True)
 
 
 def _examined(files: ModelFiles, problems: list[str], *, shown: str) -> Examined:

@@ -12,6 +12,7 @@ from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from huggingface_hub.utils import get_token, validate_repo_id
 
 from accel_asr.errors import UserError
+from accel_asr.printing import say as say_line
 from accel_asr.publishing.hub_faults import HUB_ERRORS, in_short, remedy_for, status_of, with_retries
 from accel_asr.publishing.model_card import make_model_card
 from accel_asr.publishing.upload_plan import CARD_FILE, PlannedFile, plan_upload, require_finished_run, told_size
@@ -30,7 +31,7 @@ def push_run(
     revision: str | None = None,
     commit_message: str | None = None,
     include_tensorboard: bool = False,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = say_line,
     wait: Callable[[float], None] = time.sleep,
 ) -> str:
     """Upload `run_dir/best` as the repository `hub_model_id`, which is created if it is not there, in one commit.
@@ -108,7 +109,7 @@ def check_may_push(
     hub_model_id: str,
     *,
     private: bool | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = say_line,
     wait: Callable[[float], None] = time.sleep,
 ) -> None:
     """Find out before training what would refuse the upload after it: the name, the token, the repository's visibility.

@@ -16,7 +16,7 @@ from accel_asr.evaluation.comparing import compare
 from accel_asr.evaluation.contexts import full_context_problem
 from accel_asr.evaluation.hallucinations import find_hallucinations
 from accel_asr.evaluation.scoring import ScoredUtterance
-from accel_asr.public_text import public
+from accel_asr.public_text import public, visible_lines
 from accel_asr.publishing.model_card_records import read_record, read_scored
 from accel_asr.publishing.upload_plan import PICTURES_DIR, pictures_of
 
@@ -43,7 +43,7 @@ def make_model_card(run_dir: Path, *, hub_model_id: str) -> ModelCard:
     subset = config["data"]["subset"]
     best = summary["best"]
     scored = read_scored(run_dir, best)
-    return ModelCard.from_template(
+    card = ModelCard.from_template(
         _metadata(config, sources, best, hub_model_id=hub_model_id),
         template_path=str(TEMPLATE),
         hub_model_id=hub_model_id,
@@ -71,7 +71,10 @@ def make_model_card(run_dir: Path, *, hub_model_id: str) -> ModelCard:
         hyperparameters=_hyperparameters(config, environment),
         environment=environment,
         command=public(shlex.join(environment["command"])),
+        more_errors_than_words=any((record["wer"] or 0.0) > 1 for record in summary.values()),
     )
+    card.content = visible_lines(card.content)  # names of files, columns and all
+    return card
 
 
 def _metadata(

@@ -6,8 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from accel_asr.evaluation.comparing import Comparison
-from accel_asr.reporting.run_records import BASELINE, BEST, LAST, RunRecords
-from accel_asr.reporting.wording import count, difference_sentence, in_a_hundred, interval, number, percent, verdict
+from accel_asr.reporting.run_records import BASELINE, BEST, LAST, RunRecords, Told
+from accel_asr.reporting.wording import (
+    count,
+    difference_sentence,
+    in_a_hundred,
+    interval,
+    number,
+    percent,
+    verdict,
+    wrong_words,
+)
 
 RATES = {
     "wer": ("Wrong words", "word error rate (WER), {normalised}"),
@@ -58,14 +67,7 @@ def headline(records: RunRecords, comparison: Comparison | None) -> Headline:
     what = f"the model of step {record['step']:,}"
     models = _models(records)
     title, tone = _title(records, comparison)
-    sentences = [
-        f"Of 100 words that were said, {what} gets {in_a_hundred(number(record['wer']))} wrong"
-        + (
-            f"; before training it was {in_a_hundred(number(records.baseline.record['wer']))}."
-            if records.baseline
-            else "."
-        )
-    ]
+    sentences = [_in_a_hundred_words(number(record["wer"]), records.baseline, what=what)]
     if math.isnan(number(record["wer"])):
         sentences = ["There was nothing to count errors in: every reference is empty after normalisation."]
     if comparison is not None:
@@ -80,10 +82,10 @@ def headline(records: RunRecords, comparison: Comparison | None) -> Headline:
             "can't be told."
         )
     if "speech_context" in record:
-        at_speech = percent(record["speech_context"]["wer"])
+        at_speech = wrong_words(record["speech_context"]["wer"])
         sentences.append(
             "That is at the whole window, as most programs use a model; hearing the speech alone, as it was trained to "
-            f"(training.audio_context), {what} has {at_speech} of the words wrong."
+            f"(training.audio_context): {at_speech}."
         )
     evaluations = sum(line["step"] > 0 for line in records.eval_lines)
     if records.is_best and evaluations > 1:
@@ -100,12 +102,27 @@ def headline(records: RunRecords, comparison: Comparison | None) -> Headline:
     return Headline(title, tone, sentences, list(models), rows)
 
 
+def _in_a_hundred_words(rate: float, baseline: Told | None, *, what: str) -> str:
+    """The WER as a sentence for people who do not know the word."""
+    before = number(baseline.record["wer"]) if baseline else 0.0
+    if rate <= 1:
+        told = f"Of 100 words that were said, {what} gets {in_a_hundred(rate)} wrong"
+    else:
+        told = (
+            f"For every 100 words that were said, {what} makes {in_a_hundred(rate)} errors: words that nobody said "
+            "count too, so there can be more errors than words"
+        )
+    if baseline is None:
+        return f"{told}."
+    more = ", more errors than words, since words that nobody said count too" if before > 1 >= rate else ""
+    return f"{told}; before training it was {in_a_hundred(before)}{more}."
+
+
 def _title(records: RunRecords, comparison: Comparison | None) -> tuple[str, str]:
     assert records.chosen is not None
-    after = percent(records.chosen.record["wer"])
     if comparison is None or records.baseline is None:
-        return f"{after} of the words are wrong", "open"
-    change = f"{after} of the words are wrong now, {percent(records.baseline.record['wer'])} before"
+        return wrong_words(records.chosen.record["wer"]), "open"
+    change = wrong_words(records.chosen.record["wer"], number(records.baseline.record["wer"]))
     titles = {
         "better beyond chance": (f"Better beyond chance: {change}", "good"),
         "worse beyond chance": (f"Worse beyond chance: {change}", "bad"),

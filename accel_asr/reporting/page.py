@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from accel_asr import __version__
 from accel_asr.evaluation.comparing import compare
-from accel_asr.public_text import public
+from accel_asr.public_text import public, visible_lines
 from accel_asr.reporting import wording
 from accel_asr.reporting.charts import BAR_WIDTH
 from accel_asr.reporting.curves import draw_curves
@@ -83,7 +83,7 @@ def render(records: RunRecords, *, samples_of: SamplesOf | None = None, without_
         "bar_width": BAR_WIDTH,
         "max_word": MAX_WORD,
     }
-    return environment().get_template(TEMPLATE).render(context)
+    return visible_lines(environment().get_template(TEMPLATE).render(context))  # names of files, columns and all
 
 
 def environment() -> Environment:

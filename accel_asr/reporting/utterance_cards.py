@@ -104,4 +104,6 @@ def _errors_told(utterance: ScoredUtterance) -> str:
     if words is None:
         return "no words in the reference"
     rate = percent(words.errors / words.reference_length) if words.reference_length else "n/a"
+    if words.errors > words.reference_length > 0:
+        return f"{words.errors:,} errors, more than the {count(words.reference_length, 'word')} that were said"
     return f"{words.errors:,} wrong of {count(words.reference_length, 'word')} ({rate})"

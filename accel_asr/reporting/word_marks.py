@@ -6,7 +6,7 @@ from itertools import groupby
 
 from accel_asr.evaluation.alignments import Edit, align_words
 from accel_asr.evaluation.scoring import ScoredUtterance
-from accel_asr.public_text import without_controls
+from accel_asr.public_text import visible
 
 MAX_SHOWN, MAX_UNFOLDED = 60, 400  # units that are seen at once, and when the rest is unfolded
 MAX_TEXT = 2_000  # characters of a text as it was written
@@ -42,7 +42,8 @@ class ShownText:
 
 def marked(utterance: ScoredUtterance) -> MarkedText:
     """The normalised texts, aligned."""
-    said, heard = (without_controls(text) for text in (utterance.reference_normalized, utterance.hypothesis_normalized))
+    texts = (utterance.reference_normalized, utterance.hypothesis_normalized)
+    said, heard = (" ".join(map(visible, text.split())) for text in texts)
     by_character = has_no_spaces(said)
     if by_character:
         said, heard = (" ".join(character for character in text if not character.isspace()) for text in (said, heard))
@@ -64,7 +65,7 @@ def has_no_spaces(text: str) -> bool:
 
 def shown_text(text: str, *, most: int = MAX_TEXT) -> ShownText:
     """The first `most` characters of a long text."""
-    return ShownText(without_controls(text[:most]), max(0, len(text) - most))
+    return ShownText(visible(text[:most]), max(0, len(text) - most))
 
 
 def _units(said: str, heard: str) -> Iterator[Mark]:

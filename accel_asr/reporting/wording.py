@@ -55,9 +55,25 @@ def in_a_hundred(rate: float) -> str:
     of_hundred = 100 * rate
     if of_hundred == 0:
         return "none"
-    if of_hundred > 100:
-        return f"about {of_hundred:,.0f} (words that were added count too)"
+    if of_hundred >= 100:
+        return f"about {of_hundred:,.0f}"
     return f"about {of_hundred:.0f}" if of_hundred >= 1 else "fewer than 1"
+
+
+def wrong_words(rate: float | None, before: float | None = None) -> str:
+    """`12.34% of the words are wrong`; as errors for every 100 words where there are more errors than words.
+
+    Args:
+        before: The rate of the untouched model, which is then told in the same unit.
+    """
+    rates = [number(rate)] + ([] if before is None else [before])
+    if any(one > 1 for one in rates):  # more than all of the words can't be wrong
+        told = [f"{100 * one:,.2f}" if math.isfinite(one) else "n/a" for one in rates]
+        sentence = f"{told[0]} word errors for every 100 words"
+    else:
+        told = [percent(one) for one in rates]
+        sentence = f"{told[0]} of the words are wrong"
+    return sentence if before is None else f"{sentence} now, {told[1]} before"
 
 
 def verdict(difference: Difference) -> str:

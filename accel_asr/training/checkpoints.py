@@ -68,6 +68,7 @@ class Progress:
     unreadable: ids of training utterances that could not be decoded when their turn came.
     filtered: rows of a stream that a setting left out, by reason. places: where each rank is in its stream.
     scores: the records of summary.json so far (`baseline`, `best`). metrics_bytes: length of metrics.jsonl.
+    loss_sum, loss_tokens: token losses since its last line on training, in nats, and how many they are.
     """
 
     step: int = 0
@@ -78,6 +79,18 @@ class Progress:
     places: list[dict[str, int]] = field(default_factory=list)
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
     metrics_bytes: int = 0
+    loss_sum: float = 0.0
+    loss_tokens: int = 0
+
+    def add_loss(self, loss: float, target_tokens: int) -> float:
+        """Count a step's mean loss; returns the mean of a target token since `loss_is_written`."""
+        self.loss_sum += loss * target_tokens
+        self.loss_tokens += target_tokens
+        return self.loss_sum / self.loss_tokens
+
+    def loss_is_written(self) -> None:
+        """Begin the next mean."""
+        self.loss_sum, self.loss_tokens = 0.0, 0
 
 
 def save_checkpoint(

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 
 from accel_asr.data.decoding.audio import AudioError
 from accel_asr.data.utterances import Utterance
+from accel_asr.printing import say as say_line
 from accel_asr.training.trackers import TENSORBOARD_DIR
 
 TABLE, AUDIO = "samples/transcripts", "samples/audio"
@@ -30,7 +31,7 @@ class SampleLog:
         sampling_rate_hz: int,
         output_dir: Path,
         first_step: int,
-        say: Callable[[str], None] = print,
+        say: Callable[[str], None] = say_line,
     ) -> None:
         self.trackers = {tracker.name: tracker for tracker in accelerator.trackers} if len(utterances) else {}
         self.utterances = utterances

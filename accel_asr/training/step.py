@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from accel_asr.data.collator import Batch, FailedItem
 from accel_asr.errors import UserError
+from accel_asr.public_text import visible
 from accel_asr.token_loss import token_loss_as_logits
 from accel_asr.training.random_state import random_state_kept
 from accel_asr.training.sharding import whole_tensor
@@ -106,7 +107,7 @@ def train_step(
     target_tokens, audio_s, stop_requests, failures = counts.tolist()
     failed: list[FailedItem] = gather_object([item for batch in window for item in batch.failed]) if failures else []
     if target_tokens == 0:
-        named = "\n".join(f"  {item.utterance_id}: {item.reason}" for item in failed[:MAX_NAMED])
+        named = "\n".join(f"  {item.utterance_id}: {visible(item.reason)}" for item in failed[:MAX_NAMED])
         raise UserError(
             f"none of the {len(failed)} recordings of a global batch could be used. Is the storage still there, and do "
             f"the filters fit the data? The checkpoints are whole; go on with --checkpoint.resume true:\n{named}",

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 
 STOPPED_EXIT_CODE = 75  # "try again later" of sysexits.h: the run is whole, and not finished
@@ -39,11 +40,10 @@ class StopRequests:
         self.received = name
         rank = os.environ.get("RANK", "0")
         who = "" if rank == "0" else f"[rank {rank}] "
-        # not print: the signal may have come in the middle of one
-        os.write(
-            sys.__stderr__.fileno() if sys.__stderr__ else 2,
-            f"\n{who}{name}: saving a checkpoint after this step, then ending; a second signal ends at once\n".encode(),
-        )
+        told = f"\n{who}{name}: saving a checkpoint after this step, then ending; a second signal ends at once\n"
+        with suppress(OSError, ValueError):  # a terminal that has gone, often what the signal is about
+            # not print: the signal may have come in the middle of one
+            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, told.encode())
 
 
 def leave_signals_to_the_loop(_worker: int) -> None:

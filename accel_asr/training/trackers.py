@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from accelerate.tracking import GeneralTracker, TensorBoardTracker, TrackioTracker, WandBTracker
 
 from accel_asr.errors import UserError
+from accel_asr.printing import say as say_line
 from accel_asr.public_text import public_values
 from accel_asr.training.main_process import write_on_main_process
 
@@ -32,7 +33,7 @@ def start_trackers(
     output_dir: Path,
     first_step: int,
     configuration: Mapping[str, Any],
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = say_line,
 ) -> None:
     """Start each tracker of `report_to`, and give it the configuration. Every rank must call this; the main one tracks.
 

@@ -1,12 +1,12 @@
 """Files written by a thread of the main process while training goes on."""
 
-import sys
 from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
 
 from accelerate import Accelerator
 
+from accel_asr.printing import say
 from accel_asr.training.main_process import write_on_main_process
 from accel_asr.training.run_folder import failed_writes_explained
 
@@ -42,7 +42,7 @@ class WrittenBehind:
         if error is None:
             write_on_main_process(self._accelerator, self._output_dir, self._raise_failure)
         elif (failure := self._failure()) is not None and not self._is_told:
-            print(f"error: {failure}", file=sys.stderr, flush=True)
+            say(f"error: {failure}", to_stderr=True)
 
     @property
     def has_failed(self) -> bool:

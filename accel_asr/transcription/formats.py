@@ -1,6 +1,7 @@
 """Text with times as txt, json, srt or vtt."""
 
 import json
+from typing import Any
 
 from accel_asr.transcription.segments import TimedText
 
@@ -15,7 +16,7 @@ def rendered(spoken: TimedText, *, output_format: str, name: str, indent: int | 
         indent: Of the JSON object; None puts it on one line.
     """
     if output_format == "json":
-        return _json(spoken, name=name, indent=indent)
+        return json.dumps(as_object(spoken, name=name), ensure_ascii=False, indent=indent)
     if output_format == "srt":
         return _srt(spoken)
     if output_format == "vtt":
@@ -32,9 +33,10 @@ def timestamp(time_s: float, *, decimal_mark: str) -> str:
     return f"{hours:02}:{minutes:02}:{seconds:02}{decimal_mark}{milliseconds:03}"
 
 
-def _json(spoken: TimedText, *, name: str, indent: int | None) -> str:
-    content = {
-        "file": name,
+def as_object(spoken: TimedText, *, name: str) -> dict[str, Any]:
+    """The transcript as JSON has it. A file name that is no UTF-8 has backslashes in place of what is not."""
+    return {
+        "file": name.encode("utf-8", "backslashreplace").decode(),
         "duration_s": round(spoken.duration_s, 3),
         "language": spoken.language,
         "text": spoken.text,
@@ -42,7 +44,6 @@ def _json(spoken: TimedText, *, name: str, indent: int | None) -> str:
             {"start_s": segment.start_s, "end_s": segment.end_s, "text": segment.text} for segment in spoken.segments
         ],
     }
-    return json.dumps(content, ensure_ascii=False, indent=indent)
 
 
 def _srt(spoken: TimedText) -> str:

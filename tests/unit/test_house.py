@@ -18,35 +18,39 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # Imports point one way: each part may import what stands above it, as far as it is named here.
 # design.md 5: commands, train -> publishing, evaluation, training -> modeling, data -> config. Of the helper modules,
-# errors and processes are below everything; command_line stands beside config; progress shows what evaluation and
-# training hand to it, so it stands above both and below train, and so does verification, which compares what both give;
-# job loads what train and verify start from. evaluation and training do not know each other.
+# public_text, printing, bars, errors and processes are below everything; command_line stands beside config; progress
+# shows what evaluation and training hand to it, so it stands above both and below train, and so does verification,
+# which compares what both give; job loads what train and verify start from. evaluation and training do not know each
+# other.
 MAY_IMPORT: dict[str, set[str]] = {
-    "errors": {"public_text"},
-    "processes": set(),
     "public_text": set(),
+    "printing": {"public_text"},
+    "bars": {"printing", "public_text"},
+    "errors": {"printing", "public_text"},
+    "processes": set(),
     "config": set(),
     "config_checks": {"config", "errors", "public_text"},
     "settings_table": {"config"},
     "command_secrets": {"errors", "public_text"},
     "command_line": {"command_secrets", "config", "config_checks", "errors", "public_text"},
-    "model_folder": {"errors"},
-    "data": {"config", "errors", "model_folder", "public_text"},
+    "model_folder": {"errors", "printing", "public_text"},
+    "data": {"bars", "config", "errors", "model_folder", "printing", "public_text"},
     "modeling": {"config", "data", "errors", "model_folder"},
     "audio_context": set(),
     "token_loss": set(),
-    "training": {"config", "data", "errors", "modeling", "public_text", "token_loss"},
-    "evaluation": {"audio_context", "config", "data", "errors", "modeling", "public_text", "token_loss"},
+    "training": {"config", "data", "errors", "modeling", "printing", "public_text", "token_loss"},
+    "evaluation": {"audio_context", "config", "data", "errors", "modeling", "printing", "public_text", "token_loss"},
     "transcription": {"data", "errors", "modeling"},
     "demonstration": {"data", "errors", "transcription"},
-    "publishing": {"config", "data", "errors", "evaluation", "public_text"},
+    "publishing": {"config", "data", "errors", "evaluation", "printing", "public_text"},
     "model_settings": {"command_line", "data", "training"},
     "job": {"config", "data", "errors", "evaluation", "modeling", "training"},
-    "evaluation_job": {"config", "data", "errors", "evaluation", "job", "modeling"},
+    "evaluation_job": {"bars", "config", "data", "errors", "evaluation", "job", "modeling"},
     "evaluation_output": {"errors", "evaluation", "training"},
     "exporting": {"data", "errors", "evaluation", "modeling"},
     "verification": {"data", "evaluation", "progress", "training"},
-    "progress": {"evaluation", "training"},
+    "run_forecast": {"data"},
+    "progress": {"bars", "evaluation", "printing", "public_text", "run_forecast", "training"},
     "run_evaluations": {"audio_context", "data", "evaluation", "job", "progress", "training"},
     "reporting": {"config", "data", "errors", "evaluation", "public_text", "training"},
 }
@@ -173,6 +177,22 @@ def test_a_scheduler_is_never_prepared() -> None:
     ]
     assert prepared
     assert not any("schedul" in call for call in prepared)
+
+
+# -- what is printed
+
+
+def test_all_that_is_printed_goes_through_one_layer() -> None:
+    # where stdout is closed, full, gone or Latin-1, anything else ends the work; and texts could act on the screen
+    for path in SOURCES:
+        if "making" in path.parts or path.name in ("printing.py", "bars.py"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        assert not calls & {"print", "Console", "tqdm", "sys.stdout.write", "sys.stderr.write"}, path
+        assert not [module for module, _ in imported(tree) if module.split(".")[0] == "tqdm"], path
+        names = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        assert not names & {"sys.stdout", "sys.stderr"}, path
 
 
 # -- documentation

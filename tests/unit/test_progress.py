@@ -20,8 +20,24 @@ def record(step: int, wer: float) -> dict[str, Any]:
     return {"step": step, "epoch": step / 30, "utterances": 113, "cut_off": 2, **rates}
 
 
-def display(*, is_main: bool = True) -> Display:
-    return Display(SimpleNamespace(is_main_process=is_main))  # type: ignore[arg-type]
+def display(*, is_main: bool = True, is_log: bool = False) -> Display:
+    made = Display(SimpleNamespace(is_main_process=is_main))  # type: ignore[arg-type]
+    assert made.is_log  # where tests run, nobody watches
+    made.is_log = is_log
+    return made
+
+
+def step_result(loss: float, *, target_tokens: int = 5, audio_s: float = 60.0) -> StepResult:
+    return StepResult(loss, 1.0, target_tokens, audio_s, skipped=False, stop_requested=False)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Stands still until a test moves `now_s`."""
+    made = SimpleNamespace(now_s=100.0)
+    for name in ("perf_counter", "monotonic"):
+        monkeypatch.setattr(progress.time, name, lambda: made.now_s)
+    return made
 
 
 @pytest.mark.parametrize(("rate", "shown"), [(0.0512, "5.12%"), (0.0, "0.00%"), (2.5, "250.00%"), (math.nan, "n/a")])
@@ -90,15 +106,11 @@ def test_the_summary_says_where_the_report_is_if_there_is_one(capsys: pytest.Cap
     assert "report" not in capsys.readouterr().out
 
 
-def test_throughput_is_audio_over_time_without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = SimpleNamespace(now_s=100.0)
-    monkeypatch.setattr(progress.time, "perf_counter", lambda: clock.now_s)
+def test_throughput_is_audio_over_time_without_pauses(clock: SimpleNamespace) -> None:
     shown = display()
     shown.start_training(first_step=1, last_step=2)
     clock.now_s += 10
-    shown.show_step(
-        StepResult(loss=1.0, grad_norm=1.0, target_tokens=5, audio_s=60.0, skipped=False, stop_requested=False), 1e-5
-    )
+    shown.show_step(step_result(1.0), 1e-5)
     assert shown.audio_seconds_per_second() == 6.0
     clock.now_s += 90  # an evaluation
     shown.pause(90)
@@ -110,7 +122,7 @@ def test_other_ranks_show_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     shown = display(is_main=False)
     shown.start_training(first_step=1, last_step=2)
     shown.say("hello")
-    shown.show_step(StepResult(1.0, 1.0, 5, 60.0, skipped=False, stop_requested=False), 1e-5)
+    shown.show_step(step_result(1.0), 1e-5)
     shown.show_scores(record(30, 0.25), SCORED, remark="")
     with shown.evaluation_bar(5) as bar:
         bar.update(5)
@@ -118,3 +130,77 @@ def test_other_ranks_show_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     shown.show_summary({"best": record(30, 0.25), "last": record(60, 0.3)}, Path("x"))
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "")
+
+
+# -- in a log, which nobody watches
+
+
+def test_a_log_gets_a_line_every_30_s_or_5_percent_of_the_steps_whichever_is_rarer(
+    capsys: pytest.CaptureFixture[str], clock: SimpleNamespace
+) -> None:
+    shown = display(is_log=True)
+    shown.start_training(first_step=1, last_step=100)
+    for step in range(1, 101):
+        clock.now_s += 10
+        shown.show_step(step_result(loss=float(step), target_tokens=1 if step % 2 else 3), 1e-5)
+    shown.close_bar()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 20  # 5% are 50 s here
+    assert lines[0].startswith("train: 5 of 100 steps (5%), loss 3.000, lr 1.0e-05, 6 audio-s/s")
+    # the mean of a token since the line before, not the last step's loss: (6*3 + 7*1 + 8*3 + 9*1 + 10*3) / 11
+    assert "loss 8.000" in lines[1]
+
+
+def test_of_evaluations_in_quick_succession_a_log_gets_a_line_a_minute_and_one_table_in_the_end(
+    capsys: pytest.CaptureFixture[str], clock: SimpleNamespace
+) -> None:
+    shown = display(is_log=True)
+    for step in range(0, 3_600, 10):  # an hour of evaluations every 10 s
+        shown.show_scores(record(step, 0.5), SCORED, remark="baseline" if step == 0 else "")
+        clock.now_s += 10
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 60
+    assert lines[0].startswith("evaluation at step 0 (epoch 0): WER 50.00%, WER ortho 60.00%, CER 25.00%")
+    assert lines[0].endswith(", baseline")
+    assert lines[1].endswith("; 5 since the line before")
+    shown.close_bar()
+    table = capsys.readouterr().out
+    assert table.count("baseline") == 1
+    assert "3590" in table
+    assert table.count("hypothesis") == 1
+    assert len(table.splitlines()) < 30
+    shown.close_bar()
+    assert capsys.readouterr().out == ""
+
+
+def test_faults_of_many_recordings_do_not_fill_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = display(is_log=True)
+    for number in range(500):
+        shown.say_fault(f"step {number}: a\nb")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 21
+    assert lines[0] == r"step 0: a\nb"
+    assert "metrics.jsonl" in lines[-1]
+
+
+# -- texts of the data
+
+
+@pytest.mark.parametrize("is_log", [False, True], ids=["terminal", "log"])
+def test_no_text_or_name_acts_on_the_screen(capsys: pytest.CaptureFixture[str], is_log: bool) -> None:
+    hostile = "x\x1b]0;title\x07\x1b[2J\x9b1m\u202ey\r\nz :smile: [red]"
+    transcript = Transcript(hostile, 1.0, hostile, hostile, False, audio_problem=hostile)
+    shown = display(is_log=is_log)
+    parts = {"by_language": {hostile: record(0, 0.5)}, "by_source": {hostile: record(0, 0.5)}}
+    shown.show_scores({**record(0, 0.75), **parts}, [score_utterance(transcript, str)], remark="baseline")
+    shown.say_line(hostile)
+    shown.close_bar()
+    told = capsys.readouterr().out
+    assert set(told) & set("\x1b\x07\x9b\u202e\r") == set()
+    assert told.count(r"x\x1b]0;title\x07\x1b[2J\x9b1m\u202ey\r\nz :smile: [red]") == 7
+
+
+def test_a_transcript_that_loops_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    looping = Transcript("clip-0", 1.0, "my card", "la " * 700, False)
+    display().show_scores(record(0, 0.75), [score_utterance(looping, str.lower)], remark="baseline")
+    assert "... (2,100 characters)" in capsys.readouterr().out

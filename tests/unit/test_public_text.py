@@ -8,7 +8,7 @@ from accel_asr import public_text
 from accel_asr.command_line import parse_config, write_config
 from accel_asr.command_secrets import refuse_secrets
 from accel_asr.errors import UserError
-from accel_asr.public_text import public, public_values, remember_secrets, without_controls, without_secrets
+from accel_asr.public_text import public, public_values, remember_secrets, visible, visible_lines, without_secrets
 from accel_asr.training.run_folder import to_json
 
 
@@ -118,6 +118,12 @@ def test_a_written_configuration_without_its_secret_asks_for_the_address(tmp_pat
     assert parse_config(["--config", str(tmp_path / "config.yaml"), "--data.sources", sources]) == config
 
 
-def test_what_acts_on_a_screen_becomes_a_space() -> None:
-    assert without_controls("a\x1b[31mb\r\nc\u202ed\u2066e\u2028f") == "a [31mb c d e f"
-    assert without_controls("สวัสดี 👩\u200d👩 مرحبا") == "สวัสดี 👩\u200d👩 مرحبا"
+def test_what_acts_on_a_screen_is_shown_as_text() -> None:
+    acting = "a\x1b[31mb\r\nc\u202ed\u2066e\u2028f\x9bg\tg\x07"
+    assert visible(acting) == r"a\x1b[31mb\r\nc\u202ed\u2066e\u2028f\x9bg\tg\x07"
+    assert visible_lines(acting).splitlines() == [r"a\x1b[31mb\r", r"c\u202ed\u2066e\u2028f\x9bg\tg\x07"]
+    assert visible("sk\udce5ne.wav") == r"sk\xe5ne.wav"  # a file name that is no UTF-8
+
+
+def test_letters_of_all_writings_stay_as_they_are() -> None:
+    assert visible("สวัสดี 👩\u200d👩 مرحبا \u200fä\\n") == "สวัสดี 👩\u200d👩 مرحبا \u200fä\\n"

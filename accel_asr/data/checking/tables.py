@@ -3,30 +3,31 @@
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from accel_asr.data.checking.told import findings_of, next_steps
 from accel_asr.data.checking.words import SHOWN, Report, number_of_hours, shortened, size_told
+from accel_asr.printing import standard_output, table_console
+from accel_asr.public_text import visible
 
 WIDTH = 100  # also where the output is no terminal, for which rich takes 80
 _BAR_WIDTH = 40
 _SOURCE_WIDTH = 18
 _SHOWN_COUNTS = 2
-_EIGHTHS = " ▏▎▍▌▋▊▉"
+_EIGHTHS, _FULL = " ▏▎▍▌▋▊▉", "█"
 
 
 def print_report(report: Report) -> None:
     """Print all of it to standard output."""
-    console = Console(soft_wrap=True, highlight=False)
-    console.width = max(console.width, WIDTH)
+    console = table_console(width=WIDTH)
     model, limits = report["model"], report["limits"]
     console.print(
-        f"model {escape(model['name_or_path'])}: clips shorter than {limits['max_duration_s']:g} s, labels of at most "
+        f"model {visible(model['name_or_path'])}: clips shorter than {limits['max_duration_s']:g} s, labels of at most "
         f"{model['max_label_tokens']:,} tokens, {model['sampling_rate_hz']:,} Hz"
     )
     for notice in report["notices"]:
-        console.print(f"note: {escape(notice)}")
+        console.print(f"note: {visible(notice)}")
     console.print()
     console.print(_sources(report))
     for side, size in report["utterances"].items():
@@ -46,16 +47,17 @@ def print_report(report: Report) -> None:
         console.print()
         console.print(_dropped(report))
     for refusal in report["refusals"]:
-        lines = refusal.splitlines()  # the first says what and how many, and examples stand in the tables above
+        lines = refusal.split("\n")  # the first says what and how many, and examples stand in the tables above
         more = ["  ... --json FILE names more"] if len(lines) > 1 + SHOWN else []
-        told = "\n".join([*lines[: 1 + SHOWN], *more])
-        console.print(f"\n[bold red]training would refuse:[/] {escape(told)}", soft_wrap=False)
+        told = "\n".join(map(visible, [*lines[: 1 + SHOWN], *more]))
+        heading = Text("\ntraining would refuse: ", style="bold red")
+        console.print(heading.append(told, style="not bold default"), soft_wrap=False)
     console.print()
     for finding in findings_of(report):
-        console.print(escape(finding), soft_wrap=finding.startswith(" "))  # names of files stay in one piece
+        console.print(visible(finding), soft_wrap=finding.startswith(" "))  # names of files stay in one piece
     console.print()
     for line in next_steps(report):
-        console.print(escape(line))
+        console.print(visible(line))
 
 
 def _table(title: str, *columns: str, left: Sequence[str]) -> Table:
@@ -72,8 +74,8 @@ def _sources(report: Report) -> Table:
     for source in report["sources"]:
         lengths = (source["shortest_s"], source["median_s"], source["longest_s"])
         table.add_row(
-            escape(_last_part(source["source"])),
-            escape(source["split"]),
+            visible(_last_part(source["source"])),
+            visible(source["split"]),
             f"{source['rows']:,}",
             number_of_hours(source["hours"]),
             *("-" if length is None else f"{length:.2f} s" for length in lengths),
@@ -105,13 +107,14 @@ def _languages(report: Report) -> Table:
     table = _table("languages", "language", "rows", "hours", "said by", left=("language", "said by"))
     if not all(language["known"] for language in report["languages"]):
         table.add_column("")
+    unknown = Text("the model does not know it", style="bold red")
     for language in report["languages"]:
         table.add_row(
-            escape(language["language"] or "none"),
+            visible(language["language"] or "none"),
             f"{language['rows']:,}",
             number_of_hours(language["hours"]),
             "each row" if language["said"] else "the settings" if language["language"] else "nothing",
-            *([] if language["known"] else ["[bold red]the model does not know it[/]" if language["language"] else ""]),
+            *([] if language["known"] else [unknown if language["language"] else ""]),
         )
     return table
 
@@ -123,7 +126,7 @@ def _dropped(report: Report) -> Table:
             several = len(report["sources"]) > 1
             of = f"{_last_part(source['source'])} {source['split']}" if several else source["split"]
             examples = [f"{name}: {detail}" if detail else name for name, detail in dropped["examples"][:SHOWN]]
-            table.add_row(escape(of), escape(reason), f"{dropped['count']:,}", escape("\n".join(examples)))
+            table.add_row(visible(of), visible(reason), f"{dropped['count']:,}", "\n".join(map(visible, examples)))
     return table
 
 
@@ -132,9 +135,10 @@ def _dropped(report: Report) -> Table:
 
 def _print_histogram(console: Console, binned: Report, *, title: str, unit: str, over: str) -> None:
     bounds, counts = binned["bounds"], binned["counts"]
+    has_blocks = standard_output().can_show(_FULL + _EIGHTHS)
     if not counts:
         return
-    console.print(f"\n[italic]{title}[/]")
+    console.print(Text(f"\n{title}", style="italic"))
     digits = max((len(f"{bound:.6f}".rstrip("0").partition(".")[2]) for bound in bounds[:2]), default=0)
     digits = min(digits, 3)
     width = max(len(f"{bound:,.{digits}f}") for bound in bounds)
@@ -143,12 +147,18 @@ def _print_histogram(console: Console, binned: Report, *, title: str, unit: str,
         last = bounds[number + 1] - (unit == "tokens" and not is_over)  # whole numbers: the next bin begins one later
         low, high = (f"{bound:,.{digits}f}" for bound in (bounds[number], last))
         label = f"{low:>{width}} - {high:>{width}} {unit}" if low != high else f"{low:>{2 * width + 3}} {unit}"
-        console.print(f"  {label}  {bar(count, max(counts)):<{_BAR_WIDTH}}  {count:>9,}", end="")
+        console.print(f"  {label}  {bar(count, max(counts), has_blocks=has_blocks):<{_BAR_WIDTH}}  {count:>9,}", end="")
         limit = bounds[number] - 1 if unit == "tokens" else bounds[number]
-        console.print(f"  [bold red]{over} {limit:g} {unit}[/]" if is_over else "")
+        console.print(Text(f"  {over} {limit:g} {unit}" if is_over else "", style="bold red"))
 
 
-def bar(count: int, most: int) -> str:
-    """A bar as long as `count` against `most`; what is there at all can be seen."""
+def bar(count: int, most: int, *, has_blocks: bool = True) -> str:
+    """A bar as long as `count` against `most`; what is there at all can be seen.
+
+    Args:
+        has_blocks: The terminal can show parts of a character; else the bar is of whole `#`.
+    """
+    if not has_blocks:
+        return "#" * max(round(_BAR_WIDTH * count / max(most, 1)), 1 if count else 0)
     eighths = max(round(8 * _BAR_WIDTH * count / max(most, 1)), 1 if count else 0)
-    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+    return _FULL * (eighths // 8) + _EIGHTHS[eighths % 8].strip()

@@ -1,7 +1,7 @@
 """Look at the recordings of a source, several at a time: their headers, and the samples of those that are decoded."""
 
 import hashlib
-import sys
+import os
 import threading
 import zlib
 from collections.abc import Callable, Sequence
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from accel_asr.bars import progress_bar
 from accel_asr.data.decoding.audio import AudioError, decode_native, probe, resampled, to_int16
 from accel_asr.data.indexing.index import NO_FILE
 from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
@@ -59,8 +59,15 @@ class Survey:
     def over(self, things: Sequence[Any], look: Callable[[Any], Heard], *, title: str) -> list[Heard]:
         """`look` at each, in order, with a progress bar where that takes more than a moment."""
         found: list[Heard] = []
-        bar = tqdm(
-            total=len(things), desc=title, unit="file", delay=_BAR_DELAY_S, leave=False, file=sys.stderr, mininterval=1
+        is_first = os.environ.get("RANK", "0") == "0"  # the others read the same
+        bar = progress_bar(
+            len(things),
+            desc=title,
+            unit="files",
+            is_shown=is_first,
+            result_on_stdout=True,
+            delay=_BAR_DELAY_S,
+            mininterval=1,
         )
         with bar, ThreadPoolExecutor(_THREADS) as pool:
             for first in range(0, len(things), _CHUNK_ROWS):  # a future for each of a million rows would be too much

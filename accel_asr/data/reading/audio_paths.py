@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from accel_asr.data.reading.file_spellings import FileSpellings
 from accel_asr.errors import UserError
+from accel_asr.public_text import visible
 
 MAX_NAMED = 5
 MAX_SHOWN = 200  # letters of one value
@@ -173,9 +174,9 @@ def _is_there(path: Path) -> bool:
 
 
 def named(names: Sequence[str], *, most: int = MAX_NAMED) -> str:
-    """`a, b, c and 4 more`; each cut to a length that can be read."""
+    """`a, b, c and 4 more`; each cut to a length that can be read, and on one line whatever is in it."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(map(_cut, names[:most])) + more
+    return ", ".join(_cut(visible(name)) for name in names[:most]) + more
 
 
 def shown(cell: Any) -> str:

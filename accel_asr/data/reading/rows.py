@@ -19,6 +19,7 @@ from accel_asr.data.reading.columns import (
 from accel_asr.data.reading.segments import find_segments
 from accel_asr.data.reading.source_table import SourceTable, Table
 from accel_asr.data.reading.time_columns import TimeSettings
+from accel_asr.public_text import visible
 
 ID_COLUMN = "utterance_id"  # names the rows of a manifest
 
@@ -115,7 +116,7 @@ def rows_of(found: Found, columns: RowColumns, times: TimeSettings | None = None
             utterance_id = str(table[id_column][index])
         else:
             utterance_id = _utterance_id(name, index, id_prefix=found.id_prefix, start_s=start_s, end_s=end_s)
-        utterance_id = utterance_id.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        utterance_id = visible(utterance_id)  # it is printed, and written into lists, wherever the row is spoken of
         while utterance_id in seen:
             utterance_id = f"{utterance_id}#{index}"
         seen.add(utterance_id)

@@ -19,6 +19,7 @@ from accel_asr.data.reading.shard_names import expand_shards, is_shard_pattern
 from accel_asr.data.reading.sources import SourceName
 from accel_asr.data.reading.tar_shards import iterate_tar_shard
 from accel_asr.errors import UserError
+from accel_asr.public_text import visible
 
 OF_THE_HUB = re.compile(r"(zip://[^:]*::)?hf://[^:]+")  # what a row may name in place of holding it
 
@@ -91,7 +92,7 @@ class TarShards:
             cells = {"key": sample.key, "audio": sample.audio, **sample.fields}
             if shard == place == number == 0:  # others may be without: a .json holds what it wants
                 require_column(cells, "data.text_column", self.name.text_column)
-            utterance_id = f"{self._prefixes[shard]}/{sample.key}"
+            utterance_id = visible(f"{self._prefixes[shard]}/{sample.key}")
             yield row_of(cells, self.name, utterance_id=utterance_id), sample.next_offset
 
 

@@ -36,6 +36,7 @@ class StreamPlan:
     seed: int
     block_rows: int
     batch_seconds: None = None
+    unit: str = "utterances"
     steps_per_epoch: int = 0
     num_rows: int = 0
     fewest_rows: int = 1_000  # that a share of failures is taken of

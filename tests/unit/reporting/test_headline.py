@@ -62,3 +62,18 @@ def test_where_there_are_no_words_there_is_no_rate(tmp_path: Path) -> None:
     assert "No difference can be told" in told.title
     assert told.sentences[0].startswith("There was nothing to count errors in")
     assert told.rows[0].cells[0].rate == "n/a"
+
+
+def test_a_model_that_makes_up_words_has_errors_for_every_100_words_not_percent_of_them(tmp_path: Path) -> None:
+    looping, right = [("pay", "pay " * 9)] * 20, [("pay", "pay")] * 20
+    mended = headline_of(make_run(tmp_path / "mended", {0: score_pairs(looping), 10: score_pairs(right)}))
+    assert mended.title == "Better beyond chance: 0.00 word errors for every 100 words now, 800.00 before"
+    assert (
+        "Of 100 words that were said, the model of step 10 gets none wrong; before training it was about 800"
+        in (mended.sentences[0])
+    )
+    assert "words that nobody said count too" in mended.sentences[0]
+    spoilt = headline_of(make_run(tmp_path / "spoilt", {0: score_pairs(right), 10: score_pairs(looping)}))
+    assert "800.00 word errors for every 100 words now, 0.00 before" in spoilt.title
+    assert "For every 100 words that were said, the model of step 10 makes about 800 errors" in spoilt.sentences[0]
+    assert not any("%" in sentence for sentence in (spoilt.title, spoilt.sentences[0]))

@@ -184,4 +184,4 @@ def test_a_run_on_short_contexts_shows_both(tmp_path: Path) -> None:
     page = render(read_run(run))
     assert "normalised, speech context" in page
     assert "hearing the speech alone, as it was trained to (training.audio_context)" in page
-    assert "has 12.50% of the words wrong" in page
+    assert "(training.audio_context): 12.50% of the words are wrong." in page

@@ -57,5 +57,19 @@ def test_counts_and_times() -> None:
     assert (wording.count(1, "word"), wording.count(1_234, "word")) == ("1 word", "1,234 words")
     assert [wording.hours(of) for of in (12.34, 0.3286, 0.002)] == ["12.3 hours", "20 minutes", "7 seconds"]
     assert [wording.in_a_hundred(of) for of in (0.0, 0.004, 0.1044)] == ["none", "fewer than 1", "about 10"]
-    assert wording.in_a_hundred(3.0) == "about 300 (words that were added count too)"
+    assert wording.in_a_hundred(3.0) == "about 300"
     assert [wording.percent_tick(of) for of in (0.025, 0.3, 12.5)] == ["2.5%", "30%", "1,250%"]
+
+
+@pytest.mark.parametrize(
+    ("rate", "before", "told"),
+    [
+        (0.1234, None, "12.34% of the words are wrong"),
+        (0.1234, 1.0, "12.34% of the words are wrong now, 100.00% before"),
+        (1.5957, None, "159.57 word errors for every 100 words"),
+        (0.7013, 1.3891, "70.13 word errors for every 100 words now, 138.91 before"),
+        (None, None, "n/a of the words are wrong"),
+    ],
+)
+def test_more_than_all_of_the_words_can_not_be_wrong(rate: float | None, before: float | None, told: str) -> None:
+    assert wording.wrong_words(rate, before) == told
