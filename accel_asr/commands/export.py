@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from accel_asr.job import Job
 
 DESCRIPTION = """Convert a model to CTranslate2 (for faster-whisper) or ONNX (for ONNX Runtime), have it transcribe the
-validation data there and here, and compare. Exit code 0 when the WERs are at most 0.5 points apart; else 1, and the
-folder is kept as NAME.failed-parity."""
+validation data there and here, and compare. Exit code 0 when the WERs are at most 0.5 points apart, or
+--max_wer_difference; else 1, and the folder is kept as NAME.failed-parity."""
 EPILOG = """The data to compare on is that of the run that the model lies in (FOLDER/../config.yaml), or given by the
 settings of a run: --config RECIPE_OR_YAML, --data.name_or_path, --data.eval_split, --evaluation.normalizer and so on
 (python -m accel_asr train --help lists them)."""
@@ -56,6 +56,13 @@ def build_own_parser() -> argparse.ArgumentParser:
         default="float32",
         help="of a CTranslate2 model: float32 (default), int8, float16, int8_float16, bfloat16 ...",
     )
+    parser.add_argument(
+        "--max_wer_difference",
+        type=float,
+        default=0.5,
+        metavar="POINTS",
+        help="most percentage points that the WERs may be apart (default 0.5); more for a coarse quantization",
+    )
     parser.add_argument("--utterances", type=int, metavar="N", help="compare on the first N only (default all)")
     return parser
 
@@ -83,6 +90,10 @@ def _check(options: argparse.Namespace, settings: list[str]) -> None:
         problems.append(f"--quantization: {options.format} has no {options.quantization!r}; give one of: {offered}")
     if options.utterances is not None and options.utterances < 1:
         problems.append(f"--utterances: {options.utterances} is too few; give a number of at least 1")
+    if not 0 <= options.max_wer_difference <= 100:  # nan must not pass
+        problems.append(
+            f"--max_wer_difference: {options.max_wer_difference} is out of range; give percentage points from 0 to 100"
+        )
     if any(setting.split("=")[0] == "--model.name_or_path" for setting in settings):
         problems.append("--model.name_or_path: the model to export is given by --model; leave it out")
     if problems:
@@ -140,7 +151,13 @@ def export(config: Config, options: argparse.Namespace) -> int:
     if converted.why_not_faster_whisper:
         say(f"note: faster-whisper can't run this model, CTranslate2 can: {converted.why_not_faster_whisper}")
     exported = writing.open_converted(unchecked, converted, processor=job.processor, threads=torch.get_num_threads())
-    parity = _compare(job, items, exported, batch_size=evaluation.per_device_eval_batch_size)
+    parity = _compare(
+        job,
+        items,
+        exported,
+        batch_size=evaluation.per_device_eval_batch_size,
+        most_points=options.max_wer_difference,
+    )
     _show(parity, runtime=exported.runtime)
     record = writing.export_record(
         model_name=options.model,
@@ -158,7 +175,9 @@ def export(config: Config, options: argparse.Namespace) -> int:
     return _conclude(parity, unchecked, options.output_dir)
 
 
-def _compare(job: "Job", items: "ClipItems", exported: "ExportedModel", *, batch_size: int) -> "Parity":
+def _compare(
+    job: "Job", items: "ClipItems", exported: "ExportedModel", *, batch_size: int, most_points: float
+) -> "Parity":
     from accel_asr.bars import progress_bar
     from accel_asr.evaluation.evaluating import evaluate_model
     from accel_asr.exporting.parity import compare_transcripts, score_exported
@@ -180,7 +199,7 @@ def _compare(job: "Job", items: "ClipItems", exported: "ExportedModel", *, batch
         there = score_exported(
             exported, items, here, model=job.model, normalizer=job.normalizer, on_utterance=bar.update
         )
-    return compare_transcripts(here, there)
+    return compare_transcripts(here, there, most_points=most_points)
 
 
 def _show(parity: "Parity", *, runtime: str) -> None:
@@ -199,6 +218,10 @@ def _show(parity: "Parity", *, runtime: str) -> None:
     differences = [f"{parity.points(rate):+.2f}" for rate in rates]
     table.add_row("difference in points", *differences, f"{parity.there.cut_off - parity.here.cut_off:+d}")
     table_console(width=TABLE_WIDTH).print(table)
+    interval = parity.interval_points()
+    if interval is not None:
+        low, high = interval
+        say(f"WER there - here: {parity.points():+.2f} points, 95% interval {low:+.2f} to {high:+.2f} (paired)")
     say(f"{len(parity.differing)} of {parity.here.utterances} transcripts differ")
     for here, there in parity.differing[:SHOWN_TRANSCRIPTS]:
         say(f"  {shown(here.transcript.utterance_id)}")
@@ -217,8 +240,8 @@ def _conclude(parity: "Parity", unchecked: Path, output_dir: Path) -> int:
     shutil.rmtree(failed, ignore_errors=True)
     unchecked.rename(failed)
     say(
-        f"FAIL: the WERs are {abs(parity.points()):.2f} points apart, and at most {parity.most_points:g} are allowed; "
-        f"not exported to {output_dir}, what was made is in {failed}"
+        f"FAIL: the WERs are {abs(parity.points()):.2f} points apart, and at most {parity.most_points:g} are allowed "
+        f"(--max_wer_difference); not exported to {output_dir}, what was made is in {failed}"
     )
     return 1
 

@@ -11,6 +11,7 @@ from accel_asr.data.collator import FailedItem, is_audio
 from accel_asr.data.decoding.audio import to_float32
 from accel_asr.data.features import log_mel
 from accel_asr.data.loading import ClipItems
+from accel_asr.evaluation.intervals import Interval, paired_difference
 from accel_asr.evaluation.normalizers import Normalizer
 from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, score_utterance
 from accel_asr.exporting.exported import Clip, ExportedModel
@@ -20,11 +21,15 @@ MOST_DIFFERENCE_POINTS = 0.5  # of WER; 0.5 points are 5 more errors in 1000 wor
 
 @dataclass(frozen=True)
 class Parity:
-    """Scores here and there, and the utterances whose transcripts differ: (here, there) of each."""
+    """Scores here and there, and the utterances whose transcripts differ: (here, there) of each.
+
+    interval: 95%, paired, of WER there - WER here, as a share. most_points: the largest difference that passes.
+    """
 
     here: CorpusScore
     there: CorpusScore
     differing: list[tuple[ScoredUtterance, ScoredUtterance]]
+    interval: Interval
     most_points: float = MOST_DIFFERENCE_POINTS
 
     def points(self, rate: str = "wer") -> float:
@@ -37,6 +42,11 @@ class Parity:
         # 1e-9: half a point of a percentage is no binary fraction
         return math.isfinite(self.points()) and abs(self.points()) <= self.most_points + 1e-9
 
+    def interval_points(self) -> list[float] | None:
+        """The interval in percentage points; None where no WER is defined."""
+        low, high = (100 * bound for bound in self.interval)
+        return [low, high] if math.isfinite(low) and math.isfinite(high) else None
+
     def record(self) -> dict[str, Any]:
         """The numbers, as export.json holds them."""
         return {
@@ -45,6 +55,7 @@ class Parity:
             "wer_here": self.here.wer,
             "wer_there": self.there.wer,
             "difference_points": self.points(),
+            "difference_interval_points": self.interval_points(),
             "most_difference_points": self.most_points,
             "transcripts_that_differ": len(self.differing),
             "here": asdict(self.here),
@@ -52,7 +63,9 @@ class Parity:
         }
 
 
-def compare_transcripts(here: list[ScoredUtterance], there: list[ScoredUtterance]) -> Parity:
+def compare_transcripts(
+    here: list[ScoredUtterance], there: list[ScoredUtterance], *, most_points: float = MOST_DIFFERENCE_POINTS
+) -> Parity:
     """Compare the scores of the same utterances, in the same order."""
     pairs = list(zip(here, there, strict=True))
     assert all(one.transcript.utterance_id == other.transcript.utterance_id for one, other in pairs)
@@ -60,6 +73,8 @@ def compare_transcripts(here: list[ScoredUtterance], there: list[ScoredUtterance
         here=corpus_score(here),
         there=corpus_score(there),
         differing=[pair for pair in pairs if pair[0].transcript.hypothesis != pair[1].transcript.hypothesis],
+        interval=paired_difference(there, here).interval,
+        most_points=most_points,
     )
 
 

@@ -55,7 +55,12 @@ def readme_text(record: Mapping[str, Any], *, use: str, **values: Any) -> str:
         values: What stands in braces there.
     """
     parity = record["parity"]
-    difference = f"{parity['difference_points']:+.2f} points; {parity['transcripts_that_differ']} transcripts differ"
+    low, high = parity["difference_interval_points"] or (float("nan"), float("nan"))
+    difference = (
+        f"{parity['difference_points']:+.2f} points, 95% interval {low:+.2f} to {high:+.2f}; "
+        f"{parity['transcripts_that_differ']} transcripts differ; up to {parity['most_difference_points']:g} points "
+        "were allowed"
+    )
     here, there = (f"{100 * parity[name]:.2f}%" for name in ("wer_here", "wer_there"))
     verdict = "" if parity["passed"] else "**That is too far apart: do not use this folder.**"
     return f"""# {record["model"]}, exported to {record["format"]}

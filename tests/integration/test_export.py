@@ -74,6 +74,7 @@ def test_an_export_transcribes_the_runs_validation_data_as_we_do(
     assert export.main(arguments(run_folder, export_format, output_dir)) == 0
     shown = capsys.readouterr().out
     assert "0 of 6 transcripts differ" in shown  # rows 4 to 9
+    assert "WER there - here: +0.00 points, 95% interval +0.00 to +0.00" in shown
     assert "compared greedily, not with evaluation.num_beams 3" in shown
     assert f"pass: the WERs are 0.00 points apart\nmodel       {output_dir}\n" in shown
     assert {path.name for path in output_dir.iterdir()} >= NEEDED | {weights}
@@ -122,6 +123,17 @@ def test_an_export_with_other_weights_is_refused_and_kept_under_another_name(
     assert "do not use this folder" in (tmp_path / "tiny.failed-parity" / "README.md").read_text()
 
 
+def test_a_difference_that_the_user_allows_passes(
+    run_folder: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DirectCTranslate2, "transcribe", lambda self, clip: ("what another clip says", [1, 2]))
+    more = ["--utterances", "2", "--max_wer_difference", "100"]
+    assert export.main(arguments(run_folder, "ctranslate2", tmp_path / "tiny", *more)) == 0
+    assert "95% interval" in capsys.readouterr().out
+    assert json.loads((tmp_path / "tiny" / "export.json").read_text())["parity"]["most_difference_points"] == 100
+    assert "up to 100 points were allowed" in (tmp_path / "tiny" / "README.md").read_text()
+
+
 def test_transcripts_of_other_clips_are_refused(
     run_folder: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,9 +157,10 @@ def test_without_data_to_compare_on_the_settings_to_give_are_named(tiny_folder: 
 def test_bad_input_is_told_at_once_and_together(run_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     more = ["--quantization", "int8", "--utterances", "0", "--model.name_or_path", "other"]
+    more += ["--max_wer_difference", "nan"]
     told = refused(*arguments(run_folder, "onnx", tmp_path / "taken", *more))
     assert [line.split(":")[0] for line in told.splitlines()] == [
-        *("--output_dir", "--quantization", "--utterances", "--model.name_or_path")
+        *("--output_dir", "--quantization", "--utterances", "--max_wer_difference", "--model.name_or_path")
     ]
 
 

@@ -27,10 +27,23 @@ def test_half_a_point_passes_and_one_word_more_does_not(wrong: int, passed: bool
     assert len(parity.differing) == parity.record()["transcripts_that_differ"] == wrong
 
 
+def test_a_larger_difference_passes_where_it_is_allowed_and_its_interval_is_told() -> None:
+    right, changed = scored([WORDS] * 20), scored([WRONG] * 2 + [WORDS] * 18)  # a point more
+    assert not compare_transcripts(right, changed, most_points=0.9).passed
+    parity = compare_transcripts(right, changed, most_points=1.0)
+    assert parity.passed
+    record = parity.record()
+    assert record["most_difference_points"] == 1.0
+    low, high = record["difference_interval_points"]
+    assert 0 <= low < 1 < high < 3  # of 20 utterances, 0 to 5 of the two are drawn in all but 5% of the resamples
+    assert compare_transcripts(right, right).record()["difference_interval_points"] == [0, 0]
+
+
 def test_a_score_that_is_not_defined_never_passes() -> None:
     nothing = scored([WORDS], reference="")
     assert math.isnan(compare_transcripts(nothing, nothing).points())
     assert not compare_transcripts(nothing, nothing).passed
+    assert compare_transcripts(nothing, nothing).record()["difference_interval_points"] is None
 
 
 def test_equal_scores_of_different_transcripts_are_told_apart() -> None:
