@@ -67,7 +67,14 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
                 checked, options.write_clean, extract_to=options.extract_audio, overwrite=options.overwrite
             )
             report["clean_manifests"] = [
-                {"source": one.source, "path": str(one.path), "rows": one.rows, "settings": one.settings}
+                {
+                    "source": one.source,
+                    "path": str(one.path),
+                    "rows": one.rows,
+                    "other_rows": one.other_rows,
+                    "left_out": one.left_out,
+                    "settings": one.settings,
+                }
                 for one in written
             ]
     finally:  # what took long to find is told in any case

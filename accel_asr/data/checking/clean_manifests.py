@@ -3,35 +3,47 @@
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 import soundfile
 
 from accel_asr.config import DataConfig
+from accel_asr.data.checking.carried_cells import carried_cells, other_splits
 from accel_asr.data.checking.check import Checked, CheckedPart, columns_of
 from accel_asr.data.decoding.pyav_decoding import pyav_kind
 from accel_asr.data.reading.audio_paths import AudioPaths
 from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.manifests import SPLIT_COLUMN
+from accel_asr.data.reading.rows import ID_COLUMN
+from accel_asr.data.reading.sources import read_source
+from accel_asr.data.reading.time_columns import TimeSettings
+from accel_asr.data.run_sources import cache_dir_of, source_name
 from accel_asr.errors import UserError
 
 _BATCH_ROWS = 5_000
-_CELLS = ["path", "offset", "dataset_row", "start_s", "end_s", "text", "group", "language", "task", "prompt"]
+_CELLS = ["utterance_id", "path", "offset", "dataset_row", "start_s", "end_s", "text"]
+_CELLS += ["group", "language", "task", "prompt"]
 
 
 @dataclass
 class CleanManifest:
-    """What was written, and `settings`: what to change of the run's settings to train on it."""
+    """What was written, and `settings`: what to change of the run's settings to train on it.
+
+    `other_rows` are those of splits that the run does not read, which were not checked; `left_out` says what of the
+    source is not in there.
+    """
 
     path: Path
     source: str
     rows: int = 0
     extracted: int = 0
+    other_rows: int = 0
     settings: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
 
 def manifest_paths(path: Path, checked: Checked) -> list[Path]:
@@ -101,6 +113,8 @@ def _write(data: DataConfig, target: Path, parts: list[CheckedPart], *, extract_
     for unwanted in ("subset", "revision", "eval_name_or_path"):
         if getattr(source, unwanted) is not None:
             clean.settings[unwanted] = "null"
+    if source.audio_root or data.audio_root:
+        clean.settings["audio_root"] = "null"
     folder = Path(os.path.abspath(target.parent))
     folder.mkdir(parents=True, exist_ok=True)
     inside = os.path.join(folder, "")
@@ -111,18 +125,25 @@ def _write(data: DataConfig, target: Path, parts: list[CheckedPart], *, extract_
         with writing.open("w", encoding="utf-8") as file:
             for part, split in zip(parts, splits, strict=True):
                 columns = _columns(data, part)
+                asked = source_name(data, source, part.split, validates=part.validates)
+                carried = carried_cells(
+                    asked, rows=len(part.part.index), cache_dir=cache_dir_of(data), keep_times="start" not in columns
+                )
+                clean.left_out += [f"column {column!r}, which JSON can't hold" for column in carried.left_out]
+                if carried.times and asked.times != TimeSettings():
+                    clean.settings |= {"start_column": "start", "end_column": "end", "duration_column": "null"}
                 for row, cells in _rows(part):
                     audio = _own_file(part, cells)
                     if audio is None:
                         assert extract_to is not None
                         audio = _extract(part, row, extract_to)
                         clean.extracted += 1
-                    name = _relative(audio, inside)
-                    paths.path(name)
+                    others = {column: values[row] for column, values in carried.columns.items()}
                     told = {column: cells[cell] for column, cell in columns.items()}
-                    line = {audio_column: name, **told, SPLIT_COLUMN: split}
-                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                    line = {**told, **others, ID_COLUMN: cells["utterance_id"], SPLIT_COLUMN: split}
+                    file.write(_line(audio_column, _relative(audio, inside, paths), line))
                     clean.rows += 1
+            _carry_over_other_splits(file, clean, data, parts, splits, inside=inside, paths=paths)
         writing.replace(target)
     finally:
         writing.unlink(missing_ok=True)
@@ -131,6 +152,53 @@ def _write(data: DataConfig, target: Path, parts: list[CheckedPart], *, extract_
     except UserError:
         clean.settings["allow_outside_paths"] = "true"
     return clean
+
+
+def _line(audio_column: str, name: str, cells: dict[str, Any]) -> str:
+    line = {audio_column: name} | {column: cell for column, cell in cells.items() if column != audio_column}
+    text = json.dumps(line, ensure_ascii=False)
+    # halves of characters stand for bytes of a file's name; only escaped they can be written
+    return (text if text.isprintable() or text.encode(errors="ignore").decode() == text else json.dumps(line)) + "\n"
+
+
+def _carry_over_other_splits(
+    file: TextIO,
+    clean: CleanManifest,
+    data: DataConfig,
+    parts: list[CheckedPart],
+    splits: list[str],
+    *,
+    inside: str,
+    paths: AudioPaths,
+) -> None:
+    """Write the rows of splits that the run does not read, unchecked, so that they can still be asked for."""
+    source = parts[0].source
+    own = [part for part in parts if not (part.validates and source.eval_name_or_path)]
+    asked = source_name(data, source, own[0].split)
+    for split in other_splits(asked, [part.split.partition("[")[0] for part in own]):
+        if split in splits:  # as a part of another split is called here
+            clean.left_out.append(f"split {split!r}, whose name is that of another one here")
+            continue
+        name = replace(asked, split=split)
+        try:
+            rows = read_source(name, cache_dir=cache_dir_of(data)).rows
+            is_cut = any(row.start_s is not None or row.end_s is not None for row in rows)
+            carried = carried_cells(name, rows=len(rows), cache_dir=cache_dir_of(data), keep_times=not is_cut)
+        except UserError as error:
+            clean.left_out.append(f"split {split!r}: {error}")
+            continue
+        without_file = 0
+        for number, row in enumerate(rows):
+            if not isinstance(row.audio, Path):
+                without_file += 1
+                continue
+            times = {"start": row.start_s, "end": row.end_s} if is_cut else {}
+            others = {column: values[number] for column, values in carried.columns.items()}
+            line = {asked.text_column: row.text, **times, **others, ID_COLUMN: row.utterance_id, SPLIT_COLUMN: split}
+            file.write(_line(asked.audio_column, _relative(row.audio, inside, paths), line))
+            clean.other_rows += 1
+        if without_file:
+            clean.left_out.append(f"split {split!r}: {without_file:,} rows whose audio is no file of its own")
 
 
 def _split_names(parts: list[CheckedPart]) -> list[str]:
@@ -163,10 +231,14 @@ def _columns(data: DataConfig, part: CheckedPart) -> dict[str, str]:
     return columns
 
 
-def _relative(path: Path, inside: str) -> str:
-    """`path` from the folder `inside`, which ends with a separator, on; absolute where it is not in there."""
-    absolute = os.path.abspath(path)
-    return absolute.removeprefix(inside)
+def _relative(path: Path, inside: str, paths: AudioPaths) -> str:
+    """`path` from the folder `inside`, which ends with a separator, on; absolute where it is not in there.
+
+    `paths` notes down whether it leads outside.
+    """
+    name = os.path.abspath(path).removeprefix(inside)
+    paths.path(name)
+    return name
 
 
 # -- recordings that are no files

@@ -146,6 +146,9 @@ def next_steps(report: Report) -> Iterator[str]:
     clean = report["clean_manifests"]
     for one in clean:
         yield f"written    {one['path']}: {one['rows']:,} rows of {one['source']}"
+        if one["other_rows"]:
+            yield f"           and {one['other_rows']:,} of splits that the run does not read, as they are: not checked"
+        yield from (f"not in it  {what}" for what in one["left_out"])
         where = " in this source" * (len(clean) > 1)
         yield f"next       train with the same settings, but{where}: {_changed(one, clean)}"
     if (dropped or report["refusals"]) and kept and not clean:

@@ -98,6 +98,31 @@ def read_source(name: SourceName, *, cache_dir: Path | None = None) -> Source:
         UserError: no such source, unreadable, a missing column (the message lists those there are), an empty split, a
             URL, or a path out of the source's folder without `allow_outside_paths`.
     """
+    found, part = find_source(name, cache_dir=cache_dir)
+    rows, notices, audio_column = rows_of(found, name.columns, name.times)
+    if part is not None:
+        everything = len(rows)
+        rows = rows[rows_of_part(part, everything)]
+        notices = [*notices, f"{name.split}: {len(rows):,} of {everything:,} rows"]
+        if not rows:
+            raise UserError(f"data.train_split or data.eval_split: {name.split!r} selects none of {everything:,} rows")
+    dependencies = found.dependencies
+    dataset_audio = None
+    if found.dataset is not None:
+        dependencies += tuple(Path(file["filename"]) for file in found.dataset.cache_files)
+        dataset_audio = DatasetAudio(found.dataset, audio_column)
+    return Source(rows=rows, notices=notices, dependencies=dependencies, dataset_audio=dataset_audio)
+
+
+PartOfSplit = tuple[str | None, str | None]  # `10%` and None of train[10%:]
+
+
+def find_source(name: SourceName, *, cache_dir: Path | None) -> tuple[Found, PartOfSplit | None]:
+    """The table of one split of a source, and which part of its rows is asked for; None for all of them.
+
+    Raises:
+        UserError: as `read_source` raises, but for what is wrong with columns and rows.
+    """
     whole_split, part = _part_of_split(name.split)
     path = name.local_path
     if is_shard_pattern(name.name_or_path):
@@ -131,19 +156,13 @@ def read_source(name: SourceName, *, cache_dir: Path | None = None) -> Source:
         )
     if not any(found.table.values()):
         raise UserError(f"data.name_or_path: {name.name_or_path!r} has no rows in its split {whole_split!r}")
-    rows, notices, audio_column = rows_of(found, name.columns, name.times)
-    if part is not None:
-        begin, end = (_row_number(bound, len(rows)) for bound in part)
-        rows, everything = rows[begin:end], len(rows)
-        notices = [*notices, f"{name.split}: {len(rows):,} of {everything:,} rows"]
-        if not rows:
-            raise UserError(f"data.train_split or data.eval_split: {name.split!r} selects none of {everything:,} rows")
-    dependencies = found.dependencies
-    dataset_audio = None
-    if found.dataset is not None:
-        dependencies += tuple(Path(file["filename"]) for file in found.dataset.cache_files)
-        dataset_audio = DatasetAudio(found.dataset, audio_column)
-    return Source(rows=rows, notices=notices, dependencies=dependencies, dataset_audio=dataset_audio)
+    return found, part
+
+
+def rows_of_part(part: PartOfSplit | None, rows: int) -> slice:
+    """The rows, of so many, that a part of a split is."""
+    begin, end = part or (None, None)
+    return slice(_row_number(begin, rows), _row_number(end, rows))
 
 
 def _looks_local(name: str) -> bool:
@@ -173,7 +192,7 @@ def _local_name(name: SourceName, path: Path, *, split: str, cache_dir: Path | N
     )
 
 
-def _part_of_split(split: str) -> tuple[str, tuple[str | None, str | None] | None]:
+def _part_of_split(split: str) -> tuple[str, PartOfSplit | None]:
     """`train` and (`10%`, None) of `train[10%:]`; None for a whole split.
 
     Raises:

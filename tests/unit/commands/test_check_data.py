@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from accel_asr.data.splits import load_train_and_validation
 from tests.tiny_datasets import wav_bytes
 
 RATE_HZ = 16_000
+NAMES = {"audio_column": "audio", "text_column": "text"}
 
 
 def noise(seconds: float, seed: int) -> np.ndarray:
@@ -250,9 +252,67 @@ def test_segments_and_parts_of_a_split_are_written_as_they_were_cut(tmp_path: Pa
     again = what_to_change(capsys)
     assert again == f"--data.name_or_path {clean} --data.train_split train --data.eval_split validation"
     written = [json.loads(line) for line in clean.read_text().splitlines()]
-    assert written[7] == {"file": "long.wav", "said": "card 7", "start": 7.0, "end": 7.5, "split": "validation"}
+    assert written[7] == {
+        "file": "long.wav",
+        "said": "card 7",
+        "start": 7.0,
+        "end": 7.5,
+        "begin": "",
+        "who": "ada",
+        "utterance_id": "long.wav[7.000-7.500]",
+        "split": "validation",
+    }
     found = report([*settings, *again.split()], capsys)
     assert [(source["rows"], source["kept"]) for source in found["sources"]] == [(6, 6), (2, 2)]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".tsv", ".parquet"])
+def test_the_clean_manifest_holds_all_that_the_source_does_but_for_the_rows_to_mend(
+    tmp_path: Path, tiny_folder: Path, suffix: str, capsys
+) -> None:
+    (tmp_path / "data" / "clips").mkdir(parents=True)
+    rows = []
+    for number in range(12):
+        soundfile.write(tmp_path / "data" / "clips" / f"{number}.wav", noise(2, number), RATE_HZ)
+        rows.append(
+            {
+                "path": f"clips/{number}.wav",
+                "sentence": f"my card {number}" if number != 4 else "",
+                "begin_time": 0.25,
+                "end_time": 1.25 if number != 5 else 1.5,
+                "speaker": f"who {number % 3}",
+                "intent": "pay" if number % 2 else "ask",
+                "age": number,
+                "split": ("train", "test", "extra")[min(number // 5, 2)],
+            }
+        )
+    manifest = tmp_path / "data" / f"list{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), manifest)
+    elif suffix == ".tsv":
+        lines = [list(rows[0]), *([str(cell) for cell in row.values()] for row in rows)]
+        manifest.write_text("".join("\t".join(line) + "\n" for line in lines))
+    else:
+        manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = ["--model.name_or_path", str(tiny_folder), "--model.language", "en", "--data.train_rows", "null"]
+    settings += ["--data.name_or_path", str(manifest), "--data.breakdown_columns", "[speaker,intent]"]
+    clean = tmp_path / "clean" / "clean.jsonl"
+    train_test = ["--data.eval_split", "test"]
+    assert check_data.main([*settings, *train_test, "--write_clean", str(clean)]) == 1
+    out = capsys.readouterr().out
+    assert "and 2 of splits that the run does not read, as they are: not checked" in out
+    written = [json.loads(line) for line in clean.read_text().splitlines()]
+    assert len(written) == 11
+    said = {"text": "my card 5", "start": 0.25, "end": 1.5, "speaker": "who 2", "intent": "pay", "split": "test"}
+    assert {name: written[4][name] for name in said} == said
+    assert str(written[4]["age"]) == "5"
+    for more in (train_test, ["--data.eval_split", "extra"]):
+        before = load_source(str(manifest), split=more[1], **NAMES)
+        after = load_source(str(clean), split=more[1], **NAMES, allow_outside_paths=True)
+        assert [replace(row, audio=None) for row in after.rows] == [replace(row, audio=None) for row in before.rows]
+        assert [str(row.audio) for row in after.rows] == [str(row.audio) for row in before.rows]
+    again = [*settings, "--data.name_or_path", str(clean), "--data.allow_outside_paths", "true", *train_test]
+    assert check_data.main(again) == 0
 
 
 def test_audio_inside_of_a_table_is_written_to_files_only_when_asked(tmp_path: Path, tiny_folder: Path, capsys) -> None:
@@ -285,9 +345,11 @@ def test_each_of_several_sources_gets_its_manifest(folder: Path, tiny_folder: Pa
     )
     clean = folder / "clean.jsonl"
     check_data.main(["--config", str(job), "--write_clean", str(clean)])
-    assert [len((folder / f"clean-{name}.jsonl").read_text().splitlines()) for name in ("a-b", "c")] == [11, 9]
+    assert [len((folder / f"clean-{name}.jsonl").read_text().splitlines()) for name in ("a-b", "c")] == [11, 11]
     assert not clean.exists()
-    assert f"in this source: name_or_path: {folder / 'clean-c.jsonl'}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"in this source: name_or_path: {folder / 'clean-c.jsonl'}" in out
+    assert out.count("and 2 of splits that the run does not read") == 1  # c is not validated on
 
 
 # -- what is refused

@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from accel_asr.command_line import parse_config
 from accel_asr.data.decoding.audio import decode
-from accel_asr.data.reading.sources import Row, Source
+from accel_asr.data.reading.sources import Row, Source, read_source
+from accel_asr.data.run_sources import resolved_sources, source_name
 from tests.unit.data.local_sources import load, refused
 
 
@@ -363,3 +365,18 @@ def test_a_real_talk_is_cut_by_its_manifest(realdata: Path, tmp_path: Path) -> N
         assert row.audio is not None
         cut = decode(row.audio, sampling_rate_hz=16_000, start_s=row.start_s, end_s=row.end_s)
         np.testing.assert_array_equal(cut, whole[round(start_s * 16_000) : round(end_s * 16_000)])
+
+
+def test_a_nemo_manifest_needs_no_settings_on_the_command_line_either(lines) -> None:
+    path = lines({"audio_filepath": "a.wav", "text": "one", "offset": 0.5, "duration": 1.2}, name="train.json")
+    data = parse_config(["--data.name_or_path", str(path), "--data.eval_fraction", "0.1"]).data
+    (source,) = resolved_sources(data)
+    rows = read_source(source_name(data, source, data.train_split)).rows
+    assert [(row.text, row.start_s, row.end_s) for row in rows] == [("one", 0.5, 1.7)]
+    arguments = ["--data.name_or_path", str(path), "--data.eval_fraction", "0.1", "--data.audio_root", str(path.parent)]
+    for role in ("start", "end", "duration"):
+        arguments += [f"--data.{role}_column", "null"]
+    config = parse_config(arguments)
+    name = source_name(config.data, source, "train")
+    assert [(row.start_s, row.stated_s) for row in read_source(name).rows] == [(None, None)]
+    assert name.audio_root == str(path.parent)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +18,10 @@ from accel_asr.data.indexing.index_building import open_index
 from accel_asr.data.reading.segments import length_fault, seconds
 from accel_asr.data.reading.sources import SourceName
 from accel_asr.data.reading.time_columns import TimeSettings, time_column
+from accel_asr.data.streaming.shards import TarShards
+from tests.tiny_datasets import wav_bytes
 from tests.unit.data.local_sources import load, refused
+from tests.unit.data.shard_server import write_tar
 
 RATE_HZ = 16_000
 
@@ -246,3 +250,43 @@ def test_a_stated_length_is_compared_in_the_units_that_tables_use() -> None:
     assert length_fault(3.5, 3.0, sampling_rate_hz=RATE_HZ) is not None
     assert length_fault(48_000, 3.0, sampling_rate_hz=RATE_HZ) is None
     assert length_fault(48_000, 3.0, sampling_rate_hz=None) is not None
+
+
+# -- other sources
+
+
+def test_a_saved_dataset_is_cut_by_its_columns_and_by_its_structure(tmp_path: Path) -> None:
+    def saved(name: str, **columns: Any) -> Path:
+        datasets.Dataset.from_dict({"text": ["one", "two"]} | columns).save_to_disk(str(tmp_path / name))
+        return tmp_path / name
+
+    assert spans(saved("a", audio=["a.wav", "b.wav"], begin_time=[1.5, None], end_time=[2.5, 3.0])) == [
+        (1.5, 2.5),
+        (None, 3.0),
+    ]
+    inside = [
+        {"bytes": b"RIFF", "start_time": 1.5, "end_time": 2.5},
+        {"bytes": b"RIFF", "start_time": 0.0, "end_time": 1.0},
+    ]
+    assert spans(saved("b", audio=inside)) == [(1.5, 2.5), (0, 1)]
+    paths = [{"path": "a.wav", "offset": 1.5, "duration": 1.0}] * 2
+    assert spans(saved("c", audio=paths)) == [(1.5, 2.5)] * 2
+    assert "data.name_or_path: 2 of 2 rows have no possible segment" in refused(
+        saved("d", audio=["a"] * 2, start=["x"] * 2)
+    )
+
+
+def test_the_json_of_tar_shards_cuts_its_member(tmp_path: Path) -> None:
+    wav = wav_bytes(np.arange(RATE_HZ, dtype=np.float32) / RATE_HZ, sampling_rate_hz=RATE_HZ)
+    fields = [{"start": 0.25, "duration": 0.5}, {"duration": 1.0}, {"duration": 0.3}, {}]
+    members: dict[str, Any] = {}
+    for number, said in enumerate(fields):
+        members |= {f"{number}.wav": wav, f"{number}.json": {"text": "x", **said}}
+    write_tar(tmp_path / "a.tar", members)
+    index = indexed(tmp_path / "a.tar")
+    assert index.durations_s.tolist()[:2] == [0.5, 1.0]
+    assert "its duration should be 0.30 s, but the recording has 1.00 s" in str(problems(index)[2])
+    rows = [row for row, _ in TarShards(SourceName(str(tmp_path / "a.tar"))).rows(0)]
+    assert [(row.start_s, row.end_s, row.stated_s) for row in rows] == [
+        (0.25, 0.75, None), (None, None, 1.0), (None, None, 0.3), (None, None, None)
+    ]  # fmt: skip

@@ -131,6 +131,9 @@ def test_times_that_are_read_are_no_part_of_a_rows_label(items) -> None:
         ({"audio": CLIP[:60]}, {}, "it ends at 0.00 s, where its header says 0.36 s"),
         ({"audio": b"no audio"}, {}, "soundfile can't read it"),
         ({}, {"channel": 1}, "channel"),
+        ({"start_s": 5.0, "end_s": 7.0}, {}, "the segment starts at 5.00 s, but the recording ends at 0.36 s"),
+        ({"stated_s": 0.2}, {}, "its duration should be 0.20 s, but the recording has 0.36 s"),
+        ({"problem": "data.start_column: no time"}, {}, "data.start_column: no time"),
         ({"language": "Klingon"}, {}, "the model does not know the language 'Klingon'"),
         ({"task": "dictate"}, {}, "its task 'dictate' is neither transcribe nor translate"),
         ({}, {"has_language": False}, "it says no language, and model.language is not set"),
@@ -143,6 +146,13 @@ def test_rows_that_can_not_be_used_are_no_filtered_ones(
     assert isinstance(failed, FailedItem)
     assert (failed.utterance_id, failed.is_filtered) == ("u1", False)
     assert reason in failed.reason
+
+
+def test_a_segment_of_a_row_is_cut_and_a_clip_that_was_cut_already_is_used_whole(items) -> None:
+    for times, duration_s in (({"start_s": 0.06, "end_s": 0.26}, 0.2), ({"start_s": 100.0, "end_s": 100.36}, 0.36)):
+        item = items()[row(**times)]
+        assert isinstance(item, Item)
+        assert item.duration_s == pytest.approx(duration_s)
 
 
 def test_a_clip_of_just_under_the_limit_and_a_label_of_just_the_limit_are_kept(items) -> None:

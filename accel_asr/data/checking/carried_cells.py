@@ -1,0 +1,95 @@
+"""What a source holds beside what a run reads of it: other columns, and rows of other splits, for a clean manifest."""
+
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from accel_asr.data.reading.columns import find_columns
+from accel_asr.data.reading.manifests import MANIFEST_SUFFIXES, SPLIT_COLUMN, find_manifest, read_manifest
+from accel_asr.data.reading.rows import columns_in_use
+from accel_asr.data.reading.segments import find_segments
+from accel_asr.data.reading.sources import SourceName, find_source, rows_of_part
+from accel_asr.data.reading.split_names import choose_splits
+from accel_asr.errors import UserError
+
+
+@dataclass(frozen=True)
+class CarriedCells:
+    """Columns beside audio and text, one cell for each row of an index; and those that JSON can't hold, by name.
+
+    `times` are the columns that select segments; they are none of `columns`.
+    """
+
+    columns: dict[str, list[Any]]
+    times: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def carried_cells(name: SourceName, *, rows: int, cache_dir: Path, keep_times: bool) -> CarriedCells:
+    """The other columns of one split of a source, in the order of the rows of its index.
+
+    Args:
+        rows: Of the index.
+        keep_times: Columns of times are kept as they are: no row is cut by them.
+
+    Raises:
+        UserError: as `read_source` raises; or the source has changed since it was indexed.
+    """
+    found, part = find_source(name, cache_dir=cache_dir)
+    table = found.table
+    main = find_columns(table, audio_column=found.audio_column, text_column=found.text_column)
+    times: tuple[str, ...] = ()
+    if not keep_times:
+        others = columns_in_use(main.text, name.columns)
+        times = find_segments(table, name.times, audio_column=main.audio, others=others).columns
+    chosen = rows_of_part(part, len(table[main.audio]))
+    own = {main.audio, main.text, SPLIT_COLUMN, *times, *(column.partition(".")[0] for column in times)}
+    columns: dict[str, list[Any]] = {}
+    left_out = []
+    for column, cells in table.items():
+        if column in own or column.startswith(f"{main.audio}."):
+            continue
+        try:
+            columns[column] = [_for_json(cell) for cell in cells[chosen]]
+        except TypeError:
+            left_out.append(column)
+    if any(len(cells) != rows for cells in columns.values()):
+        raise UserError(f"--write_clean: {name.name_or_path!r} has changed since it was read; check it again")
+    return CarriedCells(columns, times, tuple(left_out))
+
+
+def other_splits(name: SourceName, splits: Sequence[str]) -> list[str]:
+    """What the `split` column of a manifest says beside `splits`, which are those that a run reads of it."""
+    path = name.local_path
+    manifest = find_manifest(path) if path is not None and path.is_dir() else path
+    if manifest is None or manifest.suffix.lower() not in MANIFEST_SUFFIXES:
+        return []
+    table = read_manifest(manifest)
+    said = ["" if cell is None else str(cell).strip() for cell in table.get(SPLIT_COLUMN, ())]
+    read: set[str] = set()
+    for split in splits if said else ():
+        read.update(choose_splits(split, said, where=repr(str(manifest)), any_lone=name.any_lone_split)[0])
+    return [split for split in dict.fromkeys(said) if split and split not in read]
+
+
+def _for_json(cell: Any) -> Any:
+    """A cell as JSON writes it; None for what is no number.
+
+    Raises:
+        TypeError: it holds bytes, or something else that has no one way to be written.
+    """
+    if isinstance(cell, float):
+        return cell if math.isfinite(cell) else None
+    if cell is None or isinstance(cell, str | int):
+        return cell
+    if isinstance(cell, Decimal | datetime.date | datetime.time | datetime.timedelta):
+        return str(cell)
+    if isinstance(cell, Mapping):
+        return {str(key): _for_json(value) for key, value in cell.items()}
+    if isinstance(cell, list | tuple):
+        return [_for_json(value) for value in cell]
+    raise TypeError(type(cell).__name__)
