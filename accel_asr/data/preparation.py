@@ -93,7 +93,7 @@ def sift(
 ) -> tuple[Utterances, Drops]:
     """The rows of a part that can be used, in order, and the account of the others.
 
-    Clips not shorter than `max_duration_s`, rows without text, and labels that the decoder's positions can't hold are
+    Clips longer than `max_duration_s`, rows without text, and labels that the decoder's positions can't hold are
     left out with their reason; the latter are kept and cut if `cut_long_labels`, and rows whose text is there, but
     empty, are kept if `keep_empty_texts`: nothing is said in them.
     """
@@ -113,9 +113,9 @@ def sift(
             for reason, found in written_faults(part).items()
         ),
         (
-            f"not shorter than {max_duration_s:g} s",
-            durations_s >= max_duration_s,
-            lambda row: f"{durations_s[row]:.2f} s",
+            f"longer than {max_duration_s:g} s",
+            durations_s > max_duration_s,
+            lambda row: f"{durations_s[row]:.3f} s",
         ),
         (
             f"label longer than {encoder.max_label_tokens} tokens",

@@ -188,7 +188,7 @@ def _difference(before: list[ScoredUtterance], after: list[ScoredUtterance]) -> 
 
 
 def _longest_s(run_dir: Path, max_duration_s: float) -> float:
-    """What a training clip had to be shorter than: the setting, or the model's window where that is less."""
+    """The longest that a training clip could be: the setting, or the model's window where that is less."""
     try:
         extractor = read_record(run_dir / "best" / "preprocessor_config.json")
         return min(max_duration_s, float(extractor["chunk_length"]))

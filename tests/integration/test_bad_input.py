@@ -116,7 +116,7 @@ def test_missing_manifest(recipe: list[str], capsys: pytest.CaptureFixture[str])
 def test_nothing_left_after_the_filters(recipe: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     message = refusal([*recipe, "--data.max_duration_s", "0.1"], capsys)
     assert "no utterance is left after the filters" in message
-    assert "10 (not shorter than 0.1 s)" in message
+    assert "10 (longer than 0.1 s)" in message
 
 
 def test_undecodable_rows_are_left_out_and_named(recipe: list[str], manifest: Path, tmp_path: Path) -> None:

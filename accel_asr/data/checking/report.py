@@ -5,7 +5,7 @@ are the first 20. Of a row without a side (`train`, `validation`) it is not know
 
     format              1
     model               name_or_path, sampling_rate_hz, window_s, max_label_tokens
-    limits              max_duration_s: clips as long or longer are dropped; long_labels: drop or cut
+    limits              max_duration_s: longer clips are dropped; long_labels: drop or cut
     sources             of each source and split: source, split, rows, readable_rows, hours, shortest_s, median_s,
                         longest_s, sampling_rates_hz {rate: rows}, channels {number: rows}, kept,
                         dropped {reason: {count, examples}}
@@ -137,8 +137,9 @@ def _readable_s(part: Part) -> np.ndarray:
 
 def _durations(checked: Checked) -> dict[str, Any]:
     values = np.concatenate([_readable_s(part.part) for part in checked.parts])
-    binned = findings.histogram(values, limit=checked.max_duration_s, smallest_step=_SMALLEST_STEP_S)
-    over = int((values >= checked.max_duration_s).sum())
+    limit = float(np.nextafter(checked.max_duration_s, np.inf))  # a clip of just that length is used
+    binned = findings.histogram(values, limit=limit, smallest_step=_SMALLEST_STEP_S)
+    over = int((values > checked.max_duration_s).sum())
     return {"bounds": binned.bounds, "counts": binned.counts, "over": over}
 
 

@@ -23,7 +23,7 @@ def print_report(report: Report) -> None:
     console = table_console(width=WIDTH)
     model, limits = report["model"], report["limits"]
     console.print(
-        f"model {visible(model['name_or_path'])}: clips shorter than {limits['max_duration_s']:g} s, labels of at most "
+        f"model {visible(model['name_or_path'])}: clips of at most {limits['max_duration_s']:g} s, labels of at most "
         f"{model['max_label_tokens']:,} tokens, {model['sampling_rate_hz']:,} Hz"
     )
     for notice in report["notices"]:
@@ -33,7 +33,7 @@ def print_report(report: Report) -> None:
     for side, size in report["utterances"].items():
         console.print(f"{side:<10} {size_told(size)}")
     cut_or_dropped = "cut" if limits["long_labels"] == "cut" else "dropped"
-    _print_histogram(console, report["durations"], title="durations", unit="s", over="dropped: not shorter than")
+    _print_histogram(console, report["durations"], title="durations", unit="s", over="dropped: longer than")
     _print_histogram(
         console,
         report["label_lengths"],

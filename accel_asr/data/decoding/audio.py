@@ -19,7 +19,10 @@ from accel_asr.data.decoding.soundfile_decoding import (
     MISSING_TOLERANCE_S,
     SOUNDFILE_ERRORS,
     AudioError,
+    SequentialFile,
     check_header,
+    missing_at_end_s,
+    mono_blocks,
     open_soundfile,
     place_of_segment,
     read_mono,
@@ -36,11 +39,15 @@ from accel_asr.data.sample_scale import INT16_SCALE
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """What a header says: the length of the recording, or of the segment that was asked for."""
+    """The length of the recording, or of the segment that was asked for, as its header says or else as it decodes.
+
+    `missing_s`: its end is so much before the one that its header promises, too little to refuse it for.
+    """
 
     duration_s: float
     sampling_rate_hz: int
     channels: int
+    missing_s: float = 0.0
 
 
 def decode(
@@ -125,9 +132,7 @@ def decode_native(
             else:
                 first, stop = place_of_segment(file, ending, start_s=start_s, end_s=end_s)
                 mono = read_mono(file, first=first, frames=stop - first, channel=channel)
-                missing = stop - first - len(mono)
-                if missing > (END_TOLERANCE_S if file.format == "MP3" else MISSING_TOLERANCE_S) * rate_hz:
-                    raise AudioError(torn((stop - missing) / rate_hz, file.frames / rate_hz))
+                _refuse_torn(file, stop=stop, missing=stop - first - len(mono))
     if len(mono) == 0:
         raise AudioError("it holds no samples")
     return mono, rate_hz
@@ -157,7 +162,7 @@ def probe(
         except PyAVError as pyav_error:
             raise AudioError(f"{told(error)}, nor can PyAV ({pyav_error})") from pyav_error
         check_header(rate_hz=rate_hz, channels=channels, channel=channel)
-        is_certain = length_s > 0
+        is_certain, missing_s = length_s > 0, 0.0
         if is_certain:
             first, stop = segment_within(start_s, end_s, frames=round(length_s * rate_hz), rate_hz=rate_hz)
     else:
@@ -167,12 +172,42 @@ def probe(
             is_certain = ending.is_certain
             if is_certain:
                 first, stop = place_of_segment(file, ending, start_s=start_s, end_s=end_s)
+                missing_s = 0.0 if end_s is not None else missing_at_end_s(file, ending)
     if not is_certain:
-        mono, rate_hz = decode_native(content, channel=channel, start_s=start_s, end_s=end_s)
-        first, stop = 0, len(mono)
+        first = 0
+        stop, rate_hz, missing_s = _counted(content, ending, channel=channel, start_s=start_s, end_s=end_s)
     if stop == first:
         raise AudioError("it holds no samples")
-    return AudioInfo((stop - first) / rate_hz, rate_hz, channels)
+    return AudioInfo((stop - first) / rate_hz, rate_hz, channels, missing_s)
+
+
+def _counted(
+    content: bytes | Path, ending: Ending, *, channel: int | None, start_s: float | None, end_s: float | None
+) -> tuple[int, int, float]:
+    """(frames, rate in Hz, seconds missing at its end) of what only decoding can tell, without keeping its samples."""
+    if start_s is not None or end_s is not None or not _is_for_soundfile(content, ending):
+        mono, rate_hz = decode_native(content, channel=channel, start_s=start_s, end_s=end_s)
+        return len(mono), rate_hz, 0.0
+    with open_soundfile(ending.mended or content) as file:
+        promised = None if ending.is_guess else place_of_segment(file, ending, start_s=None, end_s=None)[1]
+        frames = sum(len(block) for block in mono_blocks(file, frames=promised, channel=channel))
+        missing = 0 if promised is None else promised - frames
+        _refuse_torn(file, stop=frames + missing, missing=missing)
+        return frames, file.samplerate, missing / file.samplerate
+
+
+def _is_for_soundfile(content: bytes | Path, ending: Ending) -> bool:
+    try:
+        open_soundfile(ending.mended or content).close()
+    except SOUNDFILE_ERRORS:
+        return False
+    return True
+
+
+def _refuse_torn(file: SequentialFile, *, stop: int, missing: int) -> None:
+    """Refuse what ends too long before the frame `stop` that was to be reached."""
+    if missing > (END_TOLERANCE_S if file.format == "MP3" else MISSING_TOLERANCE_S) * file.samplerate:
+        raise AudioError(torn((stop - missing) / file.samplerate, file.frames / file.samplerate))
 
 
 # -- opening

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,15 @@ import soundfile
 from accel_asr.data.decoding.torn_streams import Ending
 
 END_TOLERANCE_S = 0.1  # manifests round: a segment may end so much after its recording; MP3s promise a little too much
-MISSING_TOLERANCE_S = 0.01  # a column of Whisper's spectrogram: some writers count their header among the samples
+MISSING_TOLERANCE_S = 0.05  # shorter than any word: writers lose a last buffer, or count their header as samples
 MAX_LEVEL = 10  # 20 dB above full scale: integers that were written as floats, or damage
 RATES_HZ = range(1_000, 768_001)  # another rate is damage, and would be resampled to gigabytes or to nothing
 # of libsndfile's formats those whose end torn_files.py or the decoder checks
 FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST", "FLAC", "OGG", "MP3")
 SOUNDFILE_ERRORS = (soundfile.SoundFileError, OSError, ValueError, TypeError, MemoryError)
 _BLOCK_VALUES = 1 << 22  # 16 MiB of float32: a header may promise more samples than there is memory
-_SMALL_BLOCK_FRAMES = 1024
+_SMALL_BLOCK_FRAMES = 64  # 4 ms at 16 kHz, to find where a torn file ends
+MOST_S = 24 * 3600.0  # of a recording that does not say how long it is: a megabyte of silence may go on for days
 _FOREVER_S = 1e9  # so that times multiplied by rates stay finite
 
 
@@ -68,36 +70,56 @@ def read_mono(file: SequentialFile, *, frames: int | None, channel: int | None, 
     Raises:
         AudioError: it can't be decoded, or holds no sound.
     """
-    blocks = [np.zeros(0, dtype=np.float32)]
-    left = frames
+    return np.concatenate(
+        [np.zeros(0, dtype=np.float32), *mono_blocks(file, frames=frames, channel=channel, first=first)]
+    )
+
+
+def mono_blocks(
+    file: SequentialFile, *, frames: int | None, channel: int | None, first: int = 0
+) -> Iterator[np.ndarray]:
+    """As `read_mono`, in blocks of at most 16 MiB.
+
+    A file that breaks off less than MISSING_TOLERANCE_S before the end that its header promises ends there.
+
+    Raises:
+        AudioError: it can't be decoded, holds no sound, or goes on for more than MOST_S without saying how long it is.
+    """
     most = max(1, _BLOCK_VALUES // file.channels)
+    done = 0  # frames
     try:
         if first:
             file.seek(first)
-        while left is None or left > 0:
-            wanted = most if left is None else min(most, left)
+        while frames is None or done < frames:
+            wanted = most if frames is None else min(most, frames - done)
             samples = file.read(wanted, dtype="float32", always_2d=True)
-            blocks.append(to_mono(samples, channel))
+            yield to_mono(samples, channel)
+            done += len(samples)
             if len(samples) < wanted:
                 break
-            left = None if left is None else left - wanted
+            if frames is None and done > MOST_S * file.samplerate:
+                raise AudioError(f"it says nowhere how long it is, and is longer than {MOST_S / 3600:g} hours")
     except SOUNDFILE_ERRORS as error:
-        good_s, promised_s = _readable_frames(file) / file.samplerate, file.frames / file.samplerate
-        raise AudioError(f"it can be read to {good_s:.2f} s of the {promised_s:.2f} s that its header says") from error
-    return np.concatenate(blocks)
+        readable = _readable(file)
+        if file.frames - len(readable) > MISSING_TOLERANCE_S * file.samplerate:
+            good_s, promised_s = len(readable) / file.samplerate, file.frames / file.samplerate
+            raise AudioError(
+                f"it is damaged: it can be read to {good_s:.3f} s of the {promised_s:.3f} s that its header says"
+            ) from error
+        yield to_mono(readable[first + done :], channel)
 
 
-def _readable_frames(broken: SequentialFile) -> int:
-    """How far a broken file can be read from its beginning, give or take a block."""
+def _readable(broken: SequentialFile) -> np.ndarray:
+    """What can be read of a broken file from its beginning, give or take a small block, shape (frames, channels)."""
     source = broken.name  # what it was opened with; libsndfile does not always come back from an error
-    good = 0
+    blocks = [np.zeros((0, broken.channels), dtype=np.float32)]
     try:
         with open_soundfile(source.getvalue() if isinstance(source, io.BytesIO) else Path(os.fsdecode(source))) as file:
-            while len(file.read(_SMALL_BLOCK_FRAMES, dtype="float32")) == _SMALL_BLOCK_FRAMES:
-                good += _SMALL_BLOCK_FRAMES
+            while len(block := file.read(_SMALL_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                blocks.append(block)
     except SOUNDFILE_ERRORS:
         pass
-    return good
+    return np.concatenate(blocks)
 
 
 def to_mono(samples: np.ndarray, channel: int | None) -> np.ndarray:
@@ -127,10 +149,9 @@ def place_of_segment(
     Raises:
         AudioError: it is torn before the segment ends, or the segment is not within the recording.
     """
-    there_s = file.frames / file.samplerate
-    promised_s = there_s / ending.share
-    if promised_s - there_s > MISSING_TOLERANCE_S and (end_s is None or end_s > there_s):
-        raise AudioError(torn(there_s, promised_s))
+    there_s, missing_s = file.frames / file.samplerate, missing_at_end_s(file, ending)
+    if missing_s > MISSING_TOLERANCE_S and (end_s is None or end_s > there_s):
+        raise AudioError(torn(there_s, there_s + missing_s))
     if ending.ends_s is not None and (end_s is None or end_s > ending.ends_s):
         raise AudioError(
             f"it ends at {ending.ends_s:.2f} s without Ogg's mark of the end: it was cut, or its writer was stopped; "
@@ -139,9 +160,15 @@ def place_of_segment(
     return segment_within(start_s, end_s, frames=file.frames, rate_hz=file.samplerate)
 
 
+def missing_at_end_s(file: SequentialFile, ending: Ending) -> float:
+    """How long before the end that its header promises a file ends, in seconds."""
+    there_s = file.frames / file.samplerate
+    return there_s / ending.share - there_s
+
+
 def torn(ends_s: float, promised_s: float) -> str:
     """Why a file is refused that ends before its header says."""
-    return f"it ends at {ends_s:.2f} s, where its header says {promised_s:.2f} s"
+    return f"it ends at {ends_s:.3f} s, where its header says {promised_s:.3f} s"
 
 
 def segment_within(start_s: float | None, end_s: float | None, *, frames: int, rate_hz: int) -> tuple[int, int]:

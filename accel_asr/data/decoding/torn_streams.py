@@ -99,14 +99,19 @@ def flac_ending(file: BinaryIO, size: int) -> Ending:
     info = read_at(file, 8, 18)
     block, longest_frame = int.from_bytes(info[:2], "big"), int.from_bytes(info[7:10], "big")
     total_samples = int.from_bytes(info[13:18], "big") & 0xFFFFFFFFF  # 36 bits
+    rate_hz = max(1, int.from_bytes(info[10:13], "big") >> 4)  # 20 bits
     if total_samples == 0:  # from a pipe
         return Ending(is_guess=True)
     tail = read_at(file, max(0, size - (longest_frame or _SCAN_BYTES)), size)
     place = tail.rfind(b"\xff")
     while place >= 0:
         end = _flac_frame_end(tail[place : place + 16], block)
-        if end == total_samples and _crc(tail[place:], bits=16, polynomial=0x8005) == 0:
-            return Ending(is_certain=True)
+        if end is not None and end >= total_samples and _crc(tail[place:], bits=16, polynomial=0x8005) == 0:
+            if end == total_samples:
+                return Ending(is_certain=True)
+            return Ending(
+                fault=f"its header says {total_samples / rate_hz:.3f} s, and its sound goes on to {end / rate_hz:.3f} s"
+            )
         place = tail.rfind(b"\xff", 0, place)
     return Ending()
 

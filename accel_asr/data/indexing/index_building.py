@@ -26,6 +26,7 @@ from accel_asr.data.indexing.index import (
     Index,
 )
 from accel_asr.data.indexing.survey import Heard, Survey, file_signature
+from accel_asr.data.reading.audio_paths import named
 from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.local_sources import audio_may_stay_outside
 from accel_asr.data.reading.rows import Row
@@ -37,6 +38,7 @@ from accel_asr.public_text import public
 
 FORMAT = 4  # of an index; one of another format is built anew
 DECODED_UP_FRONT_S = 2 * 3600  # sets of at most two hours are decoded whole while they are indexed: it takes seconds
+LEAST_S = 0.01  # a column of Whisper's spectrogram: less is not worth a word
 SAMPLED_FILES = 1_000  # so many audio files are looked at to tell whether an index is still true
 
 
@@ -190,7 +192,7 @@ def _build(
             "keeps_samples": is_small,
             "checksum": checksum,
             "sizes": _sizes(writing),
-            "notices": [public(notice) for notice in (*source.notices, *cut_already)],
+            "notices": [public(notice) for notice in (*source.notices, *cut_already, *_shortened(source.rows, found))],
             "dependencies": dependencies,
         }
         (writing / FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
@@ -198,6 +200,20 @@ def _build(
     finally:
         shutil.rmtree(writing, ignore_errors=True)
     return Index(folder, source.dataset_audio)
+
+
+def _shortened(rows: Sequence[Row], found: Sequence[Heard]) -> list[str]:
+    """A notice of recordings that are kept although a little of their end is missing; none where all are whole."""
+    shorter = [
+        (row.utterance_id, one.missing_s) for row, one in zip(rows, found, strict=True) if one.missing_s > LEAST_S
+    ]
+    if not shorter:
+        return []
+    most_s = max(missing_s for _, missing_s in shorter)
+    return [
+        f"{len(shorter):,} recordings end up to {most_s:.3f} s before their headers say, and are used as they are: "
+        f"{named([utterance_id for utterance_id, _ in shorter])}"
+    ]
 
 
 def _write_rows(rows: Sequence[Row], found: Sequence[Heard], folder: Path) -> int:

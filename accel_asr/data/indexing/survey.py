@@ -32,7 +32,7 @@ class Heard:
     """What is known of the audio of one row. `heard` is (hash, peak, rms, share of clipped samples), once decoded.
 
     `kept` are the first and the number of its samples in the file of those. `content` is a checksum of audio that
-    stays in a dataset.
+    stays in a dataset. `missing_s` is how much of its end is missing, too little to refuse it for.
     """
 
     size: int | None = None
@@ -44,6 +44,7 @@ class Heard:
     problem: str | None = None
     heard: tuple[int, float, float, float] | None = None
     kept: tuple[int, int] | None = None
+    missing_s: float = 0.0
 
 
 class Survey:
@@ -95,7 +96,11 @@ class Survey:
             if fault is not None:
                 return replace(known, problem=fault)
         return replace(
-            known, duration_s=info.duration_s, sampling_rate_hz=info.sampling_rate_hz, channels=info.channels
+            known,
+            duration_s=info.duration_s,
+            sampling_rate_hz=info.sampling_rate_hz,
+            channels=info.channels,
+            missing_s=info.missing_s,
         )
 
     def whole_where_cut(

@@ -95,8 +95,8 @@ class StreamItems(Dataset[Item | FailedItem]):
         reason = ""
         if written:
             reason = written[0]
-        elif duration_s >= self.stream.max_duration_s:
-            reason = f"not shorter than {self.stream.max_duration_s:g} s"
+        elif duration_s > self.stream.max_duration_s:
+            reason = f"longer than {self.stream.max_duration_s:g} s"
         elif not self.stream.cut_long_labels and self.encoder.lengths([text])[0] > most:
             reason = f"label longer than {most} tokens"
         if reason:

@@ -90,7 +90,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_rows_that_would_be_dropped_are_named_and_end_in_1(settings: list[str], capsys) -> None:
     assert check_data.main(settings) == 1
     out = capsys.readouterr().out
-    for told in ("sub/11.wav: ", "10.wav: empty", "12.wav: 3.00 s", "not shorter than 2 s", "--write_clean FILE.jsonl"):
+    for told in ("sub/11.wav: ", "10.wav: empty", "12.wav: 3.000 s", "longer than 2 s", "--write_clean FILE.jsonl"):
         assert told in out
     assert "RESULT     training would drop 3 of 14 rows" in out
     assert max(map(len, out.splitlines()[1:])) <= 100  # the first names the model's folder

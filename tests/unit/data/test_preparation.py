@@ -113,11 +113,11 @@ def test_every_reason_is_counted_with_examples(prepare, encoder: LabelEncoder, t
         Row("blank", clip(1.0), " \n"),
         Row("long", clip(2.5), "my card"),
         Row("at the limit", clip(2.0), "my card"),
-        Row("below the limit", clip(2.0 - 1 / RATE_HZ), "my card"),
+        Row("above the limit", clip(2.0 + 1 / RATE_HZ), "my card"),
         Row("wordy", clip(1.0), "card " * 30),
     ]
     kept, drops = prepare(rows, max_label_tokens=20)
-    assert [utterance.utterance_id for utterance in kept] == ["good", "below the limit"]
+    assert [utterance.utterance_id for utterance in kept] == ["good", "at the limit"]
     wordy = len(encoder.encode(("card " * 30).strip()).token_ids)
     assert drops.summary() == {
         "undecodable audio": {
@@ -125,11 +125,11 @@ def test_every_reason_is_counted_with_examples(prepare, encoder: LabelEncoder, t
             "examples": [["gone.wav", "the file does not exist"], ["row-000002", "the row holds no audio"]],
         },
         "no text": {"count": 2, "examples": [["null", "null"], ["blank", "empty"]]},
-        "not shorter than 2 s": {"count": 2, "examples": [["long", "2.50 s"], ["at the limit", "2.00 s"]]},
+        "longer than 2 s": {"count": 2, "examples": [["long", "2.500 s"], ["above the limit", "2.000 s"]]},
         "label longer than 20 tokens": {"count": 1, "examples": [["wordy", f"{wordy} tokens"]]},
     }
     assert drops.sentence() == (
-        "dropped 2 (undecodable audio), 2 (no text), 2 (not shorter than 2 s), 1 (label longer than 20 tokens)"
+        "dropped 2 (undecodable audio), 2 (no text), 2 (longer than 2 s), 1 (label longer than 20 tokens)"
     )
 
 
@@ -138,7 +138,7 @@ def test_counts_of_two_splits_are_added_and_examples_are_few() -> None:
     one.add("no text", 1_500, [(f"a{index}", "null") for index in range(30)])
     other.add("no text", 1, [("b", "empty")])
     other.add("undecodable audio", 1, [("c", "why")])
-    other.add("not shorter than 30 s", 0, [])
+    other.add("longer than 30 s", 0, [])
     one.merge(other)
     assert one.sentence() == "dropped 1,501 (no text), 1 (undecodable audio)"
     assert one.summary()["no text"]["count"] == 1_501

@@ -68,8 +68,8 @@ def test_the_held_out_share_follows_the_seed(load, folder: Path) -> None:
 
 def test_the_models_window_caps_the_longest_clip(load, folder: Path) -> None:
     data = load(DataConfig(name_or_path=str(folder), train_rows=2), window_s=0.5)
-    assert max(utterance.duration_s for utterance in [*data.train, *data.validation]) == pytest.approx(0.3)
-    assert data.summary["dropped"]["not shorter than 0.5 s"]["count"] == 4  # 0.5 to 0.8 s
+    assert max(utterance.duration_s for utterance in [*data.train, *data.validation]) == pytest.approx(0.5)
+    assert data.summary["dropped"]["longer than 0.5 s"]["count"] == 3  # 0.6 to 0.8 s
 
 
 def test_the_summary_adds_up_by_hand(load, folder: Path) -> None:

@@ -24,7 +24,7 @@ SUMMARY = {
 DATA = {
     "train": {"utterances": 450, "hours": 0.91},
     "validation": {"utterances": 113, "hours": 0.23},
-    "dropped": {"no text": {"count": 3, "examples": []}, "not shorter than 30 s": {"count": 1, "examples": []}},
+    "dropped": {"no text": {"count": 3, "examples": []}, "longer than 30 s": {"count": 1, "examples": []}},
 }
 ENVIRONMENT = {
     "command": ["python", "accel_asr/train.py", "--config", "x"],
@@ -96,7 +96,7 @@ def test_the_tables_hold_the_numbers_of_the_run(make_run) -> None:
         "| validation | 113 | 0.23 |",
     ):
         assert f"\n{row}\n" in text, row
-    assert "- left out: 3 (no text)\n- left out: 1 (not shorter than 30 s)" in text
+    assert "- left out: 3 (no text)\n- left out: 1 (longer than 30 s)" in text
     assert "- learning_rate: 0.0005\n" in text
     assert "- num_processes: 2\n" in text
     assert "113 validation utterances" in text

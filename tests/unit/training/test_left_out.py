@@ -63,10 +63,10 @@ def test_rows_that_a_setting_leaves_out_are_counted_by_reason_told_once_and_neve
     told = []
     for step in range(1, 4):
         told += note(failed(f"{step}", reason="no text", is_filtered=True), progress, step=step, share=0.0)
-        told += note(failed(f"{step}+", reason="not shorter than 2 s", is_filtered=True), progress, step=step, share=0)
+        told += note(failed(f"{step}+", reason="longer than 2 s", is_filtered=True), progress, step=step, share=0)
     assert told == [
         "step 1: left out 1 (no text), and more will be counted",
-        "step 1: left out 1+ (not shorter than 2 s), and more will be counted",
+        "step 1: left out 1+ (longer than 2 s), and more will be counted",
     ]
-    assert progress.filtered == {"no text": 3, "not shorter than 2 s": 3}
+    assert progress.filtered == {"no text": 3, "longer than 2 s": 3}
     assert progress.unreadable == []

@@ -172,7 +172,7 @@ def test_when_nothing_is_left_the_reasons_are_still_counted(checked, folder: Pat
     assert {reason: told["count"] for reason, told in report["dropped"].items()} == {
         "undecodable audio": 2,
         "no text": 2,
-        "not shorter than 0.1 s": 4,
+        "longer than 0.1 s": 4,
     }
     assert [name for name, _ in report["dropped"]["undecodable audio"]["examples"]] == ["5.wav", "6.wav"]
     assert [refusal[:40] for refusal in found.refusals] == [

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from accel_asr.data.decoding import soundfile_decoding
 from accel_asr.data.decoding.audio import AudioError, decode, decode_native, probe
 from accel_asr.data.decoding.torn_files import find_ending
 
@@ -199,7 +201,44 @@ def test_an_ogg_must_have_all_its_pages(subtype: str) -> None:
         assert "it is damaged in an Ogg page" in refused(bytes(damaged))
 
 
+def test_a_last_buffer_that_was_never_written_is_no_reason_to_refuse_a_file() -> None:
+    whole = encoded("WAV", "PCM_16")
+    frame_bytes = (len(whole) - 44) // round(DURATION_S * RATE_HZ)
+    for missing_s, is_kept in ((0.021, True), (0.049, True), (0.052, False)):
+        cut = whole[: len(whole) - round(missing_s * RATE_HZ) * frame_bytes]
+        if is_kept:
+            info = probe(cut)
+            assert info.missing_s == pytest.approx(missing_s, abs=1e-3)
+            assert info.duration_s == pytest.approx(DURATION_S - missing_s, abs=1e-3)
+            assert len(decode(cut, sampling_rate_hz=None)) == round(info.duration_s * RATE_HZ)
+        else:
+            assert refused(cut) == "it ends at 2.948 s, where its header says 3.000 s"
+    assert probe(whole).missing_s == 0
+
+
 # -- FLAC
+
+
+def test_a_flac_that_goes_on_after_what_its_header_says_is_refused() -> None:
+    content = bytearray(encoded("FLAC", "PCM_16"))
+    content[21] &= 0xF0
+    content[22:26] = RATE_HZ.to_bytes(4, "big")  # one second
+    assert refused(bytes(content)) == "its header says 1.000 s, and its sound goes on to 3.000 s"
+
+
+def test_hours_of_silence_without_a_length_are_counted_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(3600 * RATE_HZ, dtype=np.int16), RATE_HZ, format="FLAC")
+    content = bytearray(file.getvalue())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)  # as a FLAC from a pipe
+    tracemalloc.start()
+    assert probe(bytes(content)).duration_s == 3600
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 64 << 20  # 230 MB as float32
+    monkeypatch.setattr(soundfile_decoding, "MOST_S", 1800.0)
+    assert refused(bytes(content)) == "it says nowhere how long it is, and is longer than 0.5 hours"
 
 
 def test_a_damaged_flac_says_how_far_it_can_be_read() -> None:
@@ -207,7 +246,7 @@ def test_a_damaged_flac_says_how_far_it_can_be_read() -> None:
     content[len(content) // 2] ^= 1
     with pytest.raises(AudioError) as caught:
         decode(bytes(content), sampling_rate_hz=RATE_HZ)
-    assert str(caught.value) == "it can be read to 1.28 s of the 3.00 s that its header says"
+    assert str(caught.value) == "it is damaged: it can be read to 1.280 s of the 3.000 s that its header says"
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -260,5 +299,5 @@ def test_a_header_that_promises_years_costs_no_memory(monkeypatch: pytest.Monkey
     content = bytearray(encoded("FLAC", "PCM_16"))
     content[21] |= 0x0F
     content[22:26] = b"\xff" * 4  # 68,719,476,735 samples
-    assert " s, where its header says 4294967.30 s" in refused(bytes(content))
+    assert " s, where its header says 4294967.296 s" in refused(bytes(content))
     assert max(asked) <= 1 << 22

@@ -108,7 +108,7 @@ def test_text_language_task_and_prompt_are_those_of_the_row(items) -> None:
         ({"prompt": "a<|endoftext|>"}, {}, CONTROL_TOKENS_BEFORE),
         ({"text": "<|0.00|> a<|0.20|>"}, {}, TIMES),
         ({"text": "<|0.00|> a<|9.00|>"}, {"text": TextProcessing(written_times="read")}, WRONG_TIMES),
-        ({}, {"max_duration_s": 0.36}, "not shorter than 0.36 s"),
+        ({}, {"max_duration_s": 0.35}, "longer than 0.35 s"),
         ({"text": "pay " * 20}, {"most_tokens": 16}, "label longer than 16 tokens"),
     ],
 )
@@ -128,7 +128,7 @@ def test_times_that_are_read_are_no_part_of_a_rows_label(items) -> None:
     ("changed", "settings", "reason"),
     [
         ({"audio": None}, {}, "the row holds no audio"),
-        ({"audio": CLIP[:60]}, {}, "it ends at 0.00 s, where its header says 0.36 s"),
+        ({"audio": CLIP[:60]}, {}, "it ends at 0.00"),
         ({"audio": b"no audio"}, {}, "soundfile can't read it"),
         ({}, {"channel": 1}, "channel"),
         ({"start_s": 5.0, "end_s": 7.0}, {}, "the segment starts at 5.00 s, but the recording ends at 0.36 s"),
