@@ -10,7 +10,7 @@ from transformers import WhisperTokenizer
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from accel_asr.data.languages import NO_STAND_INS, token_language
-from accel_asr.data.spelling import NO_TIMESTAMPS, PREVIOUS, START, Spelling
+from accel_asr.data.spelling import MOST_CHARACTERS, NO_TIMESTAMPS, PREVIOUS, START, Spelling
 from accel_asr.data.written_tokens import TimedWords
 
 TIMESTAMP_STEP_S = 0.02  # Whisper's timestamp tokens are 20 ms apart
@@ -172,5 +172,5 @@ class LabelEncoder:
         most = min(self.max_label_tokens // 2 - 1, room - 2)  # one for <|startofprev|>, one for an end time
         if self.previous_id is None or most < 1:
             return ()
-        ids = self.spelling.ids(" " + prompt.strip()) if prompt.strip() else ()
+        ids = self.spelling.ids(" " + prompt.strip()[1 - MOST_CHARACTERS :]) if prompt.strip() else ()
         return (self.previous_id, *ids[-most:]) if ids else ()

@@ -16,6 +16,8 @@ from transformers import WhisperTokenizer
 from accel_asr.data.written_tokens import CONTROL_TOKEN
 
 START, NO_TIMESTAMPS, PREVIOUS = "<|startoftranscript|>", "<|notimestamps|>", "<|startofprev|>"
+# more than 448 tokens, of which the longest has 128 letters: a text of 50 MB would keep the tokenizer busy for minutes
+MOST_CHARACTERS = 60_000
 _PIECE = re.compile(r"\s*\S+|\s+")
 
 
@@ -42,12 +44,14 @@ class Spelling:
         return token_id >= self._first_control_id or token_id in self._other_control_ids
 
     def ids(self, text: str) -> tuple[int, ...]:
-        """The tokens of a text. What only a control token could spell is left out."""
+        """The tokens of the first MOST_CHARACTERS of a text. What only a control token could spell is left out."""
+        text = text[:MOST_CHARACTERS]
         return self._checked(text, self._ordinary.encode(text, add_special_tokens=False).ids)
 
     def many_ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """`ids` of each text, all at once."""
-        encoded = self._ordinary.encode_batch(list(texts), add_special_tokens=False)
+        texts = [text[:MOST_CHARACTERS] for text in texts]
+        encoded = self._ordinary.encode_batch(texts, add_special_tokens=False)
         return [self._checked(text, found.ids) for text, found in zip(texts, encoded, strict=True)]
 
     def text(self, token_ids: Iterable[int]) -> str:

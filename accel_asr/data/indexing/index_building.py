@@ -192,7 +192,7 @@ def _build(
             "keeps_samples": is_small,
             "checksum": checksum,
             "sizes": _sizes(writing),
-            "notices": [public(notice) for notice in (*source.notices, *cut_already, *_shortened(source.rows, found))],
+            "notices": [public(notice) for notice in (*source.notices, *cut_already, *_shortened(rows, found))],
             "dependencies": dependencies,
         }
         (writing / FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
@@ -210,10 +210,9 @@ def _shortened(rows: Sequence[Row], found: Sequence[Heard]) -> list[str]:
     if not shorter:
         return []
     most_s = max(missing_s for _, missing_s in shorter)
-    return [
-        f"{len(shorter):,} recordings end up to {most_s:.3f} s before their headers say, and are used as they are: "
-        f"{named([utterance_id for utterance_id, _ in shorter])}"
-    ]
+    names = named([utterance_id for utterance_id, _ in shorter])
+    which = f"{len(shorter):,} ({names})"
+    return [f"recordings that end up to {most_s:.3f} s before their headers say, used as they are: {which}"]
 
 
 def _write_rows(rows: Sequence[Row], found: Sequence[Heard], folder: Path) -> int:

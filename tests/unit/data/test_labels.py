@@ -1,5 +1,7 @@
 """Labels: what Whisper was trained on, the run's or the row's language, a previous text, and no more than fits."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from transformers import WhisperTokenizer
@@ -233,3 +235,16 @@ def test_clips_that_are_timed_have_the_times_that_their_texts_say(
     # packed with a pause of 0.2 s between
     assert said(timed, (0, 1)) == "<|0.00|>my<|0.20|><|0.20|> card<|0.60|><|0.80|> pay<|1.40|><|endoftext|>"
     assert said(timed, (1, 0)) == "<|0.00|>pay<|0.60|><|0.80|> my<|1.00|><|1.00|> card<|1.40|><|endoftext|>"
+
+
+def test_a_text_of_megabytes_is_too_long_without_spelling_it_all(encoder: LabelEncoder) -> None:
+    megabytes = "card " * 2_000_000
+    tracemalloc.start()
+    assert encoder.lengths([megabytes])[0] > encoder.max_label_tokens
+    assert len(encoder.encode(megabytes).token_ids) == encoder.max_label_tokens
+    label = encoder.encode("my card", prompt=megabytes + "the end")
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert label.prompt_tokens == encoder.max_label_tokens // 2
+    assert encoder.spelling.text(label.token_ids[: label.prompt_tokens]).endswith("card the end")
+    assert peak_bytes < 500 << 20

@@ -93,6 +93,14 @@ def touch(path: Path) -> None:
 # -- what stands in it
 
 
+def test_recordings_that_lack_a_moment_of_their_end_are_used_and_counted(folder: Path, cache: Path) -> None:
+    path = folder / "2.wav"
+    path.write_bytes(path.read_bytes()[: -2 * round(0.02 * RATE_HZ)])
+    index, notices = open_index(SourceName(str(folder)), cache_dir=cache, sampling_rate_hz=RATE_HZ)
+    assert index.durations_s[1] == pytest.approx(0.18)
+    assert "recordings that end up to 0.020 s before their headers say, used as they are: 1 (2.wav)" in notices
+
+
 def test_an_index_has_every_row_as_the_source_says_it(folder: Path, cache: Path) -> None:
     index = opened(folder, cache)
     assert [index[row].audio for row in range(len(index))] == [folder / f"{number}.wav" for number in (1, 2, 3)]
