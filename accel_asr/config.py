@@ -264,6 +264,9 @@ class CheckpointConfig:
     """Keep so many of the newest checkpoints. `best/` and `last/` always stay."""
     resume: bool = False
     """Go on from the newest checkpoint in `output_dir`; starts from the beginning when it holds none."""
+    allow_changes: bool = False
+    """With `resume`: go on although settings or data have changed that the result depends on; each is said. Scores that
+    were measured otherwise are put aside, and `best/` is chosen anew."""
 
 
 @dataclass(frozen=True)

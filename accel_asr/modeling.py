@@ -3,16 +3,17 @@
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from huggingface_hub.utils import logging as hub_logging
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.utils import logging
+from xxhash import xxh3_128
 
 from accel_asr.data.languages import NO_STAND_INS, language_of_labels
 from accel_asr.data.quickstart import model_source
@@ -74,9 +75,7 @@ def load_model_and_processor(
     missing = sorted(loaded["missing_keys"])
     if missing:  # from_pretrained fills them with random numbers
         raise UserError(f"model.name_or_path: {name_or_path!r} lacks weights: {', '.join(missing)}")
-    weights = dict(model.named_parameters())
-    damaged = [name for name, tensor in weights.items() if not torch.isfinite(tensor.sum())]  # fast; it may overflow
-    damaged = [name for name in damaged if not torch.isfinite(weights[name]).all()]
+    damaged = not_finite(dict(model.named_parameters()))
     if damaged:
         raise UserError(
             f"model.name_or_path: {name_or_path!r} has weights that are not finite (NaN, infinity): {damaged[0]}, one "
@@ -183,6 +182,76 @@ def encoder_digest(model: WhisperForConditionalGeneration) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()
+
+
+_TRAINS_ALIKE = ("drop", "mask_", "apply_spec_augment", "activation_function", "scale_embedding", "attention_heads")
+_SAID_OF_TOKENS = ("is_multilingual", "decoder_start_token_id", "suppress_tokens", "begin_suppress_tokens")
+
+
+def base_digest(model: WhisperForConditionalGeneration, processor: WhisperProcessor) -> str:
+    """A checksum of what training begins with: weights, the settings they are trained by, vocabulary and features.
+
+    Another folder or revision with the same content has the same one.
+    """
+    config, extractor = model.config.to_dict(), processor.feature_extractor
+    digest = xxh3_128()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    facts = {name: value for name, value in config.items() if any(part in name for part in _TRAINS_ALIKE)}
+    facts["features"] = [extractor.feature_size, extractor.sampling_rate, extractor.hop_length, extractor.n_fft]
+    facts["window"] = extractor.chunk_length
+    facts["tokens"] = [getattr(model.generation_config, name, None) for name in _SAID_OF_TOKENS]
+    digest.update(json.dumps([facts, sorted(processor.tokenizer.get_vocab().items())], sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
+    """The names of the tensors that hold NaN or infinity, such as weights or the optimizer's moments.
+
+    Reads each tensor once at the speed of memory, and waits for the device once.
+    """
+    floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() and tensor.numel()}
+    if not floats:
+        return []
+    # a sum is not finite if a term is not, and adds up ten times as fast as isfinite looks; it may overflow by itself,
+    # so what it suspects is looked at
+    sums = torch.stack([tensor.sum(dtype=torch.float32) for tensor in floats.values()])
+    suspects = [name for name, is_finite in zip(floats, sums.isfinite().tolist(), strict=True) if not is_finite]
+    return [name for name in suspects if not bool(floats[name].isfinite().all())]
+
+
+def not_finite_in_file(path: Path) -> list[str]:
+    """As `not_finite`, of a safetensors file; one tensor at a time.
+
+    Raises:
+        OSError, SafetensorError: it can't be read.
+    """
+    with safe_open(path, "pt") as file:
+        return [name for name in file.keys() if not_finite({name: file.get_tensor(name)})]  # noqa: SIM118
+
+
+def require_finite_folder(folder: Path) -> None:
+    """Refuse to publish a model folder whose weights are not finite.
+
+    Raises:
+        UserError: some are not, or can't be read.
+    """
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            broken = not_finite_in_file(path)
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{str(path)!r} can't be read ({error}); nothing is published") from error
+        if broken:
+            raise UserError(
+                f"{str(path)!r} has weights that are not finite ({named_not_finite(broken)}): training diverged. "
+                "Nothing is published; train again with a lower --training.learning_rate or --training.weight_decay"
+            )
+
+
+def named_not_finite(names: Sequence[str]) -> str:
+    """The first of these names and how many more there are, for a message."""
+    return f"{names[0]}, and {len(names) - 1:,} more tensors" if len(names) > 1 else names[0]
 
 
 def parameter_counts(model: nn.Module) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from accel_asr.evaluation.contexts import full_context_problem
 from accel_asr.evaluation.evaluating import Evaluation, evaluate_model
 from accel_asr.job import Job
 from accel_asr.progress import Display
-from accel_asr.training.checkpoints import Progress
+from accel_asr.training.checkpoint_state import Progress
 from accel_asr.training.run_folder import folder_written_whole, write_json, write_json_lines
 from accel_asr.training.sample_log import SampleLog
 from accel_asr.training.sharding import whole_model

@@ -60,6 +60,7 @@ def train(config: Config) -> int:
 
     from accel_asr import modeling
     from accel_asr.audio_context import SpeechContext, hear_any_context
+    from accel_asr.data.preparation import fingerprint
     from accel_asr.data.streaming.streams import Place
     from accel_asr.data.window_plan import WindowPlan
     from accel_asr.evaluation.contexts import full_context_problem
@@ -69,11 +70,14 @@ def train(config: Config) -> int:
     from accel_asr.reporting.end_of_run import report_finished_run
     from accel_asr.run_evaluations import RunEvaluations
     from accel_asr.run_forecast import RunForecast, evaluation_steps, opening_lines, warmup_note
-    from accel_asr.training.checkpoints import Geometry, Progress, find_checkpoint, restore_checkpoint, save_checkpoint
+    from accel_asr.training.checkpoint_state import Geometry, Progress
+    from accel_asr.training.checkpoints import find_checkpoint, restore_checkpoint, save_checkpoint
+    from accel_asr.training.divergence import require_finite_weights
     from accel_asr.training.encoder_filling import fill_encoder_cache
     from accel_asr.training.environment import describe_environment
     from accel_asr.training.left_out import note_left_out
     from accel_asr.training.main_process import write_on_main_process
+    from accel_asr.training.recorded_settings import RecordedSettings, recorded
     from accel_asr.training.sample_log import SampleLog
     from accel_asr.training.schedule import learning_rate_at, set_learning_rate
     from accel_asr.training.sharding import whole_model
@@ -115,6 +119,7 @@ def train(config: Config) -> int:
     model, processor, data = job.model, job.processor, job.data
     for notice in data.notices:
         display.say_line(notice)
+    base_model, language = modeling.base_digest(model, processor), model.generation_config.language
 
     # 3. Plan: which utterances are in which step of which rank, and how much of its window the encoder hears
     plan, last_step = plan_training(training, data, num_processes=accelerator.num_processes)
@@ -156,12 +161,29 @@ def train(config: Config) -> int:
         micro_batch_size=plan.batch_seconds or plan.micro_batch_size,
         order=plan.order_checksum,
     )
+    settings = RecordedSettings(
+        recorded(
+            config.to_dict(),
+            model__language=language if config.model.language else None,
+            training__mixed_precision=accelerator.mixed_precision,
+        ),
+        base_model=base_model,
+        validation_data=fingerprint(data.validation),
+        validation_utterances=len(data.validation),
+        last_step=last_step,
+    )
     progress = Progress()
     if config.checkpoint.resume:
         checkpoint, notices = find_checkpoint(output_dir)
         if checkpoint is not None:
             progress, differences = restore_checkpoint(
-                checkpoint, accelerator=accelerator, model=model, optimizer=optimizer, geometry=geometry
+                checkpoint,
+                accelerator=accelerator,
+                model=model,
+                optimizer=optimizer,
+                geometry=geometry,
+                settings=settings,
+                allow_changes=config.checkpoint.allow_changes,
             )
             notices += [*differences, f"resumed after step {progress.step} of {last_step} from {checkpoint}"]
         for notice in notices:
@@ -185,6 +207,8 @@ def train(config: Config) -> int:
 
     write_on_main_process(accelerator, output_dir, describe_run)
     metrics = MetricsLog(output_dir / "metrics.jsonl", accelerator=accelerator, keep_bytes=progress.metrics_bytes)
+    if progress.step and progress.measured_since == progress.step:
+        metrics.write("measured_otherwise", progress.step, plan.epochs_at(progress.step))
     samples = SampleLog(
         accelerator,
         data.validation[: tracking.log_samples],
@@ -231,8 +255,21 @@ def train(config: Config) -> int:
             optimizer=optimizer,
             progress=progress,
             geometry=geometry,
+            settings=settings,
             save_total_limit=config.checkpoint.save_total_limit,
             snapshot=snapshot,
+            written=written,
+        )
+
+    def require_finite(step: int) -> None:
+        """End the run if its weights are not finite: what has diverged is neither scored nor kept."""
+        require_finite_weights(
+            model,
+            accelerator=accelerator,
+            output_dir=output_dir,
+            step=step,
+            learning_rate=training.learning_rate,
+            weight_decay=training.weight_decay,
             written=written,
         )
 
@@ -312,6 +349,7 @@ def train(config: Config) -> int:
                     stop_requested=stop.received is not None or written.has_failed,
                 )
             except NonFiniteError as error:
+                require_finite(step - 1)  # else the batch is innocent
                 raise UserError(
                     f"training stopped at step {step}, before its update: {error}. Look at these utterances, or lower "
                     f"--training.learning_rate (now {peak:g})",
@@ -351,10 +389,13 @@ def train(config: Config) -> int:
             pause_started_s = time.perf_counter()
             stopped = result.stop_requested and not is_last
             evaluates = evaluation_is_due(step) and not stopped  # an evaluation may take longer than the grace period
+            saves = evaluates if config.checkpoint.save_steps is None else step % config.checkpoint.save_steps == 0
+            saves |= is_last or stopped
+            if evaluates or saves:
+                require_finite(step)
             if evaluates:
                 evaluations.evaluate("last", step)
-            saves = evaluates if config.checkpoint.save_steps is None else step % config.checkpoint.save_steps == 0
-            if saves or is_last or stopped:
+            if saves:
                 save()
             display.pause(time.perf_counter() - pause_started_s)
             if stopped:
@@ -409,6 +450,7 @@ def train(config: Config) -> int:
     if config.data.timestamps_probability == 0:
         display.say(note_on_times())
     if config.hub.push_to_hub and accelerator.is_main_process:
+        modeling.require_finite_folder(output_dir / "best")
         revision = config.hub.hub_revision
         display.say(
             push_run(output_dir, hub_model_id=hub_model_id, private=private, revision=revision, say=display.say)

@@ -1,7 +1,7 @@
 """What a run left in its folder, read back; also of a run that was stopped or still goes."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,7 +91,7 @@ def read_run(run_dir: Path, *, step: int | None = None) -> RunRecords:
         lines = _read_metrics(run_dir / "metrics.jsonl")
     # of a run that was copied in part, or whose disk was full, one of the two may be missing or end too early
     evals = {int(record["step"]): record for record in summary.values()}
-    evals |= {int(line["step"]): line for line in lines if line["kind"] == "eval"}
+    evals |= {int(line["step"]): line for line in _measured_alike(lines) if line["kind"] == "eval"}
     summary = summary or _summary_of(evals)
     if step is not None and step not in evals:
         known = ", ".join(map(str, sorted(evals))) or "none"
@@ -141,6 +141,12 @@ def _told(run_dir: Path, step: int | None, evals: Mapping[int, dict[str, Any]]) 
     if step is None or step not in evals:
         return None
     return Told(evals[step], read_scored(run_dir / "evaluations" / f"step-{step:08d}.jsonl"))
+
+
+def _measured_alike(lines: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Those after the yardstick was last changed by a resume: scores of before can't stand beside them."""
+    changes = [number for number, line in enumerate(lines) if line["kind"] == "measured_otherwise"]
+    return lines[changes[-1] :] if changes else lines
 
 
 def _summary_of(evals: Mapping[int, dict[str, Any]]) -> dict[str, dict[str, Any]]:

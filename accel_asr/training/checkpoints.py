@@ -1,96 +1,47 @@
 """Save, find, restore and rotate checkpoints: safetensors and JSON, no pickle, complete or absent."""
 
 import hashlib
-import json
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from accel_asr.errors import UserError
+from accel_asr.modeling import named_not_finite, not_finite_in_file
+from accel_asr.training.checkpoint_state import (
+    STATE_FILE,
+    DamagedStateError,
+    Geometry,
+    Progress,
+    SavedState,
+    read_state,
+    write_state,
+)
+from accel_asr.training.divergence import require_finite_tensors
 from accel_asr.training.random_state import random_state, restore_random_state, seed_for
-from accel_asr.training.run_folder import checkpoint_path, folder_written_whole, list_checkpoints, write_json
+from accel_asr.training.recorded_settings import Differences, RecordedSettings, change_of_length, differences
+from accel_asr.training.run_folder import checkpoint_path, folder_written_whole, list_checkpoints
 from accel_asr.training.sharding import dealt_out_like
 from accel_asr.training.snapshot import Snapshot, distinct_tensors
 from accel_asr.training.written_behind import WrittenBehind
 
-MODEL_FILE, OPTIMIZER_FILE, RNG_FILE, STATE_FILE = (
-    "model.safetensors",
-    "optimizer.safetensors",
-    "rng.safetensors",
-    "state.json",
-)
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """The numbers that the order of training depends on; compared on resume.
-
-    A run may go on with other `num_processes`, `accumulation_steps` and `micro_batch_size` of the same product.
-    `micro_batch_size` counts utterances, or seconds where windows are filled by them; `order` is a checksum of what
-    else the order depends on.
-    """
-
-    train_utterances: int
-    train_data: int
-    seed: int
-    steps_per_epoch: int
-    model_parameters: int
-    num_processes: int
-    accumulation_steps: int
-    micro_batch_size: float
-    order: int = 0
-
-    @property
-    def window_size(self) -> float:
-        return self.num_processes * self.accumulation_steps * self.micro_batch_size
-
-    def window_sum(self) -> str:
-        """How the global batch comes about, for messages."""
-        processes = f"{self.num_processes} process{'es' if self.num_processes > 1 else ''}"
-        return f"{processes} x {self.accumulation_steps} x {self.micro_batch_size:g} = {self.window_size:g}"
-
-
-@dataclass
-class Progress:
-    """How far a run is: all that is needed to go on, beside tensors.
-
-    step: optimizer windows trained. evaluated_step: the last of them that an evaluation came after.
-    skipped_steps: of them, updates that the fp16 scaler left out.
-    unreadable: ids of training utterances that could not be decoded when their turn came.
-    filtered: rows of a stream that a setting left out, by reason. places: where each rank is in its stream.
-    scores: the records of summary.json so far (`baseline`, `best`). metrics_bytes: length of metrics.jsonl.
-    loss_sum, loss_tokens: token losses since its last line on training, in nats, and how many they are.
-    """
-
-    step: int = 0
-    evaluated_step: int = 0
-    skipped_steps: int = 0
-    unreadable: list[str] = field(default_factory=list)
-    filtered: dict[str, int] = field(default_factory=dict)
-    places: list[dict[str, int]] = field(default_factory=list)
-    scores: dict[str, dict[str, Any]] = field(default_factory=dict)
-    metrics_bytes: int = 0
-    loss_sum: float = 0.0
-    loss_tokens: int = 0
-
-    def add_loss(self, loss: float, target_tokens: int) -> float:
-        """Count a step's mean loss; returns the mean of a target token since `loss_is_written`."""
-        self.loss_sum += loss * target_tokens
-        self.loss_tokens += target_tokens
-        return self.loss_sum / self.loss_tokens
-
-    def loss_is_written(self) -> None:
-        """Begin the next mean."""
-        self.loss_sum, self.loss_tokens = 0.0, 0
+MODEL_FILE, OPTIMIZER_FILE, RNG_FILE = "model.safetensors", "optimizer.safetensors", "rng.safetensors"
+_DEALING = ("num_processes", "accumulation_steps", "micro_batch_size")
+_NAMES = {
+    "train_utterances": "training utterances",
+    "train_data": "training data (checksum)",
+    "seed": "training.seed",
+    "steps_per_epoch": "steps of an epoch",
+    "order": "the order of training (checksum)",
+}
 
 
 def save_checkpoint(
@@ -101,6 +52,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     progress: Progress,
     geometry: Geometry,
+    settings: RecordedSettings,
     save_total_limit: int,
     snapshot: Snapshot,
     written: WrittenBehind,
@@ -118,15 +70,19 @@ def save_checkpoint(
     step = progress.step
     snapshot.take_weights(unwrapped, step=step)
     snapshot.take_optimizer(_optimizer_tensors(optimizer, unwrapped), step=step)
-    state = {
-        "progress": asdict(progress),
-        "geometry": asdict(geometry),
-        "trained_parameters": _parameter_names(optimizer, unwrapped),
-        "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
-        "torch_threads": torch.get_num_threads(),  # of this thread, which trains
-    }
+    state = SavedState(
+        progress=Progress(**asdict(progress)),  # a copy: training goes on
+        geometry=geometry,
+        recorded=settings,
+        trained_parameters=_parameter_names(optimizer, unwrapped),
+        scaler=accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
+        torch_threads=torch.get_num_threads(),  # of this thread, which trains
+        sha256={},
+    )
 
     def write() -> None:
+        # the weights were looked at before they were copied
+        require_finite_tensors(snapshot.optimizer, output_dir=output_dir, step=step)
         with folder_written_whole(checkpoint_path(output_dir, step)) as folder:
             save_file(snapshot.model_tensors, folder / MODEL_FILE)
             save_file(snapshot.optimizer, folder / OPTIMIZER_FILE)
@@ -135,8 +91,12 @@ def save_checkpoint(
             }
             save_file(ranks, folder / RNG_FILE)
             digests = {name: _sha256(folder / name) for name in (MODEL_FILE, OPTIMIZER_FILE, RNG_FILE)}
-            write_json(folder / STATE_FILE, {**state, "sha256": digests})
-        for old in list_checkpoints(output_dir)[:-save_total_limit]:
+            write_state(folder, replace(state, sha256=digests))
+        # a later one is damaged, or this run would have gone on from it: it must not push this one out
+        till_now = [
+            path for path in list_checkpoints(output_dir) if path.name <= checkpoint_path(output_dir, step).name
+        ]
+        for old in till_now[:-save_total_limit]:
             shutil.rmtree(old)
 
     written.hand_over(write, step=step)
@@ -182,42 +142,63 @@ def restore_checkpoint(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     geometry: Geometry,
+    settings: RecordedSettings,
+    allow_changes: bool = False,
 ) -> tuple[Progress, list[str]]:
     """Put model, optimizer, scaler and random number generators back. Every rank must call this, and reads by itself.
+
+    Args:
+        allow_changes: Go on although something has changed that changes the result. Where that is what scores are
+            measured by, the scores so far are put aside, so that `best` is never chosen across two yardsticks.
 
     Returns:
         The progress, and a notice for each reason why the run will not go on bit for bit as if it had not stopped.
 
     Raises:
-        UserError: the checkpoint was made by a run that this one can't go on with; all numbers are named.
+        UserError: the checkpoint was made by a run that this one can't go on with, or may not; all reasons are named.
     """
-    state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-    progress = Progress(**state["progress"])
-    notices = _check_geometry(folder, state["geometry"], geometry)
-    if state["torch_threads"] != torch.get_num_threads():
+    state = read_state(folder)
+    progress = state.progress
+    unwrapped = accelerator.unwrap_model(model)
+    _require_same_shape(folder, state, geometry, trained=_parameter_names(optimizer, unwrapped))
+    notices, measures_the_same = _compared(folder, state, geometry, settings, allow_changes=allow_changes)
+    _require_steps_left(folder, progress, settings)
+    if state.recorded is not None:
+        notices += change_of_length(state.recorded, settings, step=progress.step, skipped_steps=progress.skipped_steps)
+    if not measures_the_same and progress.scores:
         notices.append(
-            f"the checkpoint was made with {state['torch_threads']} threads a process and this run has "
+            "the scores so far were measured otherwise and are put aside: there is no baseline any more, and best/ is "
+            "chosen anew from here on"
+        )
+        progress.scores, progress.evaluated_step, progress.measured_since = {}, 0, progress.step
+    if state.torch_threads != torch.get_num_threads():
+        notices.append(
+            f"the checkpoint was made with {state.torch_threads} threads a process and this run has "
             f"{torch.get_num_threads()} (OMP_NUM_THREADS): sums round otherwise, so it goes on equal to about 1e-5, "
             "not bit for bit"
         )
-    unwrapped = accelerator.unwrap_model(model)
-    if _parameter_names(optimizer, unwrapped) != state["trained_parameters"]:
-        raise UserError(
-            f"checkpoint.resume: {str(folder)!r} can't be gone on with, since other weights are trained now; use the "
-            "settings of the run's config.yaml (model.freeze_encoder), or another --output_dir",
-            same_on_every_rank=True,
-        )
     # the tied output projection is stored once, under the embedding's name, and shares its storage here
     weights = unwrapped.state_dict()
-    saved = {name: dealt_out_like(weights[name], tensor) for name, tensor in load_file(folder / MODEL_FILE).items()}
+    loaded = load_file(folder / MODEL_FILE)
+    other_shapes = [
+        name for name, tensor in loaded.items() if name not in weights or weights[name].shape != tensor.shape
+    ]
+    if other_shapes:
+        raise UserError(
+            f"checkpoint.resume: {str(folder)!r} holds another kind of model (model.name_or_path): "
+            f"{', '.join(other_shapes[:3])} {'has' if len(other_shapes) == 1 else 'have'} another shape; use the "
+            "settings of the run's config.yaml, or another --output_dir",
+            same_on_every_rank=True,
+        )
+    saved = {name: dealt_out_like(weights[name], tensor) for name, tensor in loaded.items()}
     missing = unwrapped.load_state_dict(saved, strict=False)
     expected = set(weights) - set(distinct_tensors(unwrapped))
     assert set(missing.missing_keys) == expected, missing
     assert not missing.unexpected_keys, missing
     _restore_optimizer(optimizer, unwrapped, load_file(folder / OPTIMIZER_FILE))
-    if accelerator.scaler is not None and state["scaler"]:
-        accelerator.scaler.load_state_dict(state["scaler"])
-    if state["geometry"]["num_processes"] == accelerator.num_processes:
+    if accelerator.scaler is not None and state.scaler:
+        accelerator.scaler.load_state_dict(state.scaler)
+    if state.geometry.num_processes == accelerator.num_processes:
         prefix = f"rank{accelerator.process_index}."
         every_rank = load_file(folder / RNG_FILE)
         restore_random_state(
@@ -228,46 +209,117 @@ def restore_checkpoint(
     return progress, notices
 
 
-def _check_geometry(folder: Path, saved: Mapping[str, int], geometry: Geometry) -> list[str]:
-    """Refuse another run; give a notice where the same global batch is dealt out otherwise."""
-    dealing = ("num_processes", "accumulation_steps", "micro_batch_size")
-    different = [
-        f"{name} was {saved.get(name)} and is {value}"
-        for name, value in asdict(geometry).items()
-        if name not in dealing and saved.get(name) != value
-    ]
-    before = Geometry(**{**asdict(geometry), **{name: saved[name] for name in dealing}})
-    if geometry.steps_per_epoch == 0 and before.num_processes != geometry.num_processes:
-        different.insert(
-            0,
-            f"a stream is dealt to the processes, and goes on with as many only: there were {before.num_processes}, "
-            f"now there are {geometry.num_processes}",
+def _require_same_shape(folder: Path, state: SavedState, geometry: Geometry, *, trained: list[list[str]]) -> None:
+    """Refuse what can't be loaded, or would have no place to go on from, whatever the user allows."""
+    before = state.geometry
+    reasons = []
+    if before.model_parameters != geometry.model_parameters:
+        reasons.append(
+            f"the model had {before.model_parameters:,} parameters and has {geometry.model_parameters:,} "
+            "(model.name_or_path)"
         )
-    elif not math.isclose(before.window_size, geometry.window_size):  # seconds may be fractions
-        sums = f"was {before.window_sum()} and is {geometry.window_sum()}"
-        different.insert(0, f"the global batch (processes x accumulation x micro-batch) {sums}")
-    if different:
+    elif state.trained_parameters != trained:
+        reasons.append("other weights are trained now (model.freeze_encoder)")
+    is_streamed = 0 in (before.steps_per_epoch, geometry.steps_per_epoch)
+    if is_streamed and before.num_processes != geometry.num_processes:
+        reasons.append(
+            f"a stream is dealt to the processes, and goes on with as many only: there were {before.num_processes}, "
+            f"now there are {geometry.num_processes}"
+        )
+    if is_streamed and (before.steps_per_epoch, before.train_data) != (geometry.steps_per_epoch, geometry.train_data):
+        reasons.append("the data is streamed, and the place in another stream says nothing of this one")
+    if reasons:
         raise UserError(
-            f"checkpoint.resume: {str(folder)!r} can't be gone on with, since the run has changed: "
-            f"{'; '.join(different)}; use the settings of the run's config.yaml, or another --output_dir",
+            f"checkpoint.resume: {str(folder)!r} can't be gone on with: {'; '.join(reasons)}; use the settings of the "
+            "run's config.yaml, or another --output_dir",
             same_on_every_rank=True,
         )
-    if before == geometry:
-        return []
-    return [
-        f"the checkpoint's global batch was {before.window_sum()}, this run's is {geometry.window_sum()}: the same, so "
+
+
+def _compared(
+    folder: Path, state: SavedState, geometry: Geometry, settings: RecordedSettings, *, allow_changes: bool
+) -> tuple[list[str], bool]:
+    """Notices of what has changed, and whether scores of before can be compared with those to come.
+
+    Raises:
+        UserError: something changes the result, and is not allowed to.
+    """
+    if state.recorded is None:
+        if not allow_changes:
+            raise UserError(
+                f"checkpoint.resume: {str(folder)!r} was made by an earlier version, which did not record the settings "
+                "and the recordings that it was trained with. If they are those of this run, go on from it with "
+                "--checkpoint.allow_changes true; or give another --output_dir",
+                same_on_every_rank=True,
+            )
+        return [f"{str(folder)!r} was made by an earlier version: that it was trained alike is not known"], False
+    found = differences(state.recorded, settings)
+    changed, notices = _changes_of_geometry(state.geometry, geometry)
+    other_data = state.geometry.train_data != geometry.train_data
+    if other_data or state.recorded.validation_data != settings.validation_data:
+        changed += found.data  # one of them may be why
+    else:
+        found.harmless += found.data
+    refused = list(dict.fromkeys([*changed, *found.training, *found.yardstick]))
+    if refused and not allow_changes:
+        raise UserError(_refusal(folder, refused, found), same_on_every_rank=True)
+    notices += [f"changed since the checkpoint, and allowed: {line}" for line in refused]
+    notices += [f"changed since the checkpoint, the result does not depend on it: {line}" for line in found.harmless]
+    return notices, not found.yardstick
+
+
+def _refusal(folder: Path, refused: list[str], found: Differences) -> str:
+    lines = "\n".join(f"  {line}" for line in refused)
+    then = "; scores of before, measured otherwise, are then put aside" if found.yardstick else ""
+    return (
+        f"checkpoint.resume: {str(folder)!r} can't be gone on with as if nothing had happened, since the run has "
+        f"changed:\n{lines}\nuse the settings of the run's config.yaml, give another --output_dir, or go on all the "
+        f"same with --checkpoint.allow_changes true{then}"
+    )
+
+
+def _changes_of_geometry(before: Geometry, now: Geometry) -> tuple[list[str], list[str]]:
+    """What makes it another run, and a notice where the same global batch is dealt out otherwise."""
+    was, values = asdict(before), asdict(now)
+    changed = [f"{shown}: {was[name]} -> {values[name]}" for name, shown in _NAMES.items() if was[name] != values[name]]
+    if not math.isclose(before.window_size, now.window_size):  # seconds may be fractions
+        sums = f"{before.window_sum()} -> {now.window_sum()}"
+        return [f"the global batch (processes x accumulation x micro-batch): {sums}", *changed], []
+    if all(was[name] == values[name] for name in _DEALING):
+        return changed, []
+    return changed, [
+        f"the checkpoint's global batch was {before.window_sum()}, this run's is {now.window_sum()}: the same, so "
         "it goes on equal to about 1e-5, not bit for bit"
     ]
 
 
+def _require_steps_left(folder: Path, progress: Progress, settings: RecordedSettings) -> None:
+    if progress.step > settings.last_step:
+        ends = "max_steps" if settings.settings.get("training.max_steps") is not None else "num_train_epochs"
+        raise UserError(
+            f"training.{ends}: {settings.settings.get(f'training.{ends}')} ends the run at step {settings.last_step}, "
+            f"and {str(folder)!r} is after step {progress.step} already; give more, or another --output_dir",
+            same_on_every_rank=True,
+        )
+
+
 def _damage(folder: Path) -> str | None:
-    """What is wrong with the files of a checkpoint; None when all are as they were written."""
+    """What is wrong with the files of a checkpoint; None when all are as they were written, and finite."""
     try:
-        state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-        damaged = [name for name, digest in state["sha256"].items() if _sha256(folder / name) != digest]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"{STATE_FILE}: no {error}" if isinstance(error, KeyError) else str(error)
-    return f"{', '.join(damaged)} is not what was written" if damaged else None
+        state = read_state(folder)
+        files = (MODEL_FILE, OPTIMIZER_FILE, RNG_FILE)
+        if set(state.sha256) != set(files):
+            return f"{STATE_FILE} does not say what the other files were"
+        damaged = [name for name in files if _sha256(folder / name) != state.sha256[name]]
+        if damaged:
+            return f"{', '.join(damaged)} is not what was written"
+        for name in (MODEL_FILE, OPTIMIZER_FILE):
+            broken = not_finite_in_file(folder / name)
+            if broken:
+                return f"{name} is not finite: {named_not_finite(broken)}"
+    except (DamagedStateError, OSError, SafetensorError) as error:
+        return str(error)
+    return None
 
 
 def _parameter_names(optimizer: torch.optim.Optimizer, model: nn.Module) -> list[list[str]]:

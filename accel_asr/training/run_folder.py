@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ CHECKPOINTS_DIR = "checkpoints"
 LOCK_FILE = ".lock"
 WRITING, OUTGOING = ".writing", ".outgoing"  # ends of the names of folders that are being written or replaced
 _FULL_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+_CHECKPOINT = re.compile(r"step-\d{8,}")
 _held_locks: list[IO[bytes]] = []  # a lock lasts as long as its file is open
 
 
@@ -129,8 +131,9 @@ def checkpoint_path(output_dir: Path, step: int) -> Path:
 
 
 def list_checkpoints(output_dir: Path) -> list[Path]:
-    """The complete checkpoints, oldest first. One that is being written has another name."""
-    return sorted((output_dir / CHECKPOINTS_DIR).glob("step-[0-9]*"))
+    """The complete checkpoints, oldest first. One that is being written has another name, and so has a user's copy."""
+    found = (output_dir / CHECKPOINTS_DIR).glob("step-[0-9]*")
+    return sorted(path for path in found if _CHECKPOINT.fullmatch(path.name) and path.is_dir())
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

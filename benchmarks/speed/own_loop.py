@@ -192,7 +192,9 @@ class Checkpoints:
 
     def save(self) -> None:
         """A checkpoint; returns when the loop may go on."""
-        from accel_asr.training.checkpoints import Geometry, Progress, save_checkpoint
+        from accel_asr.training.checkpoint_state import Geometry, Progress
+        from accel_asr.training.checkpoints import save_checkpoint
+        from accel_asr.training.recorded_settings import RecordedSettings
 
         self.step += 1
         save_checkpoint(
@@ -202,6 +204,7 @@ class Checkpoints:
             optimizer=self.own.optimizer,
             progress=Progress(step=self.step),
             geometry=Geometry(1, 1, 0, 1, 1, 1, 1, 1),
+            settings=RecordedSettings({}, "", 0, 0, 0),
             save_total_limit=1,
             snapshot=self.snapshot,
             written=self.written,

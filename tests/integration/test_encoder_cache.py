@@ -63,4 +63,4 @@ def test_a_resumed_run_ends_as_one_that_was_never_stopped(job: TonesJob) -> None
 
 
 def test_a_run_does_not_go_on_without_the_cache_it_was_trained_on(job: TonesJob) -> None:
-    assert "train_data was " in " ".join(job.said("cached-killed").split())
+    assert "training data (checksum): " in " ".join(job.said("cached-killed").split())

@@ -70,7 +70,7 @@ def test_another_dealing_of_the_same_global_batch_goes_on_nearly_equal_and_says_
 
 def test_another_global_batch_is_refused_with_both_sums(job: TonesJob) -> None:
     assert job.run_plan([job.launch("killed1", (1, 3, 1), *RESUME)]) == [[2]]
-    assert "was 1 process x 2 x 4 = 8 and is 1 process x 1 x 3 = 3" in " ".join(job.said("killed1").split())
+    assert "1 process x 2 x 4 = 8 -> 1 process x 1 x 3 = 3" in " ".join(job.said("killed1").split())
 
 
 def test_a_damaged_checkpoint_is_skipped_for_the_one_before(job: TonesJob) -> None:

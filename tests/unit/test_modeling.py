@@ -1,14 +1,17 @@
 """Loading, language and task, generation settings, and folders that the rest of the world can load."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import pipeline
 
 from accel_asr import modeling
+from accel_asr.commands import push
 from accel_asr.data.decoding.audio import to_float32
 from accel_asr.errors import UserError
 from accel_asr.modeling import configure_generation, load_model_and_processor, save_model_folder
@@ -191,3 +194,74 @@ def test_the_window_and_the_parameters_are_counted(model_and_processor) -> None:
     modeling.freeze_encoder(model)
     decoder = sum(weight.numel() for weight in model.model.decoder.parameters())
     assert modeling.parameter_counts(model) == (everything, decoder)
+
+
+# -- weights that are not finite
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_tensors_that_are_not_finite_are_named(value: float, dtype: torch.dtype) -> None:
+    tensors = {name: torch.ones(3, 4, dtype=dtype) for name in "abc"} | {"count": torch.tensor(3)}
+    assert modeling.not_finite(tensors) == []
+    tensors["b"][2, 3] = value
+    assert modeling.not_finite(tensors) == ["b"]
+    tensors["c"][0, 0], tensors["c"][0, 1] = float("inf"), float("-inf")
+    assert modeling.not_finite(tensors) == ["b", "c"]
+
+
+def test_large_numbers_whose_sum_overflows_are_finite() -> None:
+    assert modeling.not_finite({"large": torch.full((10,), 3e38), "none": torch.empty(0)}) == []
+
+
+def spoilt(folder: Path, tmp_path: Path) -> Path:
+    shutil.copytree(folder, tmp_path / "spoilt")
+    path = tmp_path / "spoilt" / "model.safetensors"
+    tensors = load_file(path)
+    tensors["model.encoder.conv1.bias"][0] = float("nan")
+    save_file(tensors, path, metadata={"format": "pt"})
+    return tmp_path / "spoilt"
+
+
+def test_a_model_that_is_not_finite_is_not_loaded(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = spoilt(tiny_folder, tmp_path)
+    with pytest.raises(UserError, match=r"weights that are not finite .*model\.encoder\.conv1\.bias") as caught:
+        load_model_and_processor(str(folder))
+    assert str(folder) in str(caught.value)
+
+
+def test_a_model_that_is_not_finite_is_not_published(tiny_folder: Path, tmp_path: Path) -> None:
+    modeling.require_finite_folder(tiny_folder)
+    with pytest.raises(UserError, match=r"not finite \(model\.encoder\.conv1\.bias\).*Nothing is published"):
+        modeling.require_finite_folder(spoilt(tiny_folder, tmp_path))
+    run = tmp_path / "run"
+    run.mkdir()
+    (tmp_path / "spoilt").rename(run / "best")
+    for dry in ([], ["--dry_run"]):
+        with pytest.raises(UserError, match=r"not finite.*Nothing is published"):
+            push.main([str(run), "--hub_model_id", "user/name", *dry])
+    (run / "best" / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(UserError, match="can't be read"):
+        modeling.require_finite_folder(run / "best")
+
+
+# -- which model it was
+
+
+def test_a_base_model_is_known_by_its_content(tiny_folder: Path, tiny_english_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_folder, tmp_path / "moved")
+    digest = modeling.base_digest(*load_model_and_processor(str(tiny_folder)))
+    assert modeling.base_digest(*load_model_and_processor(str(tmp_path / "moved"))) == digest
+    others = []
+    for change in ("weight", "dropout", "window"):
+        model, processor = load_model_and_processor(str(tiny_folder))
+        if change == "weight":
+            with torch.no_grad():
+                model.proj_out.weight[0, 0] += 1e-3
+        elif change == "dropout":
+            model.config.dropout = 0.1
+        else:
+            processor.feature_extractor.chunk_length = 3
+        others.append(modeling.base_digest(model, processor))
+    others.append(modeling.base_digest(*load_model_and_processor(str(tiny_english_folder))))
+    assert len({digest, *others}) == 5

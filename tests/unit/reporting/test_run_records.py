@@ -79,3 +79,17 @@ def test_a_torn_file_is_one_clear_message(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=rf"RUN_DIR: '.*{name}' can't be read .*[Cc]opy") as caught:
         read_run(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_scores_from_before_the_yardstick_was_changed_by_a_resume_are_left_out(tmp_path: Path) -> None:
+    folder = a_run(tmp_path / "run")
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    first = next(number for number, line in enumerate(lines) if '"step": 20' in line and '"kind": "eval"' in line)
+    lines.insert(first, '{"kind": "measured_otherwise", "step": 10, "epoch": 1.0}')
+    (folder / "metrics.jsonl").write_text("\n".join([*lines, ""]))
+    (folder / "summary.json").unlink()
+    records = read_run(folder)
+    assert [line["step"] for line in records.eval_lines] == [20]
+    assert records.baseline is None
+    assert records.chosen is not None
+    assert records.chosen.step == 20

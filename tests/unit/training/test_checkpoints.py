@@ -2,27 +2,27 @@
 
 import json
 import random
+import shutil
 import threading
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
+from accel_asr.config import Config, ModelConfig
 from accel_asr.data.collator import Item
 from accel_asr.data.loading import ClipItems
 from accel_asr.errors import UserError
 from accel_asr.modeling import freeze_encoder, load_model_and_processor
-from accel_asr.training import checkpoints
-from accel_asr.training.checkpoints import (
-    Geometry,
-    Progress,
-    find_checkpoint,
-    restore_checkpoint,
-    save_checkpoint,
-)
+from accel_asr.training import checkpoint_state, checkpoints
+from accel_asr.training.checkpoint_state import Geometry, Progress
+from accel_asr.training.checkpoints import find_checkpoint, restore_checkpoint, save_checkpoint
+from accel_asr.training.recorded_settings import RecordedSettings, recorded
 from accel_asr.training.run_folder import checkpoint_path, list_checkpoints
 from accel_asr.training.snapshot import Snapshot
 from accel_asr.training.step import build_optimizer, train_step
@@ -37,6 +37,13 @@ GEOMETRY = Geometry(
     num_processes=1,
     accumulation_steps=2,
     micro_batch_size=2,
+)
+SETTINGS = RecordedSettings(
+    recorded(Config(model=ModelConfig(language="en")).to_dict()),
+    base_model="abc",
+    validation_data=77,
+    validation_utterances=10,
+    last_step=12,
 )
 FILES = {"model.safetensors", "optimizer.safetensors", "rng.safetensors", "state.json"}
 
@@ -81,19 +88,29 @@ class Run:
             optimizer=self.optimizer,
             progress=self.progress,
             geometry=GEOMETRY,
+            settings=SETTINGS,
             save_total_limit=save_total_limit,
             snapshot=snapshot,
             written=written,
         )
         return checkpoint_path(output_dir, self.progress.step)
 
-    def restore(self, folder: Path, **changed: int) -> Progress:
+    def restore(
+        self,
+        folder: Path,
+        *,
+        settings: RecordedSettings = SETTINGS,
+        allow_changes: bool = False,
+        **changed: float,
+    ) -> Progress:
         self.progress, self.notices = restore_checkpoint(
             folder,
             accelerator=self.accelerator,
             model=self.model,
             optimizer=self.optimizer,
             geometry=replace(GEOMETRY, **changed),
+            settings=settings,
+            allow_changes=allow_changes,
         )
         return self.progress
 
@@ -109,12 +126,16 @@ def new_run(tiny_folder: Path, accelerator, items: list[Item], collator):
 
 
 @pytest.fixture
-def saved(new_run, tmp_path: Path) -> Path:
-    """A checkpoint after two steps."""
-    run = new_run()
-    run.step()
-    run.step()
-    return run.save(tmp_path)
+def saved(new_run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint after two steps, made once."""
+    template = tmp_path_factory.getbasetemp() / "saved-checkpoint"
+    if not template.exists():
+        run = new_run()
+        run.step()
+        run.step()
+        run.save(template)
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    return checkpoint_path(tmp_path, 2)
 
 
 # -- as if nothing had happened
@@ -250,7 +271,7 @@ def test_a_crash_while_writing_leaves_the_one_before(new_run, tmp_path: Path, mo
     first = run.save(tmp_path, save_total_limit=1)
     run.step()
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "write_json", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        patch.setattr(checkpoints, "write_state", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
         with pytest.raises(UserError, match=rf"disk full.*go on from {str(first)!r}"):
             run.save(tmp_path, save_total_limit=1)
     assert list((tmp_path / "checkpoints").iterdir()) == [first]
@@ -259,13 +280,38 @@ def test_a_crash_while_writing_leaves_the_one_before(new_run, tmp_path: Path, mo
     assert list((tmp_path / "checkpoints").iterdir()) == [second]
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_optimizer_states_that_are_not_finite_are_not_saved(new_run, tmp_path: Path, value: float) -> None:
+    run = new_run()
+    run.step()
+    first = run.save(tmp_path)
+    run.step()
+    next(iter(run.optimizer.state.values()))["exp_avg_sq"].view(-1)[0] = value
+    with pytest.raises(UserError, match=r"optimizer's state is not finite after the update of step 2") as caught:
+        run.save(tmp_path)
+    assert "training.learning_rate" in str(caught.value)
+    assert f"go on from {str(first)!r}" in str(caught.value)
+    assert list((tmp_path / "checkpoints").iterdir()) == [first]
+
+
 # -- what is not gone on from
 
 
-def refused(run: Run, folder: Path, **changed: int) -> str:
+def refused(run: Run, folder: Path, **changed: Any) -> str:
     with pytest.raises(UserError) as caught:
         run.restore(folder, **changed)
     return str(caught.value)
+
+
+def edited(folder: Path, **changed: Any) -> Path:
+    """The checkpoint with other values in its state.json, as if they had been written so. Objects are merged."""
+    content = json.loads((folder / "state.json").read_text())
+    content.pop("digest")
+    for name, value in changed.items():
+        content[name] = {**content[name], **value} if isinstance(value, dict) else value
+    content["digest"] = checkpoint_state._digest(content)
+    (folder / "state.json").write_text(json.dumps(content))
+    return folder
 
 
 def damage(path: Path, how: str) -> None:
@@ -313,7 +359,8 @@ def test_a_run_that_never_saved_starts_from_the_beginning(accelerator, tmp_path:
 def test_another_global_batch_is_refused_with_both_sums(new_run, saved: Path) -> None:
     told = refused(new_run(), saved, num_processes=2, seed=7)
     assert told.startswith(f"checkpoint.resume: {str(saved)!r} can't be gone on with")
-    assert "was 1 process x 2 x 2 = 4 and is 2 processes x 2 x 2 = 8; seed was 42 and is 7" in told
+    assert "1 process x 2 x 2 = 4 -> 2 processes x 2 x 2 = 8" in told
+    assert "training.seed: 42 -> 7" in told
 
 
 def test_the_same_global_batch_dealt_out_otherwise_goes_on_and_says_so(new_run, saved: Path) -> None:
@@ -324,34 +371,26 @@ def test_the_same_global_batch_dealt_out_otherwise_goes_on_and_says_so(new_run, 
 
 
 def test_fractions_of_seconds_that_come_out_even_are_the_same_global_batch(new_run, saved: Path) -> None:
-    state = json.loads((saved / "state.json").read_text())
-    state["geometry"] |= {"num_processes": 1, "accumulation_steps": 3, "micro_batch_size": 33.4}
-    (saved / "state.json").write_text(json.dumps(state))
+    edited(saved, geometry={"num_processes": 1, "accumulation_steps": 3, "micro_batch_size": 33.4})
     assert 3 * 33.4 != 100.2
     assert new_run().restore(saved, accumulation_steps=1, micro_batch_size=100.2).step == 2
 
 
 def test_a_stream_goes_on_with_as_many_processes_only(new_run, saved: Path) -> None:
-    state = json.loads((saved / "state.json").read_text())
-    state["geometry"]["steps_per_epoch"] = 0
-    (saved / "state.json").write_text(json.dumps(state))
+    edited(saved, geometry={"steps_per_epoch": 0})
     told = refused(new_run(), saved, steps_per_epoch=0, num_processes=2, accumulation_steps=1)
     assert "goes on with as many only: there were 1, now there are 2" in told
 
 
 def test_another_number_of_threads_is_said(new_run, saved: Path) -> None:
-    state = json.loads((saved / "state.json").read_text())
-    state["torch_threads"] += 3
-    (saved / "state.json").write_text(json.dumps(state))
+    edited(saved, torch_threads=torch.get_num_threads() + 3)
     run = new_run()
     run.restore(saved)
-    assert f"made with {state['torch_threads']} threads a process" in run.notices[0]
+    assert f"made with {torch.get_num_threads() + 3} threads a process" in run.notices[0]
 
 
 def test_a_rank_without_a_state_is_seeded_by_seed_step_and_rank(new_run, saved: Path) -> None:
-    state = json.loads((saved / "state.json").read_text())
-    state["geometry"] |= {"num_processes": 2, "accumulation_steps": 1}
-    (saved / "state.json").write_text(json.dumps(state))
+    edited(saved, geometry={"num_processes": 2, "accumulation_steps": 1})
     drawn = []
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -360,11 +399,203 @@ def test_a_rank_without_a_state_is_seeded_by_seed_step_and_rank(new_run, saved: 
     assert drawn[0] == drawn[1]
 
 
-def test_a_geometry_that_the_checkpoint_does_not_know_is_refused(new_run, saved: Path) -> None:
-    state = json.loads((saved / "state.json").read_text())
-    del state["geometry"]["train_data"]
-    (saved / "state.json").write_text(json.dumps(state))
-    assert "train_data was None and is 1234" in refused(new_run(), saved)
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"geometry": {"train_data": None}}, "train_data is 'None'"),
+        ({"geometry": {"colour": 3}}, "unknown 'colour'"),
+        ({"progress": {"step": "2"}}, "step is '2'"),
+        ({"progress": {"step": True}}, "step is 'True'"),
+        ({"progress": {"step": -2}}, "step is '-2'"),
+        ({"progress": {"step": 10**400}}, "step is '1000"),
+        ({"progress": {"step": 3}}, "is that of step-00000003"),
+        ({"progress": {"metrics_bytes": 1.5}}, "metrics_bytes is '1.5'"),
+        ({"geometry": {"micro_batch_size": float("nan")}}, "micro_batch_size is 'nan'"),
+        ({"progress": {"unreadable": "abc"}}, "unreadable is 'abc'"),
+        ({"progress": {"places": [[1]]}}, "places is '[1]'"),
+        ({"torch_threads": None}, "torch_threads is 'None'"),
+        ({"trained_parameters": [1]}, "trained_parameters is '1'"),
+        ({"recorded": {"settings": []}}, "settings is '[]'"),
+        ({"sha256": []}, "sha256 is '[]'"),
+        ({"sha256": {"../../etc/passwd": "0"}}, "does not say what the other files were"),
+        ({"sha256": {"model.safetensors": "0"}}, "model.safetensors is not what was written"),
+        ({"format": 99}, "this version reads format 2"),
+        ({"format": [2]}, "this version reads format 2"),
+        ({"extra": 1}, "unknown 'extra'"),
+    ],
+)
+def test_a_state_that_can_not_be_is_damage_and_no_traceback(
+    saved: Path, tmp_path: Path, changed: dict[str, Any], reason: str
+) -> None:
+    edited(saved, **changed)
+    with pytest.raises(UserError, match=r"no checkpoint in .* is intact") as caught:
+        find_checkpoint(tmp_path)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "{}", "7", "[" * 100_000, '{"format": 2}', "\x00", '{"a": NaN}'])
+def test_a_state_that_is_no_state_is_damage_and_no_traceback(saved: Path, tmp_path: Path, content: str) -> None:
+    (saved / "state.json").write_text(content)
+    with pytest.raises(UserError, match="is intact"):
+        find_checkpoint(tmp_path)
+
+
+def test_one_changed_value_in_the_state_is_noticed(saved: Path, tmp_path: Path) -> None:
+    text = (saved / "state.json").read_text()
+    assert '"evaluated_step": 0' in text
+    (saved / "state.json").write_text(text.replace('"evaluated_step": 0', '"evaluated_step": 1'))
+    with pytest.raises(UserError, match=r"state\.json is not what was written"):
+        find_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_checkpoint_that_is_not_finite_is_skipped_for_the_one_before(
+    new_run, tmp_path: Path, name: str, value: float
+) -> None:
+    run = new_run()
+    run.step()
+    first = run.save(tmp_path)
+    run.step()
+    second = run.save(tmp_path)
+    tensors = load_file(second / name)
+    spoilt = next(key for key, tensor in tensors.items() if tensor.numel() > 1)
+    tensors[spoilt].view(-1)[-1] = value
+    save_file(tensors, second / name)
+    edited(second, sha256={name: checkpoints._sha256(second / name)})
+    found, notices = find_checkpoint(tmp_path)
+    assert found == first
+    assert f"{name} is not finite: {spoilt}" in notices[0]
+
+
+def test_a_damaged_later_checkpoint_does_not_push_out_those_that_are_whole(new_run, tmp_path: Path) -> None:
+    run = new_run()
+    run.step()
+    run.save(tmp_path)
+    damaged = checkpoint_path(tmp_path, 5)
+    damaged.mkdir()
+    run.step()
+    second = run.save(tmp_path, save_total_limit=1)
+    assert list_checkpoints(tmp_path) == [second, damaged]
+    assert find_checkpoint(tmp_path)[0] == second
+
+
+def test_a_folder_that_only_looks_like_a_checkpoint_is_left_alone(new_run, tmp_path: Path) -> None:
+    run = new_run()
+    run.step()
+    run.save(tmp_path)
+    mine = tmp_path / "checkpoints" / "step-00000001-copy"
+    mine.mkdir()
+    (tmp_path / "checkpoints" / "step-00000009").write_text("no folder")
+    run.step()
+    second = run.save(tmp_path, save_total_limit=1)
+    assert list_checkpoints(tmp_path) == [second]
+    assert mine.is_dir()
+
+
+# -- settings and data that have changed since
+
+
+def with_settings(last_step: int = 12, **changed: Any) -> RecordedSettings:
+    """Those of the checkpoint, but for some, by their full names with `__` for the dot."""
+    values = {name.replace("__", "."): value for name, value in changed.items()}
+    return replace(SETTINGS, settings={**SETTINGS.settings, **values}, last_step=last_step)
+
+
+def test_a_setting_that_the_result_depends_on_is_refused_and_may_be_allowed(new_run, saved: Path) -> None:
+    run, other = new_run(), with_settings(training__learning_rate=2e-5)
+    told = refused(run, saved, settings=other)
+    assert "\n  training.learning_rate: 1e-05 -> 2e-05\n" in told
+    assert "--checkpoint.allow_changes true" in told
+    assert run.restore(saved, settings=other, allow_changes=True).step == 2
+    assert any(notice.endswith("allowed: training.learning_rate: 1e-05 -> 2e-05") for notice in run.notices)
+
+
+def test_all_that_has_changed_is_said_at_once(new_run, saved: Path) -> None:
+    other = replace(with_settings(training__weight_decay=1, data__text_column="words"), base_model="def")
+    other = replace(other, validation_data=78, validation_utterances=3)
+    told = refused(new_run(), saved, settings=other, train_data=99)
+    for part in ("weight_decay: 0.0 -> 1", "base model", "abc -> def", "10 utterances (checksum 77) -> 3 utterances"):
+        assert part in told
+    assert "training data (checksum): 1234 -> 99" in told
+    assert "data.text_column: text -> words" in told  # which may be why the data is other data
+
+
+def test_nothing_is_said_of_what_is_as_it_was(new_run, saved: Path) -> None:
+    run = new_run()
+    run.restore(saved)
+    assert run.notices == []
+    run.restore(saved, settings=with_settings(training__dataloader_num_workers=0))
+    assert len(run.notices) == 1
+    assert "does not depend on it: training.dataloader_num_workers: 2 -> 0" in run.notices[0]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [with_settings(evaluation__normalizer="none"), replace(SETTINGS, validation_data=78, validation_utterances=3)],
+    ids=["normalizer", "validation data"],
+)
+def test_scores_of_another_yardstick_are_put_aside(new_run, tmp_path: Path, other: RecordedSettings) -> None:
+    run = new_run()
+    run.step()
+    run.progress.scores = {"baseline": {"wer": 0.9}, "best": {"wer": 0.1}}
+    run.progress.evaluated_step = 1
+    folder = run.save(tmp_path)
+    progress = run.restore(folder, settings=other, allow_changes=True)
+    assert (progress.scores, progress.evaluated_step, progress.measured_since) == ({}, 0, 1)
+    assert "best/ is chosen anew" in " ".join(run.notices)
+    again = run.restore(folder, settings=with_settings(training__weight_decay=1), allow_changes=True)
+    assert again.scores == {"baseline": {"wer": 0.9}, "best": {"wer": 0.1}}  # measured alike
+
+
+def test_a_run_that_is_made_longer_goes_on_and_says_what_becomes_of_the_schedule(new_run, tmp_path: Path) -> None:
+    linear = {"training__lr_scheduler_type": "linear", "training__warmup_steps": 1, "training__learning_rate": 1e-3}
+    before = with_settings(4, **linear)
+    run = new_run()
+    run.step()
+    run.step()
+    folder = edited(run.save(tmp_path), recorded={"settings": before.settings, "last_step": 4})
+    run.restore(folder, settings=with_settings(10, **linear, training__max_steps=10))
+    told = " ".join(run.notices)
+    assert "made longer: it ends at step 10, and was to end at 4" in told
+    # of (last + 1 - step) / (last + 1 - warmup): 3 of 4 at step 2; 8 of 10 at step 3, where it was to be 2 of 4
+    assert "0.00075 at step 2, 0.0008 at step 3" in told
+    constant = {**linear, "training__lr_scheduler_type": "constant_with_warmup"}
+    edited(folder, recorded={"settings": with_settings(4, **constant).settings})
+    run.restore(folder, settings=with_settings(10, **constant))
+    assert run.notices == ["the run is made longer: it ends at step 10, and was to end at 4"]
+
+
+def test_a_run_that_is_past_its_end_is_refused(new_run, saved: Path) -> None:
+    told = refused(new_run(), saved, settings=with_settings(1, training__max_steps=1))
+    assert told.startswith("training.max_steps: 1 ends the run at step 1")
+    assert "after step 2 already" in told
+
+
+def test_a_checkpoint_of_an_earlier_version_is_gone_on_from_only_when_allowed(new_run, tmp_path: Path) -> None:
+    run = new_run()
+    run.step()
+    run.progress.scores = {"best": {"wer": 0.1}}
+    folder = run.save(tmp_path)
+    content = json.loads((folder / "state.json").read_text())
+    for name in ("format", "digest", "recorded"):
+        del content[name]
+    del content["progress"]["measured_since"]
+    (folder / "state.json").write_text(json.dumps(content))
+    assert find_checkpoint(tmp_path) == (folder, [])
+    told = refused(new_run(), folder)
+    assert "earlier version" in told
+    assert "--checkpoint.allow_changes true" in told
+    progress = new_run().restore(folder, allow_changes=True)
+    assert (progress.step, progress.scores) == (1, {})
+
+
+def test_what_can_not_be_gone_on_from_is_refused_even_when_changes_are_allowed(new_run, saved: Path) -> None:
+    assert "99 parameters and has 98" in refused(new_run(), saved, allow_changes=True, model_parameters=98)
+    assert "(model.freeze_encoder)" in refused(new_run(frozen=True), saved, allow_changes=True)
+    edited(saved, geometry={"steps_per_epoch": 0})
+    told = refused(new_run(), saved, allow_changes=True, steps_per_epoch=0, train_data=5)
+    assert "place in another stream" in told
 
 
 def test_a_checkpoint_of_other_trained_weights_is_refused(new_run, saved: Path) -> None:

@@ -1,0 +1,186 @@
+"""What the result of a run depends on, as its checkpoints record it; and what a resume makes of each difference."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from xxhash import xxh3_64_hexdigest
+
+from accel_asr.training.schedule import learning_rate_at, whole_warmup_steps
+
+TRAINING, YARDSTICK, BOTH = "training", "yardstick", "both"  # what a setting changes: refused unless allowed
+ROUNDING, HARMLESS = "rounding", "harmless"  # said
+ELSEWHERE = "elsewhere"  # compared by what it leads to: the global batch, the last step, the precision in use
+# what a setting of each section changes, but for those below; a new setting is refused until it is known to be harmless
+_OF_SECTION = {
+    "model": TRAINING,
+    "data": HARMLESS,  # the recordings and texts themselves are compared, and may move
+    "training": TRAINING,
+    "evaluation": YARDSTICK,
+    "checkpoint": HARMLESS,
+    "tracking": HARMLESS,
+    "hub": HARMLESS,
+    "output_dir": HARMLESS,
+}
+_OF_SETTING = {
+    "model.name_or_path": HARMLESS,  # its weights are compared
+    "model.revision": HARMLESS,
+    "model.language": BOTH,
+    "model.task": BOTH,
+    "data.timestamps_probability": TRAINING,
+    "data.long_labels": TRAINING,
+    "data.streaming": TRAINING,
+    "data.streaming_block_rows": TRAINING,
+    "data.mel_cache": ROUNDING,
+    "data.features_on_device": ROUNDING,
+    "training.max_steps": ELSEWHERE,
+    "training.num_train_epochs": ELSEWHERE,
+    "training.per_device_train_batch_size": ELSEWHERE,
+    "training.gradient_accumulation_steps": ELSEWHERE,
+    "training.batch_seconds": ELSEWHERE,
+    "training.seed": ELSEWHERE,
+    "training.dataloader_num_workers": HARMLESS,
+    "training.ddp_timeout": HARMLESS,
+    "evaluation.eval_on_start": HARMLESS,
+    "evaluation.eval_steps": HARMLESS,
+    "evaluation.per_device_eval_batch_size": HARMLESS,
+    "evaluation.compile_decoding": HARMLESS,
+    "evaluation.full_context_margin": HARMLESS,
+    "checkpoint.resume": ELSEWHERE,
+    "checkpoint.allow_changes": ELSEWHERE,
+}
+# addresses and paths may hold what is nobody else's business: that they have changed is known by a hash
+_NOT_SHOWN = (
+    "output_dir",
+    "model.name_or_path",
+    "data.name_or_path",
+    "data.eval_name_or_path",
+    "data.sources",
+    "data.cache_dir",
+    "hub.",
+)
+
+
+@dataclass(frozen=True)
+class RecordedSettings:
+    """The settings of a run by their full names, and what they led to.
+
+    base_model: a digest of what was loaded before training. validation_data: a checksum of what is scored, and
+    validation_utterances how many that are. last_step: where training ends, and with it a linear schedule.
+    """
+
+    settings: dict[str, Any]
+    base_model: str
+    validation_data: int
+    validation_utterances: int
+    last_step: int
+
+
+@dataclass
+class Differences:
+    """Lines for the user, `setting: was -> is`.
+
+    data: settings of the data, which are harmless where the recordings and texts that they lead to are the same.
+    """
+
+    training: list[str] = field(default_factory=list)
+    yardstick: list[str] = field(default_factory=list)
+    data: list[str] = field(default_factory=list)
+    harmless: list[str] = field(default_factory=list)
+
+
+def recorded(configuration: Mapping[str, Any], **effective: Any) -> dict[str, Any]:
+    """The settings of a nested configuration by their full names, as JSON gives them back.
+
+    Args:
+        effective: What a setting came to, by its full name with `__` for the dot, such as `training__mixed_precision`.
+    """
+    flat: dict[str, Any] = {}
+    for section, values in configuration.items():
+        flat |= (
+            {f"{section}.{name}": value for name, value in values.items()}
+            if isinstance(values, Mapping)
+            else {section: values}
+        )
+    flat |= {name.replace("__", "."): value for name, value in effective.items()}
+    shown = {
+        name: f"#{xxh3_64_hexdigest(repr(value).encode())}" if name.startswith(_NOT_SHOWN) and value else value
+        for name, value in flat.items()
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(shown))
+    return plain
+
+
+def differences(before: RecordedSettings, now: RecordedSettings) -> Differences:
+    """What has changed between two runs, by what it changes.
+
+    A setting that one of the two does not know, since it is of another version, counts as a difference.
+    """
+    found = Differences()
+    for name in dict.fromkeys([*now.settings, *before.settings]):
+        was, new = before.settings.get(name), now.settings.get(name)
+        effect = _OF_SETTING.get(name, _OF_SECTION.get(name.partition(".")[0], TRAINING))
+        if was == new or effect == ELSEWHERE:
+            continue
+        line = f"{name}: {_shown(was)} -> {_shown(new)}" if not name.startswith(_NOT_SHOWN) else f"{name}: another"
+        if effect in (TRAINING, BOTH):
+            found.training.append(line)
+        if effect in (YARDSTICK, BOTH):
+            found.yardstick.append(line)
+        if effect == HARMLESS:
+            (found.data if name.startswith("data.") else found.harmless).append(line)
+        if effect == ROUNDING:
+            found.harmless.append(f"{line} (features are rounded otherwise, so it does not go on bit for bit)")
+    if before.base_model != now.base_model:
+        found.training.append(
+            f"model.name_or_path: the base model or its tokenizer is another: {before.base_model} -> {now.base_model}"
+        )
+    if before.validation_data != now.validation_data:
+        found.yardstick.append(
+            f"validation data: {before.validation_utterances:,} utterances (checksum {before.validation_data}) -> "
+            f"{now.validation_utterances:,} utterances (checksum {now.validation_data})"
+        )
+    return found
+
+
+def change_of_length(before: RecordedSettings, now: RecordedSettings, *, step: int, skipped_steps: int) -> list[str]:
+    """What becomes of the schedule of a run that is made longer or shorter after `step`; nothing where it is neither.
+
+    Args:
+        skipped_steps: Of them, those that the schedule does not count.
+    """
+    lines = []
+    if before.last_step != now.last_step:
+        how = "longer" if now.last_step > before.last_step else "shorter"
+        lines.append(f"the run is made {how}: it ends at step {now.last_step}, and was to end at {before.last_step}")
+    if 0 < step < now.last_step:
+        was = _learning_rate(before, max(step - skipped_steps, 1))
+        planned = _learning_rate(before, step + 1 - skipped_steps) if step < before.last_step else was
+        new = _learning_rate(now, step + 1 - skipped_steps)
+        if abs(new - planned) > 1e-6 * max(abs(planned), abs(new)):
+            scheduler = now.settings["training.lr_scheduler_type"]
+            lines.append(
+                f"training.lr_scheduler_type: {scheduler} gives another learning rate from here on: {was:.3g} at step "
+                f"{step}, {new:.3g} at step {step + 1}"
+            )
+    if lines and now.settings.get("training.audio_context") == "speech":
+        lines.append(
+            "training.audio_context: speech hears the whole window in the last tenth of the steps, as they are now"
+        )
+    return lines
+
+
+def _learning_rate(of: RecordedSettings, step: int) -> float:
+    return learning_rate_at(
+        step,
+        peak=of.settings["training.learning_rate"],
+        warmup_steps=whole_warmup_steps(of.settings["training.warmup_steps"], last_step=of.last_step),
+        last_step=of.last_step,
+        scheduler_type=of.settings["training.lr_scheduler_type"],
+    )
+
+
+def _shown(value: Any) -> str:
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else f"{value}"
+    return text if len(text) <= 200 else f"{text[:200]}..."
