@@ -268,7 +268,7 @@ def train(config: Config) -> int:
             accelerator=accelerator,
             output_dir=output_dir,
             step=step,
-            learning_rate=training.learning_rate,
+            learning_rate=peak,
             weight_decay=training.weight_decay,
             written=written,
         )

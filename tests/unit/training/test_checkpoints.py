@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from accel_asr.config import Config, ModelConfig
+from accel_asr.config import Config, ModelConfig, TrainingConfig
 from accel_asr.data.collator import Item
 from accel_asr.data.loading import ClipItems
 from accel_asr.errors import UserError
@@ -38,8 +38,9 @@ GEOMETRY = Geometry(
     accumulation_steps=2,
     micro_batch_size=2,
 )
+TRAINING = TrainingConfig(learning_rate=1e-5, lr_scheduler_type="constant_with_warmup", warmup_steps=50)
 SETTINGS = RecordedSettings(
-    recorded(Config(model=ModelConfig(language="en")).to_dict()),
+    recorded(Config(model=ModelConfig(language="en"), training=TRAINING).to_dict()),
     base_model="abc",
     validation_data=77,
     validation_utterances=10,

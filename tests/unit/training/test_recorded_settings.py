@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from accel_asr.config import Config, DataConfig, HubConfig, ModelConfig, SourceConfig
+from accel_asr.config import Config, DataConfig, HubConfig, ModelConfig, SourceConfig, TrainingConfig
 from accel_asr.training.recorded_settings import (
     _OF_SECTION,
     _OF_SETTING,
@@ -16,7 +16,8 @@ from accel_asr.training.recorded_settings import (
     recorded,
 )
 
-PLAIN = recorded(Config(model=ModelConfig(language="en")).to_dict())
+TRAINING = TrainingConfig(learning_rate=1e-5, lr_scheduler_type="constant_with_warmup", warmup_steps=50)
+PLAIN = recorded(Config(model=ModelConfig(language="en"), training=TRAINING).to_dict())
 BEFORE = RecordedSettings(PLAIN, base_model="abc", validation_data=77, validation_utterances=10, last_step=12)
 
 
