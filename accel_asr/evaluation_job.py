@@ -46,6 +46,8 @@ def load_model_and_sets(
     if loaded.encoder.languages and loaded.model.generation_config.language is None:
         for one in sets:
             require_languages(loaded.model, one.utterances)
+    for one in sets:
+        notices += loaded.reference_warnings(one.utterances, evaluation)
     return loaded, sets, notices
 
 

@@ -19,6 +19,7 @@ from accel_asr.data.loading import ClipItems, TrainingWindows
 from accel_asr.data.mel_cache import MelCache, open_mel_cache
 from accel_asr.data.packing import PackPlan
 from accel_asr.data.preparation import fingerprint
+from accel_asr.data.references import reference_faults
 from accel_asr.data.run_data import RunData
 from accel_asr.data.run_sources import cache_dir_of
 from accel_asr.data.splits import load_train_and_validation
@@ -49,6 +50,18 @@ class LoadedModel:
         extractor = self.processor.feature_extractor
         on_device = makes_features(device, wanted=features_on_device, extractor=extractor)
         return replace(self.collator, features_on_device=on_device)
+
+    def reference_warnings(self, utterances: Utterances, evaluation: EvaluationConfig) -> list[str]:
+        """What the texts to be scored do not get of these settings, for the user.
+
+        Raises:
+            UserError: the normaliser leaves nothing of any.
+        """
+        most = min(evaluation.generation_max_length, self.encoder.room)
+        found = reference_faults(utterances, encoder=self.encoder, normalizer=self.normalizer, max_new_tokens=most)
+        if problem := found.problem(normalizer_name=evaluation.normalizer):
+            raise UserError(problem)
+        return found.warnings(normalizer_name=evaluation.normalizer, max_new_tokens=most, room=self.encoder.room)
 
 
 @dataclass(frozen=True)
@@ -179,7 +192,7 @@ def load_job(
         UserError: as the parts of it raise; or the normaliser leaves no validation text to score.
     """
     loaded = load_model(model_settings, evaluation, language_of_rows=data_settings.language_column is not None)
-    model, processor, normalizer, encoder = loaded.model, loaded.processor, loaded.normalizer, loaded.encoder
+    model, processor, encoder = loaded.model, loaded.processor, loaded.encoder
     if model_settings.freeze_encoder:
         modeling.freeze_encoder(model)
     if model_settings.cache_encoder_outputs:
@@ -195,11 +208,7 @@ def load_job(
     if model_settings.language is None and encoder.languages:
         for utterances in (data.train, data.validation):
             require_languages(model, utterances)
-    if not any(normalizer(utterance.text) for utterance in data.validation):
-        raise UserError(
-            f"evaluation.normalizer: {evaluation.normalizer!r} leaves nothing of any validation text to score; choose "
-            "another normaliser, or look at the texts"
-        )
+    data.notices.extend(loaded.reference_warnings(data.validation, evaluation))
     extractor = processor.feature_extractor
     caches: list[MelCache | None] = [None, None]
     if data_settings.mel_cache:
@@ -222,7 +231,7 @@ def load_job(
     return Job(
         model=model,
         processor=processor,
-        normalizer=normalizer,
+        normalizer=loaded.normalizer,
         data=data,
         train_items=train_items,
         validation_items=validation_items,

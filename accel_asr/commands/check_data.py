@@ -6,6 +6,7 @@ and what is worth a look.
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,22 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
     from accel_asr.data.checking.model_limits import load_model_limits
     from accel_asr.data.checking.report import report_of
     from accel_asr.data.checking.tables import print_report
+    from accel_asr.data.references import reference_faults
+    from accel_asr.evaluation.normalizers import load_normalizer
 
     data = config.data
     limits = load_model_limits(config.model, language_of_rows=data.language_column is not None)
     say_notes(limits.notes, name=config.model.name_or_path)
+    normalizer = load_normalizer(config.evaluation.normalizer, limits.encoder.tokenizer)
     checked = check(data, limits, seed=config.training.seed)
-    report: dict[str, Any] = report_of(checked, model_name=config.model.name_or_path)
+    references = None
+    if checked.validation:
+        most = min(config.evaluation.generation_max_length, limits.encoder.room)
+        found = reference_faults(checked.validation, encoder=limits.encoder, normalizer=normalizer, max_new_tokens=most)
+        if problem := found.problem(normalizer_name=config.evaluation.normalizer):
+            checked.refusals.append(problem)
+        references = {"normalizer": config.evaluation.normalizer, "max_new_tokens": most, **asdict(found)}
+    report: dict[str, Any] = report_of(checked, model_name=config.model.name_or_path, references=references)
     report["clean_manifests"] = []
     try:
         if options.write_clean is not None:

@@ -166,9 +166,8 @@ def _transcribe_all(
                 say(f"error: {visible(recording.name)}: {visible(outcome)}", to_stderr=True)
                 failed += 1
                 continue
-            if outcome.cut_off:
-                told = "the model went on until it had no room left; its end may be missing or repeated"
-                say(f"note: {visible(recording.name)}: {told}", to_stderr=True)
+            if doubt := transcriber.doubt(outcome):
+                say(f"note: {visible(recording.name)}: {doubt}", to_stderr=True)
             if files is not None:
                 _write(files[index], rendered(outcome, output_format=output_format, name=recording.name, indent=2))
                 continue

@@ -60,6 +60,11 @@ class LabelEncoder:
             return frozenset()
         return frozenset(code for code in LANGUAGES if f"<|{code}|>" in self._ids)
 
+    @property
+    def room(self) -> int:
+        """The most tokens of a transcript that the decoder can hold, its end counted."""
+        return self.max_label_tokens - len(self.prefix())
+
     def knows_language(self, name: str) -> bool:
         """Whether the model can be told that `name`, a code or a name, is spoken; an English-only one knows English."""
         return self.token_language(name) is not None

@@ -93,7 +93,12 @@ class TextProcessing:
             text = without_punctuation(text)
         if self.lowercase:
             text = text.lower()
-        return "" if _UNSEEN.fullmatch(text) else text.strip()
+        return "" if is_unseen(text) else text.strip()
+
+
+def is_unseen(text: str) -> bool:
+    """Whether nothing in a text can be seen, but for signs of damaged characters."""
+    return bool(_UNSEEN.fullmatch(text))
 
 
 def without_punctuation(text: str) -> str:

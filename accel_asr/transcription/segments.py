@@ -1,6 +1,7 @@
 """Text with times: joined, tidied, and the times of one transcript given to the words of another."""
 
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -8,6 +9,8 @@ from difflib import SequenceMatcher
 from accel_asr.data.written_tokens import UNSPACED
 
 TIME_DIGITS = 3  # milliseconds, what subtitles can say
+_MOST_COMPRESSED = 2.4
+_STRETCH = 600  # characters: much longer ones shrink more, whatever they say
 ALIKE = 0.8  # transcripts that share fewer of their words than this are not of one mind about what was said when
 _WORD = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
@@ -43,6 +46,12 @@ def joined(texts: Sequence[str]) -> str:
         is_unspaced = re.search(rf"[{UNSPACED}]$", line) and re.match(rf"[{UNSPACED}]", text)
         line += ("" if is_unspaced or not line or not text else " ") + text
     return line
+
+
+def repeats_itself(text: str) -> bool:
+    """Whether some stretch of a text shrinks to less than 1 / 2.4, which speech never does: Whisper's own measure."""
+    pieces = [text[first : first + _STRETCH].encode() for first in range(0, len(text), _STRETCH)]
+    return any(len(piece) > _MOST_COMPRESSED * len(zlib.compress(piece)) for piece in pieces)
 
 
 def tidied(segments: Sequence[Segment], *, duration_s: float) -> tuple[Segment, ...]:

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.modeling_outputs import BaseModelOutput
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from accel_asr.data.languages import known_language, language_code
 from accel_asr.data.spelling import Spelling
 from accel_asr.errors import UserError
 from accel_asr.modeling import load_model_and_processor, quiet_libraries
-from accel_asr.transcription.segments import Segment, TimedText, joined, spread, tidied, whole
+from accel_asr.transcription.segments import Segment, TimedText, joined, repeats_itself, spread, tidied, whole
 
 SAMPLING_SEED = 0  # the same recording gives the same transcript
 
@@ -47,6 +48,7 @@ class Transcriber:
         language: Code of the language spoken; None has it detected for each recording, or there is only English.
         task: `transcribe` or `translate`; None for a model that takes neither language nor task.
         num_beams: None is what the model's own settings say.
+        assumes_language: Nobody said that `language` is spoken: it is what the model was tuned for.
         fallback: For recordings longer than the window.
     """
 
@@ -55,6 +57,7 @@ class Transcriber:
     language: str | None = None
     task: str | None = None
     num_beams: int | None = None
+    assumes_language: bool = False
     fallback: Fallback = Fallback()
 
     @cached_property
@@ -85,6 +88,19 @@ class Transcriber:
             for index, result in zip(heard, self._short_batch([clips[index] for index in heard], timed), strict=True):
                 results[index] = result
         return results
+
+    def doubt(self, spoken: TimedText) -> str | None:
+        """What looks wrong with a transcript, for the user; None where nothing does."""
+        if spoken.cut_off:
+            told = "the model went on until it had no room left; its end may be missing or repeated"
+        elif repeats_itself(spoken.text):
+            told = "the model repeats itself"
+        else:
+            return None
+        if self.assumes_language and self.language:
+            spoken_name = LANGUAGES.get(self.language, self.language).title()
+            told += f". It was tuned for {spoken_name} ({self.language}): if something else is spoken, give --language"
+        return told
 
     @torch.no_grad()
     def transcribe_long(
@@ -219,6 +235,7 @@ def load_transcriber(
     model, processor = load_model_and_processor(name_or_path, revision=revision)
     settings = model.generation_config
     settings.forced_decoder_ids = None  # the old way to set the language; it would contradict the new one
+    assumes_language = False
     if not getattr(settings, "is_multilingual", True):
         if language_code(language or "en") != "en" or (task or "transcribe") != "transcribe":
             asked = [f"--{name} {value}" for name, value in (("language", language), ("task", task)) if value]
@@ -234,11 +251,21 @@ def load_transcriber(
             raise UserError(f"--task translate: the generation settings of {name_or_path!r} name no tasks")
         language = task = None
     else:
-        language = language or getattr(settings, "language", None) or None
+        tuned_for = getattr(settings, "language", None) or None
+        assumes_language = not language and tuned_for is not None
+        language = language or tuned_for
         language = None if language is None else known_language(language, settings.lang_to_id, setting="--language")
         task = task or getattr(settings, "task", None) or "transcribe"
     model.to(chosen).eval()
-    return Transcriber(model, processor, language=language, task=task, num_beams=num_beams, fallback=fallback)
+    return Transcriber(
+        model,
+        processor,
+        language=language,
+        task=task,
+        num_beams=num_beams,
+        assumes_language=assumes_language,
+        fallback=fallback,
+    )
 
 
 def find_device(name: str | None) -> torch.device:

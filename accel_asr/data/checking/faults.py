@@ -11,9 +11,11 @@ from accel_asr.data.checking import findings
 from accel_asr.data.checking.check import Checked, columns_of, language_of
 from accel_asr.data.preparation import MAX_EXAMPLES
 from accel_asr.data.spelling import Spelling
+from accel_asr.data.text_processing import is_unseen
 from accel_asr.data.utterances import Utterances
 
 _MAX_CHARACTERS = 50
+_WITHIN_WORDS = " \t\n\r\u200c\u200d\u3000"  # white space, and joiners, which Persian and Hindi write with
 _EXAMPLES_OF_CHARACTER = 3
 
 
@@ -49,16 +51,15 @@ class Kept:
 
 
 def characters(kept: Kept, checked: Checked) -> dict[str, Any]:
-    """What the tokenizer can't spell, the most frequent first."""
+    """What the tokenizer can't spell, and what nobody sees and a model would write; the most frequent first."""
     encoder = checked.limits.encoder
     pre_tokenizer = encoder.tokenizer.backend_tokenizer.pre_tokenizer
     used = findings.characters_of(kept.texts)
     wrong = [character for character in used if not _spells(encoder.spelling, character)]
-    wrong.sort(key=lambda character: -used[character])
-    return {
-        "different": len(used),
-        "byte_level": isinstance(pre_tokenizer, ByteLevel),
-        "unspellable": [
+    unseen = [character for character in used if is_unseen(character) and character not in _WITHIN_WORDS]
+
+    def described(characters: list[str]) -> list[dict[str, Any]]:
+        return [
             {
                 "character": character,
                 "code_point": f"U+{ord(character):04X}",
@@ -66,8 +67,14 @@ def characters(kept: Kept, checked: Checked) -> dict[str, Any]:
                 "count": used[character],
                 "examples": _texts_with(kept, character),
             }
-            for character in wrong[:_MAX_CHARACTERS]
-        ],
+            for character in sorted(characters, key=lambda character: -used[character])[:_MAX_CHARACTERS]
+        ]
+
+    return {
+        "different": len(used),
+        "byte_level": isinstance(pre_tokenizer, ByteLevel),
+        "unspellable": described(wrong),
+        "unseen": described(unseen),
     }
 
 

@@ -14,7 +14,7 @@ are the first 20. Of a row without a side (`train`, `validation`) it is not know
     label_lengths       of rows with text: bounds (tokens), counts, over: how many the decoder can't hold
     languages           a list of language, rows, hours, known (to the model), said (by rows: true, by settings: false)
     characters          of kept texts: different, byte_level, unspellable [{character, code_point, name, count,
-                        examples}]
+                        examples}], unseen (such as U+FEFF, or a sign of damage, U+FFFD) likewise
     dropped             as in sources, of all of them together: {reason: {count, examples}}
     refusals            messages with which training would end before its first step
     duplicates          of train and validation: recordings that are there more than once, rows beyond the first of
@@ -24,6 +24,9 @@ are the first 20. Of a row without a side (`train`, `validation`) it is not know
                         which does no harm by itself
     silence, clipping   rows, examples (id, decibels below full scale; id, share of samples at full scale)
     text_speed          characters a second: of each language median, lowest, highest; outliers: rows, examples
+    references          of validation texts: normalizer, max_new_tokens (of a transcript), texts, empty (the normaliser
+                        leaves nothing), split (it splits words at the marks of letters) and split_examples (id, word,
+                        pieces), too_long (for a transcript), too_long_examples (id, tokens), most_tokens; or null
     warnings            how many kinds of finding there are that drop nothing
     notices             what the source's readers had to tell
     clean_manifests     what --write_clean wrote: source, path, rows, settings to change for training on it
@@ -31,6 +34,7 @@ are the first 20. Of a row without a side (`train`, `validation`) it is not know
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -45,8 +49,8 @@ FORMAT = 1
 _SMALLEST_STEP_S = 0.01  # of the histogram of durations
 
 
-def report_of(checked: Checked, *, model_name: str) -> dict[str, Any]:
-    """Everything that was found, as the module says."""
+def report_of(checked: Checked, *, model_name: str, references: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Everything that was found, as the module says; `references` are there as they are given."""
     limits = checked.limits
     kept = faults.Kept(checked)
     all_drops = Drops()
@@ -72,6 +76,7 @@ def report_of(checked: Checked, *, model_name: str) -> dict[str, Any]:
         **faults.repetitions(kept),
         **faults.levels(kept),
         "text_speed": faults.text_speed(kept),
+        "references": references,
     }
     report["warnings"] = len(warnings_of(report))
     report["notices"] = checked.notices
@@ -89,7 +94,8 @@ def warnings_of(report: dict[str, Any]) -> list[str]:
         "silence": report["silence"]["rows"],
         "clipping": report["clipping"]["rows"],
         "text_speed": report["text_speed"]["outliers"]["rows"],
-        "characters": report["characters"]["unspellable"],
+        "characters": report["characters"]["unspellable"] or report["characters"]["unseen"],
+        "references": report["references"] and (report["references"]["split"] or report["references"]["too_long"]),
         "label_lengths": report["limits"]["long_labels"] == "cut" and report["label_lengths"]["over"],
     }
     return [name for name, is_there in found.items() if is_there]

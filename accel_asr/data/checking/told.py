@@ -21,6 +21,7 @@ def findings_of(report: Report) -> Iterator[str]:
     yield from _levels(report)
     yield from _speed(report)
     yield from _characters(report)
+    yield from _references(report)
     if "label_lengths" in warnings_of(report):
         yield f"cut texts: {report['label_lengths']['over']:,} labels are too long for the decoder, and cut at a word"
     found = warnings_of(report)
@@ -103,17 +104,40 @@ def _outlier(name: str, told: Report) -> str:
 
 def _characters(report: Report) -> Iterator[str]:
     characters = report["characters"]
+    if characters["unseen"]:
+        yield "characters that nobody sees, and a model would learn to write (data.text.replacements takes them out):"
+        yield from _lines(_character(one, "") for one in characters["unseen"])
     if not characters["unspellable"]:
         why = ": it spells bytes" if characters["byte_level"] else ""
         yield f"characters: the tokenizer can spell all {characters['different']:,} different ones{why}"
         return
     count = f"{len(characters['unspellable']):,} of {characters['different']:,} different ones"
     yield f"characters that the tokenizer can't spell: {count}"
-    yield from _lines(
-        f"{one['character']} ({one['code_point']} {one['name']}): {one['count']:,} times, such as in "
-        f"{', '.join(one['examples'])}"
-        for one in characters["unspellable"]
+    yield from _lines(_character(one, f"{one['character']} ") for one in characters["unspellable"])
+
+
+def _character(one: Report, shown: str) -> str:
+    return (
+        f"{shown}({one['code_point']} {one['name']}): {one['count']:,} times, such as in {', '.join(one['examples'])}"
     )
+
+
+def _references(report: Report) -> Iterator[str]:
+    references = report["references"]
+    if references and references["split"]:
+        yield (
+            f"words that the normaliser {references['normalizer']!r} splits at the marks of their letters: in "
+            f"{references['split']:,} of {references['texts']:,} validation texts; evaluation.normalizer: multilingual "
+            "leaves them whole"
+        )
+        yield from _lines(f"{name}: {word} -> {pieces}" for name, word, pieces in references["split_examples"])
+    if references and references["too_long"]:
+        yield (
+            f"texts that a transcript has no room for: {references['too_long']:,} of {references['texts']:,} of "
+            f"validation take up to {references['most_tokens']} tokens, and evaluation.generation_max_length is "
+            f"{references['max_new_tokens']}"
+        )
+        yield from _lines(f"{name}: {tokens} tokens" for name, tokens in references["too_long_examples"])
 
 
 def _lines(examples: Any) -> Iterator[str]:

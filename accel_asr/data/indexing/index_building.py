@@ -247,8 +247,9 @@ def _not_unicode(records: Sequence[dict[str, Any]]) -> str:
     """Which row holds half of a surrogate pair, as JSON's escapes can spell it."""
     for record in records:
         for name, value in record.items():
-            if isinstance(value, str) and value != value.encode(errors="replace").decode():
-                return f"the {name} of row {record['utterance_id']!a} is not Unicode text ({value!a})"
+            for text in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(text, str) and text != text.encode(errors="replace").decode():
+                    return f"the {name} of row {record['utterance_id']!a} is not Unicode text ({text!a})"
     raise AssertionError("all is Unicode")
 
 

@@ -151,6 +151,7 @@ def test_the_json_report_is_all_of_standard_output_and_keeps_its_keys(settings: 
         "silence",
         "clipping",
         "text_speed",
+        "references",
         "warnings",
         "notices",
         "exit_code",
@@ -424,3 +425,60 @@ def test_texts_with_control_tokens_and_times_are_named(
         assert told in printed
     dropped = report([*settings, "--data.text.written_times", "read"], capsys)["dropped"]
     assert {reason: found["count"] for reason, found in dropped.items()} == {"control tokens written in the text": 1}
+
+
+def test_the_normaliser_and_the_room_for_a_transcript_are_held_against_the_validation_texts(
+    folder: Path, settings: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [json.loads(line) for line in (good_only(folder) / "metadata.jsonl").read_text().split("\n")]
+    lines[8]["text"] = "संस्कृतम् " * 3
+    lines[1]["text"] = "संस्कृतम्"  # of training, which no normaliser touches
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    settings += ["--evaluation.generation_max_length", "30"]
+    assert check_data.main(settings) == 0  # nothing is dropped
+    printed = " ".join(capsys.readouterr().out.split())
+    for told in (
+        "the normaliser 'basic' splits",
+        "in 1 of 2 validation texts",
+        "multilingual",
+        "generation_max_length is 30",
+    ):
+        assert told in printed
+    references = report(settings, capsys)["references"]
+    assert (references["split"], references["too_long"], references["max_new_tokens"]) == (1, 1, 30)
+    better = ["--evaluation.normalizer", "multilingual", "--evaluation.generation_max_length", "440"]
+    references = report([*settings, *better], capsys)["references"]
+    assert (references["split"], references["too_long"]) == (0, 0)
+
+
+def test_a_normaliser_that_leaves_nothing_to_score_is_refused_as_by_training(
+    folder: Path, settings: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [json.loads(line) for line in (good_only(folder) / "metadata.jsonl").read_text().split("\n")]
+    for row in (8, 9):
+        lines[row]["text"] = "..."
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    found = report(settings, capsys)
+    assert found["exit_code"] == 1
+    assert found["refusals"][0].startswith("evaluation.normalizer: 'basic' leaves nothing")
+
+
+def test_characters_that_nobody_sees_are_named(
+    folder: Path, settings: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [json.loads(line) for line in (good_only(folder) / "metadata.jsonl").read_text().split("\n")]
+    for row, text in enumerate(
+        ("\ufeffmy card", "my\u200bcard", "my \ufffd card", "my\x00card", "\u0645\u06cc\u200c\u062e", "my\u3000card")
+    ):
+        lines[row]["text"] = text
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert check_data.main(settings) == 0
+    printed = capsys.readouterr().out
+    assert "(U+FEFF ZERO WIDTH NO-BREAK SPACE): 1 times, such as in 0.wav" in printed
+    unseen = report(settings, capsys)["characters"]["unseen"]
+    assert {one["code_point"]: one["examples"] for one in unseen} == {
+        "U+FEFF": ["0.wav"],
+        "U+200B": ["sub/1.wav"],
+        "U+FFFD": ["2.wav"],
+        "U+0000": ["sub/3.wav"],
+    }

@@ -1,5 +1,7 @@
 """From samples to text with times, on a model with a window of two seconds."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import torch
 
 from accel_asr.data.decoding.audio import to_float32
 from accel_asr.errors import UserError
-from accel_asr.transcription.segments import Segment
+from accel_asr.transcription.segments import Segment, TimedText
 from accel_asr.transcription.transcriber import Fallback, Transcriber, find_device, load_transcriber
 from tests.odd_tokenizers import KINDS, with_tokenizer
 
@@ -212,6 +214,28 @@ def test_an_english_only_model_transcribes_and_refuses_all_else(tiny_english_fol
     (spoken,) = transcriber.transcribe_short(clips[:1], timed=True)
     assert (bool(spoken.text), spoken.language) == (True, "en")
     assert transcriber.transcribe_long(np.concatenate(clips)).text
+
+
+def test_a_doubtful_transcript_of_a_model_tuned_for_one_language_names_the_option(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    settings = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps(settings | {"language": "yo", "task": "transcribe"}))
+    assuming = load_transcriber(str(folder), device="cpu")
+    told = load_transcriber(str(folder), device="cpu", language="Yoruba")
+    detecting = load_transcriber(str(tiny_folder), device="cpu")
+    assert (assuming.language, told.language, detecting.language) == ("yo", "yo", None)
+    fine = TimedText("ask not what your country can do for you", (), 1.0)
+    loop, cut_off = TimedText("I, " * 100, (), 1.0), TimedText("ask not", (), 1.0, cut_off=True)
+    for transcriber in (assuming, told, detecting):
+        assert transcriber.doubt(fine) is None
+        assert "repeats itself" in (transcriber.doubt(loop) or "")
+        assert "no room left" in (transcriber.doubt(cut_off) or "")
+    for spoken in (loop, cut_off):
+        assert "tuned for Yoruba (yo)" in (assuming.doubt(spoken) or "")
+        assert "--language" in (assuming.doubt(spoken) or "")
+        assert "--language" not in (told.doubt(spoken) or "") + (detecting.doubt(spoken) or "")
 
 
 @pytest.mark.parametrize(("name", "code"), [("de-DE", "de"), ("GERMAN", "de"), ("nb", "no"), ("heb", "he")])
