@@ -18,7 +18,7 @@ from accel_asr.data.indexing.index import NO_FILE
 from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.rows import Audio, Row
 from accel_asr.data.reading.saved_datasets import DatasetAudio
-from accel_asr.data.reading.segments import length_fault, lengths_agree
+from accel_asr.data.reading.time_cells import length_fault, lengths_agree
 
 FULL_SCALE = 32767 / 32768  # what a sample is at least when it was cut off
 _THREADS = 4  # soundfile releases the interpreter lock

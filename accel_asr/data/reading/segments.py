@@ -1,15 +1,14 @@
 """The part of its recording that each row of a table selects, from columns of times under any of their usual names."""
 
-import datetime
-import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from accel_asr.data.reading.audio_paths import named, shown
 from accel_asr.data.reading.source_table import Table, place_of_row
+from accel_asr.data.reading.suspected_times import goes_before, refuse_suspected_times
+from accel_asr.data.reading.time_cells import LENGTH_TOLERANCE_S, lengths_agree, seconds
 from accel_asr.data.reading.time_columns import (
     AUTO,
     TimeColumn,
@@ -20,12 +19,10 @@ from accel_asr.data.reading.time_columns import (
 )
 from accel_asr.errors import UserError
 
-MAX_SECONDS = 1e9  # 31 years: more is no time in a recording
-LENGTH_TOLERANCE_S, LENGTH_TOLERANCE = 0.1, 0.02  # tables round, and MP3s promise a little too much
-_SECONDS_OF = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "minutes": 60.0}
-_CLOCK = re.compile(r"(?:(?:(\d+) days? )?(\d{1,4}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d*)?)")
-_DECIMAL_COMMA = re.compile(r"\d+,(\d{1,2}|\d{4,})")  # 1,500 may be a thousand and a half
-_RANGE = re.compile(r"\s*[\[(]?\s*([\d:.]+)\s*s?\s*(?:-->|-|\u2013|\u2014|,|;|to|\s)\s*([\d:.]+)\s*s?\s*[\])]?\s*")
+_MAX_DEPTH = 3  # of structures in which times are looked for
+_SECONDS_OF = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "minutes": 60.0}
+
+_RANGE = re.compile(r"\s*[\[(]?\s*([\d:.]+)\s*s?\s*(?:-->|-|\u2013|\u2014|,\s|;|to)\s*([\d:.]+)\s*s?\s*[\])]?\s*")
 
 Segment = tuple[float | None, float | None]  # begin and end in seconds; None is the recording's own
 
@@ -71,12 +68,17 @@ def find_segments(table: Table, settings: TimeSettings, *, audio_column: str, ot
     columns = [
         column
         for column in time_columns(free, settings, nested=nested)
-        if column.name in named_ones or (_says_something(view[column.name]) and _is_meant(column, view))
+        if column.name in named_ones or _says_something(view[column.name])
     ]
+    if not _are_meant(columns, view):
+        columns = [column for column in columns if column.is_sure or column.role == "length"]
     chosen, problems = _one_of_each(columns, view)
     problems += _misfits(chosen, view)
     if problems:
         raise UserError("\n".join(problems))
+    used = {column.name for column in columns}
+    unused = {name: view[name] for name in free if name not in used}
+    refuse_suspected_times(chosen, view, unused, table[audio_column], settings)
     return _read(chosen, view, rows=rows, table=table)
 
 
@@ -93,25 +95,28 @@ def _with_nested(table: Table, *, audio_column: str, others: Collection[str]) ->
     """The columns, and those within: `audio.start_time` of structures, `timestamp.start` of pairs of times."""
     view: dict[str, Sequence[Any]] = dict(table)
     for name, cells in table.items():
-        if name in others or not (name == audio_column or may_hold_intervals(name)):
-            continue
-        filled = [cell for cell in cells if cell is not None and cell != ""]
-        if not filled:
-            continue
-        structures = [cell for cell in filled if isinstance(cell, Mapping)]
-        if structures:
-            keys = dict.fromkeys(key for cell in structures for key in cell if key not in ("path", "bytes", "array"))
-            for key in keys:
-                view.setdefault(
-                    f"{name}.{key}", [cell.get(key) if isinstance(cell, Mapping) else None for cell in cells]
-                )
-        elif name != audio_column and (pairs := _pairs(cells)) is not None:
-            view[f"{name}.start"], view[f"{name}.end"] = ([pair[index] for pair in pairs] for index in (0, 1))
+        if name == audio_column or (name not in others and may_hold_intervals(name)):
+            view |= {inner: found for inner, found in _within(name, cells).items() if inner not in view}
     return view
 
 
+def _within(name: str, cells: Sequence[Any], depth: int = 0) -> dict[str, Sequence[Any]]:
+    """The columns within one whose cells are structures or pairs of times; none within any other."""
+    if depth == _MAX_DEPTH or not any(isinstance(cell, Mapping | list | tuple | str) for cell in cells):
+        return {}
+    structures = [cell for cell in cells if isinstance(cell, Mapping)]
+    found: dict[str, Sequence[Any]] = {}
+    for key in dict.fromkeys(key for cell in structures for key in cell if key not in ("path", "bytes", "array")):
+        inner = [cell.get(key) if isinstance(cell, Mapping) else None for cell in cells]
+        found |= {f"{name}.{key}": inner} | _within(f"{name}.{key}", inner, depth + 1)
+    last = name.rpartition(".")[2]
+    if not structures and may_hold_intervals(last) and (pairs := _pairs(cells)) is not None:
+        found[f"{name}.start"], found[f"{name}.end"] = ([pair[index] for pair in pairs] for index in (0, 1))
+    return found
+
+
 def _pairs(cells: Sequence[Any]) -> list[tuple[Any, Any]] | None:
-    """The two times of each cell, `[0.5, 1.5]` or `0.5-1.5`; None if some cell is neither these nor empty."""
+    """The two times of each cell, `[0.5, 1.5]` or `0.5-1.5`; None if some cell is something else, or all are empty."""
     pairs: list[tuple[Any, Any]] = []
     for cell in cells:
         if cell is None or cell == "":
@@ -122,21 +127,20 @@ def _pairs(cells: Sequence[Any]) -> list[tuple[Any, Any]] | None:
             pairs.append((match[1], match[2]))
         else:
             return None
-    return pairs
+    return pairs if any(pair != (None, None) for pair in pairs) else None
 
 
 def _says_something(cells: Sequence[Any]) -> bool:
     return any(cell is not None and cell != "" for cell in cells)
 
 
-def _is_meant(column: TimeColumn, view: Mapping[str, Sequence[Any]]) -> bool:
-    """Whether a name that may mean something else, such as `from`, holds times; a length of letters decides nothing."""
-    if column.is_sure or column.role == "length":
-        return True
-    try:
-        return set(map(seconds, view[column.name])) != {None}
-    except ValueError:
-        return False
+def _are_meant(columns: Sequence[TimeColumn], view: Mapping[str, Sequence[Any]]) -> bool:
+    """Whether names that may mean something else, such as `from` and `to`, hold times: the second always higher."""
+    unsure = [column for column in columns if not column.is_sure and column.role != "length"]
+    starts, ends = ([column for column in unsure if column.role == role] for role in ("start", "end"))
+    return len(starts) == len(ends) and all(
+        goes_before(view[start.name], view[end.name]) for start, end in zip(starts, ends, strict=True)
+    )
 
 
 def _one_of_each(
@@ -303,59 +307,3 @@ def _segment(start_s: float | None, end_s: float | None, duration_s: float | Non
     if end_s is not None and end_s <= (start_s or 0):
         raise ValueError
     return (start_s, end_s), stated_s
-
-
-def lengths_agree(stated_s: float, real_s: float) -> bool:
-    """Whether two lengths are the same but for rounding."""
-    is_whole = float(stated_s).is_integer() and stated_s > 0
-    return abs(stated_s - real_s) <= max(LENGTH_TOLERANCE_S, LENGTH_TOLERANCE * real_s, 1.0 if is_whole else 0)
-
-
-def length_fault(stated_s: float | None, real_s: float, *, sampling_rate_hz: int | None) -> str | None:
-    """What is wrong where a table says how long a recording is: its text may belong to a part of it.
-
-    The table may mean seconds, milliseconds or samples: in any of them a length that fits is no accident.
-    """
-    if stated_s is None or math.isnan(real_s):
-        return None
-    scales = [1.0, 1e3, *([float(sampling_rate_hz)] if sampling_rate_hz else [])]
-    if any(lengths_agree(stated_s / scale, real_s) for scale in scales):
-        return None
-    return (
-        f"its duration should be {stated_s:.2f} s, but the recording has {real_s:.2f} s: the text may belong to a part "
-        "of it (give the start too; or --data.duration_column null if the column means something else)"
-    )
-
-
-def seconds(cell: Any, *, is_clock: bool = True) -> float | None:
-    """A cell as a number of seconds, `62.5` or `00:01:02.5`; None if it is empty.
-
-    Raises:
-        ValueError: it is no number of seconds from 0 on.
-    """
-    if cell is None or (isinstance(cell, str) and not cell.strip()):
-        return None
-    if isinstance(cell, float) and math.isnan(cell):
-        return None
-    if isinstance(cell, datetime.timedelta):
-        cell = cell.total_seconds()
-    elif isinstance(cell, datetime.time):
-        cell = cell.hour * 3600 + cell.minute * 60 + cell.second + cell.microsecond / 1e6
-    if isinstance(cell, bool) or not isinstance(cell, str | int | float | Decimal):
-        raise ValueError
-    if isinstance(cell, str):
-        cell = cell.strip()
-        if is_clock and (match := _CLOCK.fullmatch(cell)):
-            days, hours, minutes, rest = match.groups()
-            cell = int(days or 0) * 86400 + int(hours or 0) * 3600 + int(minutes) * 60 + float(rest.replace(",", "."))
-        elif _DECIMAL_COMMA.fullmatch(cell):
-            cell = cell.replace(",", ".")
-        elif is_clock and re.fullmatch(r"[\d.]+ ?s", cell):
-            cell = cell[:-1]
-    try:
-        value = float(cell)
-    except OverflowError:  # an integer of hundreds of digits
-        value = MAX_SECONDS
-    if not 0 <= value < MAX_SECONDS:
-        raise ValueError
-    return value

@@ -15,7 +15,8 @@ _UNITS = {
     "us": ("us", "usec", "micros", "microsecond", "microseconds"),
     "samples": ("sample", "samples"),
     "frames": ("frame", "frames"),
-    "minutes": ("minute", "minutes", "mins"),
+    "ns": ("ns", "nanosecond", "nanoseconds"),
+    "minutes": ("minute", "minutes", "min", "mins"),
 }
 _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words}
 _ROLES: dict[Role, tuple[str, ...]] = {
@@ -36,8 +37,14 @@ _RECORDING_WORDS = frozenset(
     ("audio", "file", "recording", "wav", "video", "media", "track", "total", "full", "original", "orig", "source")
 )
 _OTHER_WORDS = _TIME_WORDS | _SEGMENT_WORDS | _RECORDING_WORDS
-_PAIRS = (("from", "to"), ("t0", "t1"), ("tmin", "tmax"), ("xmin", "xmax"))  # only where both hold numbers
-_INTERVALS = _TIME_WORDS | _SEGMENT_WORDS | frozenset(("interval", "span", "audio", "offsets"))
+# only where both hold numbers, the second always the higher one
+_PAIRS = (
+    *(("from", "to"), ("from_time", "to_time"), ("time_from", "time_to"), ("in", "out"), ("cue_in", "cue_out")),
+    *(("t0", "t1"), ("tmin", "tmax"), ("xmin", "xmax"), ("ts", "te"), ("st", "et"), ("s", "e")),
+    *(("von", "bis"), ("anfang", "ende"), ("debut", "fin"), ("inicio", "fin"), ("inizio", "fine"), ("desde", "hasta")),
+)
+_INTERVALS = _TIME_WORDS | _SEGMENT_WORDS | frozenset(("interval", "span", "audio", "offsets", "range", "timecode"))
+_BOTH = ({"start", "end"}, {"start", "stop"}, {"begin", "end"}, {"onset", "offset"}, {"from", "to"})
 _ONE_WORD = re.compile(r"(start|begin|end|stop|duration|dur)(?:time)?(ms|secs?)")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -71,9 +78,12 @@ def time_column(name: str) -> TimeColumn | None:
     words = words_of(name)
     if match := _ONE_WORD.fullmatch("".join(words)):
         words = [match[1], match[2]]
-    unit = _UNIT_OF.get(words[-1], "") if len(words) > 1 else ""
-    if unit:
-        words = words[:-1]
+    unit = ""
+    if len(words) > 1:
+        unit = _UNIT_OF.get(words[-1], "")
+        words = words[:-1] if unit else words
+    if not unit and len(words) > 1 and _UNIT_OF.get(words[0], "") in ("samples", "frames", "ms"):  # frame_offset
+        unit, words = _UNIT_OF[words[0]], words[1:]
     roles = [word for word in words if word in _ROLE_OF]
     if len(roles) == 2 and "offset" in roles:  # start_offset
         roles.remove("offset")
@@ -100,7 +110,7 @@ def words_of(name: str) -> list[str]:
 def may_hold_intervals(name: str) -> bool:
     """Whether a column of pairs or of nested values may be about times: `timestamp`, `segment`, `audio`."""
     words = words_of(name)
-    return bool(words) and _INTERVALS.issuperset(words)
+    return bool(words) and (_INTERVALS.issuperset(words) or set(words) in _BOTH or words == ["supervision"])
 
 
 def is_rate_column(name: str) -> bool:
@@ -127,12 +137,13 @@ def time_columns(names: Iterable[str], settings: TimeSettings, *, nested: Collec
     found = [replace(column, role=offset) if column.role == "offset" else column for column in found]
     if not any(column.role in ("start", "end") for column in found):
         lower = {name.lower(): name for name in names}
-        for begin, end in _PAIRS:
-            if begin in lower and end in lower:
-                found += [
-                    TimeColumn(lower[begin], "start", is_sure=False),
-                    TimeColumn(lower[end], "end", is_sure=False),
-                ]
+        for home in ("", *dict.fromkeys(name.rpartition(".")[0].lower() + "." for name in nested)):
+            for begin, end in ((f"{home}{begin}", f"{home}{end}") for begin, end in _PAIRS):
+                if begin in lower and end in lower:
+                    found += [
+                        TimeColumn(lower[begin], "start", is_sure=False),
+                        TimeColumn(lower[end], "end", is_sure=False),
+                    ]
     chosen: list[TimeColumn] = []
     roles: tuple[tuple[str | None, tuple[Role, ...]], ...] = (
         (settings.start, ("start",)),

@@ -17,7 +17,7 @@ from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import TASKS, LabelEncoder
 from accel_asr.data.languages import language_name
 from accel_asr.data.reading.rows import Row
-from accel_asr.data.reading.segments import length_fault, lengths_agree
+from accel_asr.data.reading.time_cells import length_fault, lengths_agree
 from accel_asr.data.streaming.streams import Place, Stream, StreamOrder
 
 MOST_LEFT_OUT_IN_A_ROW = 1_000  # rows; then a micro-batch is empty

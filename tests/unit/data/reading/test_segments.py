@@ -15,8 +15,8 @@ import soundfile
 from accel_asr.data.indexing.cache_folder import default_cache_dir
 from accel_asr.data.indexing.index import Index
 from accel_asr.data.indexing.index_building import open_index
-from accel_asr.data.reading.segments import length_fault, seconds
 from accel_asr.data.reading.sources import SourceName
+from accel_asr.data.reading.time_cells import length_fault, seconds
 from accel_asr.data.reading.time_columns import TimeSettings, time_column
 from accel_asr.data.streaming.shards import TarShards
 from tests.tiny_datasets import wav_bytes
@@ -85,6 +85,13 @@ def spans(path: Path, **options: Any) -> list[tuple[float | None, float | None]]
         ({"audio": {"path": "talk.wav", "start_time": 1.5, "end_time": 2.5}}, (1.5, 2.5)),
         ({"audio": {"path": "talk.wav", "offset": 1.5, "duration": 1.0}}, (1.5, 2.5)),
         ({"audio": {"path": "talk.wav", "start_ms": 1500}, "end": 5}, None),
+        ({"sample_start": 24_000, "sample_end": 40_000, "sr": 16_000}, (1.5, 2.5)),
+        ({"ts": 1.5, "te": 2.5}, (1.5, 2.5)),
+        ({"von": "1,5", "bis": "2,5"}, (1.5, 2.5)),
+        ({"start_end": [1.5, 2.5]}, (1.5, 2.5)),
+        ({"supervision": {"start": 1.5, "duration": 1.0}}, (1.5, 2.5)),
+        ({"audio": {"path": "talk.wav", "segment": {"from": 1.5, "to": 2.5}}}, (1.5, 2.5)),
+        ({"audio": {"path": "talk.wav", "segment": [1.5, 2.5]}}, (1.5, 2.5)),
         ({"start": 1.5, "end": -1}, (1.5, None)),
         ({"start": 1.5}, (1.5, None)),
         ({"end": 2.5}, (None, 2.5)),
@@ -175,6 +182,33 @@ def test_null_looks_for_none(rows) -> None:
 )
 def test_what_looks_like_times_and_can_not_be_used_is_refused(rows, times: dict[str, Any], said: str) -> None:
     assert said in refused(rows(times))
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        ({"p": (0.5, 1.5), "q": (1.0, 2.25)}, "--data.start_column p --data.end_column q"),
+        ({"word_group_begin": (0, 1), "word_group_end": (1, 2)}, None),  # of words
+        ({"part_begin": (0, 1), "part_end": (1, 2)}, "--data.start_column part_begin --data.end_column part_end"),
+        ({"start": (0.5, 1.5), "slut": (1.0, 2.25)}, "--data.end_column slut, or null"),
+        ({"alku": (0.5, 1.5), "end": (1.0, 2.25)}, "--data.start_column alku, or null"),
+        ({"start": (0.5, 1.5), "speaker": (7, 8)}, None),
+        ({"p": (0.5, 3.5), "q": (1.0, 2.25)}, None),
+        ({"p": (1, 2), "q": (7, 8)}, None),
+        ({"snr": (0.5, 1.5), "mos": (1.0, 2.25)}, None),
+    ],
+)
+def test_numbers_that_may_be_times_by_another_name_are_refused(rows, times: dict[str, Any], said: str | None) -> None:
+    path = rows(*({name: cells[number] for name, cells in times.items()} for number in range(2)))
+    if said is None:
+        assert len(load(path).rows) == 2
+        return
+    told = refused(path)
+    assert said in told
+    # what the message says is a way on, and so is null
+    named = dict(zip(("start", "end"), times, strict=True))
+    assert spans(path, times=TimeSettings(**named)) == list(zip(*times.values(), strict=True))
+    assert len(spans(path, times=TimeSettings(**dict.fromkeys(named)))) == 2
 
 
 def test_rows_are_named_by_their_lines_in_the_file_also_of_a_split(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""Cells of tables as seconds, and lengths of recordings as tables state them."""
+
+import datetime
+import math
+import re
+from decimal import Decimal
+from typing import Any
+
+MAX_SECONDS = 1e9  # 31 years: more is no time in a recording
+LENGTH_TOLERANCE_S, LENGTH_TOLERANCE = 0.1, 0.02  # tables round, and MP3s promise a little too much
+_CLOCK = re.compile(r"(?:(?:(\d+) days? )?(\d{1,4}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d*)?)")
+_DECIMAL_COMMA = re.compile(r"\d+,(\d{1,2}|\d{4,})")  # 1,500 may be a thousand and a half
+
+
+def lengths_agree(stated_s: float, real_s: float) -> bool:
+    """Whether two lengths are the same but for rounding."""
+    is_whole = float(stated_s).is_integer() and stated_s > 0
+    return abs(stated_s - real_s) <= max(LENGTH_TOLERANCE_S, LENGTH_TOLERANCE * real_s, 1.0 if is_whole else 0)
+
+
+def length_fault(stated_s: float | None, real_s: float, *, sampling_rate_hz: int | None) -> str | None:
+    """What is wrong where a table says how long a recording is: its text may belong to a part of it.
+
+    The table may mean seconds, milliseconds or samples: in any of them a length that fits is no accident.
+    """
+    if stated_s is None or math.isnan(real_s):
+        return None
+    scales = [1.0, 1e3, *([float(sampling_rate_hz)] if sampling_rate_hz else [])]
+    if any(lengths_agree(stated_s / scale, real_s) for scale in scales):
+        return None
+    return (
+        f"its duration should be {stated_s:.2f} s, but the recording has {real_s:.2f} s: the text may belong to a part "
+        "of it (give the start too; or --data.duration_column null if the column means something else)"
+    )
+
+
+def seconds(cell: Any, *, is_clock: bool = True) -> float | None:
+    """A cell as a number of seconds, `62.5` or `00:01:02.5`; None if it is empty.
+
+    Raises:
+        ValueError: it is no number of seconds from 0 on.
+    """
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
+        return None
+    if isinstance(cell, float) and math.isnan(cell):
+        return None
+    if isinstance(cell, datetime.timedelta):
+        cell = cell.total_seconds()
+    elif isinstance(cell, datetime.time):
+        cell = cell.hour * 3600 + cell.minute * 60 + cell.second + cell.microsecond / 1e6
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float | Decimal):
+        raise ValueError
+    if isinstance(cell, str):
+        cell = cell.strip()
+        if is_clock and (match := _CLOCK.fullmatch(cell)):
+            days, hours, minutes, rest = match.groups()
+            cell = int(days or 0) * 86400 + int(hours or 0) * 3600 + int(minutes) * 60 + float(rest.replace(",", "."))
+        elif _DECIMAL_COMMA.fullmatch(cell):
+            cell = cell.replace(",", ".")
+        elif is_clock and re.fullmatch(r"[\d.]+ ?s", cell):
+            cell = cell[:-1]
+    try:
+        value = float(cell)
+    except OverflowError:  # an integer of hundreds of digits
+        value = MAX_SECONDS
+    if not 0 <= value < MAX_SECONDS:
+        raise ValueError
+    return value
