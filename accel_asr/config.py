@@ -110,9 +110,9 @@ class DataConfig:
     license: str | None = None
     """Licence of the recordings and texts, such as `cc-by-4.0`, for the model card."""
     train_split: str = "train"
-    """Split to train on, also a part of it, `train[:90%]`. In a manifest: the rows whose `split` column says so, or all
-    when it has none; in a folder: the tables or the sub-folder of that name. Of a local source, a usual other name
-    (`dev`, `valid`) is taken where only one can be meant, and said."""
+    """Split to train on, also a part of it, `train[:90%]`; where `eval_split` is a part of it, the rest. In a manifest:
+    the rows whose `split` column says so, or all when it has none; in a folder: the tables or the sub-folder of that
+    name. Of a local source, a usual other name (`dev`, `valid`) is taken where only one can be meant, and said."""
     eval_split: str | None = None
     """Split to validate on. Set one of `eval_split`, `eval_name_or_path`, `train_rows`, `eval_fraction`, `eval_rows`;
     the first two go together."""
@@ -127,7 +127,11 @@ class DataConfig:
     """Hold out so many rows for validation, chosen by `training.seed`."""
     group_column: str | None = None
     """Column, such as the speaker, whose rows of one value are held out together or not at all, as near to
-    `eval_fraction` or `eval_rows` as whole groups come."""
+    `eval_fraction` or `eval_rows` as whole groups come; `text` keeps each sentence on one side. With a validation set
+    of its own, what is on both sides is said."""
+    overlap: Literal["refuse", "drop", "allow"] = "refuse"
+    """What to do if a recording that is validated on is also trained on, so that scores come out too good: end before
+    training, leave it out of training, or train on it all the same."""
     audio_column: str = "audio"
     """Column with the audio: Hub audio feature, or path relative to the manifest."""
     text_column: str = "text"

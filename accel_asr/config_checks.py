@@ -177,7 +177,7 @@ def _split_problems(data: DataConfig) -> list[str]:
     if data.eval_fraction is not None and not 0 < data.eval_fraction < 1:
         return [f"data.eval_fraction: {data.eval_fraction} is out of range; give a share between 0 and 1, such as 0.1"]
     if len(given) == 1:
-        if data.group_column is None or data.eval_fraction is not None or data.eval_rows is not None:
+        if data.group_column is None or data.train_rows is None:
             return []
         return [
             f"data.group_column: {data.group_column!r} does not go with {given[0]}, which says already what is held "

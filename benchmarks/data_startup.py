@@ -70,7 +70,7 @@ def start(manifest: Path, cache_dir: Path, *, batches: int = 1) -> dict[str, flo
     started_s = time.perf_counter()
     encoder = LabelEncoder(processor.tokenizer, max_label_tokens=model.config.max_target_positions)
     data = load_train_and_validation(
-        DataConfig(name_or_path=str(manifest), eval_rows=100, cache_dir=str(cache_dir)),
+        DataConfig(str(manifest), eval_rows=100, overlap="allow", cache_dir=str(cache_dir)),
         encoder=encoder,
         sampling_rate_hz=processor.feature_extractor.sampling_rate,
         window_s=modeling.window_s(processor),

@@ -1,8 +1,6 @@
 """From an index to utterances that can be trained on or scored: filters with reasons, nothing decoded."""
 
-import hashlib
 import json
-import os
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from accel_asr.data.indexing.cache_folder import cache_errors_explained
 from accel_asr.data.indexing.index import Index
+from accel_asr.data.indexing.kept_numbers import kept_numbers
 from accel_asr.data.labels import TASKS, LabelEncoder
 from accel_asr.data.languages import unknown_language
 from accel_asr.data.reading.audio_paths import named
@@ -171,29 +169,20 @@ def label_lengths(part: Part, encoder: LabelEncoder, *, follows: bool = False) -
     tokenizer = encoder.tokenizer
     facts = [asdict(part.text), tokenizer.backend_tokenizer.to_str(), encoder.prefix(), *(["follows"] * follows)]
     facts.append("without added tokens")  # as texts are spelt since; those of before are not read again
-    told = json.dumps(facts, sort_keys=True)
-    path = index.folder / f"label-lengths-{hashlib.sha256(told.encode()).hexdigest()[:24]}.npy"
-    try:
-        lengths = np.load(path, allow_pickle=False)
-        if lengths.shape == (len(index),):
-            return lengths
-    except (OSError, ValueError, EOFError):  # none yet, or torn
-        pass
-    pieces = []
-    for texts in index.texts():
-        processed = [part.text(text) if text else "" for text in texts]
-        counts = encoder.lengths([f" {text}" for text in processed] if follows else processed)
-        for place, text in enumerate(texts):
-            if timed := part.text.timed(text) if text and "<|" in text else ():
-                counts[place] = max(counts[place], encoder.timed_length(timed, follows=follows))
-        counts[[not text for text in processed]] = 0
-        pieces.append(counts)
-    lengths = np.concatenate(pieces)
-    writing = path.with_suffix(f".{os.getpid()}.npy")
-    with cache_errors_explained(index.folder):
-        np.save(writing, lengths, allow_pickle=False)
-        writing.replace(path)
-    return lengths
+
+    def compute() -> np.ndarray:
+        pieces = []
+        for texts in index.texts():
+            processed = [part.text(text) if text else "" for text in texts]
+            counts = encoder.lengths([f" {text}" for text in processed] if follows else processed)
+            for place, text in enumerate(texts):
+                if timed := part.text.timed(text) if text and "<|" in text else ():
+                    counts[place] = max(counts[place], encoder.timed_length(timed, follows=follows))
+            counts[[not text for text in processed]] = 0
+            pieces.append(counts)
+        return np.concatenate(pieces)
+
+    return kept_numbers(index, "label-lengths", facts, compute)
 
 
 def fingerprint(utterances: Utterances) -> int:

@@ -8,7 +8,7 @@ from accel_asr.data.indexing.cache_folder import default_cache_dir
 from accel_asr.data.indexing.index_building import open_index
 from accel_asr.data.languages import language_name
 from accel_asr.data.reading.rows import RowColumns
-from accel_asr.data.reading.sources import SourceName
+from accel_asr.data.reading.sources import SourceName, parts_of_split, rest_of_split
 from accel_asr.data.reading.time_columns import TimeSettings
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.data.utterances import Part
@@ -92,6 +92,19 @@ def validation_split(data: DataConfig, source: SourceConfig) -> str | None:
     """The split of a source that is validated on; None where rows are held out."""
     named = source.eval_split or data.eval_split
     return named or (DEFAULT_VALIDATION_SPLIT if source.eval_name_or_path else None)
+
+
+def training_split(data: DataConfig, source: SourceConfig) -> tuple[str, list[str]]:
+    """The split of a source that is trained on, and a notice where it is what another setting leaves of it."""
+    split = source.train_split or data.train_split
+    validated = source.eval_split or data.eval_split
+    is_apart = source.eval_name_or_path is not None or (data.sources and data.eval_name_or_path is not None)
+    if validated is None or is_apart or not source.validate or parts_of_split(validated)[0] != split:
+        return split, []
+    rest = rest_of_split(validated)
+    if rest is None:
+        return split, []
+    return rest, [f"{validated} is a part of {split}, which is trained on: trained on the rest of it, {rest}"]
 
 
 def source_name(data: DataConfig, source: SourceConfig, split: str, *, validates: bool = False) -> SourceName:

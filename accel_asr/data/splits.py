@@ -6,10 +6,18 @@ from typing import Any
 from accel_asr.config import DataConfig, SourceConfig
 from accel_asr.data.holdout import count_to_hold_out, split_first, split_groups, split_random
 from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.overlap import VALIDATED_ON, settle_overlap
 from accel_asr.data.packing import GAP_S, Packing
-from accel_asr.data.preparation import Drops, label_lengths, prepare_utterances
+from accel_asr.data.preparation import MAX_EXAMPLES, Drops, label_lengths, prepare_utterances
 from accel_asr.data.run_data import RunData, summary_of
-from accel_asr.data.run_sources import DEFAULT_VALIDATION_SPLIT, open_part, resolved_sources, validation_split
+from accel_asr.data.run_sources import (
+    DEFAULT_VALIDATION_SPLIT,
+    open_part,
+    resolved_sources,
+    training_split,
+    validation_split,
+)
+from accel_asr.data.shared_values import notices_of, shared_values
 from accel_asr.data.streaming.stream_data import load_stream
 from accel_asr.data.utterances import Utterances
 from accel_asr.data.window_plan import shuffled_rows
@@ -62,12 +70,23 @@ def load_train_and_validation(
         all_drops.merge(drops)
         return utterances
 
-    train = [prepare(source, source.train_split or data.train_split, validates=False) for source in sources]
+    train = []
+    for source in sources:
+        split, told = training_split(data, source)
+        notices += told
+        train.append(prepare(source, split, validates=False))
     validation = given_validation(data, sources, train, prepare)
     if validation is None:
         train, validation, notice = held_out(data, sources, train, seed=seed)
         notices += notice
+    settled = settle_overlap(train, validation, overlap=data.overlap)
+    for trained, mask in zip(train, settled.left_out, strict=True):
+        all_drops.add(VALIDATED_ON, int(mask.sum()), [(name, "") for name in trained.select(mask)[:MAX_EXAMPLES].ids()])
+    train = settled.train
+    notices += settled.notices
     together = Utterances.together(train)
+    shared = shared_values(data, together, validation)
+    notices += notices_of(shared, is_held_out=data.eval_fraction is not None or data.eval_rows is not None)
     weights = None
     if len(sources) > 1 and sources[0].weight is not None:
         weights = tuple(float(source.weight or 0) for source in sources)
@@ -79,6 +98,7 @@ def load_train_and_validation(
         "train": summary_of(together, encoder),
         "validation": summary_of(validation, encoder),
         "dropped": all_drops.summary(),
+        "overlap": {"recordings": settled.summary, **{one.kind: one.report() for one in shared}},
         "notices": notices,
     }
     packing = None
@@ -127,7 +147,7 @@ def given_validation(
         if not source.validate or split is None:
             continue
         validation = prepare(source, split)
-        if validation.ids() == trained.ids():
+        if validation.ids() == trained.ids() and checksums(validation) == checksums(trained):
             raise UserError(
                 f"data.eval_split: {split!r} holds the very utterances of data.train_split="
                 f"{source.train_split or data.train_split}, so the source does not tell them apart; set "
@@ -169,3 +189,8 @@ def held_out(
                 "train on; hold out less, or set its validate to false"
             )
     return left, together.select(held), notices
+
+
+def checksums(utterances: Utterances) -> list[int]:
+    """Of the indexes that they are of."""
+    return [part.index.facts["checksum"] for part in utterances.parts]

@@ -101,6 +101,16 @@ def is_unseen(text: str) -> bool:
     return bool(_UNSEEN.fullmatch(text))
 
 
+def comparable(text: str) -> str:
+    """A text with case, punctuation, symbols and spaces set aside, to tell whether two are the same sentence.
+
+    Of what holds neither letters nor digits, the text as it is.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    words = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in folded).split()
+    return " ".join(words) or text.strip()
+
+
 def without_punctuation(text: str) -> str:
     """Punctuation becomes a space, but for apostrophes and hyphens inside of words; marks of letters stay."""
     kept = []

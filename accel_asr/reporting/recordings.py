@@ -36,7 +36,7 @@ def reopen(data: DataConfig, model: ModelConfig, *, seed: int) -> SamplesOf:
     """
     limits = load_model_limits(model, language_of_rows=data.language_column is not None)
     found = load_train_and_validation(
-        replace(data, max_bad_fraction=1.0),
+        replace(data, max_bad_fraction=1.0, overlap="allow"),
         encoder=limits.encoder,
         sampling_rate_hz=limits.sampling_rate_hz,
         window_s=limits.window_s,

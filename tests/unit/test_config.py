@@ -129,13 +129,13 @@ def test_a_held_out_count_is_at_least_one() -> None:
     assert problem == "data.eval_rows: 0 is out of range; give a finite number of at least 1"
 
 
-@pytest.mark.parametrize("way", [{"eval_split": "test"}, {"train_rows": 450}])
+@pytest.mark.parametrize("way", [{"train_rows": 450}])
 def test_groups_go_with_holding_out_by_chance(way: dict[str, Any]) -> None:
     (problem,) = problems(Config(data=DataConfig(name_or_path="quickstart", group_column="speaker", **way)))
     (name, value) = next(iter(way.items()))
     assert problem.startswith(f"data.group_column: 'speaker' does not go with data.{name}={value}, ")
     assert "set data.eval_fraction or data.eval_rows" in problem
-    for other in ({"eval_fraction": 0.1}, {"eval_rows": 5}):
+    for other in ({"eval_fraction": 0.1}, {"eval_rows": 5}, {"eval_split": "test"}, {"eval_name_or_path": "dev.tsv"}):
         check_config(Config(data=DataConfig(name_or_path="quickstart", group_column="speaker", **other)))
 
 

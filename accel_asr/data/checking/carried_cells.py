@@ -12,7 +12,7 @@ from accel_asr.data.reading.columns import find_columns
 from accel_asr.data.reading.manifests import MANIFEST_SUFFIXES, SPLIT_COLUMN, find_manifest, read_manifest
 from accel_asr.data.reading.rows import columns_in_use
 from accel_asr.data.reading.segments import find_segments
-from accel_asr.data.reading.sources import SourceName, find_source, rows_of_part
+from accel_asr.data.reading.sources import SourceName, find_source, rows_of_parts
 from accel_asr.data.reading.split_names import choose_splits
 from accel_asr.errors import UserError
 
@@ -39,14 +39,14 @@ def carried_cells(name: SourceName, *, rows: int, cache_dir: Path, keep_times: b
     Raises:
         UserError: as `read_source` raises; or the source has changed since it was indexed.
     """
-    found, part = find_source(name, cache_dir=cache_dir)
+    found, parts = find_source(name, cache_dir=cache_dir)
     table = found.table
     main = find_columns(table, audio_column=found.audio_column, text_column=found.text_column)
     times: tuple[str, ...] = ()
     if not keep_times:
         others = columns_in_use(main.text, name.columns)
         times = find_segments(table, name.times, audio_column=main.audio, others=others).columns
-    chosen = rows_of_part(part, len(table[main.audio]))
+    chosen = rows_of_parts(parts, len(table[main.audio]))
     own = {main.audio, main.text, SPLIT_COLUMN, *times, *(column.partition(".")[0] for column in times)}
     columns: dict[str, list[Any]] = {}
     left_out = []
@@ -54,7 +54,7 @@ def carried_cells(name: SourceName, *, rows: int, cache_dir: Path, keep_times: b
         if column in own or column.startswith(f"{main.audio}."):
             continue
         try:
-            columns[column] = [_for_json(cell) for cell in cells[chosen]]
+            columns[column] = [_for_json(cell) for cell in (cells[row] for row in chosen)]
         except TypeError:
             left_out.append(column)
     if any(len(cells) != rows for cells in columns.values()):

@@ -3,7 +3,7 @@
 Everything is decoded while it is indexed, so that what only training would have met is known before it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from accel_asr.data.checking.model_limits import ModelLimits
 from accel_asr.data.indexing.index import INDEX_FILE, Index
 from accel_asr.data.labels import TASKS
 from accel_asr.data.languages import language_name
+from accel_asr.data.overlap import VALIDATED_ON, settle_overlap
 from accel_asr.data.preparation import MAX_EXAMPLES, Drops, refusals, sift
-from accel_asr.data.run_sources import open_part, resolved_sources
+from accel_asr.data.run_sources import open_part, resolved_sources, training_split
 from accel_asr.data.splits import given_validation, held_out
 from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError
@@ -94,8 +95,13 @@ def check(data: DataConfig, limits: ModelLimits, *, seed: int) -> Checked:
         notices.extend(notice for notice in told if notice not in notices)
         return kept
 
-    train = [prepare(source, source.train_split or data.train_split, validates=False) for source in sources]
+    train = []
+    for source in sources:
+        split, told = training_split(data, source)
+        notices += told
+        train.append(prepare(source, split, validates=False))
     validation = None
+    is_split = True
     try:
         validation = given_validation(data, sources, train, prepare)
         if validation is None and any(map(len, train)):  # else it has been said that nothing is left
@@ -103,9 +109,27 @@ def check(data: DataConfig, limits: ModelLimits, *, seed: int) -> Checked:
             notices += told
     except UserError as error:
         refusals.append(str(error))
+        is_split = False
         given = [part.kept for part in parts if part.validates]
         validation = Utterances.together(given) if given else None
+    if validation is not None and is_split and len(validation):
+        try:
+            settled = settle_overlap(train, validation, overlap=data.overlap)
+        except UserError as error:
+            refusals.append(str(error))
+        else:
+            notices += settled.notices
+            for number, mask in enumerate(settled.left_out):
+                parts[number] = _without(parts[number], train[number].select(mask))
+            train = settled.train
     return Checked(data, limits, parts, Utterances.together(train), validation, refusals, notices)
+
+
+def _without(checked: CheckedPart, validated: Utterances) -> CheckedPart:
+    """A part without the utterances that are also validated on."""
+    checked.drops.add(VALIDATED_ON, len(validated), [(name, "") for name in validated[:MAX_EXAMPLES].ids()])
+    kept = checked.kept
+    return replace(checked, kept=kept.select(~np.isin(kept.row_of, validated.row_of)))
 
 
 def columns_of(index: Index) -> pa.Table:

@@ -20,7 +20,8 @@ are the first 20. Of a row without a side (`train`, `validation`) it is not know
     duplicates          of train and validation: recordings that are there more than once, rows beyond the first of
                         each, other_text: recordings whose texts differ, examples (lists of ids)
     copies              of train and validation: recordings with the same text, length and level, and other samples
-    overlap             of validation with train: same_audio, copies, groups {rows, examples}, and same_id_other_audio,
+    overlap             of validation with train: same_audio, copies, texts, groups, speakers {rows, examples},
+                        those of values with how many; and same_id_other_audio,
                         which does no harm by itself
     silence, clipping   rows, examples (id, decibels below full scale; id, share of samples at full scale)
     text_speed          characters a second: of each language median, lowest, highest; outliers: rows, examples
@@ -43,9 +44,11 @@ import pyarrow as pa
 from accel_asr.data.checking import faults, findings
 from accel_asr.data.checking.check import Checked, CheckedPart, columns_of, language_of
 from accel_asr.data.preparation import Drops, hours, label_lengths
+from accel_asr.data.shared_values import shared_values
 from accel_asr.data.utterances import Part, Utterances
 
 FORMAT = 1
+OVERLAPS = ("same_audio", "copies", "texts", "groups", "speakers")  # each where it was looked for
 _SMALLEST_STEP_S = 0.01  # of the histogram of durations
 
 
@@ -78,6 +81,9 @@ def report_of(checked: Checked, *, model_name: str, references: Mapping[str, Any
         "text_speed": faults.text_speed(kept),
         "references": references,
     }
+    if checked.validation is not None and len(checked.validation):
+        shared = shared_values(checked.data, checked.train, checked.validation)
+        report["overlap"] |= {one.kind: one.report() for one in shared}
     report["warnings"] = len(warnings_of(report))
     report["notices"] = checked.notices
     report["exit_code"] = int(bool(all_drops.counts or checked.refusals))
@@ -88,7 +94,7 @@ def warnings_of(report: dict[str, Any]) -> list[str]:
     """The kinds of finding that drop nothing and are worth a look, by their names in the report."""
     overlap = report["overlap"]
     found = {
-        "overlap": any(overlap[kind]["rows"] for kind in ("same_audio", "copies", "groups")),
+        "overlap": any(overlap[kind]["rows"] for kind in OVERLAPS if kind in overlap),
         "duplicates": any(side["rows"] for side in report["duplicates"].values()),
         "copies": any(side["rows"] for side in report["copies"].values()),
         "silence": report["silence"]["rows"],

@@ -53,9 +53,12 @@ def _overlap(report: Report) -> Iterator[str]:
     if overlap["copies"]["rows"]:
         yield f"OVERLAP: {rows_told(overlap['copies'])} of validation, likely copied from rows that are trained on"
         yield from _lines(" = ".join(group[:_SHOWN_OF_GROUP]) for group in overlap["copies"]["examples"])
-    if overlap["groups"]["rows"]:
-        yield f"OVERLAP: {rows_told(overlap['groups'])} of validation, of a group that is trained on too"
-        yield from _lines(overlap["groups"]["examples"])
+    for kind in ("texts", "groups", "speakers"):
+        shared = overlap.get(kind)
+        if shared and shared["rows"]:
+            of = f"{shared['values']:,} of {shared['of_values']:,} different {kind}" if "values" in shared else kind
+            yield f"OVERLAP: {rows_told(shared)} of validation, {of} that are trained on too"
+            yield from _lines(shortened(str(example), _SHOWN_TEXT, keep_end=False) for example in shared["examples"])
 
 
 def _repeated(report: Report) -> Iterator[str]:
@@ -166,7 +169,10 @@ def next_steps(report: Report) -> Iterator[str]:
     if report["refusals"]:
         yield "next       mend what would be refused, and check again"
     if "overlap" in found:
-        yield "next       take what overlaps out of one side; or hold out by data.eval_fraction and data.group_column"
+        kinds = [report["overlap"].get(kind) or {"rows": 0} for kind in ("texts", "groups", "speakers")]
+        columns = dict.fromkeys(shared["column"] for shared in kinds if shared["rows"] and "column" in shared)
+        by = f" ({' or '.join(columns)})" if columns else ""
+        yield f"next       take what overlaps out of one side, or hold out by data.group_column{by}"
     clean = report["clean_manifests"]
     for one in clean:
         yield f"written    {one['path']}: {one['rows']:,} rows of {one['source']}"

@@ -37,6 +37,7 @@ SCHEMA = pa.schema(
         ("end_s", pa.float64()),
         ("text", pa.string()),
         ("group", pa.string()),
+        ("speaker", pa.string()),
         ("language", pa.string()),
         ("task", pa.string()),
         ("prompt", pa.string()),
@@ -122,6 +123,10 @@ class Index:
     def numbers(self, name: str) -> np.ndarray:
         """A column of numbers, shape (rows,); nan where it is null, which integers can't be."""
         return np.concatenate([batch.column(name).to_numpy(zero_copy_only=False) for batch in self._batches])
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A column as it is stored, shape (rows,)."""
+        return pa.chunked_array([batch.column(name) for batch in self._batches])
 
     @cached_property
     def durations_s(self) -> np.ndarray:

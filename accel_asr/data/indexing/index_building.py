@@ -269,7 +269,7 @@ def _record(row: Row, found: Heard) -> dict[str, Any]:
         record |= {"path": os.fsencode(os.path.abspath(audio.path)), "offset": audio.offset, "size": audio.size}
     elif isinstance(audio, DatasetCell):
         record["dataset_row"] = audio.row
-    for name in ("start_s", "end_s", "text", "group", "language", "task", "prompt"):
+    for name in ("start_s", "end_s", "text", "group", "speaker", "language", "task", "prompt"):
         record[name] = getattr(row, name)
     record["breakdown"] = list(row.breakdown) or None
     for name in ("duration_s", "sampling_rate_hz", "channels", "problem"):

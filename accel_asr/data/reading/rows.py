@@ -19,7 +19,11 @@ from accel_asr.data.reading.columns import (
 from accel_asr.data.reading.segments import find_segments
 from accel_asr.data.reading.source_table import SourceTable, Table
 from accel_asr.data.reading.time_columns import TimeSettings
+from accel_asr.data.text_processing import comparable
 from accel_asr.public_text import visible
+
+# what a column of speakers is called, in lower case and without marks between words
+SPEAKER_NAMES = ("speaker", "speakerid", "speakername", "spk", "spkid", "clientid", "talker", "talkerid", "readerid")
 
 ID_COLUMN = "utterance_id"  # names the rows of a manifest
 
@@ -33,7 +37,8 @@ class Row:
     `audio` is the encoded file's bytes, its path, where it lies in a larger file, or None where the source holds none.
     `group` is what the rows that must stay together share, such as the speaker. `language` and `task` are as the
     source says them; `prompt` is the text that came before; `breakdown` are the cells of those columns. `stated_s` is
-    how long the source says that the whole recording is; `problem` says why the row can't be used.
+    how long the source says that the whole recording is; `problem` says why the row can't be used. `speaker` is the
+    cell of a column that is called like one.
     """
 
     utterance_id: str
@@ -48,6 +53,7 @@ class Row:
     breakdown: tuple[str | None, ...] = ()
     stated_s: float | None = None
     problem: str | None = None
+    speaker: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,13 @@ def rows_of(found: Found, columns: RowColumns, times: TimeSettings | None = None
     )
     notices = [*(table.notices if isinstance(table, SourceTable) else ()), *found.notices, *main.notices]
     notices += segments.notices
-    more = _more_of_each_row(table, columns, rows=len(audios))
+    by_text = columns.group is not None and columns.group == main.text
+    by_text |= columns.group == DataConfig.text_column not in table  # the text, whatever this source calls it
+    more = _more_of_each_row(table, replace(columns, group=None) if by_text else columns, rows=len(audios))
+    if by_text:
+        more[0] = [comparable(str(text)) or None if text is not None else None for text in table[main.text]]
+    speaker_column = speaker_column_of(table)
+    speakers = column_as_text(table[speaker_column]) if speaker_column else [None] * len(audios)
     parts_of_rows = _breakdown_of_each_row(table, columns.breakdown, rows=len(audios))
     id_column = found.id_column or (_column_of_ids(table) if found.is_manifest else None)
     subfolder = ""
@@ -128,6 +140,8 @@ def rows_of(found: Found, columns: RowColumns, times: TimeSettings | None = None
         row = Row(utterance_id, content, text, start_s, end_s, group, language, task, prompt, parts_of_rows[index])
         if segments.stated_s[index] is not None:
             row = replace(row, stated_s=segments.stated_s[index])
+        if speakers[index] is not None:
+            row = replace(row, speaker=speakers[index])
         rows.append(row)
         written.append(name)
     if found.paths:
@@ -171,6 +185,12 @@ def _column_of_ids(table: Table) -> str | None:
     if not cells or not all(isinstance(cell, str) and cell.strip() for cell in cells):
         return None
     return ID_COLUMN if len(set(cells)) == len(cells) else None
+
+
+def speaker_column_of(table: Mapping[str, Any]) -> str | None:
+    """The column that says who speaks, by its name."""
+    by_name = {name.lower().replace("_", "").replace("-", "").replace(" ", ""): name for name in reversed(list(table))}
+    return next((by_name[name] for name in SPEAKER_NAMES if name in by_name), None)
 
 
 def _more_of_each_row(table: Table, columns: RowColumns, *, rows: int) -> list[list[str | None]]:

@@ -11,7 +11,7 @@ from accel_asr.data.reading.audio_paths import AudioPaths
 from accel_asr.data.reading.downloads import download
 from accel_asr.data.reading.local_sources import find_local
 from accel_asr.data.reading.manifests import MANIFEST_SUFFIXES
-from accel_asr.data.reading.rows import Found, Row, RowColumns, rows_of
+from accel_asr.data.reading.rows import Found, Row, RowColumns, rows_of, speaker_column_of
 from accel_asr.data.reading.saved_datasets import DatasetAudio, table_of
 from accel_asr.data.reading.shard_names import expand_shards, is_shard_pattern
 from accel_asr.data.reading.table_files import LocalName, find_tables, is_table_pattern
@@ -20,6 +20,7 @@ from accel_asr.data.reading.time_columns import TimeSettings
 from accel_asr.errors import UserError
 
 _PART = re.compile(r"(?P<split>[^\[\]]*)\[(?P<begin>-?\d+%?)?:(?P<end>-?\d+%?)?\]")
+PartOfSplit = tuple[str | None, str | None]  # begin and end as they are written, `10%` and None of train[10%:]
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,11 @@ def read_source(name: SourceName, *, cache_dir: Path | None = None) -> Source:
         UserError: no such source, unreadable, a missing column (the message lists those there are), an empty split, a
             URL, or a path out of the source's folder without `allow_outside_paths`.
     """
-    found, part = find_source(name, cache_dir=cache_dir)
+    found, parts = find_source(name, cache_dir=cache_dir)
     rows, notices, audio_column = rows_of(found, name.columns, name.times)
-    if part is not None:
+    if parts:
         everything = len(rows)
-        rows = rows[rows_of_part(part, everything)]
+        rows = [rows[row] for row in rows_of_parts(parts, everything)]
         notices = [*notices, f"{name.split}: {len(rows):,} of {everything:,} rows"]
         if not rows:
             raise UserError(f"data.train_split or data.eval_split: {name.split!r} selects none of {everything:,} rows")
@@ -111,19 +112,17 @@ def read_source(name: SourceName, *, cache_dir: Path | None = None) -> Source:
     if found.dataset is not None:
         dependencies += tuple(Path(file["filename"]) for file in found.dataset.cache_files)
         dataset_audio = DatasetAudio(found.dataset, audio_column)
-    return Source(rows=rows, notices=notices, dependencies=dependencies, dataset_audio=dataset_audio)
+    facts = {"speaker_column": speaker_column_of(found.table), "group_column": name.columns.group}
+    return Source(rows, notices, dependencies, dataset_audio, facts)
 
 
-PartOfSplit = tuple[str | None, str | None]  # `10%` and None of train[10%:]
-
-
-def find_source(name: SourceName, *, cache_dir: Path | None) -> tuple[Found, PartOfSplit | None]:
-    """The table of one split of a source, and which part of its rows is asked for; None for all of them.
+def find_source(name: SourceName, *, cache_dir: Path | None) -> tuple[Found, list[PartOfSplit]]:
+    """The table of one split of a source, and which parts of its rows are asked for; none for all of them.
 
     Raises:
         UserError: as `read_source` raises, but for what is wrong with columns and rows.
     """
-    whole_split, part = _part_of_split(name.split)
+    whole_split, parts = parts_of_split(name.split)
     path = name.local_path
     if is_shard_pattern(name.name_or_path):
         found = _find_shards(name, cache_dir=cache_dir)
@@ -142,7 +141,7 @@ def find_source(name: SourceName, *, cache_dir: Path | None) -> tuple[Found, Par
         dataset, notices = open_hub_dataset(
             name.name_or_path, subset=name.subset, revision=name.revision, split=name.split
         )
-        part = None  # the library has taken it
+        parts = []  # the library has taken them
         # a row that names a file may name one that was downloaded, and no other of this machine
         paths = AudioPaths(cache_of_hub(), allow_outside=name.allow_outside_paths)
         found = Found(
@@ -151,18 +150,18 @@ def find_source(name: SourceName, *, cache_dir: Path | None) -> tuple[Found, Par
             name.audio_column,
             name.text_column,
             paths,
-            id_prefix=whole_split,
+            id_prefix=name.split,  # rows of a part of a split are counted from its beginning
             dataset=dataset,
         )
     if not any(found.table.values()):
         raise UserError(f"data.name_or_path: {name.name_or_path!r} has no rows in its split {whole_split!r}")
-    return found, part
+    return found, parts
 
 
-def rows_of_part(part: PartOfSplit | None, rows: int) -> slice:
-    """The rows, of so many, that a part of a split is."""
-    begin, end = part or (None, None)
-    return slice(_row_number(begin, rows), _row_number(end, rows))
+def rows_of_parts(parts: list[PartOfSplit], rows: int) -> list[int]:
+    """The rows, of so many, that these parts of a split are; all of them without any."""
+    slices = (slice(_row_number(begin, rows), _row_number(end, rows)) for begin, end in parts or [(None, None)])
+    return [row for part in slices for row in range(rows)[part]]
 
 
 def _looks_local(name: str) -> bool:
@@ -192,21 +191,32 @@ def _local_name(name: SourceName, path: Path, *, split: str, cache_dir: Path | N
     )
 
 
-def _part_of_split(split: str) -> tuple[str, PartOfSplit | None]:
-    """`train` and (`10%`, None) of `train[10%:]`; None for a whole split.
+def parts_of_split(split: str) -> tuple[str, list[PartOfSplit]]:
+    """`train` and [(None, `10%`), (`20%`, None)] of `train[:10%]+train[20%:]`; no parts of a whole split.
 
     Raises:
-        UserError: brackets that do not hold `begin:end`.
+        UserError: brackets that do not hold `begin:end`, or parts of different splits.
     """
     if "[" not in split and "]" not in split:
-        return split, None
-    match = _PART.fullmatch(split)
-    if match is None or not match["split"]:
+        return split, []
+    matches = [_PART.fullmatch(piece) for piece in split.split("+")]
+    names = {match["split"] for match in matches if match is not None}
+    if None in matches or len(names) != 1 or not all(names):
         raise UserError(
-            f"data.train_split or data.eval_split: {split!r} is no part of a split; write train[:90%], train[90%:] or "
-            "train[:1000]"
+            f"data.train_split or data.eval_split: {split!r} is no part of a split; write train[:90%], train[90%:], "
+            "train[:1000] or train[:10%]+train[20%:]"
         )
-    return match["split"], (match["begin"], match["end"])
+    return names.pop(), [(match["begin"], match["end"]) for match in matches if match is not None]
+
+
+def rest_of_split(split: str) -> str | None:
+    """`train[:90%]` of `train[90%:]`: all but that part of a split; None of a whole split, or of several parts."""
+    whole, parts = parts_of_split(split)
+    if len(parts) != 1:
+        return None
+    begin, end = parts[0]
+    rest = [f"{whole}[:{begin}]"] * (begin is not None) + [f"{whole}[{end}:]"] * (end is not None)
+    return "+".join(rest) or None
 
 
 def _row_number(bound: str | None, rows: int) -> int | None:

@@ -8,10 +8,11 @@ from accel_asr.config import DataConfig, SourceConfig
 from accel_asr.data.indexing.index_building import open_index
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.preparation import prepare_utterances
+from accel_asr.data.reading.sources import parts_of_split
 from accel_asr.data.run_data import RunData, summary_of
 from accel_asr.data.run_sources import cache_dir_of, source_name
 from accel_asr.data.streaming.shards import open_shards
-from accel_asr.data.streaming.streams import Stream, first_rows
+from accel_asr.data.streaming.streams import Stream, digest_of, first_rows
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.data.utterances import Part
 from accel_asr.errors import UserError
@@ -29,10 +30,10 @@ def load_stream(
         UserError: as opening shards and preparing utterances raise; or the validation split is the one trained on.
     """
     max_duration_s = min(data.max_duration_s, window_s)
-    if data.eval_split == data.train_split:
+    if data.eval_split and parts_of_split(data.eval_split)[0] == parts_of_split(data.train_split)[0]:
         raise UserError(
-            f"data.eval_split: {data.eval_split!r} is what is trained on; give another split, or hold out the first "
-            "rows of the stream with data.eval_rows"
+            f"data.eval_split: {data.eval_split!r} is what is trained on, or a part of it; give another split, or hold "
+            "out the first rows of the stream with data.eval_rows"
         )
     name = source_name(data, source, data.train_split)
     stream = open_shards(name)
@@ -55,10 +56,15 @@ def load_stream(
         max_bad_fraction=data.max_bad_fraction,
         cut_long_labels=data.long_labels == "cut",
     )
+    validated = frozenset[str]()
+    if data.overlap != "allow":  # what comes is not known before it is there, so that nothing can be refused first
+        validated = frozenset(filter(None, (digest_of(one.recording) for one in validation)))
     rows_held = tuple(index.facts["rows_of_shards"]) if most is not None else ()
     notices = [
         *stream.notices,
         f"{data.train_split}: streamed from {len(stream)} shards; what is left out is counted while it is trained on",
+        "rows of the stream whose recording is validated on are "
+        + ("trained on all the same (data.overlap: allow)" if data.overlap == "allow" else "left out, and counted"),
         f"validation: kept {len(validation):,} of {len(index):,} utterances taken from the stream; {drops.sentence()}",
     ]
     summary = {
@@ -86,5 +92,6 @@ def load_stream(
             max_duration_s,
             channel=data.channel,
             cut_long_labels=data.long_labels == "cut",
+            validated=validated,
         ),
     )

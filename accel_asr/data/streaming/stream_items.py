@@ -16,9 +16,10 @@ from accel_asr.data.decoding.audio import AudioError
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import TASKS, LabelEncoder
 from accel_asr.data.languages import language_name
+from accel_asr.data.overlap import VALIDATED_ON
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.time_cells import length_fault, lengths_agree
-from accel_asr.data.streaming.streams import Place, Stream, StreamOrder
+from accel_asr.data.streaming.streams import Place, Stream, StreamOrder, digest_of
 
 MOST_LEFT_OUT_IN_A_ROW = 1_000  # rows; then a micro-batch is empty
 
@@ -81,6 +82,8 @@ class StreamItems(Dataset[Item | FailedItem]):
         text = self.stream.text(row.text or "")
         if not text:
             return FailedItem(row.utterance_id, "no text", is_filtered=True)
+        if self.stream.validated and digest_of(row) in self.stream.validated:
+            return FailedItem(row.utterance_id, VALIDATED_ON, is_filtered=True)
         fault = row.problem or self._fault_of_columns(row)
         if fault:
             return FailedItem(row.utterance_id, fault)

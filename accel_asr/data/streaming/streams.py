@@ -1,11 +1,14 @@
 """Training on shards without an index: which rows each rank reads, in which order, and how it goes on from a place."""
 
+import hashlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
+from accel_asr.data.indexing.recordings import Recording
+from accel_asr.data.reading.byte_ranges import ByteRange
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.sources import Source
 from accel_asr.data.streaming.shards import Shards, checksum_of
@@ -15,7 +18,10 @@ from accel_asr.errors import UserError
 
 @dataclass(frozen=True)
 class Stream:
-    """Shards to train on, and how. Of each, the first `held_out` rows are validated on."""
+    """Shards to train on, and how. Of each, the first `held_out` rows are validated on.
+
+    `validated` are digests of the encoded recordings that are validated on, and not to be trained on.
+    """
 
     shards: Shards
     held_out: tuple[int, ...]
@@ -24,12 +30,22 @@ class Stream:
     max_duration_s: float
     channel: int | None = None
     cut_long_labels: bool = False
+    validated: frozenset[str] = frozenset()
 
     @property
     def checksum(self) -> int:
         """Of what is trained on: training can only be gone on with on the same data."""
         told = [self.shards.checksum, self.held_out, asdict(self.text), self.max_duration_s, self.channel]
-        return checksum_of([*told, self.cut_long_labels])
+        return checksum_of([*told, self.cut_long_labels, *sorted(self.validated)])
+
+
+def digest_of(row: Row | Recording) -> str | None:
+    """Of an encoded recording and the times that are cut out of it; None where it is not at hand."""
+    audio = row.audio if isinstance(row, Row) else row.source
+    content = audio.read() if isinstance(audio, ByteRange) else audio
+    if not isinstance(content, bytes):
+        return None
+    return f"{hashlib.blake2b(content, digest_size=16).hexdigest()} {row.start_s} {row.end_s}"
 
 
 def first_rows(shards: Shards, most: int | None) -> Source:

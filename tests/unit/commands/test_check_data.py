@@ -102,17 +102,21 @@ def test_good_data_end_in_0(settings: list[str], folder: Path, capsys) -> None:
     out = capsys.readouterr().out
     assert "RESULT     training would use all 10 rows" in out
     assert "dropped" not in out
-    assert "none found: overlap of validation with train, duplicates, likely copies, silence, clipping" in out
+    assert "none found: duplicates, likely copies, silence, clipping" in out
+    assert "OVERLAP: 2 rows of validation, 2 of 2 different speakers that are trained on too" in out
+    assert "look at    overlap" in out
+    assert "hold out by data.group_column (speaker)" in out
 
 
-def test_overlap_alone_is_a_warning_and_ends_in_0(settings: list[str], folder: Path, capsys) -> None:
+def test_a_recording_on_both_sides_is_refused_and_ends_in_1(settings: list[str], folder: Path, capsys) -> None:
     good_only(folder)
     (folder / "8.wav").write_bytes((folder / "0.wav").read_bytes())
-    assert check_data.main(settings) == 0
+    assert check_data.main(settings) == 1
     out = capsys.readouterr().out
+    assert "training would refuse: data.overlap: refuse, but 1 of 2 validation utterances" in out
     assert "OVERLAP: 1 row of validation" in out
     assert "8.wav = 0.wav" in out
-    assert "look at    overlap" in out
+    assert check_data.main([*settings, "--data.overlap", "allow"]) == 0
 
 
 def test_what_training_would_refuse_ends_in_1(settings: list[str], folder: Path, capsys) -> None:

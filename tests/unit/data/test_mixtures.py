@@ -32,7 +32,7 @@ def sources(tmp_path: Path) -> list[SourceConfig]:
         folder.mkdir()
         lines = [f"file_name,{text_column},split,speaker"]
         for number in range(sum(counts)):
-            samples = np.full(1600 * (1 + number % 5), 0.1 * len(name))
+            samples = np.full(1600 * (1 + number % 5), 0.01 * (number + 1 + 20 * (name == "b")))
             (folder / f"{number}.wav").write_bytes(wav_bytes(samples, sampling_rate_hz=RATE_HZ))
             split = "train" if number < counts[0] else "test"
             lines.append(f"{number}.wav,{name} {number},{split},{name}{number % 2}")

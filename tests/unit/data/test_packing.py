@@ -357,7 +357,7 @@ def manifest(tmp_path: Path) -> Path:
 
 
 def load_packed(manifest: Path, tiny_folder: Path, **settings: float):
-    data = DataConfig(name_or_path=str(manifest), eval_rows=4, **settings)  # type: ignore[arg-type]
+    data = DataConfig(str(manifest), eval_rows=4, overlap="allow", **settings)  # type: ignore[arg-type]
     return load_job(
         ModelConfig(name_or_path=str(tiny_folder), language="en"), data, EvaluationConfig(), seed=3, pack=True
     )

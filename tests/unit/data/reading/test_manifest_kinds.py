@@ -66,8 +66,8 @@ def test_common_voice_as_it_is_unpacked(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     source = load(tmp_path / "train.tsv")
     assert source.rows == [
-        Row("common_voice_1.mp3", tmp_path / "clips" / "common_voice_1.mp3", '"Hello," he said.'),
-        Row("common_voice_2.mp3", tmp_path / "clips" / "common_voice_2.mp3", 'She said "no'),
+        Row("common_voice_1.mp3", tmp_path / "clips" / "common_voice_1.mp3", '"Hello," he said.', speaker="f00"),
+        Row("common_voice_2.mp3", tmp_path / "clips" / "common_voice_2.mp3", 'She said "no', speaker="f00"),
     ]
     assert source.notices == ["there is no column 'audio' or 'text'; took 'path' and 'sentence', as in Common Voice"]
 

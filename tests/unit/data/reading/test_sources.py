@@ -34,8 +34,8 @@ TWO_ROWS = {
 def test_a_manifest_gives_its_rows_in_order_with_paths_relative_to_itself(manifest, suffix: str, mark: str) -> None:
     path = manifest(f"lists/clips{suffix}", mark + TWO_ROWS[suffix])
     assert load(path).rows == [
-        Row("a.wav", path.parent / "a.wav", "hello, you"),
-        Row("sub/b.wav", path.parent / "sub" / "b.wav", "æøå"),
+        Row("a.wav", path.parent / "a.wav", "hello, you", speaker=None if suffix == ".jsonl" else "1"),
+        Row("sub/b.wav", path.parent / "sub" / "b.wav", "æøå", speaker="2"),
     ]
 
 

@@ -15,13 +15,14 @@ from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig, TextConf
 from accel_asr.data.collator import Batch, Collator, FailedItem, Item
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.overlap import VALIDATED_ON
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.sources import SourceName
 from accel_asr.data.run_data import RunData
 from accel_asr.data.splits import load_train_and_validation
 from accel_asr.data.streaming.shards import open_shards
 from accel_asr.data.streaming.stream_items import MOST_LEFT_OUT_IN_A_ROW, StreamItems, StreamPlan, StreamWindows
-from accel_asr.data.streaming.streams import Place, Stream, StreamOrder
+from accel_asr.data.streaming.streams import Place, Stream, StreamOrder, digest_of
 from accel_asr.data.text_processing import (
     CONTROL_TOKENS,
     CONTROL_TOKENS_BEFORE,
@@ -76,6 +77,15 @@ def row(text: str | None = "my card", audio: bytes | None = CLIP, **more: Any) -
 
 
 # -- items
+
+
+def test_a_row_whose_recording_is_validated_on_is_left_out(items) -> None:
+    made = items(validated=frozenset([str(digest_of(row()))]))
+    left_out = made[row()]
+    assert isinstance(left_out, FailedItem)
+    assert (left_out.reason, left_out.is_filtered) == (VALIDATED_ON, True)
+    assert isinstance(made[row(start_s=0.1)], Item)  # another part of it
+    assert isinstance(made[row(audio=wav_bytes(tone_clip(["card"])))], Item)
 
 
 def test_a_row_is_decoded_and_labelled_as_an_indexed_utterance_is(items) -> None:
@@ -331,7 +341,8 @@ def tars(folder: Path, *counts: int, text: str = "my card {}") -> str:
     for shard, count in enumerate(counts):
         members: dict[str, Any] = {}
         for number in range(count):
-            members[f"{number}.wav"] = CLIP
+            silence = np.zeros(1 + number + 100 * shard)  # no two recordings are the same
+            members[f"{number}.wav"] = wav_bytes(np.concatenate([tone_clip(["my", "card"]), silence]))
             members[f"{number}.txt"] = text.format(number)
         write_tar(folder / f"s-{shard}.tar", members)
     return str(folder / "s-*.tar")
@@ -360,6 +371,7 @@ def test_the_first_rows_are_validated_on_and_never_trained_on(load, tmp_path: Pa
     assert data.summary["validation"]["utterances"] == 5
     assert data.notices == [
         "train: streamed from 2 shards; what is left out is counted while it is trained on",
+        "rows of the stream whose recording is validated on are left out, and counted",
         "validation: kept 5 of 5 utterances taken from the stream; dropped none",
     ]
 
@@ -376,7 +388,8 @@ def test_a_changed_tar_is_read_anew_for_validation(load, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"eval_split": "train"}, "data.eval_split: 'train' is what is trained on; give another split, or hold out"),
+        ({"eval_split": "train"}, "data.eval_split: 'train' is what is trained on, or a part of it; give another spl"),
+        ({"eval_split": "train[90%:]"}, "data.eval_split: 'train[90%:]' is what is trained on, or a part of it; give "),
         ({"eval_split": "test"}, "data.train_split, data.eval_split: 'test': tar shards are not told apart by split"),
         ({"eval_rows": 7}, "data.eval_rows: 7 leaves nothing to train on, the stream holds 7 rows; give fewer"),
     ],
