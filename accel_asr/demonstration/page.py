@@ -5,8 +5,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from accel_asr.demonstration.gate import LOOPBACK_HOSTS, Gate
 from accel_asr.demonstration.listening import DemoError, Heard
 from accel_asr.errors import UserError
 
@@ -15,6 +17,8 @@ FIRST_PORT = 7860  # where Gradio's users look
 PORTS_TRIED = 100
 WAITING_VISITORS = 20
 CLEANED_EVERY_S = 300
+API_NAME = "transcribe"
+UPLOADS_HELD = 10  # of the largest size: more is refused until some have been deleted
 KEPT_S = 900  # what was uploaded or drawn is shown for so long, then deleted
 
 
@@ -48,7 +52,14 @@ def served(
     """
     with tempfile.TemporaryDirectory(prefix="accel_asr_demo_") as uploads, _settings(uploads):
         import gradio
+        from starlette.middleware import Middleware
 
+        gate = Middleware(
+            Gate,
+            hosts=None if share else LOOPBACK_HOSTS,
+            uploads=Path(uploads),
+            most_bytes=UPLOADS_HELD * limits.max_file_mb * gradio.FileSize.MB,
+        )
         page = build_page(hear, model_names=model_names, limits=limits)
         page.queue(default_concurrency_limit=1, max_size=WAITING_VISITORS)
         try:
@@ -65,6 +76,7 @@ def served(
                 pwa=False,
                 enable_monitoring=False,
                 footer_links=[],
+                app_kwargs={"middleware": [gate]},
                 theme=gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
             )
         except OSError as error:
@@ -125,7 +137,17 @@ def build_page(hear: Callable[[str | None], Heard], *, model_names: Sequence[str
             pictures = [gradio.Image(picture, visible=True) for picture in (heard.waveform, heard.log_mel)]
             return [gradio.Textbox(heard.note, visible=True), *heard.texts, *pictures]
 
-        button.click(answer, inputs=recording, outputs=shown, api_visibility="private", concurrency_limit=1)
+        def answer_texts(path: str | None) -> list[str]:
+            try:
+                return hear(path).texts
+            except DemoError as error:
+                raise gradio.Error(str(error), print_exception=False) from error
+
+        # one recording at a time, whoever asks
+        queue = {"concurrency_limit": 1, "concurrency_id": API_NAME}
+        button.click(answer, inputs=recording, outputs=shown, api_visibility="private", **queue)
+        # for programs; nobody sees or presses this button
+        gradio.Button(visible=False).click(answer_texts, inputs=recording, outputs=texts, api_name=API_NAME, **queue)
     return page
 
 

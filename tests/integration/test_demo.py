@@ -1,5 +1,6 @@
 """`accel-asr demo` in a browser: what a visitor sees, asks for and leaves behind."""
 
+import http.client
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -261,3 +263,54 @@ def test_a_page_that_can_not_be_shared_is_not_said_to_be(
     monkeypatch.setattr(networking, "setup_tunnel", no_server)
     with pytest.raises(UserError, match="--share: Gradio's servers gave no public address"):
         page_of(lambda path: answer(), share=True)
+
+
+# -- programs, and pages of others
+
+
+def test_a_program_gets_the_texts_by_the_endpoints_name(address: str, clip: Path, tmp_path: Path) -> None:
+    from gradio_client import Client, handle_file
+    from gradio_client.exceptions import AppError
+
+    client = Client(address, verbose=False, analytics_enabled=False, download_files=tmp_path)
+    assert client.view_api(return_format="dict")["named_endpoints"].keys() == {"/transcribe"}
+    texts = client.predict(handle_file(clip), api_name="/transcribe")
+    assert list(texts) == ["Can I move one hundred apples on Monday"] * 2
+    (tmp_path / "text.wav").write_text("no sound")
+    with pytest.raises(AppError, match="This recording can't be used"):
+        client.predict(handle_file(tmp_path / "text.wav"), api_name="/transcribe")
+
+
+def asked(address: str, path: str, *, content: bytes | None = None, **headers: str) -> int:
+    """The status of an answer; with `content` it is uploaded."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    body = None
+    if content is not None:
+        head = b'--edge\r\nContent-Disposition: form-data; name="files"; filename="clip.wav"\r\n\r\n'
+        body = head + content + b"\r\n--edge--\r\n"
+        headers["Content-Type"] = "multipart/form-data; boundary=edge"
+    connection.request("GET" if body is None else "POST", path, body=body, headers=headers)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status
+
+
+def test_pages_of_others_get_nothing_and_leave_nothing(address: str) -> None:
+    own = urlsplit(address).netloc
+    port = own.rpartition(":")[2]
+    assert asked(address, "/") == 200
+    assert asked(address, "/", Host=f"localhost:{port}") == 200
+    for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", ""):
+        assert asked(address, "/config", Host=host) == 403, host
+    upload = "/gradio_api/upload"
+    assert asked(address, upload, content=b"sound", Origin=f"http://{own}") == 200
+    for origin in ("http://evil.example", "null", f"http://localhost:{port}", "https://evil.example:7860"):
+        assert asked(address, upload, content=b"sound", Origin=origin) == 403, origin
+
+
+def test_all_uploads_together_have_a_limit(address: str) -> None:
+    statuses = [asked(address, "/gradio_api/upload", content=os.urandom(900_000)) for _ in range(14)]
+    assert statuses[0] == 200
+    assert statuses[-1] == 507  # ten times --max_file_mb

@@ -1,0 +1,90 @@
+"""Who may ask the page for something: visitors who typed its own address, and only so much upload at a time."""
+
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+
+class Gate:
+    """ASGI middleware in front of Gradio.
+
+    Any page that a visitor has open elsewhere can send requests to 127.0.0.1, under a name of its own that it points
+    there (DNS rebinding) or from its own origin. So a request must name one of `hosts`, and a browser's request, which
+    says where it comes from, must come from the page itself.
+
+    Args:
+        hosts: Names and addresses that the page has; None takes any, for a page that is shared with everybody.
+        uploads: The folder where Gradio keeps what is uploaded.
+        most_bytes: What may lie there and be on its way there, all visitors together.
+    """
+
+    def __init__(
+        self,
+        app: Callable[[Scope, Receive, Send], Awaitable[None]],
+        *,
+        hosts: tuple[str, ...] | None,
+        uploads: Path,
+        most_bytes: int,
+    ) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._uploads = uploads
+        self._most_bytes = most_bytes
+        self._coming_bytes = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if self._hosts is not None and (urlsplit(f"//{host}").hostname or "") not in self._hosts:
+            await _refuse(scope, send, 403, f"this page is not served as {host!a}")
+        elif origin is not None and urlsplit(origin).netloc != host:
+            await _refuse(scope, send, 403, f"this page takes nothing from {origin!a}")
+        elif scope["type"] == "http" and scope["method"] == "POST" and scope["path"].rstrip("/").endswith("/upload"):
+            await self._upload(scope, receive, send, headers.get("content-length", ""))
+        else:
+            await self._app(scope, receive, send)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send, length: str) -> None:
+        if not length.isdigit():
+            await _refuse(scope, send, 411, "an upload must say how long it is")
+            return
+        if _bytes_below(self._uploads) + self._coming_bytes + int(length) > self._most_bytes:
+            await _refuse(scope, send, 507, "too much is uploaded at the moment; try again in some minutes")
+            return
+        self._coming_bytes += int(length)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._coming_bytes -= int(length)
+
+
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for here, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(here, name)).st_size
+            except OSError:  # deleted just now
+                continue
+    return total
+
+
+async def _refuse(scope: Scope, send: Send, status: int, reason: str) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": reason[:100]})
+        return
+    body = (reason + "\n").encode()
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
