@@ -151,6 +151,10 @@ class RunForecast:
         """What is known after the first ten steps: the time of a step, the end, the memory that it took."""
         if step != min(self.first_step + FORECAST_AFTER - 1, self.last_step) or self.step_times.steps == 0:
             return None
+        step_s = f"a step takes {self.step_times.mean_s:.2f} s"
+        peak = f"peak memory {peak_memory(self.device)}"
+        if step == self.last_step:
+            return f"{step_s}; {peak}"
         left_s = self.seconds_left(step)
         assert left_s is not None
         left = self.left_after(step)
@@ -162,10 +166,7 @@ class RunForecast:
         evaluations = max(left.evaluations, left.speech_evaluations)
         if evaluations:
             parts.append(f"{counted(evaluations, 'evaluation')}{'' if self.evaluation_s else ' of unknown length'}")
-        return (
-            f"a step takes {self.step_times.mean_s:.2f} s; {', '.join(parts)}: about {duration(left_s)} left, until "
-            f"{end}; peak memory {peak_memory(self.device)}"
-        )
+        return f"{step_s}; {', '.join(parts)}: about {duration(left_s)} left, until {end}; {peak}"
 
     def line_after_first_evaluation(self, step: int) -> str:
         """How long it took, and what those to come add up to."""
@@ -267,8 +268,8 @@ def duration(seconds: float) -> str:
 
 
 def gigabytes(size: float) -> str:
-    """Bytes as `1.23 GB`."""
-    return f"{size / 1e9:.2f} GB"
+    """Bytes as `1.23 GB`, or `12 MB`."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"
 
 
 def memory_now(device: torch.device) -> str:

@@ -140,7 +140,7 @@ def test_what_is_coming_is_said_before_it_comes() -> None:
         "accumulation x micro-batch): 2 processes x 3 x 5 = 30 utterances; 31 evaluations of 113 utterances"
     )
     # 4 weights + 0.4 x 4 x (gradient + 2 of AdamW) + a copy of 4 weights and 0.4 x 4 x 2, in MB
-    assert "training needs 0.02 GB" in lines[1]
+    assert "training needs 16 MB" in lines[1]
     assert "resident now" in lines[1]
 
 

@@ -1,6 +1,8 @@
 """`accel-asr check-data`: what it prints and writes, its exit codes, and the manifest of what is kept."""
 
+import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -486,3 +488,73 @@ def test_characters_that_nobody_sees_are_named(
         "U+FFFD": ["2.wav"],
         "U+0000": ["sub/3.wav"],
     }
+
+
+# -- what the screen is given
+
+
+HOSTILE = "\x1b]0;T\x07\x1b[2J\x9b1m\u202ey\r\nz\u2028ł"
+ACTS_ON_A_SCREEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]")
+
+
+@pytest.fixture
+def hostile_settings(tmp_path: Path, tiny_folder: Path) -> list[str]:
+    """Of rows whose names, texts, speakers and languages act on a screen; some can't be used, twice the same."""
+    folder = tmp_path / HOSTILE
+    folder.mkdir()
+    lines = []
+    for number in range(10):
+        name = f"{number}{HOSTILE}.wav"
+        soundfile.write(folder / name, noise(3 if number == 9 else 0.5, number // 2), RATE_HZ)
+        row = {"audio": name, "text": f"number {number // 2} {HOSTILE}", "speaker": f"{number % 2}{HOSTILE}"}
+        lines.append(row | {"language": HOSTILE if number == 8 else "en"})
+    (folder / f"7{HOSTILE}.wav").write_bytes(b"no audio")
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    job = {
+        "model": {"name_or_path": str(tiny_folder), "language": "en"},
+        "data": {"name_or_path": str(folder / "rows.jsonl"), "eval_rows": 3, "max_bad_fraction": 0.5},
+    }
+    job["data"] |= {"group_column": "speaker", "breakdown_columns": ["speaker"]}
+    (tmp_path / "job.yaml").write_text(json.dumps(job), encoding="utf-8")
+    return ["--config", str(tmp_path / "job.yaml")]
+
+
+def test_names_and_texts_do_not_act_on_the_screen(
+    hostile_settings: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check_data.main(hostile_settings) == 1
+    told = capsys.readouterr()
+    assert not ACTS_ON_A_SCREEN.search(told.out + told.err), repr(told.out)
+    assert r"\x1b]0;T\x07\x1b[2J" in told.out
+    check_data.main([*hostile_settings, "--json", "-"])
+    printed = capsys.readouterr().out
+    assert not ACTS_ON_A_SCREEN.search(printed)
+    assert json.loads(printed)["exit_code"] == 1
+    with pytest.raises(SystemExit):
+        check_data.main([*hostile_settings, "--data.text_column", f"t{HOSTILE}"])
+    told = capsys.readouterr()
+    assert not ACTS_ON_A_SCREEN.search(told.err), repr(told.err)
+
+
+def test_a_stdout_in_latin_1_gets_all_of_the_report(
+    settings: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
+    check_data.main(settings)
+    told = written.getvalue().decode("latin-1")
+    assert "  ####" in told  # the bars
+    assert "+----" in told  # the tables
+    written.truncate(0)
+    check_data.main([*settings, "--json", "-"])
+    assert json.loads(written.getvalue().decode("latin-1").lstrip("\0"))["exit_code"] == 1
+
+
+def test_json_that_can_not_be_printed_is_an_error(
+    settings: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as exit_info:
+        check_data.main([*settings, "--json", "-"])
+    assert exit_info.value.code == 2
+    assert "--json: '-', but standard output can't be written" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from accel_asr.data.loading import ClipItems
 from accel_asr.errors import UserError
 from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.modeling import save_model_folder
+from accel_asr.transcription.segments import TimedText
 from accel_asr.transcription.transcriber import Transcriber
 
 RATE_HZ = 16_000
@@ -293,3 +295,66 @@ def test_the_long_recording_of_a_run_has_times_to_its_end(
     duration_s = sum(len(to_float32(utterance.samples())) for utterance in utterances) / RATE_HZ
     assert spoken["duration_s"] == round(duration_s, 3)
     assert duration_s - 2.1 < spoken["segments"][-1]["start_s"] < spoken["segments"][-1]["end_s"] <= duration_s + 0.001
+
+
+# -- stdout
+
+
+@pytest.fixture
+def one_clip(calls: Path) -> Path:
+    return calls / "clip-0.wav"
+
+
+def test_letters_that_stdout_lacks_are_not_lost_in_silence(
+    one_clip: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Transcriber, "transcribe_short", lambda self, clips, timed: [TimedText("Łódź", (), 1.0, "pl")])
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
+    assert run("--model", model_folder, one_clip) == 0
+    assert written.getvalue() == b"\\u0141\xf3d\\u017a\n"
+    told = capsys.readouterr().err
+    assert "latin-1" in told
+    assert "PYTHONIOENCODING=utf-8, or give --output_dir" in told
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert run("--model", model_folder, one_clip, "--format", "json") == 0
+    assert json.loads(written.getvalue().splitlines()[-1])["text"] == "Łódź"
+
+
+def test_what_a_model_writes_does_not_act_on_the_screen(
+    one_clip: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = TimedText("a\x1b[2J\u202eb", (), 1.0, "en")
+    monkeypatch.setattr(Transcriber, "transcribe_short", lambda self, clips, timed: [said] * len(clips))
+    hostile = one_clip.rename(one_clip.with_name("c\x1b[2J\nd.wav"))
+    assert run("--model", model_folder, hostile, hostile.parent / "clip-1.wav") == 0
+    assert r"c\x1b[2J\nd.wav: a\x1b[2J\u202eb" in capsys.readouterr().out.splitlines()[0]
+    assert run("--model", model_folder, hostile, "--format", "json") == 0
+    printed = capsys.readouterr().out
+    assert "\u202e" not in printed
+    assert json.loads(printed)["text"] == said.text
+
+
+class Full(io.StringIO):
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_transcripts_that_can_not_be_printed_are_an_error(
+    one_clip: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Full())
+    with pytest.raises(UserError, match=r"standard output can't be written \(No space left on device\).*--output_dir"):
+        run("--model", model_folder, one_clip, *GREEDY)
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(UserError, match=r"standard output is closed.*--output_dir"):
+        run("--model", "not even loaded", one_clip)
+
+
+def test_a_file_name_that_is_no_utf_8_can_be_written_as_json(
+    one_clip: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    odd = one_clip.rename(os.fsdecode(os.fsencode(one_clip.parent) + b"/sk\xe5ne.wav"))
+    assert run("--model", model_folder, odd, "--format", "json", "--output_dir", tmp_path / "out", *GREEDY) == 0
+    [file] = (tmp_path / "out").iterdir()
+    assert json.loads(file.read_text(encoding="utf-8"))["file"].endswith(r"sk\udce5ne.wav")
