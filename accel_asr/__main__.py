@@ -17,7 +17,10 @@ COMMANDS = {  # name -> (module with main(arguments) -> exit code or None, what 
     "check-data": ("accel_asr.commands.check_data", "say what training would drop of its data, and what is odd in it"),
     "transcribe": ("accel_asr.commands.transcribe", "print what is said in audio files"),
     "demo": ("accel_asr.commands.demo", "a page that transcribes what is recorded or uploaded"),
-    "export": ("accel_asr.commands.export", "convert a model to CTranslate2 or ONNX, and compare it with the original"),
+    "export": (
+        "accel_asr.commands.export",
+        "convert a model to CTranslate2, ONNX or ggml, and compare it with the original",
+    ),
     "report": ("accel_asr.commands.report", "write report.html of a run: scores, curves, utterances to listen to"),
     "push": ("accel_asr.commands.push", "upload the best model of a run to the Hub"),
 }

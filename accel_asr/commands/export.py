@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from accel_asr.exporting.parity import Parity
     from accel_asr.job import Job
 
-DESCRIPTION = """Convert a model to CTranslate2 (for faster-whisper) or ONNX (for ONNX Runtime), have it transcribe the
-validation data there and here, and compare. Exit code 0 when the WERs are at most 0.5 points apart, or
---max_wer_difference; else 1, and the folder is kept as NAME.failed-parity."""
+DESCRIPTION = """Convert a model to CTranslate2 (for faster-whisper), ONNX (for ONNX Runtime) or ggml (for whisper.cpp),
+have it transcribe the validation data there and here, and compare. Exit code 0 when the WERs are at most 0.5 points
+apart, or --max_wer_difference; else 1, and the folder is kept as NAME.failed-parity."""
 EPILOG = """The data to compare on is that of the run that the model lies in (FOLDER/../config.yaml), or given by the
 settings of a run: --config RECIPE_OR_YAML, --data.name_or_path, --data.eval_split, --evaluation.normalizer and so on
 (python -m accel_asr train --help lists them)."""
@@ -41,7 +41,7 @@ def build_own_parser() -> argparse.ArgumentParser:
     """The options that are not settings of a run."""
     parser = OptionParser(
         prog="accel-asr export",
-        usage="%(prog)s --model FOLDER --format {ctranslate2,onnx} --output_dir FOLDER [any setting of a run]",
+        usage="%(prog)s --model FOLDER --format {ctranslate2,onnx,ggml} --output_dir FOLDER [any setting of a run]",
         description=DESCRIPTION,
         epilog=EPILOG,
         allow_abbrev=False,
@@ -53,8 +53,7 @@ def build_own_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir", required=True, type=Path, help="folder to write; must not exist")
     parser.add_argument(
         "--quantization",
-        default="float32",
-        help="of a CTranslate2 model: float32 (default), int8, float16, int8_float16, bfloat16 ...",
+        help="of a CTranslate2 model: float32 (default), int8, float16, int8_float16, bfloat16 ...; of ggml: float16",
     )
     parser.add_argument(
         "--max_wer_difference",
@@ -85,6 +84,7 @@ def _check(options: argparse.Namespace, settings: list[str]) -> None:
     problems = []
     if options.output_dir.exists() or options.output_dir.is_symlink():
         problems.append(f"--output_dir: {str(options.output_dir)!r} exists; give another, or remove it")
+    options.quantization = options.quantization or QUANTIZATIONS[options.format][0]
     if options.quantization not in QUANTIZATIONS[options.format]:
         offered = ", ".join(QUANTIZATIONS[options.format])
         problems.append(f"--quantization: {options.format} has no {options.quantization!r}; give one of: {offered}")
@@ -133,6 +133,7 @@ def export(config: Config, options: argparse.Namespace) -> int:
     # greedy in both: a search with beams differs between runtimes in more than its weights
     evaluation = dataclasses.replace(config.evaluation, num_beams=1)
     job = load_job(config.model, config.data, evaluation, seed=config.training.seed)
+    writing.require_runnable(job.model, job.processor, export_format=options.format)
     for notice in job.data.notices:
         say(visible(notice))
     items = job.validation_items.first(min(options.utterances or len(job.data.validation), len(job.data.validation)))

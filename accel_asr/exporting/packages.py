@@ -9,10 +9,12 @@ from accel_asr.errors import UserError
 PACKAGES = {  # format -> modules, imported by the names that they are installed by but for `-` and `_`
     "ctranslate2": ("ctranslate2", "faster_whisper"),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "ggml": ("pywhispercpp",),
 }
 
 FORMATS = tuple(PACKAGES)
-QUANTIZATIONS = {  # format -> what its weights may be stored as; those of CTranslate2 as its converter has them
+# format -> what its weights may be stored as, the default first; those of CTranslate2 as its converter has them
+QUANTIZATIONS = {
     "ctranslate2": (
         "float32",
         "int8",
@@ -24,6 +26,7 @@ QUANTIZATIONS = {  # format -> what its weights may be stored as; those of CTran
         "bfloat16",
     ),
     "onnx": ("float32",),
+    "ggml": ("float16",),  # with float32, whisper.cpp 1.8 aborts
 }
 
 

@@ -31,6 +31,23 @@ print(processor.decode(result[0].sequences_ids[0]).strip())
 
 faster-whisper can't run this model: {why_not_faster_whisper}.
 """,
+    "whisper.cpp": """`ggml-model.bin` is what whisper.cpp and all that is built on it read;
+its `quantize` makes smaller ones. In Python:
+
+```python
+import json, numpy, soundfile  # pip install {requirements} soundfile
+from pywhispercpp.model import Model
+settings = json.load(open("{settings}"))
+samples, rate_hz = soundfile.read("recording.wav", dtype="float32")  # mono, {sampling_rate_hz} Hz
+samples = numpy.pad(samples, (0, max(0, {window_samples} - len(samples))))  # it hears nothing in less than a second
+segments = Model("ggml-model.bin", **settings["model"]).transcribe(samples, **settings["transcribe"])
+print(" ".join(segment.text for segment in segments))
+```
+
+`{settings}` has whisper.cpp decode as the model was scored: greedily, once, without timestamps. As a command:
+`whisper-cli -m ggml-model.bin -f recording.wav -bs 1 -bo 1 -nf -nt`. For recordings above {window_s:g} s set
+`no_timestamps` and `single_segment` to false.
+""",
     "onnx": """```python
 import onnx_greedy, soundfile, transformers  # pip install {requirements} soundfile transformers
 processor, model = transformers.WhisperProcessor.from_pretrained("."), onnx_greedy.OnnxWhisper(".")

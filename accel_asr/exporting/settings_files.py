@@ -54,6 +54,28 @@ def ctranslate2_settings(model: WhisperForConditionalGeneration, *, prompt_token
     }
 
 
+def ggml_settings(model: WhisperForConditionalGeneration) -> dict[str, Any]:
+    """Arguments of pywhispercpp's `Model` and its `transcribe` with which it makes one greedy pass, no more."""
+    generation = model.generation_config
+    return {
+        "model": {"print_progress": False, "print_realtime": False, "print_timestamps": False},
+        "transcribe": {
+            "language": (generation.language if getattr(generation, "is_multilingual", True) else None) or "en",
+            "no_timestamps": True,
+            "single_segment": True,
+            "no_context": True,
+            "temperature": 0.0,
+            "temperature_inc": 0.0,
+            "greedy": {"best_of": 1},
+            "entropy_thold": -1e9,
+            "logprob_thold": -1e9,
+            "no_speech_thold": 1e9,
+            "suppress_blank": bool(generation.begin_suppress_tokens),
+            "suppress_nst": bool(generation.suppress_tokens),
+        },
+    }
+
+
 def onnx_settings(model: WhisperForConditionalGeneration, processor: WhisperProcessor) -> dict[str, Any]:
     """What the greedy loop in the folder needs to know."""
     generation = model.generation_config

@@ -11,12 +11,13 @@ from typing import Any
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr import modeling
-from accel_asr.exporting import ctranslate2_format, onnx_format, settings_files
+from accel_asr.errors import UserError
+from accel_asr.exporting import ctranslate2_format, ggml_format, onnx_format, settings_files
 from accel_asr.exporting.exported import ExportedModel
 from accel_asr.exporting.packages import versions
 from accel_asr.exporting.readme import readme_text
 
-ONNX = "onnx"
+ONNX, GGML = "onnx", "ggml"
 EXPORT_FILE, README_FILE = "export.json", "README.md"
 NOT_COPIED = ("model.safetensors", "config.json", "README.md")  # CTranslate2 has a config.json of its own
 
@@ -29,14 +30,27 @@ class Converted:
     why_not_faster_whisper: str | None = None
 
 
+def require_runnable(
+    model: WhisperForConditionalGeneration, processor: WhisperProcessor, *, export_format: str
+) -> None:
+    """Raises: UserError: the other runtime can't run this model, whatever is done."""
+    why_not = ggml_format.why_not_whisper_cpp(model, processor) if export_format == GGML else None
+    if why_not is not None:
+        raise UserError(f"--format: whisper.cpp can't run this model: {why_not}; give ctranslate2 or onnx")
+
+
 def limit_tokens(model: WhisperForConditionalGeneration, *, export_format: str) -> list[str]:
     """Make no more tokens for a clip than the other runtime can, here either; returns notes for the user."""
     settings = model.generation_config
-    most = settings_files.MOST_CTRANSLATE2_TOKENS
-    if export_format == ONNX or settings.max_new_tokens <= most:
+    if export_format == ONNX:
+        return []
+    runtime, most = ("CTranslate2", settings_files.MOST_CTRANSLATE2_TOKENS)
+    if export_format == GGML:
+        runtime, most = ("whisper.cpp", ggml_format.MOST_TOKENS)
+    if settings.max_new_tokens <= most:
         return []
     before, settings.max_new_tokens = settings.max_new_tokens, most
-    return [f"CTranslate2 makes at most {most} tokens for a clip; compared so, not with {before}"]
+    return [f"{runtime} makes at most {most} tokens for a clip; compared so, not with {before}"]
 
 
 def write_converted(
@@ -48,6 +62,10 @@ def write_converted(
     quantization: str,
 ) -> Converted:
     """Fill `folder`, which must exist, but for README.md and export.json. `model` must be on the CPU."""
+    if export_format == GGML:  # one file has it all
+        ggml_format.write_ggml(model, processor, folder / ggml_format.MODEL_FILE)
+        write_json(folder / settings_files.SETTINGS_FILE, settings_files.ggml_settings(model))
+        return Converted("whisper.cpp")
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         source, made = Path(temporary) / "source", Path(temporary) / "made"
         modeling.save_model_folder(model, processor, source)
@@ -81,6 +99,8 @@ def open_converted(folder: Path, converted: Converted, *, processor: WhisperProc
     """Load what `write_converted` wrote."""
     if converted.use == ONNX:
         return onnx_format.Onnx(folder, threads=threads)
+    if converted.use == "whisper.cpp":
+        return ggml_format.WhisperCpp(folder, processor=processor, threads=threads)
     return ctranslate2_format.open_ctranslate2(
         folder,
         window_samples=processor.feature_extractor.n_samples,
@@ -122,7 +142,12 @@ def export_record(
 def write_description(folder: Path, record: Mapping[str, Any], *, use: str, processor: WhisperProcessor) -> None:
     """Write README.md and export.json."""
     extractor = processor.feature_extractor
-    requirements = {"faster-whisper": "faster-whisper", "ctranslate2": "ctranslate2", "onnx": "onnxruntime"}
+    requirements = {
+        "faster-whisper": "faster-whisper",
+        "ctranslate2": "ctranslate2",
+        "onnx": "onnxruntime",
+        "whisper.cpp": "pywhispercpp",
+    }
     text = readme_text(
         record,
         use=use,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from accel_asr import modeling
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading import ClipItems
 from accel_asr.exporting import writing
@@ -160,3 +161,15 @@ def test_a_changed_weight_changes_transcripts(model_and_processor, as_onnx, clip
     weights.tofile(broken / "decoder_model.onnx.data")
     with pytest.raises(AssertionError):
         compare(model_and_processor[0], clip_items, opened((broken, converted), model_and_processor))
+
+
+def test_without_usable_alignment_heads_ctranslate2_chooses_some_that_are_there(tiny_folder, tmp_path) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    settings = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps(settings | {"alignment_heads": [[7, 0], [9, 1]]}))
+    model_and_processor = modeling.load_model_and_processor(str(folder))
+    modeling.configure_generation(
+        *model_and_processor, language="en", task="transcribe", max_new_tokens=12, num_beams=1
+    )
+    exported, _ = export(model_and_processor, tmp_path / "exported", "ctranslate2")
+    assert json.loads((exported / "config.json").read_text())["alignment_heads"] == [[1, 0], [1, 1]]
