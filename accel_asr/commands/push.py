@@ -49,17 +49,18 @@ def main(arguments: list[str]) -> int:
     options = build_parser().parse_args(arguments)
     if not is_hub_name(options.hub_model_id):
         raise UserError(f"--hub_model_id: {options.hub_model_id!r} is not a Hub name; give user/name")
-    from accel_asr.modeling import require_finite_folder
-    from accel_asr.publishing.hub import describe_push, push_run
-
     private = {None: None, "true": True, "false": False}[options.hub_private_repo]
     best = options.run_dir / "best"
     if best.is_dir():  # else it is no finished run, which is said below
-        examined = examine(str(best), name=str(best), setting="RUN_DIR")
+        examined = examine(str(best), name=str(best), setting="RUN_DIR")  # before torch is imported
+        from accel_asr.modeling import require_finite_folder
+
         require_finite_folder(best)
         if not options.dry_run:
             drop_unusable_alignment_heads(best, examined.generation, examined.config)
         say_notes(examined.notes, name=str(best))
+    from accel_asr.publishing.hub import describe_push, push_run
+
     if options.dry_run:
         told = describe_push(
             options.run_dir,
