@@ -209,6 +209,11 @@ def load_job(
         for utterances in (data.train, data.validation):
             require_languages(model, utterances)
     data.notices.extend(loaded.reference_warnings(data.validation, evaluation))
+    if data_settings.text.written_times == "read" and not data_settings.timestamps_probability:
+        data.notices.append(
+            "data.text.written_times: read takes the times out of the texts, and data.timestamps_probability is 0: no "
+            "label has them; set it to 0.5 to have half of them learnt"
+        )
     extractor = processor.feature_extractor
     caches: list[MelCache | None] = [None, None]
     if data_settings.mel_cache:

@@ -39,6 +39,8 @@ _OTHER_NAMES = {
     "traditional chinese": "zh",
     "brazilian portuguese": "pt",
     "modern greek": "el",
+    "greek, modern": "el",
+    "chinese (cantonese)": "yue",
     "kiswahili": "sw",
     "bangla": "bn",
     "zh-yue": "yue",
@@ -177,5 +179,5 @@ def _codes(lang_to_id: Iterable[str]) -> list[str]:
 def _candidates(name: str) -> list[str]:
     """What is looked up, one after the other: the name, and what is left of it without region, script or encoding."""
     lowered = name.strip().lower().removeprefix("<|").removesuffix("|>")
-    plain = re.sub(r"\s*[(,].*", "", lowered) or lowered
-    return [lowered, plain, re.split(r"[-_.@]", plain)[0] or plain]
+    plain = re.sub(r"\s*\(.*", "", lowered) or lowered
+    return [lowered, plain, re.split(r"[-_@]|\.utf", plain)[0] or plain]

@@ -36,7 +36,6 @@ class Spelling:
             {tokenizer.eos_token_id, *(number for number, token in added if token.special)}
             | {number for number, token in added if CONTROL_TOKEN.fullmatch(token.content)}
         )
-
         self._lowest_control_id = min(self._first_control_id, *self._other_control_ids)
 
     def is_control(self, token_id: int) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from transformers import WhisperTokenizer
 
-from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig
+from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig, TextConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.references import ReferenceFaults, reference_faults, split_word
@@ -88,3 +88,17 @@ def test_a_run_says_it_before_it_starts(tiny_folder: Path, tmp_path: Path) -> No
     assert said[-2:] == ["evaluation.generation_max_length", "evaluation.normalizer"]
     better = EvaluationConfig(generation_max_length=200, normalizer="multilingual")
     assert not any(notice.startswith("evaluation.") for notice in load_job(model, data, better, seed=7).data.notices)
+
+
+@pytest.mark.parametrize(("share", "is_said"), [(0.0, True), (0.5, False)])
+def test_times_that_are_read_and_not_learnt_are_said(
+    tiny_folder: Path, tmp_path: Path, share: float, is_said: bool
+) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.wav").write_bytes(CLIP)
+        (tmp_path / f"{number}.txt").write_text("<|0.00|> my card<|0.10|>")
+    text = TextConfig(written_times="read")
+    data = DataConfig(str(tmp_path), train_rows=2, text=text, timestamps_probability=share)
+    job = load_job(ModelConfig(name_or_path=str(tiny_folder), language="en"), data, EvaluationConfig(), seed=7)
+    assert any("data.timestamps_probability is 0" in notice for notice in job.data.notices) == is_said
+    assert [one.text for one in job.data.train] == ["my card", "my card"]

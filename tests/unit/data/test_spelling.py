@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,35 @@ def test_what_can_not_be_spelt_is_no_end_of_text(tiny_folder: Path) -> None:
     label = encoder.encode("card 你 card").token_ids
     assert label.count(tokenizer.eos_token_id) == 1
     assert label[len(encoder.prefix()) : -1] == 2 * encoder.spelling.ids("card")
+
+
+@pytest.mark.realmodel
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("model", "end", "start", "no_timestamps"),
+    [
+        ("whisper_base", 50_257, 50_258, 50_363),
+        ("whisper_tiny_en", 50_256, 50_257, 50_362),
+    ],
+)
+def test_whispers_own_tokenizers(
+    request: pytest.FixtureRequest, tmp_path: Path, model: str, end: int, start: int, no_timestamps: int, kind: str
+) -> None:
+    whole: Path = request.getfixturevalue(model)
+    (tmp_path / "small").mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(whole / name, tmp_path / "small" / name)
+    folder = with_tokenizer(tmp_path / "small", tmp_path / "odd", kind)
+    encoder = LabelEncoder(WhisperTokenizer.from_pretrained(folder))
+    as_it_is = WhisperTokenizer.from_pretrained(whole)
+    for text in PLAIN:
+        assert encoder.spelling.ids(text) == tuple(as_it_is(text, add_special_tokens=False).input_ids)
+    for text in WRITTEN:
+        label = encoder.encode(text)
+        assert label.token_ids[0] == start
+        assert label.token_ids[len(encoder.prefix()) - 1] == no_timestamps
+        assert label.token_ids[-1] == end
+        assert max(label.token_ids[len(encoder.prefix()) : -1]) < end
+    timed = encoder.encode("five", timed=[TimedWords("five", 0.0, 0.5)]).token_ids
+    assert timed[1:] == (no_timestamps + 1, *encoder.spelling.ids("five"), no_timestamps + 26, end)
+    assert encoder.spelling.text([start, *range(end, end + 1600), *timed]) == "five"
