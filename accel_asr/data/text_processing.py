@@ -40,15 +40,20 @@ class TextProcessing:
         text = self._replaced(text)
         return self._processed(without_times(text) if self.written_times == "read" else text)
 
-    def timed(self, text: str) -> tuple[TimedWords, ...]:
-        """The processed text in parts, each with its times; none where it has none, or they are not read."""
+    def timed(self, text: str, *, duration_s: float = float("inf")) -> tuple[TimedWords, ...]:
+        """The processed text in parts, each with its times; none where it has none, or they are not read.
+
+        Args:
+            duration_s: Of its recording: a time that is later by a rounding is its end, or no token could say it.
+        """
         if self.written_times != "read" or self.fault(text):
             return ()
         parts: list[TimedWords] = []
         for part in timed_words(self._replaced(text)):
             if words := self._processed(part.text):
                 space = " " if parts and part.text[0].isspace() else ""
-                parts.append(TimedWords(space + words, part.start_s, part.end_s))
+                times_s = (min(time_s, duration_s) for time_s in (part.start_s, part.end_s))
+                parts.append(TimedWords(space + words, *times_s))
         return tuple(parts)
 
     def previous(self, text: str | None) -> str | None:

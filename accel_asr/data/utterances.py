@@ -60,6 +60,7 @@ class Part:
         """One row."""
         found = self.index[row]
         language, task = self.language_and_task(found.language, found.task)
+        duration_s = float(self.index.durations_s[row])
         recording = Recording(
             found.audio,
             self.sampling_rate_hz,
@@ -73,8 +74,8 @@ class Part:
         return Utterance(
             utterance_id=self.prefix + found.utterance_id,
             text=self.text(found.text or ""),
-            timed=self.text.timed(found.text or ""),
-            duration_s=float(self.index.durations_s[row]),
+            timed=self.text.timed(found.text or "", duration_s=duration_s),
+            duration_s=duration_s,
             recording=recording,
             group=found.group,
             language=language,

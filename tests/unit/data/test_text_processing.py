@@ -71,6 +71,7 @@ def test_times_are_taken_out_of_a_text_before_its_punctuation() -> None:
     assert process.fault(text, duration_s=1.0) is None
     assert process(text) == "five six"
     assert process.timed(text) == (TimedWords("five", 0.0, 0.5), TimedWords(" six", 0.5, 1.0))
+    assert process.timed(text, duration_s=0.97)[1] == TimedWords(" six", 0.5, 0.97)  # a rounding: no token says 1.00
     assert TextProcessing().timed(text) == ()
     assert process.previous("<|0.00|> Five.<|0.50|>") == " Five."
 
