@@ -45,6 +45,10 @@ WHOLE_SETS = {
 
 def main(arguments: list[str]) -> int:
     """Evaluate; bad input ends in one message and exit code 2."""
+    if any(argument.partition("=")[0] == "--rescore" for argument in arguments):
+        from accel_asr.commands import rescore
+
+        return rescore.main(arguments)
     with user_errors_exit(same_on_every_rank=True):
         options, settings = _take_own_options(arguments)
         if {"-h", "--help"} & set(settings):
@@ -233,6 +237,12 @@ def _add_own_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--utterances", type=int, metavar="N", help="score only the first N of each set")
     parser.add_argument(
         "--no_silence", action="store_true", help="leave out what the model writes for clips without speech"
+    )
+    parser.add_argument(
+        "--rescore",
+        nargs="+",
+        metavar="FILE",
+        help="score stored transcripts by another --normalizer and decode nothing; --rescore --help says more",
     )
     parser.add_argument("--overwrite", action="store_true", help="let the scores of an earlier evaluation be replaced")
 

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from transformers import WhisperTokenizer
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
@@ -13,6 +13,11 @@ Normalizer = Callable[[str], str]
 
 
 def load_normalizer(name: str, tokenizer: WhisperTokenizer) -> Normalizer:
+    """As `normalizer_named`, with the spelling table in the tokenizer's folder."""
+    return normalizer_named(name, spelling=tokenizer.english_spelling_normalizer)
+
+
+def normalizer_named(name: str, *, spelling: Mapping[str, str] | None) -> Normalizer:
     """The function that both texts go through before the normalised scores.
 
     `basic` lowercases and turns punctuation into spaces; `english` also spells out contractions, numbers and British
@@ -29,7 +34,6 @@ def load_normalizer(name: str, tokenizer: WhisperTokenizer) -> Normalizer:
     if name == "basic":
         basic = BasicTextNormalizer()
         return lambda text: basic(text).strip()
-    spelling = tokenizer.english_spelling_normalizer
     if spelling is None:
         raise UserError(
             "evaluation.normalizer: 'english' needs the spelling table normalizer.json in the model's folder, and it "
