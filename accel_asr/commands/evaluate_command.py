@@ -46,9 +46,9 @@ WHOLE_SETS = {
 def main(arguments: list[str]) -> int:
     """Evaluate; bad input ends in one message and exit code 2."""
     if any(argument.partition("=")[0] == "--rescore" for argument in arguments):
-        from accel_asr.commands import rescore
+        from accel_asr import rescoring
 
-        return rescore.main(arguments)
+        return rescoring.main(arguments)
     with user_errors_exit(same_on_every_rank=True):
         options, settings = _take_own_options(arguments)
         if {"-h", "--help"} & set(settings):

@@ -47,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "job": {"config", "data", "errors", "evaluation", "modeling", "training"},
     "evaluation_job": {"bars", "config", "data", "errors", "evaluation", "job", "modeling"},
     "evaluation_output": {"errors", "evaluation", "training"},
+    "rescoring": {"config", "errors", "evaluation", "printing", "training"},
     "exporting": {"data", "errors", "evaluation", "modeling"},
     "verification": {"data", "evaluation", "progress", "training"},
     "run_forecast": {"data"},
