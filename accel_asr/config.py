@@ -173,7 +173,7 @@ class DataConfig:
     """Share of the training labels that carry begin and end times, so that a model keeps or learns timestamps."""
     streaming: bool = False
     """Read a Hub dataset or tar shards while training, and keep only what is validated on. Wants `training.max_steps`,
-    `evaluation.eval_steps`, and `eval_split` or `eval_rows` (the first rows of the stream)."""
+    `evaluation.eval_steps`, and `eval_split`, `eval_name_or_path` or `eval_rows` (the first rows of the stream)."""
     streaming_block_rows: int = 500
     """Rows of a shard that are shuffled together, in memory, when streaming."""
     mel_cache: bool = False

@@ -165,8 +165,8 @@ def _files(utterances: Utterances) -> pa.Array:
         inside = np.flatnonzero(mine)[offsets.is_valid().to_numpy(zero_copy_only=False)]
         for place, offset in zip(inside.tolist(), offsets.drop_null().to_pylist(), strict=True):
             if pieces[place] is not None:
-                pieces[place] = f"{pieces[place]}\0{offset}"
-    return pa.array(pieces, pa.string())
+                pieces[place] += b"\0%d" % offset
+    return pa.array(pieces, pa.binary())
 
 
 def _times(utterances: Utterances) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -43,6 +44,8 @@ def digest_of(row: Row | Recording) -> str | None:
     """Of an encoded recording and the times that are cut out of it; None where it is not at hand."""
     audio = row.audio if isinstance(row, Row) else row.source
     content = audio.read() if isinstance(audio, ByteRange) else audio
+    if isinstance(audio, Path):
+        content = audio.read_bytes()
     if not isinstance(content, bytes):
         return None
     return f"{hashlib.blake2b(content, digest_size=16).hexdigest()} {row.start_s} {row.end_s}"

@@ -1,6 +1,7 @@
 """Training from a stream: rows as items or the reason why not, windows that know their place, settings that fit."""
 
 import itertools
+import tarfile
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -372,8 +373,21 @@ def test_the_first_rows_are_validated_on_and_never_trained_on(load, tmp_path: Pa
     assert data.notices == [
         "train: streamed from 2 shards; what is left out is counted while it is trained on",
         "rows of the stream whose recording is validated on are left out, and counted",
-        "validation: kept 5 of 5 utterances taken from the stream; dropped none",
+        "validation: kept 5 of 5 utterances; dropped none",
     ]
+
+
+def test_a_stream_is_validated_on_a_file_of_its_own_and_not_trained_on_its_recordings(load, tmp_path: Path) -> None:
+    name = tars(tmp_path, 3)
+    with tarfile.open(tmp_path / "s-0.tar") as tar:
+        tar.extract("1.wav", tmp_path, filter="data")
+    (tmp_path / "dev.csv").write_text("audio,text\n1.wav,my card\n")
+    data = load(name, eval_name_or_path=str(tmp_path / "dev.csv"))
+    assert data.validation.ids() == ["1.wav"]
+    assert data.stream.held_out == ()
+    rows = [one for one, _ in data.stream.shards.rows(0)]
+    assert [digest_of(one) in data.stream.validated for one in rows] == [False, True, False]
+    assert load(name, eval_name_or_path=str(tmp_path / "dev.csv"), overlap="allow").stream.validated == frozenset()
 
 
 def test_a_changed_tar_is_read_anew_for_validation(load, tmp_path: Path) -> None:
