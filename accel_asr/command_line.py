@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
@@ -16,7 +17,8 @@ from accel_asr.command_secrets import refuse_secrets
 from accel_asr.config import Config, DataConfig, SourceConfig
 from accel_asr.config_checks import check_config
 from accel_asr.errors import UserError
-from accel_asr.public_text import public_values, remember_secrets
+from accel_asr.public_text import public_values, remember_secrets, shortened
+from accel_asr.settings_files import check_arguments, settings_of_file
 
 RECIPES_DIR = Path(__file__).parent / "recipes"
 QUICKSTART_RECIPE = "quickstart"
@@ -50,10 +52,12 @@ def parse_config(arguments: list[str]) -> Config:
     is_quickstart = not (names_data(overrides) or _names_a_model(overrides))
     config_name = given or (QUICKSTART_RECIPE if is_quickstart else None)
     config_path = None if config_name is None else find_config(config_name)
+    check_arguments(overrides)
+    _refuse_files_as_sections({} if config_path is None else settings_of_file(config_path), overrides)
     parser = build_parser()
     try:
         parsed = parser.parse_args([*(["--config", str(config_path)] if config_name else []), *overrides])
-    except (jsonargparse.ArgumentError, UnicodeDecodeError) as error:
+    except (jsonargparse.ArgumentError, ValueError, RecursionError) as error:
         _raise_explained(str(error), parser=parser, config_path=config_path or Path("defaults"))
     try:
         values = vars(parser.instantiate(parsed))
@@ -69,6 +73,30 @@ def parse_config(arguments: list[str]) -> Config:
     remember_secrets(config.to_dict())
     check_config(config)
     return config
+
+
+def _refuse_files_as_sections(settings: Any, overrides: Sequence[str]) -> None:
+    """jsonargparse would read the file that a section's value names, whatever file it is.
+
+    Raises:
+        UserError: a section's value is text.
+    """
+    names = [field.name for field in fields(Config) if is_dataclass(field.type)]
+    given: dict[str, Any] = {name: settings.get(name) for name in names} if isinstance(settings, dict) else {}
+    if isinstance(given.get("data"), dict):
+        given["data.text"] = given["data"].get("text")
+    for argument, following in zip(overrides, [*overrides[1:], ""], strict=False):
+        name, equals, value = argument.partition("=")
+        if name.startswith("--") and name[2:] in [*names, "data.text"]:
+            text = value if equals else following
+            given[name[2:]] = None if text.lstrip().startswith("{") else text
+    wrong = [
+        f"{name}: {shortened(value)!r} is not a section; write its settings below it, or leave it out"
+        for name, value in given.items()
+        if isinstance(value, str)
+    ]
+    if wrong:
+        raise UserError("\n".join(wrong))
 
 
 def names_data(arguments: Sequence[str]) -> bool:
@@ -109,10 +137,11 @@ def find_config(name: str) -> Path:
     recipe = RECIPES_DIR / f"{name}.yaml"
     if name in recipe_names():
         return recipe
-    if Path(name).is_file():
+    if os.path.isfile(name):  # Path.is_file raises for a name that is too long
         return Path(name)
     raise UserError(
-        f"--config: {name!r} is neither a recipe nor a YAML file; the recipes are: {', '.join(recipe_names())}"
+        f"--config: {shortened(name)!r} is neither a recipe nor a YAML file; the recipes are: "
+        f"{', '.join(recipe_names())}"
     )
 
 
@@ -189,10 +218,13 @@ def _raise_explained(message: str, *, parser: ArgumentParser, config_path: Path)
     if wrong and value:
         name, expected = wrong["name"], _expected_type(wrong["name"], parser)
         quoting = '; write "no" in quotes, YAML reads a bare no as false' if value["value"] == "False" else ""
-        raise UserError(f"{name}: {value['value']!r} does not fit; give {expected}{quoting}")
+        raise UserError(f"{name}: {shortened(value['value'])!r} does not fit; give {expected}{quoting}")
+    if wrong and "digits" in message:
+        raise UserError(f"{wrong['name']}: a number of so many digits does not fit; give a smaller one")
+    said = shortened(" ".join(message.split()), most=500)
     if any(sign in message for sign in ("Problems parsing config", "Unexpected config", "parse", "codec")):
-        raise UserError(f"--config: {config_path} is not a valid YAML file of settings: {' '.join(message.split())}")
-    raise UserError(f"{' '.join(message.split())}; see --help")
+        raise UserError(f"--config: {config_path} is not a valid YAML file of settings: {said}")
+    raise UserError(f"{said}; see --help")
 
 
 def _explained_source(message: str) -> str:
@@ -205,8 +237,8 @@ def _explained_source(message: str) -> str:
     wrong = re.search(r'Parser key "(?P<name>\w+)"', message)
     value = re.search(r"(?:Got value|Given value): (?P<value>.*)", message)
     if wrong and value and wrong["name"] in types:
-        return f"{wrong['name']} {value['value']!r} of a source does not fit; give {types[wrong['name']]}"
-    given = f"{value['value']!r} is no list of sections" if value else "something in the list is no section"
+        return f"{wrong['name']} {shortened(value['value'])!r} of a source does not fit; give {types[wrong['name']]}"
+    given = f"{shortened(value['value'])!r} is no list of sections" if value else "something in the list is no section"
     return f"{given}; write [{{name_or_path: ...}}, {{name_or_path: ...}}]"
 
 

@@ -1,5 +1,6 @@
 """Ranges and combinations of settings, checked before anything heavy is imported; all that is wrong is said at once."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -8,7 +9,10 @@ from typing import Any, get_args
 
 from accel_asr.config import Config, DataConfig, HubConfig, TrackingConfig
 from accel_asr.errors import UserError
-from accel_asr.public_text import HIDDEN
+from accel_asr.public_text import HIDDEN, shortened
+from accel_asr.setting_limits import name_problems, range_problems
+
+MOST_WEIGHT = 10**6  # of a source against the others; beyond it they would hardly be seen
 
 
 def check_config(config: Config) -> None:
@@ -21,7 +25,8 @@ def check_config(config: Config) -> None:
     if problems:
         raise UserError("\n".join(problems))
     problems = [
-        *_range_problems(config),
+        *_number_problems(config),
+        *name_problems(config.to_dict()),
         *_pair_problems("data.text.replacements", config.data.text.replacements),
         *_pair_problems("model.language_stand_ins", config.model.language_stand_ins),
         *_source_problems(config.data),
@@ -32,37 +37,6 @@ def check_config(config: Config) -> None:
     ]
     if problems:
         raise UserError("\n".join(problems))
-
-
-_AT_LEAST_ONE = (
-    "training.num_train_epochs",
-    "training.max_steps",
-    "training.per_device_train_batch_size",
-    "training.gradient_accumulation_steps",
-    "training.ddp_timeout",
-    "evaluation.eval_steps",
-    "evaluation.per_device_eval_batch_size",
-    "evaluation.generation_max_length",
-    "evaluation.num_beams",
-    "checkpoint.save_steps",
-    "checkpoint.save_total_limit",
-    "tracking.logging_steps",
-    "data.train_rows",
-    "data.eval_rows",
-    "data.streaming_block_rows",
-)
-_AT_LEAST_ZERO = (
-    "evaluation.full_context_margin",
-    "training.learning_rate",
-    "training.warmup_steps",
-    "training.weight_decay",
-    "training.max_grad_norm",
-    "training.dataloader_num_workers",
-    "training.seed",
-    "data.channel",
-    "tracking.log_samples",
-)
-_SHARES = ("data.max_bad_fraction", "data.timestamps_probability")
 
 
 def _unset_problems(config: Config) -> list[str]:
@@ -95,28 +69,13 @@ def _hidden_problems(settings: Mapping[str, Any], prefix: str = "") -> list[str]
     return problems
 
 
-def _range_problems(config: Config) -> list[str]:
-    problems = []
-    for names, minimum in ((_AT_LEAST_ONE, 1), (_AT_LEAST_ZERO, 0)):
-        for name in names:
-            value = _setting(config, name)
-            # `not >=` rather than `<`: nan must not pass
-            if value is not None and not (value >= minimum and value != float("inf")):
-                problems.append(f"{name}: {value} is out of range; give a finite number of at least {minimum}")
-    for name in _SHARES:
-        value = _setting(config, name)
-        if not 0 <= value <= 1:
-            problems.append(f"{name}: {value} is out of range; give a share between 0 and 1")
+def _number_problems(config: Config) -> list[str]:
+    problems = range_problems(config.to_dict())
     warmup = config.training.warmup_steps
-    if warmup > 1 and warmup != int(warmup):
+    if 1 < warmup < math.inf and warmup != int(warmup):
         problems.append(
             f"training.warmup_steps: {warmup} is no whole number; give one, or a share of the steps below 1"
         )
-    seconds = config.training.batch_seconds
-    if seconds is not None and not 0 < seconds < float("inf"):
-        problems.append(f"training.batch_seconds: {seconds} is out of range; give seconds above 0")
-    if not config.data.max_duration_s > 0:
-        problems.append(f"data.max_duration_s: {config.data.max_duration_s} is out of range; give seconds above 0")
     return problems
 
 
@@ -152,8 +111,11 @@ def _source_problems(data: DataConfig) -> list[str]:
         if not source.name_or_path
     ]
     weights = [source.weight for source in data.sources]
-    if any(weight is not None and not 0 < weight < float("inf") for weight in weights):
-        problems.append(f"data.sources: weights {weights} are out of range; give finite numbers above 0")
+    if any(weight is not None and not 0 < weight <= MOST_WEIGHT for weight in weights):
+        problems.append(
+            f"data.sources: weights {shortened(str(weights))} are out of range; give finite numbers above 0, and at "
+            f"most {MOST_WEIGHT:,}"
+        )
     elif len({weight is None for weight in weights}) > 1:
         problems.append(f"data.sources: weights {weights}; give every source one, or none to train on every row")
     if not any(source.validate for source in data.sources):

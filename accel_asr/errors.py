@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from accel_asr.printing import say
-from accel_asr.public_text import public
+from accel_asr.public_text import public, shortened
 
+LONGEST_LINE = 4000  # characters of a message: a cell of the data may hold a book
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130  # as a shell reports Ctrl-C
 
@@ -37,7 +38,8 @@ def user_errors_exit(*, same_on_every_rank: bool = False) -> Iterator[None]:
         rank = os.environ.get("RANK", "0")
         if rank == "0" or not (same_on_every_rank or error.same_on_every_rank):
             prefix = "error" if rank == "0" else f"error [rank {rank}]"
-            say(public(f"{prefix}: {error}"), to_stderr=True)
+            lines = [shortened(line, LONGEST_LINE) for line in f"{prefix}: {error}".split("\n")]
+            say(public("\n".join(lines)), to_stderr=True)
         raise SystemExit(USAGE_EXIT_CODE) from None
     except KeyboardInterrupt:
         say("\ninterrupted", to_stderr=True)

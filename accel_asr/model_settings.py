@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import yaml
-
 from accel_asr.command_line import find_config, names_data
 from accel_asr.data.quickstart import QUICKSTART
+from accel_asr.settings_files import read_yaml
 from accel_asr.training.run_folder import CONFIG_FILE
 
 # what the quickstart says of its own clips, and of nobody else's
@@ -34,7 +33,7 @@ def settings_of_model(model: str, settings: list[str], *, has_own_data: bool = F
 
 def _names_the_clips(config: Path) -> bool:
     try:
-        data = (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("data") or {}
+        data = (read_yaml(config) or {}).get("data") or {}
         return bool(data.get("name_or_path") == QUICKSTART)
-    except (OSError, ValueError, AttributeError, yaml.YAMLError):  # reading the settings says what is wrong
+    except (ValueError, AttributeError):  # reading the settings says what is wrong
         return False

@@ -11,9 +11,10 @@ import errno
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
-from accel_asr.public_text import visible, visible_lines
+from accel_asr.public_text import public, visible, visible_lines, without_secrets
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,14 +24,17 @@ _GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # no reader, no terminal, closed:
 
 class UnfailingStream:
     """A text stream whose `write` and `flush` never raise: what can't be written is lost, what can't be encoded is
-    written with backslashes.
+    written with backslashes. No secret passes, whoever writes: a traceback and a library's warning neither.
 
     Args:
         stream: None as `sys.stdout` is where it was closed before Python started.
+        hide: What takes the secrets out of each piece of text. Texts of the data go to stdout, so that it loses only
+            what is known to be a secret.
     """
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, hide: Callable[[str], str] = without_secrets) -> None:
         self.stream = stream
+        self.hide = hide
         self.failure: OSError | None = None
         self._is_ending = False
         if stream is None:
@@ -40,7 +44,7 @@ class UnfailingStream:
         """Write what can be written; returns the length of `text` in any case."""
         if self.stream is not None:
             try:
-                self.stream.write(text)
+                self.stream.write(self.hide(text))
             except UnicodeEncodeError:
                 self.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
             except (OSError, ValueError) as error:  # ValueError: closed since
@@ -120,7 +124,7 @@ def guard_standard_streams() -> None:
         if not isinstance(stream, UnfailingStream):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
-            guarded = UnfailingStream(stream)
+            guarded = UnfailingStream(stream, public if name == "stderr" else without_secrets)
             setattr(sys, name, guarded)
             atexit.register(guarded.prepare_for_the_end)
 
@@ -141,7 +145,7 @@ def standard_output() -> UnfailingStream:
 
 def standard_error() -> UnfailingStream:
     """What `sys.stderr` is now, unable to fail."""
-    return sys.stderr if isinstance(sys.stderr, UnfailingStream) else UnfailingStream(sys.stderr)
+    return sys.stderr if isinstance(sys.stderr, UnfailingStream) else UnfailingStream(sys.stderr, public)
 
 
 def say(text: str, *, to_stderr: bool = False) -> None:

@@ -58,6 +58,11 @@ def without_secrets(text: str, secrets: Iterable[str] | None = None) -> str:
     return _TOKEN.sub(HIDDEN, text)
 
 
+def shortened(text: str, most: int = 200) -> str:
+    """At most so many characters of it, and how many there were more."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text) - most:,} more)"
+
+
 def public_values(content: Any, hide: Callable[[str], str] = public) -> Any:
     """Nested mappings and lists with every string of theirs hidden by `hide`."""
     if isinstance(content, str):

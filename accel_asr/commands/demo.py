@@ -91,15 +91,15 @@ def main(arguments: list[str]) -> int:
 
 def base_model_of_run(model: str) -> tuple[str, str | None] | None:
     """(name, revision) of the model that a run started from, by the `config.yaml` beside its model folder."""
-    import yaml
+    from accel_asr.settings_files import read_yaml
 
     settings = Path(model).absolute().parent / "config.yaml"
     if not Path(model).is_dir() or not settings.is_file():
         return None
     try:
-        section = (yaml.safe_load(settings.read_text(encoding="utf-8")) or {}).get("model") or {}
+        section = (read_yaml(settings) or {}).get("model") or {}
         name, revision = section.get("name_or_path"), section.get("revision")
-    except (OSError, ValueError, AttributeError, yaml.YAMLError):  # some other program's file
+    except (ValueError, AttributeError):  # some other program's file
         return None
     return (str(name), revision) if name and str(name) != model else None
 

@@ -19,6 +19,7 @@ from accel_asr.evaluation_output import SCORES_FILE, require_free, require_place
 from accel_asr.model_folder.examination import refuse_unfit_folder
 from accel_asr.model_settings import settings_of_model
 from accel_asr.printing import say
+from accel_asr.public_text import public
 from accel_asr.training.run_folder import full_disk_explained
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ DESCRIPTION = """Score a model: word and character error rates with 95% interval
 confusions, hallucinations. On the sources that --dataset names, or else on the validation data of the settings; a model
 folder of a run brings the run's own settings along. Writes the transcripts and scores.json to --output_dir, which is
 evaluations/ and the model's name unless it is given. Exit code 0 when done, 2 for bad input."""
+LONGEST_LABEL = 60  # letters: a folder's name has at most 255 bytes
 # what the rows of a --dataset must not be split by
 WHOLE_SETS = {
     "data.sources": "[]",
@@ -205,7 +207,8 @@ def label_of(model: str) -> str:
     """A folder's name for a model: `quickstart-best` of runs/quickstart/best, `openai-whisper-tiny` of the Hub's."""
     path = Path(model)
     parts = path.resolve().parts[-2:] if path.exists() else path.parts
-    return re.sub(r"[^\w.-]+", "_", "-".join(part for part in parts if part not in ("/", "..", "."))) or "model"
+    label = "-".join(part for part in parts if part not in ("/", "..", "."))
+    return re.sub(r"[^\w.-]+", "_", public(label))[-LONGEST_LABEL:] or "model"
 
 
 def _print_help() -> None:

@@ -16,7 +16,7 @@ from accel_asr.evaluation.comparing import compare
 from accel_asr.evaluation.contexts import full_context_problem
 from accel_asr.evaluation.hallucinations import find_hallucinations
 from accel_asr.evaluation.scoring import ScoredUtterance
-from accel_asr.public_text import public, visible_lines
+from accel_asr.public_text import public, shortened, visible_lines
 from accel_asr.publishing.model_card_records import read_record, read_scored
 from accel_asr.publishing.upload_plan import PICTURES_DIR, pictures_of
 
@@ -24,6 +24,8 @@ TEMPLATE = Path(__file__).parent / "model_card_template.md"
 RATES = ("wer", "wer_ortho", "cer")
 LEFT_OUT_SETTINGS = ("dataloader_num_workers", "ddp_timeout")  # of which no number depends
 MOST_PARTS = 15
+MOST_REPLACEMENTS = 50
+LONGEST_CELL = 80  # characters of a value of the data
 
 
 def make_model_card(run_dir: Path, *, hub_model_id: str) -> ModelCard:
@@ -152,7 +154,9 @@ def _stand_ins(config: dict[str, Any], languages: Sequence[str]) -> list[tuple[s
 
 def _text_processing(text: dict[str, Any]) -> str:
     """What was done to every text, training and validation, in words."""
-    told = [f"replaced {old!r} by {new!r}" for old, new in text["replacements"].items()]
+    replaced = [f"replaced {old!r} by {new!r}" for old, new in text["replacements"].items()]
+    told = [shortened(one, 2 * LONGEST_CELL) for one in replaced[:MOST_REPLACEMENTS]]
+    told += [f"{len(replaced) - MOST_REPLACEMENTS:,} more replacements"] * (len(replaced) > MOST_REPLACEMENTS)
     told += ["times that were written in them taken out"] * (text.get("written_times") == "read")
     told += ["punctuation removed"] * text["remove_punctuation"] + ["lower case"] * text["lowercase"]
     return "; ".join(told) or "none"
@@ -272,5 +276,6 @@ def _is_number(value: float | None) -> bool:
 
 
 def _cell(text: str) -> str:
-    """Text that can't end a table's cell or row, nor be a link, a picture or HTML."""
-    return re.sub(r"([\\`*\[\]|])", r"\\\1", " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;"))
+    """Text that can't end a table's cell or row, nor be a link, a picture or HTML; the beginning of a long one."""
+    text = shortened(" ".join(text.split()), LONGEST_CELL)
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;"))

@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from accel_asr.errors import UserError
 from accel_asr.evaluation.scoring import ScoredUtterance
+from accel_asr.settings_files import read_yaml
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -17,11 +16,11 @@ def read_record(path: Path) -> dict[str, Any]:
         UserError: it is no JSON or YAML, such as a file that was cut off.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
+        is_yaml = path.suffix == ".yaml"
+        content = read_yaml(path) if is_yaml else json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("it holds no settings by name")
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"RUN_DIR: {str(path)!r} can't be read ({reason}); put a whole copy of it there, or train again"

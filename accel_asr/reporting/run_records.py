@@ -8,11 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from accel_asr.errors import UserError
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.scoring import ScoredUtterance
+from accel_asr.settings_files import read_yaml
 from accel_asr.training.run_folder import CONFIG_FILE
 
 BASELINE, BEST, LAST = "baseline", "best", "last"
@@ -83,7 +82,7 @@ def read_run(run_dir: Path, *, step: int | None = None) -> RunRecords:
             f"RUN_DIR: {str(run_dir)!r} is not the folder of a run (it has no {CONFIG_FILE}); give a run's output_dir"
         )
     with _read_or_named(run_dir / CONFIG_FILE):
-        config = dict(yaml.safe_load((run_dir / CONFIG_FILE).read_text(encoding="utf-8")))
+        config = dict(read_yaml(run_dir / CONFIG_FILE))
     environment, data_summary, summary = (
         _read_json(run_dir / name) for name in ("environment.json", "data_summary.json", "summary.json")
     )
@@ -163,7 +162,7 @@ def _read_or_named(path: Path) -> Iterator[None]:
     """Raises: UserError: the file is torn or can't be read."""
     try:
         yield
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         problem = " ".join(str(error).split())
         raise UserError(
             f"RUN_DIR: {str(path)!r} can't be read ({problem}); it is torn, or no file of a run. Copy it anew, or take "

@@ -39,7 +39,7 @@ def claim_run_folder(output_dir: Path, *, resume: bool) -> None:
         UserError: the folder is a file, holds a run that is not to be resumed, can't be written, or is being written
             by another process.
     """
-    if (output_dir / CONFIG_FILE).exists() and not resume:
+    if os.path.exists(output_dir / CONFIG_FILE) and not resume:  # Path.exists raises where it may not look
         raise UserError(
             f"output_dir: {str(output_dir)!r} already holds a run; go on with it by --checkpoint.resume true, or give "
             "another folder by --output_dir"
@@ -47,11 +47,19 @@ def claim_run_folder(output_dir: Path, *, resume: bool) -> None:
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"output_dir: {str(output_dir)!r} can't be made a folder ({error.strerror})") from error
+        raise UserError(
+            f"output_dir: {str(output_dir)!r} can't be made a folder ({error.strerror}); give another by --output_dir"
+        ) from error
     if not os.access(output_dir, os.W_OK):
         raise UserError(f"output_dir: {str(output_dir)!r} can't be written; give another folder by --output_dir")
     if os.environ.get("RANK", "0") == "0":
-        _lock(output_dir)
+        try:
+            _lock(output_dir)
+        except OSError as error:
+            raise UserError(
+                f"output_dir: {str(output_dir / LOCK_FILE)!r} can't be written ({error.strerror}); remove it, or give "
+                "another folder by --output_dir"
+            ) from error
         _clear_up_after_a_crash(output_dir)
 
 

@@ -46,7 +46,7 @@ HELD_OUT = "--data.eval_fraction=0.1"
         (["--data", '{"name_or_path": "mine"}'], "whisper-tiny-mine"),
         (["--model.name_or_path", "quickstart", "--data.name_or_path", "mine"], "quickstart-mine"),
         (["--data.name_or_path=https://u:pw@host/x/clips.csv?token=abc"], "whisper-tiny-clips"),
-        (["--data.name_or_path=" + "a" * 400], "whisper-tiny-" + "a" * 60),
+        (["--data.name_or_path=" + "a" * 200], "whisper-tiny-" + "a" * 60),
     ],
 )
 def test_whoever_names_a_model_or_data_gets_nothing_of_the_quickstart(arguments: list[str], run: str) -> None:

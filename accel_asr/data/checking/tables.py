@@ -15,6 +15,8 @@ WIDTH = 100  # also where the output is no terminal, for which rich takes 80
 _BAR_WIDTH = 40
 _SOURCE_WIDTH = 18
 _SHOWN_COUNTS = 2
+_LONGEST_LINE = 2000
+_LONGEST_CELL = 300  # characters; --json has the rest
 _EIGHTHS, _FULL = " ▏▎▍▌▋▊▉", "█"
 
 
@@ -49,12 +51,12 @@ def print_report(report: Report) -> None:
     for refusal in report["refusals"]:
         lines = refusal.split("\n")  # the first says what and how many, and examples stand in the tables above
         more = ["  ... --json FILE names more"] if len(lines) > 1 + SHOWN else []
-        told = "\n".join(map(visible, [*lines[: 1 + SHOWN], *more]))
+        told = "\n".join(map(_line, [*lines[: 1 + SHOWN], *more]))
         heading = Text("\ntraining would refuse: ", style="bold red")
         console.print(heading.append(told, style="not bold default"), soft_wrap=False)
     console.print()
     for finding in findings_of(report):
-        console.print(visible(finding), soft_wrap=finding.startswith(" "))  # names of files stay in one piece
+        console.print(_line(finding), soft_wrap=finding.startswith(" "))  # names of files stay in one piece
     console.print()
     for line in next_steps(report):
         console.print(visible(line))
@@ -65,6 +67,15 @@ def _table(title: str, *columns: str, left: Sequence[str]) -> Table:
     for column in columns:
         table.add_column(column, justify="left" if column in left else "right", overflow="fold")
     return table
+
+
+def _line(text: str) -> str:
+    return shortened(visible(text), _LONGEST_LINE, keep_end=False)
+
+
+def _cell(text: str) -> str:
+    """Text of the data as a screen only prints it, and no page of it."""
+    return shortened(visible(text), _LONGEST_CELL, keep_end=False)
 
 
 def _sources(report: Report) -> Table:
@@ -110,7 +121,7 @@ def _languages(report: Report) -> Table:
     unknown = Text("the model does not know it", style="bold red")
     for language in report["languages"]:
         table.add_row(
-            visible(language["language"] or "none"),
+            _cell(language["language"] or "none"),
             f"{language['rows']:,}",
             number_of_hours(language["hours"]),
             "each row" if language["said"] else "the settings" if language["language"] else "nothing",
@@ -126,7 +137,7 @@ def _dropped(report: Report) -> Table:
             several = len(report["sources"]) > 1
             of = f"{_last_part(source['source'])} {source['split']}" if several else source["split"]
             examples = [f"{name}: {detail}" if detail else name for name, detail in dropped["examples"][:SHOWN]]
-            table.add_row(visible(of), visible(reason), f"{dropped['count']:,}", "\n".join(map(visible, examples)))
+            table.add_row(_cell(of), _cell(reason), f"{dropped['count']:,}", "\n".join(map(_cell, examples)))
     return table
 
 

@@ -15,7 +15,14 @@ CACHE_VARIABLE = "ACCEL_ASR_CACHE"
 def default_cache_dir() -> Path:
     """`$ACCEL_ASR_CACHE`, or the user's own cache folder."""
     named = os.environ.get(CACHE_VARIABLE)
-    return Path(named) if named else Path.home() / ".cache" / "accel_asr"
+    if named:
+        return Path(named)
+    try:
+        return Path.home() / ".cache" / "accel_asr"
+    except RuntimeError as error:  # a container's user without a name and HOME
+        raise UserError(
+            f"data.cache_dir: this user has no home folder; give --data.cache_dir <folder>, or set {CACHE_VARIABLE}"
+        ) from error
 
 
 def make_cache_folder(folder: Path, *, cache_dir: Path) -> None:

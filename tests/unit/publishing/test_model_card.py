@@ -195,6 +195,19 @@ def test_rates_have_their_intervals_and_fine_tuning_its_difference(make_run) -> 
     assert "beyond what chance explains" in text
 
 
+def test_a_value_as_long_as_a_book_does_not_fill_the_card(make_run) -> None:
+    book, table = "letter " * 15_000, "{" + ", ".join(f"word{n}: other" for n in range(60)) + f", x: '{'y' * 9000}'}}"
+    run = make_run("--data.breakdown_columns", "[speaker]", "--data.text.replacements", table)
+    scored = [one for who in (book, "ann") for one in score_pairs([("a", "a")], columns={"speaker": who})]
+    write_rows(run, 30, scored)
+    text = card_of(run).text
+    row = next(line for line in text.splitlines() if "letter letter" in line)
+    assert len(row) < 300
+    assert "more)" in row
+    assert "11 more replacements" in text
+    assert len(text) < 20_000
+
+
 def test_a_difference_that_may_be_chance_is_called_so(make_run) -> None:
     run = make_run()
     write_rows(run, 0, score_pairs([("pay the bill", "pay a bill"), ("hello", "hello")]))

@@ -83,6 +83,21 @@ def test_a_folder_that_another_process_writes_is_refused_until_that_is_gone(tmp_
     claim_run_folder(tmp_path, resume=True)  # a process that was killed holds nothing
 
 
+@pytest.mark.parametrize("kind", ["a dangling link", "a link in a circle", "a lock that is a folder", "too long"])
+def test_what_can_t_be_a_run_folder_is_one_message(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "run"
+    if kind == "a dangling link":
+        path.symlink_to(tmp_path / "nowhere" / "at" / "all")
+    elif kind == "a link in a circle":
+        path.symlink_to(path)
+    elif kind == "a lock that is a folder":
+        (path / ".lock").mkdir(parents=True)
+    else:
+        path = tmp_path / ("x" * 300)
+    with pytest.raises(UserError, match=r"^output_dir: .*--output_dir"):
+        claim_run_folder(path, resume=False)
+
+
 def test_only_the_first_rank_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     claim_run_folder(tmp_path, resume=False)
