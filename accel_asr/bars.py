@@ -2,8 +2,10 @@
 
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +17,7 @@ from accel_asr.public_text import visible
 TRAINING_LINE_S = 30.0
 LINE_S = 60.0  # of what goes on within a run: an hour of it leaves a log of under 200 lines
 LINE_SHARE = 0.05
+WAIT_LINE_S = 60.0
 SWITCHES_OF_LIBRARIES = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
 
 
@@ -44,6 +47,29 @@ def quiet_bars_of_libraries() -> None:
     if not bars_are_seen():
         for variable in SWITCHES_OF_LIBRARIES:
             os.environ.setdefault(variable, "1")
+
+
+@contextmanager
+def waiting_is_said(what: str) -> Iterator[None]:
+    """In a log, whose bars are off, say now and then that `what` goes on: after a minute, and then ever more seldom."""
+    if bars_are_seen() or os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    is_over = threading.Event()
+    speaker = threading.Thread(target=_say_until, args=(is_over, visible(what)), name="waiting", daemon=True)
+    speaker.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        speaker.join()
+
+
+def _say_until(is_over: threading.Event, what: str) -> None:
+    begun_s, wait_s = time.monotonic(), WAIT_LINE_S
+    while not is_over.wait(wait_s):
+        say(f"{what}: {(time.monotonic() - begun_s) / 60:.0f} min so far", to_stderr=True)
+        wait_s = 2 * wait_s
 
 
 def text_bar(**options: Any) -> "tqdm[Any]":

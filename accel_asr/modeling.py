@@ -15,6 +15,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.utils import logging
 from xxhash import xxh3_128
 
+from accel_asr.bars import waiting_is_said
 from accel_asr.data.languages import NO_STAND_INS, language_of_labels
 from accel_asr.data.quickstart import model_source
 from accel_asr.data.tokenizer_probe import require_fitting_tokenizer
@@ -54,16 +55,17 @@ def load_model_and_processor(
     source = model_source(name_or_path)
     examined = examine(source, name=name_or_path, revision=revision)
     try:
-        # from_pretrained would keep a half precision checkpoint in half; training needs fp32 master weights
-        model, loaded = WhisperForConditionalGeneration.from_pretrained(
-            source,
-            revision=revision,
-            dtype=torch.float32,
-            attn_implementation="sdpa",
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-        processor = WhisperProcessor.from_pretrained(source, revision=revision)
+        with waiting_is_said(f"loading the model {name_or_path}"):
+            # from_pretrained would keep a half precision checkpoint in half; training needs fp32 master weights
+            model, loaded = WhisperForConditionalGeneration.from_pretrained(
+                source,
+                revision=revision,
+                dtype=torch.float32,
+                attn_implementation="sdpa",
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+            processor = WhisperProcessor.from_pretrained(source, revision=revision)
     except LOADING_ERRORS as error:
         if not Path(source).exists():
             why = why_no_weights(source, revision=revision, config=examined.config)

@@ -105,3 +105,29 @@ def test_a_bar_on_a_terminal_that_has_gone_costs_nothing(monkeypatch: pytest.Mon
     with progress_bar(3, desc="evaluate", unit="utterances", mininterval=0) as bar:
         bar.update(3)
         assert bar.n == 3
+
+
+def test_in_a_log_long_waiting_is_said_and_ever_more_seldom(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    clock = SimpleNamespace(now_s=0.0)
+    monkeypatch.setattr(bars.time, "monotonic", lambda: clock.now_s)
+
+    class Waiting:
+        """Seven minutes in no time, then over."""
+
+        def wait(self, seconds: float) -> bool:
+            waits.append(seconds)
+            clock.now_s += seconds
+            return clock.now_s > 420
+
+    bars._say_until(Waiting(), "getting it")  # type: ignore[arg-type]
+    assert waits == [60, 120, 240, 480]
+    assert capsys.readouterr().err.splitlines() == [f"getting it: {minutes} min so far" for minutes in (1, 3, 7)]
+
+
+def test_short_waiting_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with bars.waiting_is_said("getting it"):
+        pass
+    assert capsys.readouterr() == ("", "")

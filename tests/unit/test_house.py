@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "command_line": {"command_secrets", "config", "config_checks", "errors", "public_text", "settings_files"},
     "model_folder": {"errors", "printing", "public_text"},
     "data": {"bars", "config", "errors", "model_folder", "printing", "public_text"},
-    "modeling": {"config", "data", "errors", "model_folder"},
+    "modeling": {"bars", "config", "data", "errors", "model_folder"},
     "audio_context": set(),
     "token_loss": set(),
     "training": {"config", "data", "errors", "modeling", "printing", "public_text", "token_loss"},

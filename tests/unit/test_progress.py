@@ -204,3 +204,27 @@ def test_a_transcript_that_loops_is_cut(capsys: pytest.CaptureFixture[str]) -> N
     looping = Transcript("clip-0", 1.0, "my card", "la " * 700, False)
     display().show_scores(record(0, 0.75), [score_utterance(looping, str.lower)], remark="baseline")
     assert "... (2,100 characters)" in capsys.readouterr().out
+
+
+def test_an_hour_leaves_a_log_of_under_200_lines(
+    capsys: pytest.CaptureFixture[str], clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps of a second; every 30 of them an evaluation that takes 61 s, so that it has a line of its own too."""
+    shown = display(is_log=True)
+    shown.start_training(first_step=1, last_step=1_200)
+    step = 0
+    while clock.now_s < 3_700:
+        step += 1
+        clock.now_s += 1
+        shown.show_step(step_result(1.0), 1e-5)
+        if step % 30 == 0:
+            with shown.evaluation_bar(61) as bar:
+                for _ in range(61):
+                    clock.now_s += 1
+                    bar.update()
+            shown.show_scores(record(step, 0.5), SCORED, remark="best so far")
+    shown.close_bar()
+    told = capsys.readouterr()
+    assert "evaluate: " in told.err
+    assert "evaluation at step " in told.out
+    assert 100 < len((told.out + told.err).splitlines()) < 170  # which leaves 30 for the beginning and the end

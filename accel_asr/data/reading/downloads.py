@@ -18,6 +18,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urlsplit
 
+from accel_asr.bars import waiting_is_said
 from accel_asr.errors import UserError
 
 TIMEOUT_S = 30.0
@@ -263,7 +264,7 @@ def download(url: str, folder: Path, *, on_bytes: Callable[[int], None] | None =
     known = _known(path, described)
     if known is not None and known == _described_by_server(url):
         return path
-    with ResumingStream(url) as stream:
+    with waiting_is_said(f"getting {without_secrets(url)}"), ResumingStream(url) as stream:
         if known is not None and known == (stream.total_bytes, stream.etag):  # of servers that answer no HEAD
             return path
         try:

@@ -9,6 +9,7 @@ import datasets
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HTTPError  # of the HTTP client that this huggingface_hub uses
 
+from accel_asr.bars import waiting_is_said
 from accel_asr.data.quickstart import QUICKSTART
 from accel_asr.data.reading.saved_datasets import encoded
 from accel_asr.errors import UserError
@@ -31,7 +32,7 @@ def open_hub_dataset(
         UserError: unreachable, unknown, gated, no such subset or split; with the remedy.
     """
     notices = []
-    with explained_hub_errors(name):
+    with explained_hub_errors(name), waiting_is_said(f"getting {name} from the Hub"):
         try:
             dataset = datasets.load_dataset(name, subset, revision=revision, split=split, streaming=streaming)
         except RuntimeError as error:
