@@ -87,7 +87,6 @@ class Job:
         place: Place | None,
         num_workers: int,
         pin_memory: bool,
-        worker_init: Callable[[int], None] | None = None,
     ) -> TrainingWindows | StreamWindows:
         """What `rank` trains on, window by window.
 
@@ -110,7 +109,6 @@ class Job:
                 start=place or Place(),
                 num_workers=num_workers,
                 pin_memory=pin_memory,
-                worker_init=worker_init,
             )
         return TrainingWindows(
             self.train_items,
@@ -121,7 +119,6 @@ class Job:
             last_step=last_step,
             num_workers=num_workers,
             pin_memory=pin_memory,
-            worker_init=worker_init,
         )
 
     def fingerprint(self) -> int:

@@ -1,6 +1,13 @@
-"""Settings of the process that must stand before torch is imported."""
+"""What holds for the whole process: settings that must stand before torch is imported, and signals."""
 
 import os
+import signal
+
+STOP_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGUSR1")  # USR1: Slurm's warning
+    if hasattr(signal, name)  # Windows has no SIGUSR1
+)
 
 
 def wait_passively() -> None:

@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from torch import nn
 from transformers import WhisperForConditionalGeneration
 
+from accel_asr.agreement import Agreement
 from accel_asr.audio_context import SpeechContext
 from accel_asr.data.streaming.stream_items import StreamPlan
 from accel_asr.data.window_plan import WindowPlan
@@ -46,6 +47,7 @@ class RunEvaluations:
     is_compiled: bool
     full_context_margin: float
     accelerator: Accelerator
+    agreement: Agreement
     output_dir: Path
     progress: Progress
     metrics: MetricsLog
@@ -62,23 +64,30 @@ class RunEvaluations:
 
         Args:
             name: `baseline` before training, `last` after `step`.
+
+        Raises:
+            AgreedStopError: a stop was asked for; on every rank, and as if it had not begun.
         """
         whole = whole_model(self.accelerator, self.model)
         place = {"step": step, "epoch": round(self.plan.epochs_at(step), 4)}
-        self.progress.evaluated_step = step
+        by_speech = self._score(whole, self.context) if self.context is not None else None
+        by_speech_alone = self.context is not None and 0 < step < self.context.first_full_step(self.last_step)
+        by_window = None if by_speech_alone else self._score(whole, None)
+        self.progress.evaluated_step = step  # only now: what is stopped before is made up for by a resume
         speech_record = None
-        if self.context is not None:
-            result = self._score(whole, self.context)
+        if by_speech is not None:
+            result = by_speech
             speech_record = {**place, **result.record()}
             self.metrics.write("eval_speech_context", **speech_record)
             self._write_down(result, "evaluations/speech_context", step)
             self.display.evaluated(result.seconds, of_speech=True)
             self.display.show_scores(speech_record, result.scored, remark="speech only")
-            if 0 < step < self.context.first_full_step(self.last_step):
+            if by_window is None:
                 self.display.say_time_of_evaluations(step)
                 self._log_samples(result, step)
                 return
-        result = self._score(whole, None)
+        assert by_window is not None
+        result = by_window
         record: dict[str, Any] = {**place, **result.record()}
         if speech_record is not None:
             record["speech_context"] = speech_record
@@ -117,6 +126,7 @@ class RunEvaluations:
                 num_workers=self.num_workers,
                 audio_context=audio_context,
                 is_compiled=self.is_compiled,
+                agreement=self.agreement,
                 on_batch=lambda utterances: bar.update(utterances * self.accelerator.num_processes),
             )
 

@@ -59,6 +59,7 @@ def train(config: Config) -> int:
     from accelerate.utils import gather_object
 
     from accel_asr import modeling
+    from accel_asr.agreement import Agreement
     from accel_asr.audio_context import SpeechContext, hear_any_context
     from accel_asr.data.preparation import fingerprint
     from accel_asr.data.streaming.streams import Place
@@ -83,7 +84,7 @@ def train(config: Config) -> int:
     from accel_asr.training.sharding import whole_model
     from accel_asr.training.snapshot import Snapshot
     from accel_asr.training.step import NonFiniteError, build_optimizer, settle_gradient_buckets, train_step
-    from accel_asr.training.stopping import STOPPED_EXIT_CODE, StopRequests, leave_signals_to_the_loop
+    from accel_asr.training.stopping import STOPPED_EXIT_CODE, SavedAtTheEnd, StopRequests
     from accel_asr.training.topology import shut_down, start_accelerator
     from accel_asr.training.trackers import start_trackers
     from accel_asr.training.tracking import MetricsLog
@@ -223,6 +224,9 @@ def train(config: Config) -> int:
         accelerator.unwrap_model(model), processor, is_main_process=accelerator.is_main_process, written=written
     )
 
+    stop = StopRequests()
+    # a write that has failed ends the run now, when `save` hears of it, and not an epoch later
+    agreement = Agreement(accelerator, lambda: stop.received is not None or written.has_failed)
     evaluations = RunEvaluations(
         job=job,
         model=model,
@@ -234,6 +238,7 @@ def train(config: Config) -> int:
         is_compiled=evaluation.compile_decoding,
         full_context_margin=evaluation.full_context_margin,
         accelerator=accelerator,
+        agreement=agreement,
         output_dir=output_dir,
         progress=progress,
         metrics=metrics,
@@ -243,8 +248,15 @@ def train(config: Config) -> int:
         display=display,
     )
 
+    saved = (progress.step, progress.evaluated_step)
+
     def save() -> None:
-        """Save a checkpoint."""
+        """Save a checkpoint, unless there is one of just this."""
+        nonlocal saved
+        if saved == (progress.step, progress.evaluated_step):
+            return
+        saved = (progress.step, progress.evaluated_step)
+        require_finite(progress.step)
         progress.metrics_bytes = metrics.size_bytes()
         if windows.place is not None:
             progress.places = [asdict(place) for place in gather_object([windows.place])]
@@ -292,7 +304,6 @@ def train(config: Config) -> int:
         place=Place(**progress.places[accelerator.process_index]) if progress.places else None,
         num_workers=training.dataloader_num_workers,
         pin_memory=accelerator.device.type == "cuda",
-        worker_init=leave_signals_to_the_loop,
     )
     forecast = display.forecast = RunForecast(
         first_step=progress.step + 1,
@@ -318,8 +329,7 @@ def train(config: Config) -> int:
     note = warmup_note(warmup_steps=warmup_steps, last_step=last_step, learning_rate=peak)
     if note is not None:
         display.say(note)
-    stopped = False
-    with StopRequests() as stop, closing(windows), written:
+    with stop, closing(windows), written, SavedAtTheEnd(save) as ending:
         if progress.step == 0:
             if evaluation.eval_on_start:
                 evaluations.evaluate("baseline", step=0)
@@ -327,7 +337,8 @@ def train(config: Config) -> int:
             evaluations.evaluate("last", progress.step)  # the run was stopped before it
         display.start_training(first_step=progress.step + 1, last_step=last_step)
         model.train()
-        for step, batches in zip(range(progress.step + 1, last_step + 1), windows, strict=False):  # a stream has no end
+        for step in range(progress.step + 1, last_step + 1):
+            batches = agreement.wait(windows.ready)
             learning_rate = learning_rate_at(
                 step - progress.skipped_steps,
                 peak=peak,
@@ -345,8 +356,6 @@ def train(config: Config) -> int:
                     window,
                     accelerator=accelerator,
                     max_grad_norm=training.max_grad_norm,
-                    # a write that has failed ends the run now, when `save` hears of it, and not an epoch later
-                    stop_requested=stop.received is not None or written.has_failed,
                 )
             except NonFiniteError as error:
                 require_finite(step - 1)  # else the batch is innocent
@@ -387,23 +396,19 @@ def train(config: Config) -> int:
                 )
                 progress.loss_is_written()
             pause_started_s = time.perf_counter()
-            stopped = result.stop_requested and not is_last
-            evaluates = evaluation_is_due(step) and not stopped  # an evaluation may take longer than the grace period
+            evaluates = evaluation_is_due(step)
             saves = evaluates if config.checkpoint.save_steps is None else step % config.checkpoint.save_steps == 0
-            saves |= is_last or stopped
-            if evaluates or saves:
-                require_finite(step)
             if evaluates:
+                require_finite(step)
                 evaluations.evaluate("last", step)
-            if saves:
+            if saves or is_last:
                 save()
             display.pause(time.perf_counter() - pause_started_s)
-            if stopped:
-                break
     display.close_bar()
-    if stopped:
+    if ending.is_stopped:
+        kept = "a checkpoint is saved" if progress.step else "nothing was trained yet"
         display.say(
-            f"stopped after step {progress.step} of {last_step}, as asked by a signal; a checkpoint is saved. Go on "
+            f"stopped after step {progress.step} of {last_step}, as asked by a signal; {kept}. Go on "
             "with the same command and --checkpoint.resume true"
         )
         metrics.close()

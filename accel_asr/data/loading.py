@@ -1,12 +1,13 @@
-"""Items, made in DataLoader workers when a batch needs them, and the batches of training and evaluation."""
+"""Items, made in worker processes when a batch needs them, and the batches of training and evaluation."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 from transformers import WhisperFeatureExtractor
 
 from accel_asr.data.collator import Batch, Collator, FailedItem, Item
@@ -14,33 +15,21 @@ from accel_asr.data.decoding.audio import AudioError
 from accel_asr.data.encoder_cache import EncoderCache
 from accel_asr.data.features import log_mel
 from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.made_ahead import POLL_S, MadeAhead
 from accel_asr.data.mel_cache import MelCache
 from accel_asr.data.packing import GAP_S
 from accel_asr.data.utterances import Utterance
 from accel_asr.data.window_plan import PackKey, RowKey, WindowPlan
 from accel_asr.data.written_tokens import TimedWords
 
-
-class MicroBatchSampler:
-    """The micro-batches of one rank from `first_step` to `last_step`, both included."""
-
-    def __init__(self, plan: WindowPlan, *, rank: int, first_step: int, last_step: int) -> None:
-        self.plan, self.rank, self.first_step, self.last_step = plan, rank, first_step, last_step
-
-    def __iter__(self) -> Iterator[list[RowKey] | list[PackKey]]:
-        for step in range(self.first_step, self.last_step + 1):
-            yield from self.plan.micro_batches(step, self.rank)
-
-    def __len__(self) -> int:
-        return max(self.last_step - self.first_step + 1, 0) * self.plan.accumulation_steps
+Key_contra = TypeVar("Key_contra", contravariant=True)
 
 
-class ClipItems(Dataset[Item | FailedItem]):
-    """Utterances as items, indexed by (epoch, row): decoded on access, in a DataLoader worker.
+class ClipItems:
+    """Utterances as items, indexed by (epoch, row): decoded on access, in a worker process.
 
-    A DataLoader may also ask for (epoch, rows), a pack: these clips one after another as one item.
-
-    It can be sent to another process: nothing in it is large.
+    `of` also takes (epoch, rows), a pack: these clips one after another as one item. It can be sent to another process:
+    nothing in it is large.
     """
 
     def __init__(
@@ -81,8 +70,8 @@ class ClipItems(Dataset[Item | FailedItem]):
             label = self.encoder.with_timestamps(label, utterance.duration_s)
         return Item(utterance.utterance_id, utterance.duration_s, clip, label.token_ids, label.prompt_tokens)
 
-    def __getitems__(self, keys: Sequence[RowKey | PackKey]) -> list[Item | FailedItem]:
-        """What a DataLoader makes a batch of: an item of each key, and every clip that could not be decoded."""
+    def of(self, keys: Sequence[RowKey | PackKey]) -> list[Item | FailedItem]:
+        """What a batch is made of: an item of each key, and every clip that could not be decoded."""
         items: list[Item | FailedItem] = []
         for epoch, rows in keys:
             if isinstance(rows, tuple) and len(rows) > 1:
@@ -90,6 +79,11 @@ class ClipItems(Dataset[Item | FailedItem]):
             else:
                 items.append(self[epoch, rows[0] if isinstance(rows, tuple) else rows])
         return items
+
+    def names(self, keys: Sequence[RowKey | PackKey]) -> list[str]:
+        """The ids of the utterances of these keys."""
+        rows = [row for _, rows in keys for row in (rows if isinstance(rows, tuple) else (rows,))]
+        return [self.utterances[row].utterance_id for row in rows]
 
     def first(self, count: int) -> "ClipItems":
         """The items of the first utterances."""
@@ -163,7 +157,38 @@ def _timed_parts(utterance: Utterance, span_s: tuple[float, float]) -> list[Time
     return [replace(parts[0], text=f" {parts[0].text}"), *parts[1:]]
 
 
-class TrainingWindows(Iterator[list[Batch]]):
+class MicroBatches(Iterator[list[Batch]]):
+    """The windows of one rank, each of so many micro-batches as they come; a part of one waits for the rest of it."""
+
+    def __init__(self, batches: MadeAhead[Any, Batch], *, accumulation_steps: int) -> None:
+        self._batches = batches
+        self._accumulation_steps = accumulation_steps
+        self._window: list[Batch] = []
+
+    def __next__(self) -> list[Batch]:
+        while (window := self.ready(POLL_S)) is None:
+            pass
+        return window
+
+    def ready(self, wait_s: float) -> list[Batch] | None:
+        """The next window, or None where it is not there after about so many seconds. As `MadeAhead.ready`."""
+        while len(self._window) < self._accumulation_steps:
+            batch = self._batches.ready(wait_s)
+            if batch is None:
+                return None
+            self._take(batch)
+        window, self._window = self._window, []
+        return window
+
+    def close(self) -> None:
+        """End the workers."""
+        self._batches.close()
+
+    def _take(self, batch: Batch) -> None:
+        self._window.append(batch)
+
+
+class TrainingWindows(MicroBatches):
     """One rank's micro-batches of each step from `first_step` to `last_step`. Starting late costs nothing."""
 
     place: None = None  # a step is all that is needed to go on
@@ -179,28 +204,47 @@ class TrainingWindows(Iterator[list[Batch]]):
         last_step: int,
         num_workers: int = 0,
         pin_memory: bool = False,
-        worker_init: Callable[[int], None] | None = None,
     ) -> None:
-        self._accumulation_steps = plan.accumulation_steps
-        self._batches: Iterator[Batch] = iter(
-            DataLoader(
-                items,
-                batch_sampler=MicroBatchSampler(plan, rank=rank, first_step=first_step, last_step=last_step),
-                collate_fn=collator,
-                num_workers=num_workers,
-                pin_memory=pin_memory,
-                worker_init_fn=worker_init,
-                # else its base seed comes from dropout's generator, which is another after a resume
-                generator=torch.Generator(),
-            )
+        keys = (keys for step in range(first_step, last_step + 1) for keys in plan.micro_batches(step, rank))
+        super().__init__(
+            batches_ahead(items, keys, collator=collator, num_workers=num_workers, pin_memory=pin_memory),
+            accumulation_steps=plan.accumulation_steps,
         )
 
-    def __next__(self) -> list[Batch]:
-        return [next(self._batches) for _ in range(self._accumulation_steps)]
 
-    def close(self) -> None:
-        """End the workers: they leave signals alone, so that nothing else would."""
-        self._batches = iter(())
+class KeyedItems(Protocol[Key_contra]):
+    """What makes items of keys, in any process."""
+
+    def of(self, keys: Sequence[Key_contra]) -> list[Item | FailedItem]: ...
+
+    def names(self, keys: Sequence[Key_contra]) -> list[str]: ...
+
+
+def batches_ahead(
+    items: KeyedItems[Key_contra],
+    keys: Iterable[Sequence[Key_contra]],
+    *,
+    collator: Collator,
+    num_workers: int,
+    pin_memory: bool = False,
+) -> MadeAhead[Sequence[Key_contra], Batch]:
+    """A batch of each list of keys, in order, made by worker processes."""
+    finish = partial(_pinned, device=torch.cuda.current_device()) if pin_memory else _as_it_is
+    make = partial(_batch, items=items, collator=collator)
+    return MadeAhead(make, keys, num_workers=num_workers, names=items.names, finish=finish)
+
+
+def _batch(keys: Sequence[Key_contra], *, items: KeyedItems[Key_contra], collator: Collator) -> Batch:
+    return collator(items.of(keys))
+
+
+def _pinned(batch: Batch, *, device: int) -> Batch:
+    torch.cuda.set_device(device)  # of this thread: else every rank would take memory of the first GPU
+    return batch.pin_memory()
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
 
 
 @dataclass(frozen=True)
@@ -233,12 +277,7 @@ def evaluation_batches(items: ClipItems, batch_size: int) -> list[EvaluationBatc
 
 def evaluation_loader(
     items: ClipItems, batches: Sequence[EvaluationBatch], *, collator: Collator, num_workers: int
-) -> DataLoader[Batch]:
-    """A loader of these batches, in order."""
-    return DataLoader(
-        items,  # type: ignore[arg-type]
-        batch_sampler=[[(0, row) for row in batch.rows] for batch in batches],
-        collate_fn=collator,
-        num_workers=min(num_workers, len(batches)),
-        generator=torch.Generator(),
-    )
+) -> MadeAhead[Sequence[RowKey | PackKey], Batch]:
+    """These batches, in order."""
+    keys = [[(0, row) for row in batch.rows] for batch in batches]
+    return batches_ahead(items, keys, collator=collator, num_workers=min(num_workers, len(batches)))

@@ -8,6 +8,7 @@ from typing import Any
 from accelerate import Accelerator
 from transformers import WhisperForConditionalGeneration
 
+from accel_asr.agreement import Agreement
 from accel_asr.audio_context import SpeechContext
 from accel_asr.data.collator import Collator
 from accel_asr.data.loading import ClipItems
@@ -54,6 +55,7 @@ def evaluate_model(
     num_workers: int = 0,
     audio_context: SpeechContext | None = None,
     is_compiled: bool = False,
+    agreement: Agreement | None = None,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Evaluation:
     """Score `model` on every utterance of `items` exactly once. Every rank must call this, and gets the same result.
@@ -61,8 +63,10 @@ def evaluate_model(
     Args:
         audio_context: Hear the speech of each batch and no more of the window; None is all of it.
         is_compiled: Decode by a compiled step of the decoder; greedy only.
+        agreement: On when to stop before the end; without it on failures alone.
 
     Raises:
+        AgreedStopError: some rank was asked to stop; on every rank.
         UserError: the step can't be compiled here.
     """
     started_s = time.perf_counter()
@@ -75,6 +79,7 @@ def evaluate_model(
         num_workers=num_workers,
         audio_context=audio_context,
         is_compiled=is_compiled,
+        agreement=agreement,
         on_batch=on_batch,
     )
     scored = [score_utterance(transcript, normalizer) for transcript in transcription.transcripts]

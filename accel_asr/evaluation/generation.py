@@ -1,8 +1,9 @@
 """Transcribe a set of utterances on all ranks, and gather the transcripts: each utterance exactly once, in order."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, nullcontext
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -10,10 +11,12 @@ from accelerate.utils import gather_object
 from transformers import GenerationMixin, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
+from accel_asr.agreement import POLL_S, Agreement
 from accel_asr.audio_context import SpeechContext, encode
 from accel_asr.data.collator import Batch, Collator
 from accel_asr.data.features import is_silent
 from accel_asr.data.loading import ClipItems, EvaluationBatch, evaluation_batches, evaluation_loader
+from accel_asr.data.made_ahead import MadeAhead
 from accel_asr.data.spelling import Spelling
 from accel_asr.data.utterances import Utterance
 from accel_asr.evaluation.compiled_decoding import CompiledDecoding, compiled_decoding
@@ -48,6 +51,7 @@ def transcribe_utterances(
     num_workers: int = 0,
     audio_context: SpeechContext | None = None,
     is_compiled: bool = False,
+    agreement: Agreement | None = None,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Transcription:
     """Generate a transcript for each utterance. Every rank must call this; every rank gets the whole table.
@@ -57,12 +61,15 @@ def transcribe_utterances(
             each row's own language, task and prompt are given to it.
         audio_context: Hear the speech of each batch and no more of the window; None is all of it.
         is_compiled: Decode by a compiled step of the decoder, see `compiled_decoding`; greedy only.
+        agreement: On when to stop before the end; without it on failures alone.
         on_batch: Called after each batch of this rank with the number of utterances in it.
 
     Raises:
         AssertionError: an utterance is missing from the gathered table, or there twice.
-        UserError: the step can't be compiled here.
+        AgreedStopError: some rank was asked to stop; on every rank, as the next one.
+        UserError: the step can't be compiled here; the data of some rank can't be loaded.
     """
+    agreement = agreement or Agreement(accelerator)
     batches = evaluation_batches(items, batch_size)
     mine = batches[accelerator.process_index :: accelerator.num_processes]
     with compiled_decoding(model, mine) if is_compiled and mine else nullcontext() as compiled:
@@ -75,8 +82,11 @@ def transcribe_utterances(
             num_workers=num_workers,
             audio_context=audio_context,
             compiled=compiled,
+            agreement=agreement,
             on_batch=on_batch,
         )
+    while not agreement.all_done(is_done=True):
+        pass
     return whole_table(items.utterances, Share(rows=gather_object(share.rows), losses=gather_object(share.losses)))
 
 
@@ -90,38 +100,65 @@ def transcribe_batches(
     num_workers: int = 0,
     audio_context: SpeechContext | None = None,
     compiled: CompiledDecoding | None = None,
+    agreement: Agreement | None = None,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Share:
-    """Transcribe these batches of rows of `items`, on this rank alone: it waits for no other.
+    """Transcribe these batches of rows of `items`, on this rank.
 
     An utterance that can't be decoded gets an empty hypothesis, and the reason.
+
+    Args:
+        agreement: With the other ranks, which are then at the same; without it this rank waits for no other.
+
+    Raises:
+        AgreedStopError, AgreedDataError: as `Agreement.all_done`.
     """
     was_training = model.training
     model.eval()
     share = Share(rows=[], losses=[])
-    loaded = evaluation_loader(items, batches, collator=collator, num_workers=num_workers)
-    for wanted, batch_on_cpu in zip(batches, loaded, strict=True):
-        batch = batch_on_cpu.to(accelerator.device)
-        failed = {item.utterance_id: item.reason for item in batch.failed}
-        names = {row: items.utterances[row].utterance_id for row in wanted.rows} if failed else {}
-        share.rows.extend((row, "", False, False, failed[name]) for row, name in names.items() if name in failed)
-        rows = [row for row in wanted.rows if names.get(row) not in failed]
-        if rows:
-            with torch.no_grad(), accelerator.autocast():
-                hypotheses, cut_off, loss_sum = _transcribe_batch(
-                    model,
-                    batch,
-                    spelling=items.encoder.spelling,
-                    start_tokens=wanted.start_tokens,
-                    positions=audio_context.positions_for(wanted.longest_s) if audio_context else None,
-                    compiled=compiled,
-                )
-            silent = is_silent(batch.input_features).tolist()
-            share.rows.extend((*told, None) for told in zip(rows, hypotheses, cut_off, silent, strict=True))
-            share.losses.append((rows[0], loss_sum, len(batch.target_positions)))
-        on_batch(len(wanted.rows))
+    with closing(evaluation_loader(items, batches, collator=collator, num_workers=num_workers)) as loaded:
+        for wanted, batch_on_cpu in zip(batches, _as_agreed(loaded, agreement), strict=True):
+            batch = batch_on_cpu.to(accelerator.device)
+            failed = {item.utterance_id: item.reason for item in batch.failed}
+            names = {row: items.utterances[row].utterance_id for row in wanted.rows} if failed else {}
+            share.rows.extend((row, "", False, False, failed[name]) for row, name in names.items() if name in failed)
+            rows = [row for row in wanted.rows if names.get(row) not in failed]
+            if rows:
+                with torch.no_grad(), accelerator.autocast():
+                    hypotheses, cut_off, loss_sum = _transcribe_batch(
+                        model,
+                        batch,
+                        spelling=items.encoder.spelling,
+                        start_tokens=wanted.start_tokens,
+                        positions=audio_context.positions_for(wanted.longest_s) if audio_context else None,
+                        compiled=compiled,
+                    )
+                silent = is_silent(batch.input_features).tolist()
+                share.rows.extend((*told, None) for told in zip(rows, hypotheses, cut_off, silent, strict=True))
+                share.losses.append((rows[0], loss_sum, len(batch.target_positions)))
+            on_batch(len(wanted.rows))
     model.train(was_training)
     return share
+
+
+def _as_agreed(loaded: MadeAhead[Any, Batch], agreement: Agreement | None) -> Iterator[Batch]:
+    """The batches; while they are waited for and between them, this rank looks around."""
+    if agreement is None:
+        yield from loaded
+        return
+    while True:
+        batch, problem = None, None
+        try:
+            batch = loaded.ready(POLL_S)
+        except StopIteration:
+            return
+        except Exception as error:
+            problem = error
+        if problem is not None:
+            agreement.all_done(is_done=False, problem=problem)
+        agreement.in_time()
+        if batch is not None:
+            yield batch
 
 
 def whole_table(utterances: Sequence[Utterance], shares: Share) -> Transcription:

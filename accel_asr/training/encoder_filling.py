@@ -1,39 +1,36 @@
 """Before training with `model.cache_encoder_outputs`: the frozen encoder hears each training clip, once and for all."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from accel_asr.data.decoding.audio import AudioError
 from accel_asr.data.encoder_cache import EncoderCache
 from accel_asr.data.features import log_mel
+from accel_asr.data.made_ahead import MadeAhead
 from accel_asr.data.utterances import Utterance
 from accel_asr.errors import UserError
 
 Chunk = tuple[int, list[int], torch.Tensor]  # its number, clips to compute, their features (clips, mel bins, frames)
 
 
-class _MissingClips(Dataset[Chunk]):
-    """The clips of each chunk that are not kept and can be decoded, with their features; in a DataLoader worker."""
-
-    def __init__(
-        self, cache: EncoderCache, utterances: Sequence[Utterance], feature_extractor: WhisperFeatureExtractor
-    ) -> None:
-        self.cache, self.utterances, self.feature_extractor = cache, utterances, feature_extractor
-
-    def __getitem__(self, chunk: int) -> Chunk:
-        clips, features = [], []
-        for clip in self.cache.missing(chunk):
-            try:
-                samples = self.utterances[clip].samples()
-            except AudioError:
-                continue  # told when its turn comes in training, as in any run
-            clips.append(clip)
-            features.append(torch.from_numpy(log_mel(samples, self.feature_extractor)))
-        return chunk, clips, torch.stack(features) if features else torch.empty(0)
+def _missing_clips(
+    chunk: int, *, cache: EncoderCache, utterances: Sequence[Utterance], feature_extractor: WhisperFeatureExtractor
+) -> Chunk:
+    """The clips of a chunk that are not kept and can be decoded, with their features; in a worker process."""
+    clips, features = [], []
+    for clip in cache.missing(chunk):
+        try:
+            samples = utterances[clip].samples()
+        except AudioError:
+            continue  # told when its turn comes in training, as in any run
+        clips.append(clip)
+        features.append(torch.from_numpy(log_mel(samples, feature_extractor)))
+    return chunk, clips, torch.stack(features) if features else torch.empty(0)
 
 
 def fill_encoder_cache(
@@ -68,25 +65,25 @@ def fill_encoder_cache(
     encoder.eval()
     first = cache.chunks * rank // num_processes
     left = [*range(first, cache.chunks), *range(first)]
+
+    def names(chunk: int) -> list[str]:
+        return [utterances[clip].utterance_id for clip in cache.missing(chunk)]
+
     for wait in (False, True):  # what others are at is looked at again in the end
         passed_over = []
-        loader: DataLoader[Chunk] = DataLoader(
-            _MissingClips(cache, utterances, feature_extractor),
-            sampler=left,
-            batch_size=None,
-            num_workers=min(num_workers, len(left)),
-            generator=torch.Generator(),  # else it draws from that of the run
-        )
-        for chunk, clips, features in loader:
-            if clips:
-                with cache.claimed(chunk, wait=wait) as is_mine:
-                    if not is_mine:
-                        passed_over.append(chunk)
-                    elif missing := set(cache.missing(chunk)):  # another may have kept them since they were decoded
-                        outputs = _outputs(encoder, features, [utterances[clip].utterance_id for clip in clips])
-                        new = [place for place, clip in enumerate(clips) if clip in missing]
-                        cache.keep([clips[place] for place in new], outputs[new])
-            on_progress(cache.kept())
+        make = partial(_missing_clips, cache=cache, utterances=utterances, feature_extractor=feature_extractor)
+        chunks = MadeAhead(make, left, num_workers=min(num_workers, len(left)), names=names)
+        with closing(chunks):
+            for chunk, clips, features in chunks:
+                if clips:
+                    with cache.claimed(chunk, wait=wait) as is_mine:
+                        if not is_mine:
+                            passed_over.append(chunk)
+                        elif missing := set(cache.missing(chunk)):  # another may have kept them since they were decoded
+                            outputs = _outputs(encoder, features, [utterances[clip].utterance_id for clip in clips])
+                            new = [place for place, clip in enumerate(clips) if clip in missing]
+                            cache.keep([clips[place] for place in new], outputs[new])
+                on_progress(cache.kept())
         left = passed_over
     encoder.train(was_training)
 

@@ -31,7 +31,7 @@ class StepResult:
     """What one update was, over all ranks.
 
     loss: mean cross-entropy of a target token of the window, in nats. grad_norm: before clipping.
-    skipped: fp16 only, the loss scale was too high and the update was left out. stop_requested: by any rank.
+    skipped: fp16 only, the loss scale was too high and the update was left out.
     failed: clips that could not be decoded, and that the window was without.
     """
 
@@ -40,7 +40,6 @@ class StepResult:
     target_tokens: int
     audio_s: float
     skipped: bool
-    stop_requested: bool
     failed: tuple[FailedItem, ...] = ()
 
 
@@ -76,7 +75,6 @@ def train_step(
     *,
     accelerator: Accelerator,
     max_grad_norm: float,
-    stop_requested: bool = False,
 ) -> StepResult:
     """Update the weights by one window. Every rank must call this, with as many micro-batches as the others.
 
@@ -85,7 +83,6 @@ def train_step(
 
     Args:
         model: As prepared by Accelerate; called through its wrapper, or gradients would not be synchronised.
-        stop_requested: This rank was told to stop; all ranks learn of it with the token counts, at no cost.
 
     Raises:
         NonFiniteError: the loss or the gradient is not finite; names the utterances, the weights are untouched.
@@ -96,7 +93,6 @@ def train_step(
         [
             sum(len(batch.target_positions) for batch in window),
             sum(batch.audio_s for batch in window),
-            float(stop_requested),
             sum(len(batch.failed) for batch in window),
         ],
         dtype=torch.float64 if accelerator.device.type != "mps" else torch.float32,
@@ -104,7 +100,7 @@ def train_step(
     )
     if accelerator.num_processes > 1:
         counts = accelerator.reduce(counts, reduction="sum")
-    target_tokens, audio_s, stop_requests, failures = counts.tolist()
+    target_tokens, audio_s, failures = counts.tolist()
     failed: list[FailedItem] = gather_object([item for batch in window for item in batch.failed]) if failures else []
     if target_tokens == 0:
         named = "\n".join(f"  {item.utterance_id}: {visible(item.reason)}" for item in failed[:MAX_NAMED])
@@ -141,7 +137,6 @@ def train_step(
         audio_s,
         # not accelerator.optimizer_step_was_skipped: a fused optimizer is called, and skips the update by itself
         skipped=scaler_decides and not math.isfinite(grad_norm),
-        stop_requested=stop_requests > 0,
         failed=tuple(failed),
     )
 

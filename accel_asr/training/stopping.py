@@ -1,23 +1,22 @@
-"""Stop on request: a signal asks, and every rank stops after the same step, with a checkpoint."""
+"""Stop on request: a signal asks, and every rank stops between the same two steps, with a checkpoint."""
 
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
+from accel_asr.agreement import AgreedDataError, AgreedStopError
+from accel_asr.processes import STOP_SIGNALS
+
 STOPPED_EXIT_CODE = 75  # "try again later" of sysexits.h: the run is whole, and not finished
-STOP_SIGNALS = tuple(
-    getattr(signal, name)
-    for name in ("SIGTERM", "SIGINT", "SIGUSR1")  # USR1: Slurm's warning
-    if hasattr(signal, name)  # Windows has no SIGUSR1
-)
 
 
 class StopRequests:
     """While entered, the first of STOP_SIGNALS sets `received`, and the second ends the process at once.
 
-    The loop asks `received` at each step and tells the other ranks (`train_step`), since a signal may reach one alone.
+    An `Agreement` tells the other ranks, since a signal may reach one alone.
     """
 
     def __init__(self) -> None:
@@ -46,7 +45,27 @@ class StopRequests:
             os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, told.encode())
 
 
-def leave_signals_to_the_loop(_worker: int) -> None:
-    """For DataLoader workers: a signal to the whole process group must not take them away before the last step."""
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+class SavedAtTheEnd:
+    """A context in which training may be ended between two steps; then `save` is called, on every rank.
+
+    A stop that was agreed on is an end like any other, and `is_stopped` says so. A failure of the data goes on as its
+    error.
+    """
+
+    def __init__(self, save: Callable[[], None]) -> None:
+        self._save = save
+        self.is_stopped = False
+
+    def __enter__(self) -> "SavedAtTheEnd":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
+        if isinstance(error, AgreedStopError):
+            self._save()
+            self.is_stopped = True
+        elif isinstance(error, AgreedDataError):
+            self._save()
+            raise AgreedDataError(
+                f"{error}\nWhat was trained is saved; go on with the same command and --checkpoint.resume true"
+            ) from error
+        return self.is_stopped

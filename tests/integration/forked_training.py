@@ -8,8 +8,9 @@ A plan is a list of launches: {"settings": [...], "processes": n, "ends": END or
 {"moment": MOMENT, "count": n, "signal": number, "rank": r, "twice": bool}: the signal reaches rank r (-1: all) when it
 comes to the moment for the n-th time, or after `count` seconds for the moment "time". With the signal 0 the rank raises
 a RuntimeError instead, or the OSError of `errno` if that is there. A launch with "fsdp": true trains with sharded
-weights (`relabelled`), and one with "vanishes": [paths] loses these recordings after they were indexed. None writes
-report.html, which takes longer than these runs do and has tests of its own.
+weights (`relabelled`), and one with "vanishes": [paths] loses these recordings after they were indexed. With
+"at_clip": {"epoch": e, "name": NAME, "do": "hang" or "die"} a data worker hangs there, and then the rank gets SIGTERM,
+or the worker is killed. None writes report.html, which takes longer than these runs do and has tests of its own.
 
 Every rank appends to `ledger.jsonl` in `cwd` which utterances it trained on in which step, once the step is done.
 """
@@ -115,6 +116,8 @@ def run_rank(launch: dict[str, Any], rank: int, port: int) -> None:
         keep_ledger(rank, settings=launch["settings"])
         if launch.get("vanishes"):
             let_vanish(launch["vanishes"])
+        if launch.get("at_clip"):
+            let_worker_fail(**launch["at_clip"])
         if launch.get("fsdp"):
             from tests.integration.relabelled import pretend_to_shard
 
@@ -159,6 +162,24 @@ def let_vanish(paths: list[str]) -> None:
         return windows(*arguments, **options)
 
     job.Job.windows = without_them
+
+
+def let_worker_fail(*, epoch: int, name: str, do: str) -> None:
+    """Let whoever loads this utterance in this epoch hang, or be killed as for want of memory."""
+    from accel_asr.data.loading import ClipItems
+
+    load = ClipItems.__getitem__
+
+    def load_or_fail(items: ClipItems, key: tuple[int, int]) -> Any:
+        if key[0] == epoch and items.utterances[key[1]].utterance_id.endswith(name):
+            if do == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(2)  # by then the steps before are made
+            os.kill(os.getppid(), signal.SIGTERM)
+            time.sleep(3600)
+        return load(items, key)
+
+    ClipItems.__getitem__ = load_or_fail  # type: ignore[method-assign]
 
 
 def keep_ledger(rank: int, *, settings: list[str]) -> None:

@@ -36,12 +36,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings_files": {"errors"},
     "command_line": {"command_secrets", "config", "config_checks", "errors", "public_text", "settings_files"},
     "model_folder": {"errors", "printing", "public_text"},
-    "data": {"bars", "config", "errors", "model_folder", "printing", "public_text"},
+    "data": {"bars", "config", "errors", "model_folder", "printing", "processes", "public_text"},
     "modeling": {"bars", "config", "data", "errors", "model_folder"},
     "audio_context": set(),
     "token_loss": set(),
-    "training": {"config", "data", "errors", "modeling", "printing", "public_text", "token_loss"},
-    "evaluation": {"audio_context", "config", "data", "errors", "modeling", "printing", "public_text", "token_loss"},
+    "agreement": {"errors"},
+    "training": {"agreement", "config", "data", "errors", "modeling", "printing", "public_text", "token_loss"}
+    | {"processes"},
+    "evaluation": {"agreement", "audio_context", "config", "data", "errors", "modeling", "printing", "public_text"}
+    | {"token_loss"},
     "transcription": {"data", "errors", "modeling"},
     "demonstration": {"data", "errors", "transcription"},
     "publishing": {"config", "data", "errors", "evaluation", "printing", "public_text", "settings_files"},
@@ -54,7 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "verification": {"data", "evaluation", "progress", "training"},
     "run_forecast": {"data"},
     "progress": {"bars", "evaluation", "printing", "public_text", "run_forecast", "training"},
-    "run_evaluations": {"audio_context", "data", "evaluation", "job", "progress", "training"},
+    "run_evaluations": {"agreement", "audio_context", "data", "evaluation", "job", "progress", "training"},
     "reporting": {"config", "data", "errors", "evaluation", "public_text", "settings_files", "training"},
 }
 ENTRIES = {"train", "commands", "__main__"}  # may import everything

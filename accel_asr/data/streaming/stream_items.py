@@ -3,12 +3,10 @@
 import json
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset
 from transformers import WhisperFeatureExtractor
 
 from accel_asr.data.collator import Batch, Collator, FailedItem, Item
@@ -16,6 +14,7 @@ from accel_asr.data.decoding.audio import AudioError
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import TASKS, LabelEncoder
 from accel_asr.data.languages import language_name
+from accel_asr.data.loading import MicroBatches, batches_ahead
 from accel_asr.data.overlap import VALIDATED_ON
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.time_cells import length_fault, lengths_agree
@@ -65,8 +64,8 @@ class StreamPlan:
 
 
 @dataclass(frozen=True)
-class StreamItems(Dataset[Item | FailedItem]):
-    """Rows of a stream as items: decoded in a DataLoader worker.
+class StreamItems:
+    """Rows of a stream as items: decoded in a worker process.
 
     `has_language`: the run itself has one, so that a row need not say it.
     """
@@ -131,6 +130,14 @@ class StreamItems(Dataset[Item | FailedItem]):
                 raise AudioError(fault)
         return samples
 
+    def of(self, rows: Sequence[Row]) -> list[Item | FailedItem]:
+        """What a batch is made of."""
+        return [self[row] for row in rows]
+
+    def names(self, rows: Sequence[Row]) -> list[str]:
+        """The ids of these rows."""
+        return [row.utterance_id for row in rows]
+
     def _fault_of_columns(self, row: Row) -> str | None:
         """Why the row has no label: one that is taught in a wrong language does harm in silence."""
         if row.language and not self.encoder.knows_language(row.language):
@@ -142,7 +149,7 @@ class StreamItems(Dataset[Item | FailedItem]):
         return None
 
 
-class StreamWindows(Iterator[list[Batch]]):
+class StreamWindows(MicroBatches):
     """The windows of one rank, from a place in its stream on; `place` is where it is after the window given last.
 
     Workers are ahead of the training, and what they have read is not yet trained on: each batch brings its own place.
@@ -160,38 +167,30 @@ class StreamWindows(Iterator[list[Batch]]):
         start: Place,
         num_workers: int,
         pin_memory: bool,
-        worker_init: Callable[[int], None] | None = None,
     ) -> None:
         self.place = start
-        self._accumulation_steps = plan.accumulation_steps
-        self._places: deque[Place] = deque()
-        self._batches: Iterator[Batch] = iter(
-            DataLoader(
-                items,
-                batch_sampler=_keys(order, start, size=plan.micro_batch_size, places=self._places),
-                collate_fn=collator,
-                num_workers=num_workers,
-                pin_memory=pin_memory,
-                worker_init_fn=worker_init,
-                generator=torch.Generator(),
-            )
+        self._place = start  # after the micro-batch taken last: a window is given whole
+        self._left_out: list[FailedItem] = []
+        self._places: deque[Place] = deque()  # of the micro-batches that are made ahead
+        keys = _keys(order, start, size=plan.micro_batch_size, places=self._places)
+        super().__init__(
+            batches_ahead(items, keys, collator=collator, num_workers=num_workers, pin_memory=pin_memory),
+            accumulation_steps=plan.accumulation_steps,
         )
 
-    def __next__(self) -> list[Batch]:
-        return [self._micro_batch() for _ in range(self._accumulation_steps)]
+    def ready(self, wait_s: float) -> list[Batch] | None:
+        """As `MicroBatches.ready`."""
+        window = super().ready(wait_s)
+        if window is not None:
+            self.place = self._place
+        return window
 
-    def _micro_batch(self) -> Batch:
-        left_out: list[FailedItem] = []
-        while True:
-            batch = next(self._batches)
-            self.place = self._places.popleft()
-            left_out += batch.failed
-            if batch.utterance_ids or len(left_out) >= MOST_LEFT_OUT_IN_A_ROW:
-                return replace(batch, failed=left_out)
-
-    def close(self) -> None:
-        """End the workers: they leave signals alone, so that nothing else would."""
-        self._batches = iter(())
+    def _take(self, batch: Batch) -> None:
+        self._place = self._places.popleft()
+        self._left_out += batch.failed
+        if batch.utterance_ids or len(self._left_out) >= MOST_LEFT_OUT_IN_A_ROW:
+            self._window.append(replace(batch, failed=self._left_out))
+            self._left_out = []
 
 
 def _keys(order: StreamOrder, start: Place, *, size: int, places: deque[Place]) -> Iterator[list[Row]]:

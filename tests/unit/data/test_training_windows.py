@@ -1,14 +1,13 @@
-"""The windows that training gets from the DataLoader: whole, repeatable, the same from worker processes."""
+"""The windows that training gets: whole, repeatable, the same from worker processes."""
 
-import functools
 import itertools
+import multiprocessing
 from pathlib import Path
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
-from accel_asr.data import loading
+from accel_asr.data import workers
 from accel_asr.data.collator import Batch, Collator, FailedItem
 from accel_asr.data.loading import ClipItems, TrainingWindows
 from accel_asr.data.window_plan import WindowPlan
@@ -61,7 +60,7 @@ def test_worker_processes_that_start_anew_give_the_same_batches(
 ) -> None:
     # as on macOS and Windows: what they are sent is the folder of the index, and they map it for themselves
     expected = windows(items, collator)
-    monkeypatch.setattr(loading, "DataLoader", functools.partial(DataLoader, multiprocessing_context="spawn"))
+    monkeypatch.setattr(workers, "get_context", lambda: multiprocessing.get_context("spawn"))
     assert_same(windows(items, collator, num_workers=1), expected)
 
 
@@ -70,7 +69,6 @@ def test_a_resumed_loader_gives_the_rest(items: ClipItems, collator: Collator) -
 
 
 def test_loading_does_not_move_the_generator_that_dropout_draws_from(items: ClipItems, collator: Collator) -> None:
-    # a DataLoader takes its base seed there unless it is given a generator: once more in a run that was resumed
     before = torch.get_rng_state()
     windows(items, collator)
     assert torch.equal(torch.get_rng_state(), before)

@@ -1,0 +1,107 @@
+"""How the ranks of a run come to the same end, while each of them may be waiting for data."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from accel_asr.errors import UserError
+
+Ready = TypeVar("Ready")
+
+POLL_S = 0.5  # how long a rank waits for its data before it looks what the others do
+AGREE_EVERY_S = 4.0  # where ranks work on their own for long
+
+
+class AgreedStopError(Exception):
+    """Some rank was asked to stop: raised on every rank at the same place."""
+
+
+class AgreedDataError(UserError):
+    """A rank can't go on: raised on every rank at the same place."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, same_on_every_rank=True)
+
+
+class Agreement:
+    """Ranks that work or wait on their own look around together, now and then.
+
+    So a stop that reaches one of them, and a failure of one, ends all of them at the same place, within seconds, and no
+    rank stays in a collective for ever while another waits for its data.
+
+    Args:
+        is_asked_to_stop: Whether this rank was; without it none ever is.
+    """
+
+    def __init__(self, accelerator: Accelerator, is_asked_to_stop: Callable[[], bool] = lambda: False) -> None:
+        self._accelerator = accelerator
+        self._is_asked_to_stop = is_asked_to_stop
+        self._last_s = -AGREE_EVERY_S
+
+    def wait(self, ready: Callable[[float], Ready | None]) -> Ready:
+        """What `ready` gives on this rank, as soon as every rank has its own. A collective.
+
+        Args:
+            ready: Called with seconds to wait until it gives something; None is not yet.
+
+        Raises:
+            AgreedStopError: some rank was asked to stop, whether or not all is ready.
+            AgreedDataError: what `ready` raised on some rank.
+        """
+        value, problem = None, None
+        while True:
+            if value is None and problem is None:
+                try:
+                    value = ready(POLL_S)
+                except Exception as error:
+                    problem = error
+            if self.all_done(is_done=value is not None, problem=problem):
+                assert value is not None
+                return value
+
+    def in_time(self) -> None:
+        """To be called often while this rank works on its own. A collective with the others' calls, and `all_done`.
+
+        Raises:
+            AgreedStopError, AgreedDataError: as `all_done`.
+        """
+        if time.monotonic() - self._last_s >= AGREE_EVERY_S:
+            self.all_done(is_done=False)
+
+    def all_done(self, *, is_done: bool, problem: Exception | None = None) -> bool:
+        """Whether every rank is done. A collective.
+
+        Args:
+            problem: Why this rank can't go on.
+
+        Raises:
+            AgreedStopError: some rank was asked to stop.
+            AgreedDataError: the problem of the first rank that has one; what is no `UserError` is raised on its own
+                rank as it is.
+        """
+        flags = [float(not is_done), float(problem is not None), float(self._is_asked_to_stop())]
+        if self._accelerator.num_processes > 1:
+            gathered = torch.tensor(flags, device=self._accelerator.device)
+            flags = self._accelerator.reduce(gathered, reduction="sum").tolist()
+        self._last_s = time.monotonic()
+        at_work, problems, stops = flags
+        if problems:
+            self._raise(problem)
+        if stops:
+            raise AgreedStopError
+        return not at_work
+
+    def _raise(self, problem: Exception | None) -> None:
+        told: str | None = None if problem is None else str(problem)
+        if problem is not None and not isinstance(problem, UserError):
+            told = f"{type(problem).__name__}: {problem}"
+        everyones = gather_object([told])
+        if problem is not None and not isinstance(problem, UserError):
+            raise problem  # a mistake of ours: its traceback is wanted
+        rank, first = next((rank, told) for rank, told in enumerate(everyones) if told is not None)
+        at = f"rank {rank}: " if rank else ""
+        raise AgreedDataError(f"{at}{first}") from problem
