@@ -28,7 +28,7 @@ def display(*, is_main: bool = True, is_log: bool = False) -> Display:
 
 
 def step_result(loss: float, *, target_tokens: int = 5, audio_s: float = 60.0) -> StepResult:
-    return StepResult(loss, 1.0, target_tokens, audio_s, skipped=False, stop_requested=False)
+    return StepResult(loss, 1.0, target_tokens, audio_s, skipped=False)
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ def test_a_batch_of_samples_becomes_the_batch_of_features(
     clip_items: ClipItems, collator: Collator, device_collator: Collator, heard: int | None
 ) -> None:
     rows = ROWS[:2] if heard else ROWS  # a pack is longer than that
-    items = clip_items.__getitems__(rows)
+    items = clip_items.of(rows)
     batch, expected = device_collator(items), collator(items)
     assert batch.input_features.dtype == torch.int16
     assert batch.input_features.nbytes < expected.input_features.nbytes
@@ -160,7 +160,7 @@ def test_a_batch_of_samples_becomes_the_batch_of_features(
 
 def test_samples_are_not_given_to_a_model(clip_items: ClipItems, device_collator: Collator) -> None:
     with pytest.raises(AssertionError, match="these are samples"):
-        device_collator(clip_items.__getitems__(ROWS)).model_inputs()
+        device_collator(clip_items.of(ROWS)).model_inputs()
 
 
 def test_an_empty_batch_has_features(device_collator: Collator) -> None:

@@ -225,7 +225,7 @@ def test_clips_that_are_timed_have_the_times_that_their_texts_say(
     )
 
     def said(items: ClipItems, key: object) -> str:
-        (item,) = items.__getitems__([(0, key)])
+        (item,) = items.of([(0, key)])
         return tokenizer.decode(item.token_ids, decode_with_timestamps=True).partition("<|transcribe|>")[2]
 
     assert said(plain, 0) == "<|notimestamps|>my card<|endoftext|>"

@@ -268,7 +268,7 @@ def test_a_joined_label_is_never_longer_than_its_texts_were_counted(encoder: Lab
 
 def test_the_audio_of_a_pack_is_its_clips_with_a_pause_between(clip_items: ClipItems) -> None:
     rows = (3, 1)
-    [item] = clip_items.__getitems__([(0, rows)])
+    [item] = clip_items.of([(0, rows)])
     assert isinstance(item, Item)
     pause = np.zeros(round(GAP_S * RATE_HZ), dtype=np.int16)
     first, second = (clip_items.utterances[row] for row in rows)
@@ -279,7 +279,7 @@ def test_the_audio_of_a_pack_is_its_clips_with_a_pause_between(clip_items: ClipI
 
 
 def test_the_label_of_a_pack_is_that_of_the_joined_texts(clip_items: ClipItems, collator: Collator) -> None:
-    batch = collator(clip_items.__getitems__([(0, (3, 1)), (0, (5,)), (0, 6)]))
+    batch = collator(clip_items.of([(0, (3, 1)), (0, (5,)), (0, 6)]))
     texts = [utterance.text for utterance in clip_items.utterances]
     tokenizer = clip_items.encoder.tokenizer
     for labels, expected in zip(batch.labels, (f"{texts[3]} {texts[1]}", texts[5], texts[6]), strict=True):
@@ -295,7 +295,7 @@ def test_a_row_of_another_language_is_told_so_in_its_pack(encoder: LabelEncoder,
     items = ClipItems(
         utterances_of(rows, tmp_path), feature_extractor=model_and_processor[1].feature_extractor, encoder=encoder
     )
-    [item] = items.__getitems__([(0, (0, 1))])
+    [item] = items.of([(0, (0, 1))])
     assert item.token_ids == encoder.encode("pay pay", language="de", task="translate").token_ids  # type: ignore[union-attr]
 
 
@@ -306,7 +306,7 @@ def test_times_in_a_pack_are_those_of_its_window(clip_items: ClipItems) -> None:
         encoder=clip_items.encoder,
         timestamps_probability=1.0,
     )
-    [item] = items.__getitems__([(0, (3, 1))])
+    [item] = items.of([(0, (3, 1))])
     first, second = (clip_items.utterances[row] for row in (3, 1))
     tokenizer: WhisperTokenizer = clip_items.encoder.tokenizer
     lengths_s = [len(utterance.samples()) / RATE_HZ for utterance in (first, second)]
@@ -322,27 +322,27 @@ def test_a_clip_that_can_not_be_read_is_not_in_its_pack_and_is_named(
     clip_files: ClipItems, collator: Collator, tmp_path: Path
 ) -> None:
     keys: list[PackKey] = [(0, (1, 2, 4)), (0, (3, 0))]
-    expected = collator(clip_files.__getitems__([(0, (1, 4))]))
+    expected = collator(clip_files.of([(0, (1, 4))]))
     for name in ("clip-2.wav", "clip-3.wav", "clip-0.wav"):
         (tmp_path / name).unlink()
-    batch = collator(clip_files.__getitems__(keys))
+    batch = collator(clip_files.of(keys))
     assert [item.utterance_id for item in batch.failed] == ["clip-2.wav", "clip-3.wav", "clip-0.wav"]
     assert all("can't be reached" in item.reason for item in batch.failed)
     assert batch.utterance_ids == ["clip-1.wav", "clip-4.wav"]
     assert torch.equal(batch.input_features, expected.input_features)
     assert torch.equal(batch.labels, expected.labels)
-    assert collator(clip_files.__getitems__(keys[1:])).utterance_ids == []
+    assert collator(clip_files.of(keys[1:])).utterance_ids == []
 
 
 def test_a_clip_that_is_longer_than_it_was_said_to_be_is_not_cut_into_a_pack(clip_items: ClipItems) -> None:
     too_many = tuple(range(7))  # 5.3 s
-    *kept, last = clip_items.__getitems__([(0, too_many)])
+    *kept, last = clip_items.of([(0, too_many)])
     assert isinstance(last, FailedItem)
     assert "do not fit" in last.reason
     (item,) = [one for one in kept if isinstance(one, Item)]
     fitting = tuple(int(name.removeprefix("clip-")) for name in item.packed_ids)
     assert len(fitting) + sum(isinstance(one, FailedItem) for one in [*kept, last]) == 7
-    [again] = clip_items.__getitems__([(0, fitting)])
+    [again] = clip_items.of([(0, fitting)])
     assert np.array_equal(item.clip, again.clip)  # type: ignore[union-attr]
 
 

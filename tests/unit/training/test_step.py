@@ -94,7 +94,7 @@ def test_loss_and_gradient_are_those_of_the_whole_window_however_it_is_split(
 
 
 def test_packed_windows_are_weighed_by_their_tokens(step, model, clip_items: ClipItems) -> None:
-    packs = clip_items.__getitems__([(0, (3, 1)), (0, (0,)), (0, (4, 6)), (0, (5,)), (0, (2,))])
+    packs = clip_items.of([(0, (3, 1)), (0, (0,)), (0, (4, 6)), (0, (5,)), (0, (2,))])
     packs = with_features(packs, clip_items)
     expected_loss, expected = reference(model, packs)
     result, used = step(packs, 2)
