@@ -4,6 +4,7 @@ Nothing else is shared with a worker: no `/dev/shm`, no file or socket in `$TMPD
 fit into shared memory can't get lost, and a worker that dies closes its end, which its reader sees at once.
 """
 
+import os
 import re
 import signal
 import socket
@@ -12,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, get_start_method, parent_process
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -117,8 +118,12 @@ def _work(connection: socket.socket, inherited: list[socket.socket], make: Calla
         other.close()
     for number in STOP_SIGNALS:  # one to the whole process group must not take workers away before the last step
         signal.signal(number, signal.SIG_IGN)
-    if sys.platform == "linux":  # a worker that hangs would outlive a process that was killed
+    if sys.platform == "linux" and get_start_method() == "fork":
+        # a worker that hangs would outlive a process that was killed
         torch.multiprocessing._prctl_pr_set_pdeathsig(signal.SIGKILL)  # type: ignore[attr-defined]
+        starter = parent_process()
+        if starter is None or starter.pid != os.getppid():  # which was killed before
+            return
     torch.set_num_threads(1)
     while True:
         try:
