@@ -93,6 +93,22 @@ def test_a_model_and_data_named_by_flags_train_by_plain_defaults(
     assert rates == pytest.approx([5e-4, 1e-3, *(1e-4 * tenths for tenths in range(9, 0, -1))])
 
 
+def test_the_training_loss_is_the_mean_of_a_token_since_it_was_written_last(recipe: list[str], tmp_path: Path) -> None:
+    def losses(logging_steps: int) -> list[tuple[int, float, int]]:
+        output_dir = tmp_path / f"every-{logging_steps}"
+        settings = ["--training.max_steps", "5", "--tracking.logging_steps", str(logging_steps)]
+        train.main([*recipe, *settings, "--output_dir", str(output_dir)])
+        forget_accelerate()
+        lines = map(json.loads, (output_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+        return [(line["step"], line["loss"], line["target_tokens"]) for line in lines if line["kind"] == "train"]
+
+    each, some = losses(1), losses(2)
+    assert [step for step, *_ in some] == [2, 4, 5]
+    for (_, loss, _), steps in zip(some, (each[:2], each[2:4], each[4:]), strict=True):
+        assert loss == pytest.approx(sum(one * n for _, one, n in steps) / sum(n for *_, n in steps), rel=1e-9)
+    assert len({tokens for *_, tokens in each[:2]}) == 2  # or a plain mean would be the same
+
+
 def test_used_output_folder(recipe: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text("precious")

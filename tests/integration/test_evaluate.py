@@ -90,11 +90,14 @@ def test_two_processes_give_the_same_scores_and_transcripts(alone: Finished, ton
 
 def test_several_sources_by_name(tones: TonesJob) -> None:
     parquet = str(next((tones.folder / "data" / "en-US").glob("*.parquet")))
-    finished = evaluate(tones, "sources", "--dataset", f"{parquet}@train[:5]", "--dataset", f"{parquet}@train[5:]")
+    sources = ["--dataset", f"{parquet}@train[:5]", "--dataset", f"{parquet}@train[5:]"]
+    finished = evaluate(tones, "sources", *sources, "--no_silence")
     assert finished.code == 0, finished.out + finished.err[-4000:]
     found = scores_of(tones, "sources")["sets"]
     assert sorted(one["utterances"] for one in found.values()) == [5, 35]
     assert {one["dataset"]["split"] for one in found.values()} == {"train[:5]", "train[5:]"}
+    assert scores_of(tones, "sources")["silence"] == []
+    assert "clips without speech" not in finished.out
     again = run(
         [*EVALUATE, "--model", str(tones.folder / "model"), "--config", str(tones.config), "--output_dir", "scores"],
         cwd=tones.folder / "sources",

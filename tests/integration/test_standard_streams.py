@@ -1,14 +1,17 @@
 """A whole training where stdout is Latin-1, full or closed, on data whose every name and text acts on a screen."""
 
 import json
+import os
 import re
 import shlex
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 import soundfile
 
+from accel_asr.training.stopping import StopRequests
 from tests.integration.launching import REPOSITORY, offline_environment, run
 from tests.tiny_datasets import SAMPLE_RATE_HZ, tone_utterances
 
@@ -68,6 +71,7 @@ def test_a_log_in_latin_1_has_no_carriage_return_no_control_and_few_lines(job: P
     places = [told.index(piece) for piece in expected]
     assert places == sorted(places)
     assert told.count("evaluation at step ") == 1
+    assert "data.timestamps_probability" in told  # no label had times
     assert len(told.splitlines()) < 50
     page = (output_dir / "report.html").read_text(encoding="utf-8")
     assert not ACTS_ON_A_SCREEN.search(page)
@@ -78,3 +82,10 @@ def test_training_ends_well_where_nothing_can_be_printed(job: Path, tmp_path: Pa
     assert json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8"))["last"]["step"] == STEPS
     assert (tmp_path / "run" / "last" / "model.safetensors").exists()
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_signal_whose_message_can_not_be_printed_is_heard_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full, StopRequests() as stop:
+        monkeypatch.setattr(sys, "__stderr__", full)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.received == "SIGTERM"

@@ -7,9 +7,10 @@ import pytest
 from accel_asr.evaluation.comparing import compare
 from accel_asr.evaluation.evaluating import Evaluation
 from accel_asr.evaluation.evaluation_sets import EvaluationSet
-from accel_asr.evaluation.score_tables import show_comparison, show_details, show_sets, shown, verdict
+from accel_asr.evaluation.score_tables import show_comparison, show_details, show_sets, show_silence, shown, verdict
 from accel_asr.evaluation.scoring import ScoredUtterance, corpus_score
 from accel_asr.evaluation.set_results import SetResult
+from accel_asr.evaluation.silence_probe import HeardInSilence
 from accel_asr.printing import table_console
 from tests.unit.evaluation.made_up_scores import score_pairs
 
@@ -64,3 +65,13 @@ def test_no_difference_is_not_called_chance(before: list[str], after: list[str],
 def test_nothing_is_said_of_rates_that_are_not_defined() -> None:
     scored = score_pairs([("", "a"), ("", "")])
     assert verdict(compare(scored, scored).differences["wer"]) == ""
+
+
+def test_what_an_untuned_model_hears_in_silence_is_a_line() -> None:
+    heard = [HeardInSilence("50 Hz hum at -40 dBFS", 20.0, "thank you " * 67), HeardInSilence("hiss", 1.0, "")]
+    told = printed(show_silence, heard).splitlines()
+    assert told[0] == "silence: words were written for 1 of 2 clips without speech"
+    assert len(told) == 2
+    assert "thank you thank you" in told[1]
+    assert "(670 characters)" in told[1]
+    assert len(told[1]) <= 130

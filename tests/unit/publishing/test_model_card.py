@@ -363,3 +363,20 @@ def test_a_model_that_is_worse_at_its_whole_window_is_marked(make_run) -> None:
 
 def test_without_a_short_context_nothing_is_said_of_it(make_run) -> None:
     assert "speech context" not in card_of(make_run("--config", "quickstart")).text
+
+
+def test_names_in_the_card_do_not_act_on_a_screen(make_run) -> None:
+    hostile = "a\x1b[2J\u202eb"
+    run = make_run()
+    environment = ENVIRONMENT | {"command": ["python", "accel_asr/train.py", hostile]}
+    (run / "environment.json").write_text(json.dumps(environment))
+    text = str(make_model_card(run, hub_model_id="lab/whisper-bank"))
+    assert not set(text) & {"\x1b", "\u202e"}
+    assert r"a\x1b[2J\u202eb" in text
+
+
+@pytest.mark.parametrize(("wer", "said"), [(1.5957, True), (0.25, False)])
+def test_the_card_says_what_a_rate_above_100_is(make_run, wer: float, said: bool) -> None:
+    summary = {name: record | {"wer": wer} for name, record in SUMMARY.items()}
+    text = str(make_model_card(make_run(summary=summary), hub_model_id="lab/whisper-bank"))
+    assert ("Above 100 there are more errors than words" in text) is said
