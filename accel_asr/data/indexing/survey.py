@@ -25,6 +25,7 @@ _THREADS = 4  # soundfile releases the interpreter lock
 _CHUNK_ROWS = 8_192
 _BAR_DELAY_S = 2.0
 _SAMPLED = 32
+_MOST_ODD = 0.02  # of recordings that were cut already
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,33 +110,30 @@ class Survey:
         """Rows of recordings that were cut to their segments already, as whole files; and a notice of it.
 
         The times of such a table are those in a longer recording, which is not there: each file is as long as its
-        segment. That is believed only where it holds for all rows, and some times can't be in their files.
+        segment. That is believed only where it holds for all rows but a few, which can't be used, and where some times
+        can't be in their files.
         """
         cut = [number for number, row in enumerate(rows) if row.start_s is not None and row.end_s is not None]
         doubtful = [number for number in cut if found[number].problem is not None]
-        unchanged: tuple[list[Row], list[Heard], list[str]] = list(rows), list(found), []
-        if not doubtful:
-            return unchanged
+        others = [number for number in cut if found[number].problem is None]
         whole_rows, whole_found = list(rows), list(found)
         used = 0
-        for numbers in (
-            doubtful[:_SAMPLED],
-            [number for number in cut if found[number].problem is None][:_SAMPLED],
-            cut,
-        ):
+        for numbers in (doubtful[:_SAMPLED] + others[:_SAMPLED], cut) if doubtful else ():
             wholes = [replace(rows[number], start_s=None, end_s=None, stated_s=None) for number in numbers]
-            for number, whole, heard in zip(numbers, wholes, self.over(wholes, self.header, title=title), strict=True):
-                if heard.problem is not None:  # unreadable in any case
-                    continue
-                start_s, end_s = rows[number].start_s, rows[number].end_s
-                assert start_s is not None
-                assert end_s is not None
-                if not lengths_agree(end_s - start_s, heard.duration_s):
-                    return unchanged
-                whole_rows[number], whole_found[number] = whole, heard
-                used += numbers is cut
+            heard = self.over(wholes, self.header, title=title)
+            lengths = [(rows[number].end_s or 0) - (rows[number].start_s or 0) for number in numbers]
+            readable = [place for place, one in enumerate(heard) if one.problem is None]
+            odd = {place for place in readable if not lengths_agree(lengths[place], heard[place].duration_s)}
+            if len(odd) > _MOST_ODD * len(readable):
+                return list(rows), list(found), []
+            used = len(readable) - len(odd)
+            for place in readable:
+                whole_rows[numbers[place]], whole_found[numbers[place]] = wholes[place], heard[place]
+            for place in odd:
+                told = f"its segment has {lengths[place]:.2f} s, and the recording {heard[place].duration_s:.2f} s"
+                whole_found[numbers[place]] = replace(found[numbers[place]], problem=told, duration_s=float("nan"))
         if not used:
-            return unchanged
+            return list(rows), list(found), []
         notice = (
             f"{used:,} recordings are as long as their segments: they were cut already, and are used whole; their "
             "times are those in longer recordings"

@@ -26,6 +26,7 @@ from accel_asr.public_text import visible
 SPEAKER_NAMES = ("speaker", "speakerid", "speakername", "spk", "spkid", "clientid", "talker", "talkerid", "readerid")
 
 ID_COLUMN = "utterance_id"  # names the rows of a manifest
+_MAX_ID = 1_000  # letters; longer ones are no names
 
 Audio = bytes | Path | ByteRange | DatasetCell
 
@@ -182,7 +183,7 @@ def columns_in_use(text_column: str, columns: RowColumns) -> set[str]:
 def _column_of_ids(table: Table) -> str | None:
     """The column that names the rows, in a manifest that check-data wrote."""
     cells = table.get(ID_COLUMN)
-    if not cells or not all(isinstance(cell, str) and cell.strip() for cell in cells):
+    if not cells or not all(isinstance(cell, str) and 0 < len(cell.strip()) <= _MAX_ID for cell in cells):
         return None
     return ID_COLUMN if len(set(cells)) == len(cells) else None
 

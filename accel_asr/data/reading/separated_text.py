@@ -1,7 +1,8 @@
 """Read tables of separated text. The whole file decides which letter separates, and whether quotation marks quote.
 
 A reading fits when every row has as many fields as the header. Where a quotation mark is only part of a text, taking it
-for a quote would swallow the rows up to the next one; so where both readings fit, the one with more rows is right.
+for a quote would swallow the rows up to the next one; so where both readings fit, marks quote only if each field that
+holds one is written as a writer that quotes would write it, on one line.
 """
 
 import csv
@@ -85,8 +86,6 @@ def _reading_by(text: str, delimiter: str) -> _Reading:
     if plain.faults:
         quoted.faults = _swallowed(quoted, text)
         return quoted
-    if len(plain.records) > len(quoted.records):
-        return plain
     return quoted if all(map(_is_quoted, marked)) else plain
 
 

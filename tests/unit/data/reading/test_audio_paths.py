@@ -119,6 +119,21 @@ def test_audio_root_stands_in_for_the_folders_of_the_other_machine(named_files, 
     assert f"not in {str(root)!r} either" in told
 
 
+def test_a_kaldi_folder_of_another_machine_is_refused_in_one_message_and_found_in_audio_root(
+    named_files, tmp_path: Path
+) -> None:
+    named_files(["wavs/u1.wav", "wavs/u2.wav"], [])
+    folder = tmp_path / "kaldi"
+    folder.mkdir()
+    (folder / "wav.scp").write_text("u1 /nowhere/an4/wavs/u1.wav\nu2 /nowhere/an4/wavs/u2.wav\n")
+    (folder / "text").write_text("u1 one\nu2 two\n")
+    told = refused(folder)
+    assert "data.audio_root: 2 absolute paths ('/nowhere/an4/wavs/u1.wav', " in told
+    assert "\n" not in told
+    rows = load(folder, audio_root=str(tmp_path / "data")).rows
+    assert [row.audio for row in rows] == [tmp_path / "data" / "wavs" / f"u{number}.wav" for number in (1, 2)]
+
+
 def test_audio_root_is_where_relative_paths_start_and_what_is_inside_is_allowed(named_files, tmp_path: Path) -> None:
     root = tmp_path / "elsewhere"
     root.mkdir()

@@ -273,6 +273,10 @@ def test_recordings_that_were_cut_already_are_used_whole(rows, talk: Path) -> No
     assert index.durations_s.tolist() == [10.0, 10.0]
     assert not index.has_any("start_s")
     assert any("they were cut already" in notice for notice in index.facts["notices"])
+    odd = [{"begin_time": 500.0, "end_time": 503.5}]
+    index = indexed(rows(*[{"begin_time": 100, "end_time": 110}] * 60, *odd))  # among many, a few may be odd
+    assert index.durations_s.tolist()[:60] == [10.0] * 60
+    assert problems(index)[60] == "its segment has 3.50 s, and the recording 10.00 s"
     index = indexed(rows({"begin_time": 100, "end_time": 110}, {"begin_time": 0, "end_time": 2}))
     assert [problem is None for problem in problems(index)] == [False, True]
 
