@@ -111,7 +111,13 @@ def by_evaluation(model: Path, clips: list[tuple[Path, str | None]], tmp_path: P
     (tmp_path / "clips.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     arguments = [
         *("--model", str(model), "--dataset", str(tmp_path / "clips.jsonl"), "--data.allow_outside_paths", "true"),
-        *("--evaluation.generation_max_length", str(MOST_TOKENS), "--output_dir", str(tmp_path / "scores")),
+        *(
+            "--evaluation.generation_max_length",
+            str(MOST_TOKENS),
+            "--output_dir",
+            str(tmp_path / "scores"),
+            "--no_silence",
+        ),
     ]
     assert evaluate_command.main(arguments) in (0, None)
     (table,) = (tmp_path / "scores").rglob("*.jsonl")
