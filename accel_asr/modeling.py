@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError, safe_open
 from torch import nn
@@ -23,12 +22,6 @@ from accel_asr.errors import UserError
 from accel_asr.model_folder.examination import examine, say_notes, why_no_weights
 from accel_asr.model_folder.files import raise_hub_problem
 from accel_asr.model_folder.generation import usable_alignment_heads
-
-# transformers checks little of what it reads: whatever slips through the examination ends in one of these
-LOADING_ERRORS = (
-    *(OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError),
-    *(TypeError, KeyError, AttributeError, IndexError, ZeroDivisionError),
-)
 
 
 def quiet_libraries() -> None:
@@ -66,11 +59,11 @@ def load_model_and_processor(
                 output_loading_info=True,
             )
             processor = WhisperProcessor.from_pretrained(source, revision=revision)
-    except LOADING_ERRORS as error:
+    except Exception as error:  # transformers checks little of what it reads, and raises whatever comes of it
         if not Path(source).exists():
             why = why_no_weights(source, revision=revision, config=examined.config)
             raise_hub_problem(name_or_path, OSError(why) if why else error)
-        reason = " ".join(str(error).split())
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise UserError(
             f"model.name_or_path: {name_or_path!r} can't be loaded as a Whisper model and its processor ({reason})"
         ) from error

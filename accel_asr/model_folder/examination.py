@@ -18,6 +18,7 @@ from accel_asr.printing import say
 from accel_asr.public_text import visible
 
 MOST_PROBLEMS = 12
+MOST_SHOWN = 100  # letters of a name
 SETTING = "model.name_or_path"
 
 Part = TypeVar("Part")
@@ -47,7 +48,7 @@ def refuse_unfit_folder(source: str, *, name: str, setting: str = SETTING) -> No
     Raises:
         UserError: the folder can't be used; the message says what it is and how to mend it.
     """
-    if Path(source).exists():
+    if _is_here(source, name=name, setting=setting):
         examine(source, name=name, setting=setting)
 
 
@@ -60,18 +61,32 @@ def examine(source: str, *, name: str, revision: str | None = None, setting: str
     Raises:
         UserError: it can't be used; the message has all that is wrong with it. Or the Hub can't be reached.
     """
-    path = Path(source)
-    files: ModelFiles = LocalFolder(path) if path.exists() else HubRepository(source, revision)
+    path, is_here = Path(source), _is_here(source, name=name, setting=setting)
+    files: ModelFiles = LocalFolder(path) if is_here else HubRepository(source, revision)
     problems: list[str] = []
     try:
-        if path.exists() and not path.is_dir():
+        if is_here and not path.is_dir():
             raise UnfitFileError(kind_of_file(path))
         examined = _examined(files, problems, shown=name)
     except UnfitFileError as error:
         problems.append(str(error))
+    except OSError as error:  # a folder or file that may not be looked at
+        problems.append(f"it can't be read ({error.strerror or error}); give one that you may read")
     if problems:
         raise UserError(_message(problems, name=name, setting=setting))
     return examined
+
+
+def _is_here(source: str, *, name: str, setting: str) -> bool:
+    """Raises: UserError: it can't be known, for a name that no file can have, or for want of rights."""
+    try:
+        return Path(source).exists()
+    except OSError as error:
+        shown = name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}..."
+        raise UserError(
+            f"{setting}: {shown!r} can't be looked at ({error.strerror}); give a folder that you may read, or a name "
+            "on the Hub"
+        ) from error
 
 
 def why_no_weights(name: str, *, revision: str | None, config: Mapping[str, Any]) -> str | None:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from accel_asr.model_folder.configuration import is_count, setting
 from accel_asr.model_folder.files import ModelFiles, UnfitFileError, read_json
 
@@ -18,6 +20,9 @@ MEANINGS = {  # setting -> (token, files that need it)
 }
 DEFAULT_IDS = {"decoder_start_token_id": 50_257, "eos_token_id": 50_256, "pad_token_id": 50_256}  # of transformers
 BORROW = "take it from the model that it was made from"
+TOKENIZER_CONFIG, CHAT = "tokenizer_config.json", "chat_template.json"
+BESIDE = ("special_tokens_map.json", ADDED, "normalizer.json")  # read where they are there
+CLASSES = ("WhisperTokenizer", "WhisperTokenizerFast")
 
 
 def read_tokens(files: ModelFiles) -> dict[str, int]:
@@ -26,8 +31,21 @@ def read_tokens(files: ModelFiles) -> dict[str, int]:
     Raises:
         UnfitFileError: there is no tokenizer, or it is not a Whisper's.
     """
+    settings = read_json(files, TOKENIZER_CONFIG) or {}
+    if (name := settings.get("tokenizer_class", CLASSES[0])) not in CLASSES:
+        raise UnfitFileError(f"{TOKENIZER_CONFIG}: tokenizer_class is {name!r}, and a Whisper needs {CLASSES[0]}")
+    if "auto_map" in settings:
+        raise UnfitFileError(
+            f"{TOKENIZER_CONFIG}: auto_map names code, and none of a model is run; take that entry out"
+        )
+    for beside in BESIDE:
+        read_json(files, beside)
+    chat = read_json(files, CHAT)
+    if chat is not None and "chat_template" not in chat:
+        raise UnfitFileError(f"{CHAT} has no chat_template; take the file out, a Whisper needs none")
     whole = read_json(files, TOKENIZER)
     if whole is not None:
+        _try_tokenizer(files)
         model = whole.get("model")
         if not isinstance(model, dict) or model.get("type", "BPE") != "BPE" or not isinstance(model.get("vocab"), dict):
             raise UnfitFileError(f"{TOKENIZER} is not a Whisper's, which is of type BPE; {BORROW}")
@@ -41,11 +59,20 @@ def read_tokens(files: ModelFiles) -> dict[str, int]:
             f"there is no tokenizer: it needs {TOKENIZER}, or {VOCABULARY} and {MERGES}; copy those of the model that "
             "it was made from"
         )
-    decoded = (read_json(files, "tokenizer_config.json") or {}).get("added_tokens_decoder") or {}
+    decoded = settings.get("added_tokens_decoder") or {}
     if not isinstance(decoded, dict) or not all(isinstance(token, dict) for token in decoded.values()):
-        raise UnfitFileError(f"tokenizer_config.json: added_tokens_decoder is no list of tokens; {BORROW}")
+        raise UnfitFileError(f"{TOKENIZER_CONFIG}: added_tokens_decoder is no list of tokens; {BORROW}")
     by_id = {token.get("content"): int(index) for index, token in decoded.items() if str(index).isdecimal()}
     return _checked({**words, **by_id, **(read_json(files, ADDED) or {})}, VOCABULARY)
+
+
+def _try_tokenizer(files: ModelFiles) -> None:
+    """Raises: UnfitFileError: the library that reads tokenizer.json can't."""
+    path = files.path(TOKENIZER)
+    try:
+        Tokenizer.from_file(str(path))
+    except Exception as error:  # it raises nothing more exact
+        raise UnfitFileError(f"{TOKENIZER} is no tokenizer ({error}); {BORROW}") from error
 
 
 def _checked(tokens: Mapping[Any, Any], place: str) -> dict[str, int]:

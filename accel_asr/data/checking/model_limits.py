@@ -73,10 +73,10 @@ def _load_tokenizer(model: ModelConfig) -> WhisperTokenizer:
     logging.set_verbosity_error()
     try:
         tokenizer = WhisperTokenizer.from_pretrained(model_source(model.name_or_path), revision=model.revision)
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
+    except Exception as error:  # transformers and tokenizers raise whatever comes of what they read
         if not Path(model_source(model.name_or_path)).exists():
             raise_hub_problem(model.name_or_path, error)
-        reason = " ".join(str(error).split())
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise UserError(
             f"model.name_or_path: the tokenizer of {model.name_or_path!r} can't be loaded ({reason})"
         ) from error

@@ -186,7 +186,7 @@ def test_the_padding_of_large_v3_is_no_fault(spoil: Spoil, folder: Path) -> None
 
 def test_a_tokenizer_of_another_model_is_named(folder: Path) -> None:
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
-    tokenizer["added_tokens"].append({"id": LAST + 1, "content": "<|2.02|>", "special": False})
+    tokenizer["added_tokens"].append(tokenizer["added_tokens"][-1] | {"id": LAST + 1, "content": "<|2.02|>"})
     write(folder / "tokenizer.json", json.dumps(tokenizer))
     message = refusal(folder)
     for word in (f"up to {LAST + 1}", f"{LAST + 1} tokens (vocab_size)", "different models"):
@@ -208,6 +208,47 @@ def test_a_tokenizer_that_is_no_whispers_is_refused(folder: Path, change: dict[s
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     write(folder / "tokenizer.json", json.dumps(tokenizer | change))
     assert "tokenizer.json" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "change", [{"pre_tokenizer": 5}, {"decoder": "x"}, {"version": None}, {"normalizer": [1]}, {"post_processor": True}]
+)
+def test_a_tokenizer_that_its_library_can_not_read_is_refused(folder: Path, change: dict[str, Any]) -> None:
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    write(folder / "tokenizer.json", json.dumps(tokenizer | change))
+    assert "tokenizer.json is no tokenizer (" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "word"),
+    [
+        ("special_tokens_map.json", [], "list"),
+        ("added_tokens.json", 5, "int"),
+        ("normalizer.json", None, "NoneType"),
+        ("chat_template.json", {}, "no chat_template"),
+        ("tokenizer_config.json", [1], "list"),
+        ("tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"}, "'PreTrainedTokenizerFast'"),
+        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["a.B", None]}}, "auto_map"),
+    ],
+)
+def test_files_beside_the_tokenizer_are_looked_at(folder: Path, name: str, content: Any, word: str) -> None:
+    write(folder / name, json.dumps(content))
+    message = refusal(folder)
+    assert name in message
+    assert word in message
+
+
+def test_a_name_that_no_file_can_have_is_refused_in_words() -> None:
+    with pytest.raises(UserError, match=r"^--model: 'a{100}\.\.\.' can't be looked at"):
+        refuse_unfit_folder("a" * 300, name="a" * 300, setting="--model")
+
+
+def test_what_may_not_be_read_is_refused_in_words(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert "Permission denied" in refusal(folder)
 
 
 def test_a_tokenizer_in_two_files_is_read_too(folder: Path) -> None:
