@@ -157,16 +157,14 @@ def _match_times(train: Utterances, validation: Utterances, partners: np.ndarray
 
 
 def _files(utterances: Utterances) -> pa.Array:
-    """Path and offset of the file of each, null where a dataset holds the audio."""
-    pieces = np.empty(len(utterances), dtype=object)
-    for mine, paths in _columns(utterances, "path"):
-        pieces[mine] = paths.to_numpy(zero_copy_only=False)
-    for mine, offsets in _columns(utterances, "offset"):
-        inside = np.flatnonzero(mine)[offsets.is_valid().to_numpy(zero_copy_only=False)]
-        for place, offset in zip(inside.tolist(), offsets.drop_null().to_pylist(), strict=True):
-            if pieces[place] is not None:
-                pieces[place] += b"\0%d" % offset
-    return pa.array(pieces, pa.binary())
+    """Path and offset of the file of each, null where a dataset holds the audio; no object for each is made."""
+    pieces = [pa.array([], pa.binary())]
+    places = [np.zeros(0, dtype=np.int64)]
+    for (mine, paths), (_, offsets) in zip(_columns(utterances, "path"), _columns(utterances, "offset"), strict=True):
+        inside = offsets.cast(pa.string()).fill_null("").cast(pa.binary())
+        pieces.append(pc.binary_join_element_wise(paths, inside, pa.scalar(b"\0", pa.binary())))
+        places.append(np.flatnonzero(mine))
+    return pa.concat_arrays(pieces).take(pa.array(np.argsort(np.concatenate(places))))
 
 
 def _times(utterances: Utterances) -> tuple[np.ndarray, np.ndarray]:
