@@ -17,7 +17,7 @@ from accel_asr.command_secrets import refuse_secrets
 from accel_asr.config import Config, DataConfig, SourceConfig
 from accel_asr.config_checks import check_config
 from accel_asr.errors import UserError
-from accel_asr.public_text import public_values, remember_secrets, shortened
+from accel_asr.public_text import last_part, public_values, remember_secrets, shortened
 from accel_asr.settings_files import check_arguments, settings_of_file
 
 RECIPES_DIR = Path(__file__).parent / "recipes"
@@ -122,8 +122,7 @@ def _run_name(model: str | None, data: DataConfig) -> str:
     """`whisper-small-calls` of openai/whisper-small and data/calls.csv: the folder of a run without a recipe."""
     sources = [data.name_or_path] if data.name_or_path else [source.name_or_path for source in data.sources or ()]
     names = [model, sources[0] if len(sources) == 1 else "sources" if sources else None]
-    # an address ends before its query, which may hold a secret
-    lasts = [PurePosixPath(re.split(r"[?#]", name)[0]).stem for name in names if name]
+    lasts = [PurePosixPath(last_part(name)).stem for name in names if name]
     parts = [re.sub(r"[^\w.-]+", "_", last)[:_LONGEST_RUN_NAME].strip("._-") for last in lasts]
     return "-".join(filter(None, parts)) or "unnamed"
 

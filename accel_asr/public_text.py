@@ -63,6 +63,12 @@ def shortened(text: str, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[:most]}... ({len(text) - most:,} more)"
 
 
+def last_part(location: str) -> str:
+    """The name at the end of a path or an address, of which the query, that may hold a secret, is left out."""
+    path = re.split(r"[?#]", location)[0] if "://" in location else location
+    return path.rstrip("/").rpartition("/")[2]
+
+
 def public_values(content: Any, hide: Callable[[str], str] = public) -> Any:
     """Nested mappings and lists with every string of theirs hidden by `hide`."""
     if isinstance(content, str):

@@ -12,6 +12,7 @@ from accel_asr.data.reading.sources import SourceName, parts_of_split, rest_of_s
 from accel_asr.data.reading.time_columns import TimeSettings
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.data.utterances import Part
+from accel_asr.public_text import last_part
 
 DEFAULT_VALIDATION_SPLIT = "validation"  # of a source of its own, where no setting names one
 
@@ -31,7 +32,7 @@ def resolved_sources(data: DataConfig) -> list[SourceConfig]:
     named: list[SourceConfig] = []
     taken: set[str] = set()
     for source in data.sources:
-        name = base = source.name or Path(source.name_or_path.rstrip("/")).name
+        name = base = source.name or last_part(source.name_or_path)
         number = 1
         while name in taken:
             number += 1

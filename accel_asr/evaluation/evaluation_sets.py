@@ -15,8 +15,10 @@ from accel_asr.data.run_sources import open_part, resolved_sources
 from accel_asr.data.splits import load_train_and_validation
 from accel_asr.data.utterances import Utterances
 from accel_asr.errors import UserError
+from accel_asr.public_text import last_part
 
 DEFAULT_SPLIT = "test"
+LONGEST_LABEL = 100  # letters: a file's name has at most 255 bytes
 VALIDATION = "validation"
 _NO_COLUMN = re.compile(r"(data\.\w+_columns?): there is no column ")
 _SPLIT = re.compile(r"[\w.:%\[\]-]+")
@@ -130,11 +132,11 @@ def _first(one: EvaluationSet, most: int | None) -> EvaluationSet:
 
 def _label(dataset: DatasetName) -> str:
     """A name that can be a file's: `test` of calls/test.csv, `minds14-train` of PolyAI/minds14@train."""
-    path = Path(dataset.name_or_path.rstrip("/"))
+    path = Path(last_part(dataset.name_or_path))
     label = path.stem if path.suffix in (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".tar") else path.name
     if dataset.split != DEFAULT_SPLIT:
         label += f"-{dataset.split}"
-    return re.sub(r"[^\w.-]+", "_", label).strip("._") or "set"
+    return re.sub(r"[^\w.-]+", "_", label)[-LONGEST_LABEL:].strip("._") or "set"
 
 
 def _unique(label: str, taken: set[str]) -> str:

@@ -171,7 +171,7 @@ def _finite(content: Any, secrets: Sequence[str]) -> Any:
     if isinstance(content, float) and not math.isfinite(content):
         return None
     if isinstance(content, Mapping):
-        return {name: _finite(value, secrets) for name, value in content.items()}
+        return {_finite(name, secrets): _finite(value, secrets) for name, value in content.items()}
     if isinstance(content, list | tuple):
         return [_finite(value, secrets) for value in content]
     return content

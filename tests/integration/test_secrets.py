@@ -56,28 +56,37 @@ class Tried:
 def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
     folder = tmp_path_factory.mktemp("secrets")
     model = make_tiny_whisper(folder / "model", max_source_positions=100)
-    members: dict[str, bytes | str] = {}
-    for number, (words, samples) in enumerate(tone_utterances(12)):
-        members |= {f"{number}.wav": wav_bytes(samples), f"{number}.txt": " ".join(words)}
+    shards = {"clips-0.tar": tone_utterances(12), "more-0.tar": tone_utterances(12, seed=9)}
     work = folder / "work"
     work.mkdir()
     with ShardServer() as server, LoopbackHub(folder / "hub") as hub:
-        server.files["clips-0.tar"] = write_tar(folder / "clips-0.tar", members).read_bytes()
+        for shard, clips in shards.items():
+            members: dict[str, bytes | str] = {}
+            for number, (words, samples) in enumerate(clips):
+                members |= {f"{number}.wav": wav_bytes(samples), f"{number}.txt": " ".join(words)}
+            server.files[shard] = write_tar(folder / shard, members).read_bytes()
         signed = server.url("clips-{0..0}.tar") + QUERY
         with_password = signed.replace("http://", f"http://somebody:{PASSWORD}@")
         data = ["--data.name_or_path", signed, "--data.eval_rows", "3", "--model.language", "en"]
         quick = ["--evaluation.generation_max_length", "5", "--training.dataloader_num_workers", "0"]
         named = ["--model.name_or_path", str(model), *quick]
-        train = ["train", *named, *data, "--training.max_steps", "1", "--training.per_device_train_batch_size", "2"]
-        train += ["--evaluation.eval_on_start", "false", "--tracking.report_to", "[tensorboard, wandb, trackio]"]
-        extract = ["--extract_audio", "extracted"]
+        one_step = ["--training.max_steps", "1", "--training.per_device_train_batch_size", "2"]
+        one_step += ["--evaluation.eval_on_start", "false"]
+        sources = [{"name_or_path": name} for name in (signed, signed.replace("clips", "more"))]
+        several = ["--data.sources", json.dumps(sources), "--data.eval_rows", "3", "--model.language", "en"]
+        train = ["train", *named, *data, *one_step, "--tracking.report_to", "[tensorboard, wandb, trackio]"]
+        clean = ["--extract_audio", "extracted", "--overwrite", "--write_clean"]
+        whole = ["--model.language", "en", "--dataset", f"{signed}@train"]
         commands = [
             [*train, "--output_dir", "run"],
-            ["check-data", *named, *data, "--json", "checked.json", "--write_clean", "clean.jsonl", *extract],
+            ["check-data", *named, *data, "--json", "checked.json", *clean, "clean.jsonl"],
             ["evaluate", "--model", "run/best", "--data.name_or_path", signed, "--output_dir", "scores"],
             ["report", "run"],
             ["push", "run", "--hub_model_id", "tester/tones", "--include_tensorboard", "--dry_run"],
             ["push", "run", "--hub_model_id", "tester/tones", "--include_tensorboard"],
+            ["train", *named, *several, *one_step, "--output_dir", "several"],
+            ["check-data", *named, *several, "--json", "several.json", *clean, "both.jsonl"],
+            ["evaluate", "--model", str(model), *quick, *whole, "--output_dir", "whole"],
             # refused, each with what it may repeat
             ["push", "run", "--hub_model_id", "tester/tones", "--token", TOKEN],
             ["transcribe", "--model", "run/best", f"--hf_token={TOKEN}", "a.wav"],
@@ -115,8 +124,8 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
 
 def test_the_commands_do_what_they_should(tried: Tried) -> None:
     """Or nothing would have been written that could hold a secret."""
-    assert tried.codes[:6] == ["0", "0", "0", "0", "0", "0"], tried.finished.out + tried.finished.err
-    assert tried.codes[6:] == ["2"] * 10, tried.finished.out + tried.finished.err
+    assert tried.codes[:9] == ["0"] * 9, tried.finished.out + tried.finished.err
+    assert tried.codes[9:] == ["2"] * 10, tried.finished.out + tried.finished.err
     assert tried.finished.err.count("Traceback") == 1
     assert tried.finished.err.count("asked for http://(hidden)@127.0.0.1:") == 3
     assert (tried.published / "model.safetensors").exists()
