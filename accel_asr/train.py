@@ -136,7 +136,7 @@ def train(config: Config) -> int:
     model.to(accelerator.device)
     if job.train_items.encoder_cache is not None:
         with display.filling_bar(len(data.train)) as bar:
-            fill_encoder_cache(
+            renewed = fill_encoder_cache(
                 model,
                 job.train_items.encoder_cache,
                 data.train,
@@ -146,6 +146,9 @@ def train(config: Config) -> int:
                 num_workers=training.dataloader_num_workers,
                 on_progress=lambda kept: bar.update(kept - bar.n),
             )
+        renewed = sum(gather_object([renewed]))
+        if renewed:
+            display.say(f"model.cache_encoder_outputs: {renewed:,} clips were not what was kept, and are computed anew")
     optimizer = build_optimizer(model, learning_rate=peak, weight_decay=training.weight_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
 

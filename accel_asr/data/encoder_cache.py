@@ -10,18 +10,21 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from accel_asr.data.content_hash import hash_of
+from accel_asr.data.decoding.audio import AudioError
 from accel_asr.data.indexing.cache_folder import cache_errors_explained, make_cache_folder, reserve_files
 
 ITEM_BYTES = 2  # float16
+CHECKSUM_BYTES = 8
 CHUNK_CLIPS = 16  # computed together, and kept together
-_KEPT = b"\x01"
 
 
 class EncoderCache:
     """Encoder outputs of a set of clips: all positions of the window, since those over silence differ as well.
 
-    `training.encoder_filling` fills it before training. A clip counts as kept once its outputs are on the disk, and is
-    never written again: who is killed, or fills it beside others, leaves nothing that is wrong.
+    `training.encoder_filling` fills it before training. A clip counts as kept once its outputs are on the disk, with a
+    checksum of them, and is not written again as long as they fit it: who is killed, or fills it beside others, leaves
+    nothing that is wrong.
 
     Args:
         folder: Where it is; `open_encoder_cache` makes it.
@@ -43,24 +46,45 @@ class EncoderCache:
         return -(-self.clips // CHUNK_CLIPS)
 
     def outputs(self, clip: int) -> np.ndarray | None:
-        """float16, shape `shape`; None where they are not kept, since the clip could not be decoded."""
-        file, kept_file = self._open()
-        if os.pread(kept_file, 1, clip) != _KEPT:
+        """float16, shape `shape`; None where they are not kept, since the clip could not be decoded.
+
+        Raises:
+            AudioError: they are not what was kept.
+        """
+        checksum = self._checksums(clip, clip + 1)[0]
+        if checksum == 0:
             return None
         found = np.empty(self.shape, dtype=np.float16)
-        read = os.preadv(file, [found.data.cast("B")], clip * found.nbytes)
-        assert read == found.nbytes, f"{self.folder} is shorter than it was made"
+        read = os.preadv(self._open()[0], [found.data.cast("B")], clip * found.nbytes)
+        if read != found.nbytes or hash_of(found) != checksum:
+            raise AudioError(
+                f"{self.folder} does not hold any more what the encoder said of it; go on with --checkpoint.resume "
+                "true, which computes it anew"
+            )
         return found
 
     def kept(self) -> int:
-        """How many clips are kept."""
-        return os.pread(self._open()[1], self.clips, 0).count(_KEPT)
+        """How many clips are kept, as far as their checksums are there."""
+        return int(np.count_nonzero(self._checksums(0, self.clips)))
+
+    def clips_of(self, chunk: int) -> range:
+        """The clips of a chunk."""
+        return range(*self._bounds(chunk))
 
     def missing(self, chunk: int) -> list[int]:
         """The clips of a chunk that are not kept."""
         first, stop = self._bounds(chunk)
-        flags = os.pread(self._open()[1], stop - first, first)
-        return [first + place for place in range(stop - first) if flags[place : place + 1] != _KEPT]
+        return [first + int(place) for place in np.flatnonzero(self._checksums(first, stop) == 0)]
+
+    def damaged(self, chunk: int) -> list[int]:
+        """The clips of a chunk that count as kept, and are not what was kept. Reads all of it."""
+        found = []
+        for clip in self.clips_of(chunk):
+            try:
+                self.outputs(clip)
+            except AudioError:
+                found.append(clip)
+        return found
 
     @contextmanager
     def claimed(self, chunk: int, *, wait: bool) -> Iterator[bool]:
@@ -88,15 +112,20 @@ class EncoderCache:
         for clip, one in zip(clips, outputs, strict=True):
             os.pwrite(file, np.ascontiguousarray(one).data.cast("B"), clip * one.nbytes)
         os.fdatasync(file)  # before it is said, so that not even a machine that stops leaves zeros that count as kept
-        for clip in clips:
-            os.pwrite(kept_file, _KEPT, clip)
+        for clip, one in zip(clips, outputs, strict=True):
+            os.pwrite(kept_file, hash_of(one).to_bytes(CHECKSUM_BYTES, "little"), clip * CHECKSUM_BYTES)
+
+    def _checksums(self, first: int, stop: int) -> np.ndarray:
+        """Of these clips, uint64; 0 for what is not kept, or where the file is cut."""
+        content = os.pread(self._open()[1], (stop - first) * CHECKSUM_BYTES, first * CHECKSUM_BYTES)
+        return np.frombuffer(content.ljust((stop - first) * CHECKSUM_BYTES, b"\0"), dtype="<u8")
 
     def _bounds(self, chunk: int) -> tuple[int, int]:
         return chunk * CHUNK_CLIPS, min((chunk + 1) * CHUNK_CLIPS, self.clips)
 
     def _open(self) -> tuple[int, int]:
         if self._files is None:
-            outputs, kept = (os.open(self.folder / name, os.O_RDWR) for name in ("outputs", "kept"))
+            outputs, kept = (os.open(self.folder / name, os.O_RDWR) for name in ("outputs", "checksums"))
             self._files = outputs, kept
         return self._files
 
@@ -117,9 +146,9 @@ def open_encoder_cache(
     folder = cache_dir / "encoder_outputs" / hashlib.sha256(f"{purpose} {shape}".encode()).hexdigest()[:24]
     make_cache_folder(folder.parent, cache_dir=cache_dir)
     with cache_errors_explained(cache_dir), FileLock(f"{folder}.lock"):
-        reserve_files(
+        was_damaged = reserve_files(
             folder,
-            {"outputs": size, "kept": clips},
+            {"outputs": size, "checksums": clips * CHECKSUM_BYTES},
             cache_dir=cache_dir,
             setting="model.cache_encoder_outputs: true",
             otherwise="the encoder then hears each clip in every epoch",
@@ -127,5 +156,5 @@ def open_encoder_cache(
     cache = EncoderCache(folder, clips=clips, shape=shape)
     return cache, (
         f"encoder outputs: {size / 1e9:.2f} GB in {folder} (float16), {cache.kept():,} of {clips:,} clips are there, "
-        "the others are computed before training"
+        f"the others are computed before training{'; what was there was not whole' if was_damaged else ''}"
     )

@@ -1,13 +1,13 @@
 """From an index to utterances that can be trained on or scored: filters with reasons, nothing decoded."""
 
 import json
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from xxhash import xxh3_64
 
 from accel_asr.data.indexing.index import Index
 from accel_asr.data.indexing.kept_numbers import kept_numbers
@@ -186,13 +186,15 @@ def label_lengths(part: Part, encoder: LabelEncoder, *, follows: bool = False) -
 
 
 def fingerprint(utterances: Utterances) -> int:
-    """A checksum of what is trained on, in order: training can only be gone on with on the same data."""
-    checksum = 0
+    """A checksum of recordings, texts and their order: training can only be gone on with on the same data, and scores
+    of other data can't be compared."""
+    checksum = xxh3_64()
     for part in utterances.parts:
         told = [part.index.facts["checksum"], part.name, part.channel, part.language, part.task, asdict(part.text)]
-        checksum = zlib.crc32(json.dumps(told, sort_keys=True).encode(), checksum)
-    checksum = zlib.crc32(utterances.part_of.tobytes(), checksum)
-    return zlib.crc32(utterances.row_of.tobytes(), checksum)
+        checksum.update(json.dumps(told, sort_keys=True).encode())
+    checksum.update(utterances.part_of.tobytes())
+    checksum.update(utterances.row_of.tobytes())
+    return checksum.intdigest()
 
 
 def hours(utterances: Utterances) -> float:

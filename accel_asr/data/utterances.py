@@ -67,7 +67,8 @@ class Part:
             found.start_s,
             found.end_s,
             self.channel,
-            size=found.size,
+            signature=found.signature,
+            content=found.content,
             dataset_audio=self.index.dataset_audio,
             kept=found.kept,
         )

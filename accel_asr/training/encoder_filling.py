@@ -18,19 +18,26 @@ from accel_asr.errors import UserError
 Chunk = tuple[int, list[int], torch.Tensor]  # its number, clips to compute, their features (clips, mel bins, frames)
 
 
-def _missing_clips(
+def _clips_to_compute(
     chunk: int, *, cache: EncoderCache, utterances: Sequence[Utterance], feature_extractor: WhisperFeatureExtractor
 ) -> Chunk:
-    """The clips of a chunk that are not kept and can be decoded, with their features; in a worker process."""
-    clips, features = [], []
-    for clip in cache.missing(chunk):
+    """The clips of a chunk that lacks some, or does not hold what was kept; with their features, in a worker process.
+
+    Those that can't be decoded are left out, and nothing is given where only they are missing.
+    """
+    features: dict[int, torch.Tensor] = {}
+    needed = sorted({*cache.missing(chunk), *cache.damaged(chunk)})
+    # then the others too: in another batch, the same clip may be rounded otherwise
+    for clip in (*needed, *(clip for clip in cache.clips_of(chunk) if clip not in needed)):
+        if clip not in needed and not features:
+            break
         try:
             samples = utterances[clip].samples()
         except AudioError:
             continue  # told when its turn comes in training, as in any run
-        clips.append(clip)
-        features.append(torch.from_numpy(log_mel(samples, feature_extractor)))
-    return chunk, clips, torch.stack(features) if features else torch.empty(0)
+        features[clip] = torch.from_numpy(log_mel(samples, feature_extractor))
+    clips = sorted(features)
+    return chunk, clips, torch.stack([features[clip] for clip in clips]) if clips else torch.empty(0)
 
 
 def fill_encoder_cache(
@@ -43,7 +50,7 @@ def fill_encoder_cache(
     num_processes: int,
     num_workers: int,
     on_progress: Callable[[int], object] = lambda kept: None,
-) -> None:
+) -> int:
     """Compute what the cache lacks. Every rank must call this, with the model not prepared yet, on its device.
 
     Each rank begins with a part of its own and then helps the others, through the cache alone: no rank waits in a
@@ -57,9 +64,13 @@ def fill_encoder_cache(
     Args:
         on_progress: Called with the number of clips that are kept by now, by whomever.
 
+    Returns:
+        How many clips this rank had to compute anew, since the cache did not hold what was kept.
+
     Raises:
         UserError: an output does not fit into float16.
     """
+    renewed = 0
     encoder = model.get_encoder()
     was_training = encoder.training
     encoder.eval()
@@ -71,7 +82,7 @@ def fill_encoder_cache(
 
     for wait in (False, True):  # what others are at is looked at again in the end
         passed_over = []
-        make = partial(_missing_clips, cache=cache, utterances=utterances, feature_extractor=feature_extractor)
+        make = partial(_clips_to_compute, cache=cache, utterances=utterances, feature_extractor=feature_extractor)
         chunks = MadeAhead(make, left, num_workers=min(num_workers, len(left)), names=names)
         with closing(chunks):
             for chunk, clips, features in chunks:
@@ -79,13 +90,16 @@ def fill_encoder_cache(
                     with cache.claimed(chunk, wait=wait) as is_mine:
                         if not is_mine:
                             passed_over.append(chunk)
-                        elif missing := set(cache.missing(chunk)):  # another may have kept them since they were decoded
+                        # another may have kept them since they were decoded
+                        elif missing := {*cache.missing(chunk), *(damaged := cache.damaged(chunk))}:
+                            renewed += len(damaged)
                             outputs = _outputs(encoder, features, [utterances[clip].utterance_id for clip in clips])
                             new = [place for place, clip in enumerate(clips) if clip in missing]
                             cache.keep([clips[place] for place in new], outputs[new])
                 on_progress(cache.kept())
         left = passed_over
     encoder.train(was_training)
+    return renewed
 
 
 def _outputs(encoder: torch.nn.Module, features: torch.Tensor, names: Sequence[str]) -> np.ndarray:

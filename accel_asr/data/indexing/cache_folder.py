@@ -56,19 +56,25 @@ def cache_errors_explained(folder: Path) -> Iterator[None]:
         raise UserError(_remedy(folder, told)) from error
 
 
-def reserve_files(folder: Path, sizes: Mapping[str, int], *, cache_dir: Path, setting: str, otherwise: str) -> None:
+def reserve_files(folder: Path, sizes: Mapping[str, int], *, cache_dir: Path, setting: str, otherwise: str) -> bool:
     """Make `folder` with these files, by name and length in bytes, with all of their room taken; whole or not at all.
 
-    The caller holds the lock that other processes wait for. Where the folder is, it stays as it is.
+    The caller holds the lock that other processes wait for. Where the folder is, with these files, it stays as it is.
 
     Args:
         setting: What asks for it, with its value, for the message; `otherwise` says what happens without it.
 
+    Returns:
+        Whether it was there and had to be made anew, since a file was missing or of another length.
+
     Raises:
         UserError: there is not so much room on the disk.
     """
-    if folder.is_dir():
-        return
+    was_damaged = folder.is_dir()
+    if was_damaged:
+        if all(_has_length(folder / name, max(length, 1)) for name, length in sizes.items()):
+            return False
+        shutil.rmtree(folder)
     size, free = sum(sizes.values()), shutil.disk_usage(folder.parent).free
     too_large = UserError(
         f"{setting} needs {size / 1e9:.2f} GB in {str(cache_dir)!r}, where {free / 1e9:.2f} GB are free; make room, "
@@ -89,6 +95,11 @@ def reserve_files(folder: Path, sizes: Mapping[str, int], *, cache_dir: Path, se
         if error.errno == errno.ENOSPC:
             raise too_large from error
         raise
+    return was_damaged
+
+
+def _has_length(path: Path, length: int) -> bool:
+    return path.is_file() and path.stat().st_size == length
 
 
 def _remedy(cache_dir: Path, told: str) -> str:

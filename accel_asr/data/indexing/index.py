@@ -15,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from accel_asr.data.indexing.recordings import KeptSamples
+from accel_asr.data.indexing.recordings import FileSignature, KeptSamples
 from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.rows import Audio
 from accel_asr.data.reading.saved_datasets import DatasetAudio
 
 BATCH_ROWS = 65_536
 INDEX_FILE, FACTS_FILE, AUDIO_FILE, SAMPLES_FILE = "rows.arrow", "index.json", "audio.bin", "samples.i16"
-NO_FILE = (-1, -1)  # size and time of what is not there
+NO_FILE = (-1, -1, -1)  # size and times of what is not there
 SCHEMA = pa.schema(
     [
         ("utterance_id", pa.string()),
@@ -32,6 +32,8 @@ SCHEMA = pa.schema(
         ("offset", pa.int64()),  # null where the file is the recording
         ("size", pa.int64()),  # bytes
         ("mtime_ns", pa.int64()),
+        ("ctime_ns", pa.int64()),
+        ("content", pa.uint64()),  # `content_hash` of the encoded recording; null where there is none
         ("dataset_row", pa.int64()),
         ("start_s", pa.float64()),
         ("end_s", pa.float64()),
@@ -49,6 +51,7 @@ SCHEMA = pa.schema(
         # null where only the header was read; the samples are kept of small sets only
         ("first_sample", pa.int64()),
         ("num_samples", pa.int64()),
+        ("samples_hash", pa.uint64()),
         ("audio_hash", pa.uint64()),
         ("peak", pa.float32()),
         ("rms", pa.float32()),
@@ -63,7 +66,8 @@ class IndexedRow:
 
     utterance_id: str
     audio: Audio | None
-    size: int | None
+    signature: FileSignature | None
+    content: int | None
     start_s: float | None
     end_s: float | None
     text: str | None
@@ -103,22 +107,23 @@ class Index:
         )
         path = None if encoded is None else os.fsdecode(encoded)
         audio: Audio | None = None
-        whole_file_size = None
+        signature = None
         if dataset_row is not None:
             audio = DatasetCell(dataset_row)
         elif offset is not None:
             audio = ByteRange(Path(path) if path else self.folder / AUDIO_FILE, offset, size)
         elif path is not None:
-            audio, whole_file_size = Path(path), size
+            audio, signature = Path(path), self.file_signature(row)
         cells = {
             name: self._cell(name, row)
-            for name in ("utterance_id", "start_s", "end_s", "text", "group", "language", "task", "prompt", "breakdown")
+            for name in (
+                *("utterance_id", "content", "start_s", "end_s"),
+                *("text", "group", "language", "task", "prompt", "breakdown"),
+            )
         }
-        first_sample, num_samples = self._cell("first_sample", row), self._cell("num_samples", row)
-        kept = None
-        if first_sample is not None:
-            kept = KeptSamples(self.folder / SAMPLES_FILE, first_sample, num_samples)
-        return IndexedRow(audio=audio, size=whole_file_size, kept=kept, **cells)
+        kept_samples = [self._cell(name, row) for name in ("first_sample", "num_samples", "samples_hash")]
+        kept = None if kept_samples[0] is None else KeptSamples(self.folder / SAMPLES_FILE, *kept_samples)
+        return IndexedRow(audio=audio, signature=signature, kept=kept, **cells)
 
     def numbers(self, name: str) -> np.ndarray:
         """A column of numbers, shape (rows,); nan where it is null, which integers can't be."""
@@ -133,10 +138,11 @@ class Index:
         """Seconds of audio, shape (rows,); nan for what can't be read."""
         return self.numbers("duration_s")
 
-    def file_signature(self, row: int) -> tuple[int, int]:
-        """Size and time of the last change, in ns, that the file of a row had when it was indexed; or NO_FILE."""
-        size, mtime_ns = self._cell("size", row), self._cell("mtime_ns", row)  # as floats, times would be rounded
-        return NO_FILE if mtime_ns is None else (size, mtime_ns)
+    def file_signature(self, row: int) -> FileSignature:
+        """What the file of a row was like when it was indexed; or NO_FILE."""
+        # cell by cell: as floats, times would be rounded
+        size, mtime_ns, ctime_ns = (self._cell(name, row) for name in ("size", "mtime_ns", "ctime_ns"))
+        return NO_FILE if mtime_ns is None else (size, mtime_ns, ctime_ns)
 
     def texts(self, name: str = "text") -> Iterator[list[str | None]]:
         """A column of texts, in pieces of some ten thousand rows."""

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from filelock import FileLock
+from xxhash import xxh3_64, xxh3_64_hexdigest
 
+from accel_asr.data.content_hash import hash_of_file
 from accel_asr.data.indexing.cache_folder import cache_errors_explained, make_cache_folder
 from accel_asr.data.indexing.index import (
     AUDIO_FILE,
@@ -36,9 +38,10 @@ from accel_asr.data.reading.table_files import is_table_pattern
 from accel_asr.errors import UserError
 from accel_asr.public_text import public
 
-FORMAT = 4  # of an index; one of another format is built anew
+FORMAT = 6  # of an index; one of another format is built anew
 DECODED_UP_FRONT_S = 2 * 3600  # sets of at most two hours are decoded whole while they are indexed: it takes seconds
 LEAST_S = 0.01  # a column of Whisper's spectrogram: less is not worth a word
+READ_AT_ONCE_BYTES = 1 << 28  # of the audio that an index holds itself; above, parts of it are looked at
 SAMPLED_FILES = 1_000  # so many audio files are looked at to tell whether an index is still true
 
 
@@ -70,9 +73,9 @@ def open_index(
     make_cache_folder(home, cache_dir=cache_dir)
     with cache_errors_explained(cache_dir), FileLock(str(home / "lock")):
         source = None if read else _read_what_stays_outside(name, cache_dir=cache_dir)
-        warm = _newest_true(home, source, decode_all=decode_all)
+        warm, damaged = _newest_true(home, source, decode_all=decode_all)
         if warm is not None:
-            return warm, list(warm.facts["notices"])
+            return warm, [*damaged, *warm.facts["notices"]]
         if source is None:
             source = read() if read else read_source(name, cache_dir=cache_dir)
         index = _build(
@@ -85,7 +88,7 @@ def open_index(
         )
         for old in _versions(home)[:-2]:  # a run that goes on may still read the one before
             shutil.rmtree(old, ignore_errors=True)
-    return index, list(index.facts["notices"])
+    return index, [*damaged, *index.facts["notices"]]
 
 
 def _identity(name: SourceName, *, sampling_rate_hz: int, channel: int | None, purpose: str) -> str:
@@ -125,30 +128,42 @@ def _versions(home: Path) -> list[Path]:
     return sorted(path.parent for path in home.glob(f"[0-9]*/{FACTS_FILE}"))
 
 
-def _newest_true(home: Path, source: Source | None, *, decode_all: bool) -> Index | None:
-    """The newest index that is true; of a source that was opened, one that was built from the very same files.
+def _newest_true(home: Path, source: Source | None, *, decode_all: bool) -> tuple[Index | None, list[str]]:
+    """The newest index that is true; of a source that was opened, one that was built from the very same files. And a
+    notice of each that is damaged.
 
     A dataset of the Hub that has changed lies in other files, and those that it lay in before are still there.
     """
     expected = [os.path.abspath(path) for path in source.dependencies] if source else None
+    damaged: list[str] = []
     for folder in reversed(_versions(home)):
         try:
-            index = Index(folder, source.dataset_audio if source else None)
-            facts = index.facts
-            if facts["format"] != FORMAT or facts["sizes"] != _sizes(folder) or (decode_all and not facts["decoded"]):
+            facts = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
+            if facts["format"] != FORMAT:
                 continue
+            if facts["digests"] != _digests(folder, facts):
+                raise ValueError("not what was written")
+            if decode_all and not facts["decoded"]:
+                continue
+            index = Index(folder, source.dataset_audio if source else None)
             unchanged = all(file_signature(Path(path)) == tuple(said) for path, said in facts["dependencies"])
             same_source = expected is None or expected == [path for path, _ in facts["dependencies"]]
             if unchanged and same_source and _same_files(index):
-                return index
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # torn by a crash, or of another time
-            continue
-    return None
+                return index, damaged
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException):
+            damaged.append(f"the index in {str(folder)!r} is not what was written, and is made anew")
+    return None, damaged
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    """Of the large files of an index: a crash of the machine may cut them."""
-    return {name: (folder / name).stat().st_size for name in (INDEX_FILE, AUDIO_FILE)}
+def _digests(folder: Path, facts: Mapping[str, Any]) -> dict[str, int | str]:
+    """Checksums of the files of an index, of `facts` too. Audio is looked at once more when it is read."""
+    said = {name: value for name, value in facts.items() if name != "digests"}
+    names = [INDEX_FILE, *([SAMPLES_FILE] if facts["keeps_samples"] else [])]
+    return {
+        **{name: hash_of_file(folder / name, whole_up_to_bytes=math.inf) for name in names},
+        AUDIO_FILE: hash_of_file(folder / AUDIO_FILE, whole_up_to_bytes=READ_AT_ONCE_BYTES),
+        FACTS_FILE: xxh3_64_hexdigest(json.dumps(said, sort_keys=True).encode()),
+    }
 
 
 def _same_files(index: Index) -> bool:
@@ -191,10 +206,10 @@ def _build(
             "decoded": is_small or decode_all,
             "keeps_samples": is_small,
             "checksum": checksum,
-            "sizes": _sizes(writing),
             "notices": [public(notice) for notice in (*source.notices, *cut_already, *_shortened(rows, found))],
             "dependencies": dependencies,
         }
+        facts["digests"] = _digests(writing, facts)
         (writing / FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
         writing.rename(folder)
     finally:
@@ -217,7 +232,7 @@ def _shortened(rows: Sequence[Row], found: Sequence[Heard]) -> list[str]:
 
 def _write_rows(rows: Sequence[Row], found: Sequence[Heard], folder: Path) -> int:
     """Write the rows, and the audio that they hold themselves; returns a checksum of what a training run depends on."""
-    checksum = 0
+    checksum = xxh3_64()
     with (
         (folder / AUDIO_FILE).open("wb") as audio_file,
         pa.OSFile(str(folder / INDEX_FILE), "wb") as file,
@@ -230,17 +245,14 @@ def _write_rows(rows: Sequence[Row], found: Sequence[Heard], folder: Path) -> in
                 if isinstance(row.audio, bytes):
                     record["offset"], record["size"] = audio_file.tell(), len(row.audio)
                     audio_file.write(row.audio)
-                    checksum = zlib.crc32(row.audio, checksum)
-                said = (row.utterance_id, row.text, row.start_s, row.end_s, record["size"])
-                checksum = zlib.crc32(repr((*said, row.language, row.task, row.prompt)).encode(), checksum)
-                if one.content is not None:
-                    checksum = zlib.crc32(repr(one.content).encode(), checksum)
+                said = (row.utterance_id, row.text, row.start_s, row.end_s, record["size"], one.content)
+                checksum.update(repr((*said, row.language, row.task, row.prompt)).encode())
                 records.append(record)
             try:
                 writer.write_batch(pa.RecordBatch.from_pylist(records, schema=SCHEMA))
             except UnicodeEncodeError as error:
                 raise UserError(f"data.name_or_path: {_not_unicode(records)}; mend the source") from error
-    return checksum
+    return checksum.intdigest()
 
 
 def _not_unicode(records: Sequence[dict[str, Any]]) -> str:
@@ -261,6 +273,8 @@ def _record(row: Row, found: Heard) -> dict[str, Any]:
         "offset": None,
         "size": found.size,
         "mtime_ns": found.mtime_ns,
+        "ctime_ns": found.ctime_ns,
+        "content": found.content,
         "dataset_row": None,
     }
     if isinstance(audio, Path):
@@ -274,6 +288,6 @@ def _record(row: Row, found: Heard) -> dict[str, Any]:
     record["breakdown"] = list(row.breakdown) or None
     for name in ("duration_s", "sampling_rate_hz", "channels", "problem"):
         record[name] = getattr(found, name)
-    record["first_sample"], record["num_samples"] = found.kept or (None, None)
+    record["first_sample"], record["num_samples"], record["samples_hash"] = found.kept or (None,) * 3
     heard = found.heard or (None,) * 4
     return record | dict(zip(("audio_hash", "peak", "rms", "clipped"), heard, strict=True))

@@ -1,6 +1,7 @@
 """A number for each row of an index, computed once and kept beside it for the next time."""
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable
@@ -8,12 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from accel_asr.data.content_hash import hash_of
 from accel_asr.data.indexing.cache_folder import cache_errors_explained
 from accel_asr.data.indexing.index import Index
 
+_CHECKSUM_BYTES = 8
+
 
 def kept_numbers(index: Index, name: str, facts: Any, compute: Callable[[], np.ndarray]) -> np.ndarray:
-    """What `compute` gives, shape (rows,), or gave the last time with equal facts.
+    """What `compute` gives, shape (rows,), or gave the last time with equal facts. A checksum follows them in the file:
+    numbers that are not what was kept are computed again.
 
     Args:
         name: Of its file, which a digest of `facts` follows: all that the numbers depend on beside the index.
@@ -24,14 +29,22 @@ def kept_numbers(index: Index, name: str, facts: Any, compute: Callable[[], np.n
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
     path = index.folder / f"{name}-{digest}.npy"
     try:
-        numbers: np.ndarray = np.load(path, allow_pickle=False)
-        if numbers.shape == (len(index),):
-            return numbers
+        content = path.read_bytes()
+        if content[-_CHECKSUM_BYTES:] == _checksum(content[:-_CHECKSUM_BYTES]):
+            numbers: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
+            if numbers.shape == (len(index),):
+                return numbers
     except (OSError, ValueError, EOFError):  # none yet, or torn
         pass
     numbers = compute()
     writing = path.with_suffix(f".{os.getpid()}.npy")
     with cache_errors_explained(index.folder):
-        np.save(writing, numbers, allow_pickle=False)
+        file = io.BytesIO()
+        np.save(file, numbers, allow_pickle=False)
+        writing.write_bytes(file.getvalue() + _checksum(file.getvalue()))
         writing.replace(path)
     return numbers
+
+
+def _checksum(content: bytes) -> bytes:
+    return hash_of(content).to_bytes(_CHECKSUM_BYTES, "little")

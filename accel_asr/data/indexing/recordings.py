@@ -1,31 +1,40 @@
 """One recording as an index names it, decoded when it is needed."""
 
+import os
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import numpy as np
 
+from accel_asr.data.content_hash import hash_of, hash_of_file
 from accel_asr.data.decoding.audio import AudioError, decode, to_int16
-from accel_asr.data.reading.byte_ranges import DatasetCell
+from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.rows import Audio
 from accel_asr.data.reading.saved_datasets import DatasetAudio
+
+FileSignature = tuple[int, int, int]  # size in bytes; times of the last change of its content and of anything, in ns
 
 
 @dataclass(frozen=True, slots=True)
 class KeptSamples:
-    """`count` samples from the `first` one on of a file of int16: a recording that was decoded when it was indexed."""
+    """`count` samples from the `first` one on of a file of int16: a recording that was decoded when it was indexed.
+
+    `content` is their `content_hash`.
+    """
 
     path: Path
     first: int
     count: int
+    content: int
 
     def read(self) -> np.ndarray | None:
-        """int16, shape (samples,); None where the file is gone or cut."""
+        """int16, shape (samples,); None where the file is gone, or does not hold what was kept."""
         try:
             samples = np.fromfile(self.path, dtype=np.int16, count=self.count, offset=2 * self.first)
         except OSError:
             return None
-        return samples if len(samples) == self.count else None
+        return samples if len(samples) == self.count and hash_of(samples) == self.content else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +42,8 @@ class Recording:
     """An encoded recording, or the segment of it from `start_s` to `end_s`, and how to decode it.
 
     `source` is the encoded file's bytes, its path, where it lies in a larger file or in `dataset_audio`, or None where
-    there is none. `size` is that of a file of its own, in bytes, as the index saw it; None where it can't have changed.
-    `kept` are its samples at `sampling_rate_hz`, where they are.
+    there is none. `signature` is that of a file of its own as the index saw it, and `content` the `content_hash` of the
+    encoded recording; None where there is no index. `kept` are its samples at `sampling_rate_hz`, where they are.
     """
 
     source: Audio | None
@@ -42,7 +51,8 @@ class Recording:
     start_s: float | None = None
     end_s: float | None = None
     channel: int | None = None
-    size: int | None = None
+    signature: FileSignature | None = None
+    content: int | None = None
     dataset_audio: DatasetAudio | None = None
     kept: KeptSamples | None = None
 
@@ -61,19 +71,56 @@ class Recording:
             source = self.dataset_audio.get(source.row)
         if source is None:
             raise AudioError("the row holds no audio")
-        if isinstance(source, Path) and self.size is not None:
-            try:
-                size = source.stat().st_size
-            except OSError as error:
-                raise AudioError(f"the file can't be reached ({error.strerror})") from error
-            if size != self.size:
-                raise AudioError(f"the file has changed since it was indexed (from {self.size:,} to {size:,} bytes)")
         return to_int16(
             decode(
-                source,
+                self._unchanged(source),
                 sampling_rate_hz=self.sampling_rate_hz,
                 channel=self.channel,
                 start_s=self.start_s,
                 end_s=self.end_s,
             )
         )
+
+    def _unchanged(self, source: bytes | Path | ByteRange) -> bytes | Path | ByteRange:
+        """The same, and read where it lies in something larger, if it is what was indexed.
+
+        A file of its own is looked at closely only where its size or times are other ones.
+
+        Raises:
+            AudioError: it is not.
+        """
+        if isinstance(source, Path):
+            if self.signature is not None:
+                self._require_unchanged_file(source, self.signature)
+            return source
+        if isinstance(source, ByteRange):
+            try:
+                content = source.read()
+            except OSError:
+                return source  # what is wrong with it is said when it is decoded
+            if len(content) < source.size:
+                return source
+            source = content
+        if self.content is not None and hash_of(source) != self.content:
+            raise AudioError(
+                "its bytes are not those that were indexed; if they lie in the cache, delete data.cache_dir and start "
+                "again"
+            )
+        return source
+
+    def _require_unchanged_file(self, path: Path, indexed: FileSignature) -> None:
+        try:
+            now = signature_of(path.stat())
+            if now == indexed:
+                return
+            if now[0] == indexed[0] and self.content in (hash_of_file(path), hash_of_file(path, whole_up_to_bytes=inf)):
+                return  # touched, or copied
+        except OSError as error:
+            raise AudioError(f"the file can't be reached ({error.strerror})") from error
+        sizes = f" (from {indexed[0]:,} to {now[0]:,} bytes)" if now[0] != indexed[0] else ""
+        raise AudioError(f"the file has changed since it was indexed{sizes}; start again to have it indexed anew")
+
+
+def signature_of(found: os.stat_result) -> FileSignature:
+    """What tells that a file has changed: the last time moves even where a copy is given the first one's."""
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns

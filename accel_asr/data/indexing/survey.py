@@ -1,9 +1,9 @@
 """Look at the recordings of a source, several at a time: their headers, and the samples of those that are decoded."""
 
 import hashlib
+import math
 import os
 import threading
-import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,8 +13,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from accel_asr.bars import progress_bar
+from accel_asr.data.content_hash import WHOLE_UP_TO_BYTES, hash_of, hash_of_file
 from accel_asr.data.decoding.audio import AudioError, decode_native, probe, resampled, to_int16
 from accel_asr.data.indexing.index import NO_FILE
+from accel_asr.data.indexing.recordings import FileSignature, signature_of
 from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.rows import Audio, Row
 from accel_asr.data.reading.saved_datasets import DatasetAudio
@@ -32,19 +34,20 @@ _MOST_ODD = 0.02  # of recordings that were cut already
 class Heard:
     """What is known of the audio of one row. `heard` is (hash, peak, rms, share of clipped samples), once decoded.
 
-    `kept` are the first and the number of its samples in the file of those. `content` is a checksum of audio that
-    stays in a dataset. `missing_s` is how much of its end is missing, too little to refuse it for.
+    `kept` are the first and the number of its samples in the file of those, and their checksum. `content` is a
+    checksum of the encoded recording. `missing_s` is how much of its end is missing, too little to refuse it for.
     """
 
     size: int | None = None
     mtime_ns: int | None = None
+    ctime_ns: int | None = None
     content: int | None = None
     duration_s: float = float("nan")
     sampling_rate_hz: int | None = None
     channels: int | None = None
     problem: str | None = None
     heard: tuple[int, float, float, float] | None = None
-    kept: tuple[int, int] | None = None
+    kept: tuple[int, int, int] | None = None
     missing_s: float = 0.0
 
 
@@ -57,6 +60,7 @@ class Survey:
         self.channel = channel
         self.samples_file: BinaryIO | None = None  # where decoded samples are kept, if they are
         self._writing = threading.Lock()
+        self._contents: dict[tuple[Path, bool], int] = {}
 
     def over(self, things: Sequence[Any], look: Callable[[Any], Heard], *, title: str) -> list[Heard]:
         """`look` at each, in order, with a progress bar where that takes more than a moment."""
@@ -88,7 +92,8 @@ class Survey:
         try:
             audio = self._audio(row.audio)
             if isinstance(row.audio, DatasetCell) and isinstance(audio, bytes):
-                known = Heard(len(audio), content=zlib.crc32(audio))
+                known = Heard(len(audio))
+            known = replace(known, content=self._content(audio))
             info = probe(audio, start_s=row.start_s, end_s=row.end_s, channel=self.channel)
         except AudioError as error:
             return replace(known, problem=str(error))
@@ -143,6 +148,8 @@ class Survey:
     def content(self, row_and_found: tuple[Row, Heard]) -> Heard:
         """What the samples say, where the header could be read."""
         row, found = row_and_found
+        if found.content is not None and self.samples_file is not None and isinstance(row.audio, Path):
+            found = replace(found, content=self._content(row.audio, whole=True))  # it is read anyway
         if found.problem is not None:
             return found
         try:
@@ -161,15 +168,29 @@ class Survey:
         )
         return replace(found, duration_s=len(samples) / rate_hz, heard=heard, kept=kept)
 
-    def _keep(self, samples: np.ndarray, rate_hz: int) -> tuple[int, int] | None:
-        """Write the samples as a batch will want them; returns the first one's number in the file, and how many."""
+    def _content(self, audio: bytes | Path | ByteRange, *, whole: bool = False) -> int | None:
+        """A checksum of an encoded recording; of a file larger than a clip, of parts of it unless `whole`."""
+        try:
+            if isinstance(audio, Path):
+                key = (audio, whole)  # many rows may be of one file
+                if key not in self._contents:
+                    most = math.inf if whole else WHOLE_UP_TO_BYTES
+                    self._contents[key] = hash_of_file(audio, whole_up_to_bytes=most)
+                return self._contents[key]
+            return hash_of(audio.read() if isinstance(audio, ByteRange) else audio)
+        except (OSError, ValueError):  # no file, or none that can be read: what is wrong is said by who decodes it
+            return None
+
+    def _keep(self, samples: np.ndarray, rate_hz: int) -> tuple[int, int, int] | None:
+        """Write the samples as a batch will want them; returns the first one's number in the file, how many they are,
+        and their checksum."""
         wanted = to_int16(resampled(samples, rate_hz, self.sampling_rate_hz))
         if self.samples_file is None:
             return None
         with self._writing:
             first = self.samples_file.tell() // wanted.itemsize
             self.samples_file.write(wanted.tobytes())
-        return first, len(wanted)
+        return first, len(wanted), hash_of(wanted)
 
     def _audio(self, audio: Audio | None) -> bytes | Path | ByteRange:
         if isinstance(audio, DatasetCell):
@@ -180,10 +201,11 @@ class Survey:
         return audio
 
 
-def file_signature(path: Path) -> tuple[int, int]:
-    """(size, time of the last change in ns) of a file, (0, time) of a folder; NO_FILE for nothing."""
+def file_signature(path: Path) -> FileSignature:
+    """`signature_of` a file, with a size of 0 for a folder; NO_FILE for nothing."""
     try:
         found = path.stat()
     except (OSError, ValueError):  # no file can have such a name
         return NO_FILE
-    return (0 if path.is_dir() else found.st_size), found.st_mtime_ns
+    size, mtime_ns, ctime_ns = signature_of(found)
+    return (0 if path.is_dir() else size), mtime_ns, ctime_ns

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from accel_asr.config import DataConfig
+from accel_asr.data.content_hash import hash_of_file
 from accel_asr.data.reading.audio_paths import shown
 from accel_asr.data.reading.columns import is_text, require_column, text_of
 from accel_asr.data.reading.downloads import is_http, without_secrets
@@ -73,7 +74,11 @@ class TarShards:
         shown = [without_secrets(location) if is_http(location) else location for location in self.locations]
         # a signed address is another one tomorrow
         self.checksum = checksum_of(
-            [self.locations if len(set(shown)) < len(shown) else shown, *_columns_of(self.name)]
+            [
+                self.locations if len(set(shown)) < len(shown) else shown,
+                *_columns_of(self.name),
+                *(hash_of_file(path) for path in self.files if path.is_file()),  # one that is not there is named later
+            ]
         )
         stems = [Path(location).stem for location in shown]
         count = Counter(stems)

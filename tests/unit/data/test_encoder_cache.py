@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from accel_asr.data import encoder_cache
+from accel_asr.data.decoding.audio import AudioError
 from accel_asr.data.encoder_cache import CHUNK_CLIPS, EncoderCache, open_encoder_cache
 from accel_asr.errors import UserError
 
@@ -123,3 +124,39 @@ def test_too_little_room_is_said_before_anything_starts(tmp_path: Path, monkeypa
     with pytest.raises(UserError, match=told):
         opened(tmp_path)
     assert [path for path in (tmp_path / "encoder_outputs").iterdir() if path.is_dir()] == []
+
+
+# -- what is there is looked at
+
+
+@pytest.mark.parametrize("how", ["zeroed", "one bit", "cut"])
+def test_outputs_that_are_not_what_was_kept_are_never_given(tmp_path: Path, how: str) -> None:
+    cache = opened(tmp_path)
+    clips = list(range(3))
+    cache.keep(clips, outputs_of(clips))
+    path = cache.folder / "outputs"
+    content = bytearray(path.read_bytes())
+    length = 2 * SHAPE[0] * SHAPE[1]
+    if how == "cut":
+        os.truncate(path, 2 * length + 1)
+    else:
+        third = content[2 * length : 3 * length]
+        content[2 * length : 3 * length] = bytes(length) if how == "zeroed" else third[:-1] + b"?"
+        path.write_bytes(content)
+    assert cache.outputs(0) is not None
+    with pytest.raises(AudioError, match="does not hold any more"):
+        cache.outputs(2)
+    assert (cache.damaged(0), cache.damaged(1)) == ([2], [])
+    cache.keep([2], outputs_of(clips)[2:])
+    np.testing.assert_array_equal(cache.outputs(2), outputs_of(clips)[2])
+    assert cache.damaged(0) == []
+
+
+@pytest.mark.parametrize("name", ["outputs", "checksums"])
+def test_a_cache_that_is_not_whole_is_made_anew_and_said(tmp_path: Path, name: str) -> None:
+    cache = opened(tmp_path)
+    cache.keep([0], outputs_of([0]))
+    os.truncate(cache.folder / name, 3)
+    again, notice = open_encoder_cache(clips=CLIPS, shape=SHAPE, purpose="this encoder", cache_dir=tmp_path)
+    assert again.kept() == 0
+    assert notice.endswith("what was there was not whole")

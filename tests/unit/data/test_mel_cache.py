@@ -1,8 +1,11 @@
 """Kept features are those that are computed, rounded to float16, for every clip and in every process."""
 
 import errno
+import os
 import pickle
 import shutil
+import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +82,52 @@ def test_too_little_room_is_said_before_anything_starts(
     with pytest.raises(UserError, match=r"^data\.mel_cache: true needs"):
         opened(tmp_path, extractor)
     assert [path for path in (tmp_path / "mels").iterdir() if path.is_dir()] == []
+
+
+# -- what is there is looked at
+
+
+@pytest.mark.parametrize("how", ["zeroed", "overwritten", "cut", "checksums cut", "checksums overwritten"])
+def test_what_is_not_what_was_kept_is_computed_again(
+    tmp_path: Path, clips: list[np.ndarray], model_and_processor, how: str
+) -> None:
+    extractor = model_and_processor[1].feature_extractor
+    cache = opened(tmp_path, extractor)
+    expected = [cache.features(clip, partial(log_mel, samples, extractor)) for clip, samples in enumerate(clips)]
+    path = cache.folder / ("checksums" if "checksums" in how else "mels")
+    size = path.stat().st_size
+    if "cut" in how:
+        os.truncate(path, size // 2)
+    else:
+        path.write_bytes(bytes(size) if how == "zeroed" else np.random.default_rng(0).bytes(size))
+    computed = []
+
+    def again(samples: np.ndarray) -> np.ndarray:
+        computed.append(len(samples))
+        return log_mel(samples, extractor)
+
+    cache = pickle.loads(pickle.dumps(cache))
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        for clip, samples in enumerate(clips):
+            np.testing.assert_array_equal(cache.features(clip, partial(again, samples)), expected[clip])
+    assert computed
+    assert ["does not hold what was kept" in str(warning.message) for warning in shown] == [True]  # once
+    for clip in range(len(clips)):
+        mended = cache.features(clip, lambda: pytest.fail("mended, and computed again"))
+        np.testing.assert_array_equal(mended, expected[clip])
+
+
+@pytest.mark.parametrize("name", ["mels", "checksums"])
+@pytest.mark.parametrize("how", ["missing", "cut"])
+def test_a_cache_that_is_not_whole_is_made_anew_and_said(
+    tmp_path: Path, model_and_processor, name: str, how: str
+) -> None:
+    extractor = model_and_processor[1].feature_extractor
+    path = opened(tmp_path, extractor).folder / name
+    path.unlink() if how == "missing" else os.truncate(path, 3)
+    cache, notice = open_mel_cache(DURATIONS_S, checksum=1, feature_extractor=extractor, cache_dir=tmp_path)
+    assert notice.endswith("what was there was not whole, and is made anew")
+    assert cache.features(0, lambda: np.zeros((extractor.feature_size, 200), dtype=np.float32)).shape == cache.shape
+    _, notice = open_mel_cache(DURATIONS_S, checksum=1, feature_extractor=extractor, cache_dir=tmp_path)
+    assert not notice.endswith("anew")

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from accel_asr.data.content_hash import hash_of, hash_of_file
 from accel_asr.data.decoding.audio import AudioError
 from accel_asr.data.indexing import index_building, survey
 from accel_asr.data.indexing.cache_folder import default_cache_dir, make_cache_folder
@@ -104,7 +105,10 @@ def test_recordings_that_lack_a_moment_of_their_end_are_used_and_counted(folder:
 def test_an_index_has_every_row_as_the_source_says_it(folder: Path, cache: Path) -> None:
     index = opened(folder, cache)
     assert [index[row].audio for row in range(len(index))] == [folder / f"{number}.wav" for number in (1, 2, 3)]
-    assert [index[row].size for row in range(3)] == [len(clip(number / 10)) for number in (1, 2, 3)]
+    for row, path in enumerate(folder / f"{number}.wav" for number in (1, 2, 3)):
+        found = path.stat()
+        assert index[row].signature == (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        assert index[row].content == hash_of_file(path)
     assert texts(index) == ["text 1", "text 2", "text 3"]
     assert index.durations_s.tolist() == [0.1, 0.2, 0.3]
     assert index.numbers("sampling_rate_hz").tolist() == [RATE_HZ] * 3
@@ -186,6 +190,29 @@ def test_of_small_sources_the_samples_are_kept_as_a_batch_wants_them(tmp_path: P
     assert len(utterances[0].samples()) == 1_600  # nor are they, where the file is there
     with pytest.raises(AudioError, match="the file can't be reached"):
         utterances[1].samples()
+
+
+@pytest.mark.parametrize("how", ["zeroed", "overwritten"])
+def test_kept_samples_that_are_not_what_was_kept_are_decoded_again(tmp_path: Path, how: str) -> None:
+    utterances = utterances_of([Row("a", clip(0.1), "x"), Row("b", clip(0.2, loudness=0.4), "x")], tmp_path)
+    expected = [utterance.samples().tolist() for utterance in utterances]
+    path = utterances.parts[0].index.folder / SAMPLES_FILE
+    size = path.stat().st_size
+    path.write_bytes(bytes(size) if how == "zeroed" else np.random.default_rng(0).bytes(size))
+    assert [utterance.recording.kept.read() for utterance in utterances] == [None, None]
+    assert [utterance.samples().tolist() for utterance in utterances] == expected
+
+
+def test_audio_that_an_index_holds_is_looked_at_when_it_is_read(tmp_path: Path) -> None:
+    utterances = utterances_of([Row("a", clip(0.1), "x"), Row("b", clip(0.2, loudness=0.4), "x")], tmp_path)
+    folder = utterances.parts[0].index.folder
+    (folder / SAMPLES_FILE).unlink()
+    content = bytearray((folder / AUDIO_FILE).read_bytes())
+    content[1_000] ^= 1
+    (folder / AUDIO_FILE).write_bytes(content)
+    with pytest.raises(AudioError, match=r"not those that were indexed.*data\.cache_dir"):
+        utterances[0].samples()
+    assert len(utterances[1].samples()) == 3_200
 
 
 def test_kept_samples_that_are_cut_are_decoded_again(tmp_path: Path) -> None:
@@ -375,6 +402,71 @@ def test_only_the_newest_two_are_kept(folder: Path, cache: Path) -> None:
     assert texts(Index(built[-2])) == ["text 1", "text 2", "text 3"]  # for a run that still reads it
 
 
+# -- other audio in the place of audio
+
+
+def replace_as_it_was(path: Path, content: bytes) -> None:
+    """Other content of the same length, with the same time of the last change: as `cp -p` and `touch -r` leave it."""
+    found = path.stat()
+    assert len(content) == found.st_size
+    path.write_bytes(content)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+@pytest.mark.parametrize("decoded_up_front_s", [7200.0, 0.0], ids=["small", "large"])
+def test_other_audio_of_the_same_length_and_time_is_indexed_anew_with_another_checksum(
+    folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, decoded_up_front_s: float
+) -> None:
+    monkeypatch.setattr(index_building, "DECODED_UP_FRONT_S", decoded_up_front_s)
+    first = opened(folder, cache)
+    original = (folder / "2.wav").read_bytes()
+    replace_as_it_was(folder / "2.wav", clip(0.2, loudness=0.125))
+    second = opened(folder, cache)
+    assert second.folder != first.folder
+    assert second.facts["checksum"] != first.facts["checksum"]
+    replace_as_it_was(folder / "2.wav", original)
+    assert opened(folder, cache).facts["checksum"] == first.facts["checksum"]  # by its content alone
+    elsewhere = shutil.copytree(folder, folder.parent / "elsewhere")
+    assert opened(elsewhere, cache).facts["checksum"] == first.facts["checksum"]
+
+
+def test_other_audio_in_a_file_of_a_dataset_or_a_manifest_is_in_the_checksum(cache: Path) -> None:
+    checksums = {
+        of_rows([Row("a", clip(0.1, loudness=loudness), "x")], cache / f"{number}").facts["checksum"]
+        for number, loudness in enumerate((0.25, 0.125))
+        if (cache / f"{number}").mkdir(parents=True) is None
+    }
+    assert len(checksums) == 2
+
+
+def test_a_recording_that_changes_after_it_was_indexed_is_refused_when_it_is_read(
+    folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_building, "DECODED_UP_FRONT_S", 0.0)
+    part = Part(opened(folder, cache), TextProcessing(), RATE_HZ)
+    touch(folder / "1.wav")
+    assert len(part.utterance(0).samples()) == 1_600  # the same content
+    replace_as_it_was(folder / "2.wav", clip(0.2, loudness=0.125))
+    with pytest.raises(AudioError, match="has changed since it was indexed"):
+        part.utterance(1).samples()
+    (folder / "3.wav").write_bytes(clip(0.4))
+    with pytest.raises(AudioError, match=r"has changed since it was indexed \(from 9,644 to 12,844 bytes\)"):
+        part.utterance(2).samples()
+
+
+def test_many_segments_of_one_long_recording_read_it_once(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "long.wav").write_bytes(clip(2.0))
+    read: list[Path] = []
+    original = survey.hash_of_file
+    monkeypatch.setattr(survey, "hash_of_file", lambda path, **options: read.append(path) or original(path, **options))
+    cache.mkdir()
+    rows = [Row(f"s{row}", tmp_path / "long.wav", "x", start_s=row / 10, end_s=(row + 1) / 10) for row in range(20)]
+    of_rows(rows, cache)
+    assert 1 <= len(read) < 2 * len(rows) / 2  # threads may begin on it at once
+
+
 # -- torn
 
 
@@ -390,8 +482,14 @@ def test_only_the_newest_two_are_kept(folder: Path, cache: Path) -> None:
         (INDEX_FILE, 0),
         (INDEX_FILE, 1),
         (INDEX_FILE, None),
+        (FACTS_FILE, b"[" * 100_000),
         (AUDIO_FILE, b""),
+        (AUDIO_FILE, 0),
         (AUDIO_FILE, 1),
+        (SAMPLES_FILE, b""),
+        (SAMPLES_FILE, 0),
+        (SAMPLES_FILE, 1),
+        (SAMPLES_FILE, None),
         (AUDIO_FILE, None),
     ],
 )
@@ -409,10 +507,29 @@ def test_a_torn_index_is_built_anew(
         file.write_bytes(whole[:-8] if content else bytes(len(whole)))
     else:
         file.write_bytes(content)
-    rebuilt = opened(path, cache)
+    rebuilt, notices = open_index(SourceName(str(path)), cache_dir=cache, sampling_rate_hz=RATE_HZ)
     assert (len(reads), rebuilt.folder != index.folder) == (2, True)
+    assert notices == [f"the index in {str(index.folder)!r} is not what was written, and is made anew"]
     assert texts(rebuilt) == ["one", "two"]
     assert [len(rebuilt[row].audio.read()) for row in range(2)] == [len(clip(0.1)), len(clip(0.2))]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["rows", "checksum", "keeps_samples", "notices"])
+def test_facts_that_were_changed_are_noticed(folder: Path, cache: Path, reads: list[str], name: str) -> None:
+    first = opened(folder, cache)
+    facts = json.loads((first.folder / FACTS_FILE).read_text())
+    facts[name] = {"rows": 2, "checksum": 5, "keeps_samples": False, "notices": ["x"]}[name]
+    (first.folder / FACTS_FILE).write_text(json.dumps(facts))
+    assert opened(folder, cache).folder != first.folder
+
+
+def test_one_changed_number_in_the_rows_is_noticed(folder: Path, cache: Path) -> None:
+    first = opened(folder, cache)
+    content = (first.folder / INDEX_FILE).read_bytes()
+    duration = np.float64(0.2).tobytes()
+    assert content.count(duration) == 1
+    (first.folder / INDEX_FILE).write_bytes(content.replace(duration, np.float64(0.3).tobytes()))
+    assert opened(folder, cache).durations_s.tolist() == [0.1, 0.2, 0.3]
 
 
 def test_an_index_of_another_format_is_built_anew(
@@ -529,7 +646,7 @@ def test_embedded_audio_is_read_by_its_byte_range_alone(tmp_path: Path) -> None:
     for row, content in enumerate(clips):
         assert index[row].audio == ByteRange(index.folder / AUDIO_FILE, starts[row], len(content))
         assert index[row].audio.read() == content  # type: ignore[union-attr]
-        assert index[row].size is None
+        assert (index[row].signature, index[row].content) == (None, hash_of(content))
         loudness = round(0.1 * (row + 1) * 32768)
         assert set(utterances[row].samples().tolist()) <= {loudness - 1, loudness, loudness + 1}
     assert (index.folder / AUDIO_FILE).stat().st_size == sum(map(len, clips))

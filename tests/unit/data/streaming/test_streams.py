@@ -408,3 +408,11 @@ def test_tars_have_no_splits_to_validate_on(tmp_path: Path) -> None:
         UserError, match=r"data.eval_split: 'test': tar shards are not told apart by split; .*eval_rows"
     ):
         open_shards(SourceName(str(tmp_path / "s.tar"), split="test"))
+
+
+def test_other_shards_under_the_same_names_have_another_checksum(tmp_path: Path) -> None:
+    checksums = []
+    for text in ("one", "two", "one"):
+        write_tar(tmp_path / "a.tar", {"0.wav": clip(0.1), "0.txt": text})
+        checksums.append(open_shards(SourceName(str(tmp_path / "a.tar"))).checksum)
+    assert checksums[0] == checksums[2] != checksums[1]
