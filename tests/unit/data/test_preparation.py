@@ -298,7 +298,8 @@ def test_kept_label_lengths_that_are_torn_are_counted_again(
     expected = label_lengths(part, encoder).tolist()
     (kept,) = part.index.folder.glob("label-lengths-*")
     whole = kept.read_bytes()
-    changed = {b"short": whole[:-8], b"zeros": bytes(len(whole)), b"one bit": whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]}
+    other = whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]  # in the last number; then comes the checksum
+    changed = {b"short": whole[:-8], b"zeros": bytes(len(whole)), b"one bit": other}
     kept.write_bytes(changed.get(content, content))
     assert label_lengths(part, encoder).tolist() == expected
 
