@@ -62,12 +62,15 @@ def carried_cells(name: SourceName, *, rows: int, cache_dir: Path, keep_times: b
     return CarriedCells(columns, times, tuple(left_out))
 
 
-def other_splits(name: SourceName, splits: Sequence[str]) -> list[str]:
-    """What the `split` column of a manifest says beside `splits`, which are those that a run reads of it."""
+def other_splits(name: SourceName, splits: Sequence[str]) -> list[str] | None:
+    """What the `split` column of a manifest says beside `splits`, which are those that a run reads of it.
+
+    None where the source is no manifest, so that nothing here tells which splits it has.
+    """
     path = name.local_path
     manifest = find_manifest(path) if path is not None and path.is_dir() else path
     if manifest is None or manifest.suffix.lower() not in MANIFEST_SUFFIXES:
-        return []
+        return None
     table = read_manifest(manifest)
     said = ["" if cell is None else str(cell).strip() for cell in table.get(SPLIT_COLUMN, ())]
     read: set[str] = set()

@@ -19,6 +19,7 @@ from accel_asr.data.reading.audio_paths import AudioPaths
 from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.manifests import SPLIT_COLUMN
 from accel_asr.data.reading.rows import ID_COLUMN
+from accel_asr.data.reading.shard_names import is_shard_pattern
 from accel_asr.data.reading.sources import read_source
 from accel_asr.data.reading.time_columns import TimeSettings
 from accel_asr.data.run_sources import cache_dir_of, source_name
@@ -175,7 +176,10 @@ def _carry_over_other_splits(
     source = parts[0].source
     own = [part for part in parts if not (part.validates and source.eval_name_or_path)]
     asked = source_name(data, source, own[0].split)
-    for split in other_splits(asked, [part.split.partition("[")[0] for part in own]):
+    others = other_splits(asked, [part.split.partition("[")[0] for part in own])
+    if others is None and not is_shard_pattern(asked.name_or_path):
+        clean.left_out.append("splits that the run does not read, if the source has any")
+    for split in others or ():
         if split in splits:  # as a part of another split is called here
             clean.left_out.append(f"split {split!r}, whose name is that of another one here")
             continue
@@ -193,8 +197,8 @@ def _carry_over_other_splits(
                 without_file += 1
                 continue
             times = {"start": row.start_s, "end": row.end_s} if is_cut else {}
-            others = {column: values[number] for column, values in carried.columns.items()}
-            line = {asked.text_column: row.text, **times, **others, ID_COLUMN: row.utterance_id, SPLIT_COLUMN: split}
+            rest = {column: values[number] for column, values in carried.columns.items()}
+            line = {asked.text_column: row.text, **times, **rest, ID_COLUMN: row.utterance_id, SPLIT_COLUMN: split}
             file.write(_line(asked.audio_column, _relative(row.audio, inside, paths), line))
             clean.other_rows += 1
         if without_file:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -240,6 +241,13 @@ def test_a_manifest_elsewhere_names_absolute_paths_and_the_setting_that_allows_t
     changed = what_to_change(capsys)
     assert changed == f"--data.name_or_path {clean} --data.allow_outside_paths true"
     assert json.loads(clean.read_text(encoding="utf-8").splitlines()[0])["audio"] == str(folder / "0.wav")
+    datasets.Dataset.from_dict({"audio": [str(folder / "0.wav")] * 2, "text": ["my card", "your card"]}).save_to_disk(
+        str(tmp_path / "saved")
+    )
+    saved = ["--data.name_or_path", str(tmp_path / "saved"), "--data.allow_outside_paths", "true"]
+    alone = ["--data.eval_split", "null", "--data.train_rows", "1", "--data.prompt_column", "null"]
+    check_data.main([*settings, *saved, *alone, "--write_clean", str(tmp_path / "b.jsonl")])
+    assert "not in it  splits that the run does not read, if the source has any" in capsys.readouterr().out
     assert check_data.main([*settings, *changed.split()]) == 0
 
 
