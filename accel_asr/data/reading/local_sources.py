@@ -36,7 +36,8 @@ def find_local(name: LocalName) -> Found:
         if path.name == KALDI_FILE:
             return _of_kaldi(name, path.parent)
         return tables_as_one(name, path.parent, [path.name])
-    configs = configs_of_card(path)
+    # beside a table of its own, a README.md may be anything
+    configs = {} if name.subset is None and find_manifest(path) is not None else configs_of_card(path)
     if name.subset is None or configs or is_saved_dataset(path):
         return _of_folder(name, configs)
     inner = path / os.path.normpath(name.subset)

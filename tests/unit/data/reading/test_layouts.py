@@ -285,6 +285,11 @@ def test_odd_cards_are_answered_with_one_message_or_passed_over(folder, front: s
         assert texts(load(there)) == ["a"]
 
 
+def test_a_table_in_the_folder_goes_before_a_card(folder) -> None:
+    there = folder({"README.md": "---\nconfigs: [\n---\n", "metadata.csv": table("a")})
+    assert texts(load(there)) == ["a"]
+
+
 # -- what is not understood
 
 
