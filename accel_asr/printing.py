@@ -19,7 +19,6 @@ from accel_asr.public_text import public, visible, visible_lines, without_secret
 if TYPE_CHECKING:
     from rich.console import Console
 
-_GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # no reader, no terminal, closed: none of them comes back
 
 
 class UnfailingStream:
@@ -88,7 +87,7 @@ class UnfailingStream:
 
     def _note(self, error: Exception) -> None:
         self.failure = error if isinstance(error, OSError) else OSError(errno.EBADF, str(error))
-        if self.failure.errno in _GONE or self._is_ending:  # a full disk may have room again
+        if self._is_ending:  # before that, a full disk may have room again
             self._write_to_nothing()
 
     def _write_to_nothing(self) -> None:

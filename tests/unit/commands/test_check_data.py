@@ -508,7 +508,7 @@ ACTS_ON_A_SCREEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]")
 @pytest.fixture
 def hostile_settings(tmp_path: Path, tiny_folder: Path) -> list[str]:
     """Of rows whose names, texts, speakers and languages act on a screen; some can't be used, twice the same."""
-    folder = tmp_path / HOSTILE
+    folder = tmp_path / "rows"
     folder.mkdir()
     lines = []
     for number in range(10):
