@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-
 class UnfailingStream:
     """A text stream whose `write` and `flush` never raise: what can't be written is lost, what can't be encoded is
     written with backslashes. No secret passes, whoever writes: a traceback and a library's warning neither.

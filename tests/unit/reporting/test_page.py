@@ -56,7 +56,7 @@ def page_of(folder: Path, *, step: int | None = None, **more: object) -> str:
 
 
 def test_texts_of_the_data_stay_texts_wherever_they_stand(tmp_path: Path) -> None:
-    nasty = f"{SCRIPT} {ATTRIBUTE}"
+    nasty = f"{SCRIPT} {ATTRIBUTE}\x1b[2J\u202e"
     scored = score_pairs([(nasty, "x"), ("y", nasty)], columns={nasty: nasty}, language=ATTRIBUTE, source=SCRIPT)
     other = score_pairs([("y", "")], columns={nasty: "b"}, language="en", source="b", audio_problem=nasty, cut_off=True)
     for one in [*scored, *other]:
@@ -80,6 +80,10 @@ def test_texts_of_the_data_stay_texts_wherever_they_stand(tmp_path: Path) -> Non
     assert "script" not in outline.tags
     assert not {name for name, _ in outline.attributes if name.startswith("on")}
     assert outline.text.count(SCRIPT) > 10
+    # marks that turn the direction of writing would make a file's name read as another's
+    told = outline.text + "".join(str(value) for _, value in outline.attributes)
+    assert not set(told) & {"\x1b", "\u202e"}
+    assert outline.text.count(r"\x1b[2J\u202e") > 10
 
 
 def test_only_data_of_its_own_is_named_and_the_policy_forbids_the_rest(tmp_path: Path) -> None:
