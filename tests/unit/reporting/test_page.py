@@ -74,7 +74,7 @@ def test_texts_of_the_data_stay_texts_wherever_they_stand(tmp_path: Path) -> Non
         tmp_path / f"run{ATTRIBUTE.replace('/', '')}",
         {0: [*scored, *other], 10: [*scored, *other]},
         data_summary=summary,
-        settings=["--hub.hub_model_id", "a/b", "--model.name_or_path", nasty],
+        settings=["--hub.hub_model_id", "a/b", "--model.name_or_path", f"{SCRIPT} {ATTRIBUTE}"],
     )
     outline = Outline(page_of(folder, samples_of=tone))
     assert "script" not in outline.tags
