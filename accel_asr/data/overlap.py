@@ -1,16 +1,14 @@
 """Utterances of validation whose recording is also trained on: scores would come out too good.
 
-Two rows share a recording if their decoded samples are equal, where they were decoded, whatever the files are called
-and whichever lossless format they have; or if they are parts of one file that overlap in time.
+Two rows share a recording if their decoded samples are equal, where they were decoded, whichever lossless format the
+files have; or if they are parts of one file, or of files with the same bytes, that overlap in time.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from accel_asr.data.preparation import MAX_EXAMPLES
 from accel_asr.data.reading.audio_paths import named
@@ -109,7 +107,7 @@ def shared_recordings(train: Utterances, validation: Utterances) -> SharedRecord
 
 def _match_samples(train: Utterances, validation: Utterances, partners: np.ndarray, trained: np.ndarray) -> None:
     """Note down the rows whose decoded samples are equal."""
-    (hashes, places), (wanted, wanted_places) = _hashes(train), _hashes(validation)
+    (hashes, places), (wanted, wanted_places) = _known(train), _known(validation)
     if not len(hashes) or not len(wanted):
         return
     known, first = np.unique(hashes, return_index=True)
@@ -119,26 +117,17 @@ def _match_samples(train: Utterances, validation: Utterances, partners: np.ndarr
     trained[places[np.isin(hashes, wanted)]] = True
 
 
-def _hashes(utterances: Utterances) -> tuple[np.ndarray, np.ndarray]:
+def _known(utterances: Utterances) -> tuple[np.ndarray, np.ndarray]:
     """Hashes of the samples of those that were decoded, uint64, and their places."""
-    hashes = np.zeros(len(utterances), dtype=np.uint64)
-    known = np.zeros(len(utterances), dtype=bool)
-    for mine, column in _columns(utterances, "audio_hash"):
-        known[mine] = column.is_valid().to_numpy(zero_copy_only=False)
-        hashes[mine] = column.fill_null(0).to_numpy(zero_copy_only=False)
-    places = np.flatnonzero(known)
-    return hashes[places], places
+    hashes, known = _numbers(utterances, "audio_hash")
+    return hashes[known], np.flatnonzero(known)
 
 
 def _match_times(train: Utterances, validation: Utterances, partners: np.ndarray, trained: np.ndarray) -> np.ndarray:
     """Note down the rows that are one part of a file, or most of one; returns a mask of those that share a little."""
     touching = np.zeros(len(validation), dtype=bool)
-    files = pc.unique(_files(validation)).drop_null()
-    codes, wanted = (
-        pc.index_in(_files(side), value_set=files).fill_null(-1).to_numpy(zero_copy_only=False)
-        for side in (train, validation)
-    )
-    on_both = np.intersect1d(codes[codes >= 0], wanted)
+    (codes, _), (wanted, _) = _numbers(train, "content"), _numbers(validation, "content")
+    on_both = np.setdiff1d(np.intersect1d(codes, wanted), [0])
     trained_by_file, wanted_by_file = _places_by_code(codes, on_both), _places_by_code(wanted, on_both)
     begins, ends = _times(train)
     wanted_begins, wanted_ends = _times(validation)
@@ -156,15 +145,17 @@ def _match_times(train: Utterances, validation: Utterances, partners: np.ndarray
     return touching
 
 
-def _files(utterances: Utterances) -> pa.Array:
-    """Path and offset of the file of each, null where a dataset holds the audio; no object for each is made."""
-    pieces = [pa.array([], pa.binary())]
-    places = [np.zeros(0, dtype=np.int64)]
-    for (mine, paths), (_, offsets) in zip(_columns(utterances, "path"), _columns(utterances, "offset"), strict=True):
-        inside = offsets.cast(pa.string()).fill_null("").cast(pa.binary())
-        pieces.append(pc.binary_join_element_wise(paths, inside, pa.scalar(b"\0", pa.binary())))
-        places.append(np.flatnonzero(mine))
-    return pa.concat_arrays(pieces).take(pa.array(np.argsort(np.concatenate(places))))
+def _numbers(utterances: Utterances, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A column of hashes of each, uint64, 0 where there is none; and a mask of those that have one."""
+    hashes = np.zeros(len(utterances), dtype=np.uint64)
+    known = np.zeros(len(utterances), dtype=bool)
+    for number, part in enumerate(utterances.parts):
+        mine = utterances.part_of == number
+        if mine.any():
+            column = part.index.column(name).take(pa.array(utterances.row_of[mine])).combine_chunks()
+            known[mine] = column.is_valid().to_numpy(zero_copy_only=False)
+            hashes[mine] = column.fill_null(0).to_numpy(zero_copy_only=False)
+    return hashes, known
 
 
 def _times(utterances: Utterances) -> tuple[np.ndarray, np.ndarray]:
@@ -178,11 +169,3 @@ def _places_by_code(codes: np.ndarray, wanted: np.ndarray) -> list[np.ndarray]:
     order = np.argsort(codes, kind="stable")
     begins, ends = (np.searchsorted(codes[order], wanted, side=side) for side in ("left", "right"))
     return [order[begin:end] for begin, end in zip(begins, ends, strict=True)]
-
-
-def _columns(utterances: Utterances, name: str) -> Iterator[tuple[np.ndarray, pa.Array]]:
-    """(mask of its utterances, a column of their cells) of each part."""
-    for number, part in enumerate(utterances.parts):
-        mine = utterances.part_of == number
-        if mine.any():
-            yield mine, part.index.column(name).take(pa.array(utterances.row_of[mine])).combine_chunks()

@@ -12,6 +12,7 @@ from accel_asr.config import DataConfig, ModelConfig, SourceConfig
 from accel_asr.data.checking.check import check
 from accel_asr.data.checking.model_limits import load_model_limits
 from accel_asr.data.checking.report import report_of
+from accel_asr.data.indexing import index_building
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.overlap import VALIDATED_ON, shared_recordings
 from accel_asr.data.reading.sources import rest_of_split
@@ -113,6 +114,13 @@ def test_a_recording_on_both_sides_is_refused_dropped_or_allowed(load, refusals_
     assert len(allowed.train) == 6
     assert any("1 of 3 validation utterances are also trained on" in notice for notice in allowed.notices)
     assert refusals_of(of(folder, overlap="drop")) == refusals_of(of(folder, overlap="allow")) == []
+
+
+def test_copies_are_found_in_a_set_that_is_too_large_to_decode(load, folder: Path, monkeypatch) -> None:
+    monkeypatch.setattr(index_building, "DECODED_UP_FRONT_S", 0)
+    assert len(load(of(folder)).train) == 6
+    copied_file(folder)
+    assert "7.wav = 3.wav" in refusal(load, of(folder))
 
 
 def test_all_copies_in_train_are_left_out(load, folder: Path) -> None:
