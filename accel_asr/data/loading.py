@@ -138,6 +138,8 @@ class ClipItems:
         return share > 0 and float(np.random.default_rng((self.seed, epoch, row)).random()) < share
 
     def _clip(self, row: int, utterance: Utterance) -> np.ndarray:
+        if self.encoder_cache is not None or self.mel_cache is not None:
+            utterance.recording.require_not_replaced()
         if self.encoder_cache is not None:
             outputs = self.encoder_cache.outputs(row)
             if outputs is None:

@@ -81,6 +81,15 @@ class Recording:
             )
         )
 
+    def require_not_replaced(self) -> None:
+        """For who has something that was made of it, and does not decode it. A file that is gone was not replaced.
+
+        Raises:
+            AudioError: another file is in its place.
+        """
+        if self.kept is None and self.signature is not None and isinstance(self.source, Path) and self.source.exists():
+            self._require_unchanged_file(self.source, self.signature)
+
     def _unchanged(self, source: bytes | Path | ByteRange) -> bytes | Path | ByteRange:
         """The same, and read where it lies in something larger, if it is what was indexed.
 

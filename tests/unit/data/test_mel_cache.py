@@ -12,9 +12,16 @@ import numpy as np
 import pytest
 
 from accel_asr.data import mel_cache
+from accel_asr.data.collator import FailedItem, Item
 from accel_asr.data.features import log_mel
+from accel_asr.data.indexing import index_building
+from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.loading import ClipItems
 from accel_asr.data.mel_cache import MelCache, open_mel_cache
+from accel_asr.data.reading.rows import Row
 from accel_asr.errors import UserError
+from tests.tiny_datasets import wav_bytes
+from tests.unit.data.local_sources import utterances_of
 
 RATE_HZ = 16_000
 DURATIONS_S = np.array([0.05, 0.5, 1.0, 1.99, 2.0])  # the window is 2 s
@@ -131,3 +138,22 @@ def test_a_cache_that_is_not_whole_is_made_anew_and_said(
     assert cache.features(0, lambda: np.zeros((extractor.feature_size, 200), dtype=np.float32)).shape == cache.shape
     _, notice = open_mel_cache(DURATIONS_S, checksum=1, feature_extractor=extractor, cache_dir=tmp_path)
     assert not notice.endswith("anew")
+
+
+def test_kept_features_of_a_recording_that_was_replaced_are_not_given(
+    tmp_path: Path, model_and_processor, encoder: LabelEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_building, "DECODED_UP_FRONT_S", 0.0)  # as of a large set, nothing but features is kept
+    extractor = model_and_processor[1].feature_extractor
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav_bytes(np.full(800, 0.25)))
+    utterances = utterances_of([Row("a.wav", path, "x")], tmp_path)
+    cache, _ = open_mel_cache(np.array([0.1]), checksum=1, feature_extractor=extractor, cache_dir=tmp_path / "cache")
+    items = ClipItems(utterances, feature_extractor=extractor, encoder=encoder, mel_cache=cache)
+    assert isinstance(items[0, 0], Item)
+    path.write_bytes(wav_bytes(np.full(800, 0.125)))
+    failed = items[0, 0]
+    assert isinstance(failed, FailedItem)
+    assert "has changed since it was indexed" in failed.reason
+    path.unlink()
+    assert isinstance(items[0, 0], Item)  # it was not replaced
