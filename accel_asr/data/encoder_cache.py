@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from accel_asr.data.content_hash import hash_of
 from accel_asr.data.decoding.audio import AudioError
-from accel_asr.data.indexing.cache_folder import cache_errors_explained, make_cache_folder, reserve_files
+from accel_asr.data.indexing.cache_folder import cache_errors_explained, cache_locked, make_cache_folder, reserve_files
 
 ITEM_BYTES = 2  # float16
 CHECKSUM_BYTES = 8
@@ -145,7 +144,10 @@ def open_encoder_cache(
     size = clips * shape[0] * shape[1] * ITEM_BYTES
     folder = cache_dir / "encoder_outputs" / hashlib.sha256(f"{purpose} {shape}".encode()).hexdigest()[:24]
     make_cache_folder(folder.parent, cache_dir=cache_dir)
-    with cache_errors_explained(cache_dir), FileLock(f"{folder}.lock"):
+    with (
+        cache_errors_explained(cache_dir),
+        cache_locked(Path(f"{folder}.lock"), work="room for model.cache_encoder_outputs"),
+    ):
         was_damaged = reserve_files(
             folder,
             {"outputs": size, "checksums": clips * CHECKSUM_BYTES},

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from transformers import WhisperFeatureExtractor
 
 from accel_asr.data.content_hash import hash_of
-from accel_asr.data.indexing.cache_folder import cache_errors_explained, make_cache_folder, reserve_files
+from accel_asr.data.indexing.cache_folder import cache_errors_explained, cache_locked, make_cache_folder, reserve_files
 
 ITEM_BYTES = 2  # float16
 CHECKSUM_BYTES = 8
@@ -99,7 +98,7 @@ def open_mel_cache(
     told = hashlib.sha256(f"{checksum} {feature_extractor.to_json_string()}".encode()).hexdigest()[:24]
     folder = cache_dir / "mels" / told
     make_cache_folder(folder.parent, cache_dir=cache_dir)
-    with cache_errors_explained(cache_dir), FileLock(f"{folder}.lock"):
+    with cache_errors_explained(cache_dir), cache_locked(Path(f"{folder}.lock"), work="room for data.mel_cache"):
         was_damaged = reserve_files(
             folder,
             {"mels": size, "checksums": len(durations_s) * CHECKSUM_BYTES},

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,9 @@ def find_recordings(arguments: Sequence[str]) -> tuple[list[Recording], list[str
     notes: list[str] = []
     for argument in arguments:
         path = Path(argument)
-        if argument == STDIN:
+        if argument == STDIN and sys.stdin.isatty():
+            problems.append("'-' is audio on stdin, and stdin is a terminal: give it by < FILE or a pipe")
+        elif argument == STDIN:
             found.append(Recording("stdin", None, Path()))
         elif path.is_dir():
             below, _, links = list_files(path)

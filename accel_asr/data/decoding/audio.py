@@ -34,6 +34,7 @@ from accel_asr.data.decoding.soundfile_decoding import (
 from accel_asr.data.decoding.torn_files import find_ending
 from accel_asr.data.decoding.torn_streams import Ending
 from accel_asr.data.reading.byte_ranges import ByteRange
+from accel_asr.data.reading.regular_files import NO_REGULAR_FILE, is_no_regular_file
 from accel_asr.data.sample_scale import INT16_SCALE
 
 
@@ -217,6 +218,8 @@ def _looked_at(source: bytes | Path | ByteRange) -> tuple[bytes | Path, Ending]:
     """The encoded file, and how far it goes."""
     path = source if isinstance(source, Path) else source.path if isinstance(source, ByteRange) else None
     try:
+        if path is not None and is_no_regular_file(path):
+            raise AudioError(NO_REGULAR_FILE)
         if path is not None and not path.is_file():
             raise AudioError("the file does not exist")
         if isinstance(source, ByteRange):

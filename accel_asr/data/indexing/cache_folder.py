@@ -7,8 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from accel_asr.errors import UserError
+from filelock import FileLock, Timeout
 
+from accel_asr.errors import UserError
+from accel_asr.printing import say
+
+SAID_AFTER_S = 10.0  # a wait for another process that is longer is told of
+LONGEST_WAIT_S = 24 * 3600.0  # the index of a very large set takes hours
 CACHE_VARIABLE = "ACCEL_ASR_CACHE"
 
 
@@ -54,6 +59,50 @@ def cache_errors_explained(folder: Path) -> Iterator[None]:
         else:
             raise
         raise UserError(_remedy(folder, told)) from error
+
+
+@contextmanager
+def cache_locked(lock: Path, *, work: str) -> Iterator[None]:
+    """Hold a lock of the cache. A wait for it says who has it, and ends; a lock of a process that has died is free.
+
+    Args:
+        work: What is made under it.
+
+    Raises:
+        UserError: another process has it for too long.
+    """
+    held = FileLock(str(lock))
+    waited_s = 0.0
+    while not held.is_locked:
+        try:
+            held.acquire(timeout=SAID_AFTER_S)
+        except Timeout:
+            waited_s += SAID_AFTER_S
+            who = f"{_holder(lock)} is making {work}"
+            if waited_s >= LONGEST_WAIT_S:
+                raise UserError(
+                    f"data.cache_dir: {who} since {waited_s / 3600:.0f} hours; end it, or give another folder by "
+                    "--data.cache_dir"
+                ) from None
+            if waited_s == SAID_AFTER_S:
+                say(f"waiting: {who}", to_stderr=True)
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def _holder(lock: Path) -> str:
+    """Which process of this machine has a lock, as far as the system tells."""
+    try:
+        inode = lock.stat().st_ino
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()  # 1: FLOCK ADVISORY WRITE 1234 08:01:567 0 EOF
+            if fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode):
+                return f"process {fields[4]} of this machine"
+    except (OSError, IndexError):
+        pass
+    return f"another process (which holds {str(lock)!r})"
 
 
 def reserve_files(folder: Path, sizes: Mapping[str, int], *, cache_dir: Path, setting: str, otherwise: str) -> bool:

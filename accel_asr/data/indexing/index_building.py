@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from filelock import FileLock
 from xxhash import xxh3_64, xxh3_64_hexdigest
 
 from accel_asr.data.content_hash import hash_of_file
-from accel_asr.data.indexing.cache_folder import cache_errors_explained, make_cache_folder
+from accel_asr.data.indexing.cache_folder import cache_errors_explained, cache_locked, make_cache_folder
 from accel_asr.data.indexing.index import (
     AUDIO_FILE,
     BATCH_ROWS,
@@ -71,7 +70,10 @@ def open_index(
     """
     home = cache_dir / "index" / _identity(name, sampling_rate_hz=sampling_rate_hz, channel=channel, purpose=purpose)
     make_cache_folder(home, cache_dir=cache_dir)
-    with cache_errors_explained(cache_dir), FileLock(str(home / "lock")):
+    with (
+        cache_errors_explained(cache_dir),
+        cache_locked(home / "lock", work=f"the index of {public(name.name_or_path)}"),
+    ):
         source = None if read else _read_what_stays_outside(name, cache_dir=cache_dir)
         warm, damaged = _newest_true(home, source, decode_all=decode_all)
         if warm is not None:

@@ -3,9 +3,9 @@
 import hashlib
 import math
 import os
+import queue
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,7 +24,6 @@ from accel_asr.data.reading.time_cells import length_fault, lengths_agree
 
 FULL_SCALE = 32767 / 32768  # what a sample is at least when it was cut off
 _THREADS = 4  # soundfile releases the interpreter lock
-_CHUNK_ROWS = 8_192
 _BAR_DELAY_S = 2.0
 _SAMPLED = 32
 _MOST_ODD = 0.02  # of recordings that were cut already
@@ -75,11 +74,10 @@ class Survey:
             delay=_BAR_DELAY_S,
             mininterval=1,
         )
-        with bar, ThreadPoolExecutor(_THREADS) as pool:
-            for first in range(0, len(things), _CHUNK_ROWS):  # a future for each of a million rows would be too much
-                for one in pool.map(look, things[first : first + _CHUNK_ROWS]):
-                    found.append(one)
-                    bar.update()
+        with bar:
+            for one in _in_threads(look, things):
+                found.append(one)
+                bar.update()
         return found
 
     def header(self, row: Row) -> Heard:
@@ -199,6 +197,38 @@ class Survey:
         if audio is None:
             raise AudioError("the row holds no audio")
         return audio
+
+
+def _in_threads(look: Callable[[Any], Heard], things: Sequence[Any]) -> Iterator[Heard]:
+    """`look` at each, in order. Whoever leaves off waits for no thread: one may hang on a disk that is gone."""
+    numbers = iter(range(len(things)))
+    done: queue.SimpleQueue[tuple[int, Heard | Exception]] = queue.SimpleQueue()
+    is_left = threading.Event()
+
+    def work() -> None:
+        for number in numbers:
+            try:
+                outcome: Heard | Exception = look(things[number])
+            except Exception as error:
+                outcome = error
+            done.put((number, outcome))
+            if is_left.is_set():
+                return
+
+    for _ in range(min(_THREADS, len(things))):
+        threading.Thread(target=work, name="survey", daemon=True).start()  # the end of the process waits for no daemon
+    early: dict[int, Heard | Exception] = {}
+    try:
+        for number in range(len(things)):
+            while number not in early:
+                came, outcome = done.get()
+                early[came] = outcome
+            found = early.pop(number)
+            if isinstance(found, Exception):
+                raise found
+            yield found
+    finally:
+        is_left.set()
 
 
 def file_signature(path: Path) -> FileSignature:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from accel_asr.data.reading.audio_paths import named
+from accel_asr.data.reading.regular_files import open_regular
 from accel_asr.errors import UserError
 
 CARD = "README.md"
@@ -19,7 +20,7 @@ _FENCE = "---"
 def configs_of_card(folder: Path) -> dict[str, dict[str, Any]]:
     """The subsets that a folder's README.md names in its front matter, by name; none where it says nothing of data."""
     try:
-        with (folder / CARD).open("rb") as file:
+        with open_regular(folder / CARD) as file:
             lines = file.read(_MOST_BYTES).decode("utf-8-sig", errors="replace").splitlines()
     except OSError:
         return {}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from accel_asr.data.reading.audio_paths import named
+from accel_asr.data.reading.regular_files import read_regular_text
 from accel_asr.data.reading.source_table import Table
 from accel_asr.errors import UserError
 
@@ -60,7 +61,7 @@ def _pairs(path: Path) -> dict[str, str]:
         UserError: unreadable, not UTF-8, or a first word that comes twice.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = read_regular_text(path).split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"data.name_or_path: can't read {str(path)!r}: {error}; it must be UTF-8 text") from error
     pairs: dict[str, str] = {}

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from accel_asr.data.reading.audio_paths import named
+from accel_asr.data.reading.regular_files import read_regular_text
 from accel_asr.data.reading.source_table import Table
 from accel_asr.data.reading.text_files import AUDIO_SUFFIXES
 from accel_asr.errors import UserError
@@ -31,7 +32,7 @@ def read_transcripts(folder: Path, names: Iterable[str]) -> tuple[Table, list[st
     for name in names:
         path = folder / name
         try:
-            lines = path.read_text(encoding="utf-8-sig").split("\n")
+            lines = read_regular_text(path).split("\n")
             audio = {
                 file.stem: file.name for file in sorted(path.parent.iterdir()) if file.suffix.lower() in AUDIO_SUFFIXES
             }

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from accel_asr.data.reading.audio_paths import named
+from accel_asr.data.reading.regular_files import read_regular_text
 
 DELIMITER = "|"
 _FOLDERS = ("wavs/", "", "wav/", "audio/", "clips/")
@@ -25,7 +26,7 @@ def read_ljspeech_table(path: Path) -> dict[str, list[Any]] | None:
         first = file.readline().rstrip("\r\n").split(DELIMITER)
     if len(first) not in (2, 3) or _audio_name(first[0], path.parent) is None:
         return None
-    lines = path.read_text(encoding="utf-8-sig").split("\n")
+    lines = read_regular_text(path).split("\n")
     rows = [line.rstrip("\r").split(DELIMITER) for line in lines if line.strip()]
     odd = [number for number, row in enumerate(rows, start=1) if len(row) != len(first)]
     if odd:

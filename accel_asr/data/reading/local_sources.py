@@ -13,6 +13,7 @@ from accel_asr.data.reading.folder_contents import UNDERSTOOD, DataTable, Folder
 from accel_asr.data.reading.kaldi_folders import KALDI_FILE, read_kaldi_folder
 from accel_asr.data.reading.librispeech_folders import read_transcripts, split_of_transcripts
 from accel_asr.data.reading.manifests import find_manifest, read_manifest, select_split
+from accel_asr.data.reading.regular_files import NO_REGULAR_FILE, is_no_regular_file
 from accel_asr.data.reading.rows import Found, file_name
 from accel_asr.data.reading.saved_datasets import is_saved_dataset, open_saved_dataset, table_of
 from accel_asr.data.reading.source_table import Table
@@ -32,6 +33,8 @@ def find_local(name: LocalName) -> Found:
             readers raise.
     """
     path = name.path
+    if is_no_regular_file(path):
+        raise UserError(f"data.name_or_path: {str(path)!r}: {NO_REGULAR_FILE}; give a file or a folder")
     if path.is_file():
         if path.name == KALDI_FILE:
             return _of_kaldi(name, path.parent)

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from accel_asr.data.reading.audio_paths import named
 from accel_asr.data.reading.byte_ranges import ByteRange
 from accel_asr.data.reading.downloads import CHUNK_BYTES, ResumingStream, is_http, without_secrets
+from accel_asr.data.reading.regular_files import open_regular
 from accel_asr.data.reading.source_table import Table
 from accel_asr.data.reading.text_files import AUDIO_SUFFIXES, TEXT_SUFFIX
 from accel_asr.errors import UserError
@@ -253,7 +254,7 @@ def read_tar_shards(
     for shard in shards:
         done_bytes = 0
         try:
-            with shard.open("rb") as file:
+            with open_regular(shard) as file:
                 size_bytes = os.fstat(file.fileno()).st_size
                 forward = _ForwardFile(file, can_seek=True)
                 for group in _recordings(forward, report, shard=shard.name, start=0, holds_audio=False):
@@ -322,7 +323,11 @@ def iterate_tar_shard(
     shard = without_secrets(location) if remote else location
     report = _Report()
     try:
-        with io.BufferedReader(ResumingStream(location, offset=offset)) if remote else open(location, "rb") as file:
+        with (
+            io.BufferedReader(ResumingStream(location, offset=offset))
+            if remote
+            else open_regular(Path(location)) as file
+        ):
             if not remote and file.seek(0, io.SEEK_END) < offset:
                 raise _DamagedError(f"there is no byte {offset:,}; it has changed since")
             if not remote:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from accel_asr.data.reading.audio_paths import AudioPaths, named
+from accel_asr.data.reading.regular_files import read_regular_text
 from accel_asr.data.reading.source_table import Table
 from accel_asr.data.reading.split_names import choose_splits, kind_of
 from accel_asr.errors import UserError
@@ -62,7 +63,7 @@ def read_text_files(folder: Path, *, split: str, paths: AudioPaths, any_lone: bo
     paths.refuse_bad()
     for name, path in text_paths.items():
         try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            lines = read_regular_text(path).splitlines()
             read[name] = " ".join(line.strip() for line in lines if line.strip())
         except (OSError, UnicodeDecodeError) as error:
             unreadable.append(f"{name} ({error})")

@@ -1,6 +1,7 @@
 """Files, folders, globs and stdin: each recording once, in order, each with a place of its own to write to."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,9 @@ def test_two_of_one_folder_that_differ_in_suffix_or_case_do_not_meet() -> None:
 
 def test_stdin_alone_has_a_name() -> None:
     assert outputs("-") == ["stdin.srt"]
+
+
+def test_stdin_that_is_a_terminal_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    with pytest.raises(UserError, match="stdin is a terminal"):
+        find_recordings(["-"])

@@ -21,7 +21,7 @@ import pytest
 
 from accel_asr.data.content_hash import hash_of, hash_of_file
 from accel_asr.data.decoding.audio import AudioError
-from accel_asr.data.indexing import index_building, survey
+from accel_asr.data.indexing import cache_folder, index_building, survey
 from accel_asr.data.indexing.cache_folder import default_cache_dir, make_cache_folder
 from accel_asr.data.indexing.index import AUDIO_FILE, FACTS_FILE, INDEX_FILE, SAMPLES_FILE, SCHEMA, Index
 from accel_asr.data.indexing.index_building import open_index
@@ -736,7 +736,8 @@ def test_a_full_or_read_only_cache_is_explained(
     def refuse(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(index_building, "FileLock" if where == "lock" else "_write_rows", refuse)
+    module, name = (cache_folder, "FileLock") if where == "lock" else (index_building, "_write_rows")
+    monkeypatch.setattr(module, name, refuse)
     with pytest.raises(UserError) as caught:
         opened(folder, cache)
     assert str(caught.value) == (
