@@ -50,6 +50,11 @@ def find_columns(table: Table, *, audio_column: str, text_column: str) -> Column
         UserError: a column is missing (lists those there are), or holds cells that are no text.
     """
     notices: tuple[str, ...] = ()
+    lower = {name.lower(): name for name in reversed(list(table))}
+    if audio_column not in table and audio_column == DataConfig.audio_column:
+        audio_column = lower.get(audio_column, audio_column)  # Audio
+    if text_column not in table and text_column == DataConfig.text_column:
+        text_column = lower.get(text_column, text_column)
     audio_is_open = audio_column not in table and audio_column == DataConfig.audio_column
     if audio_is_open and "file_name" in table:
         audio_column = "file_name"  # the audiofolder convention, which needs no mention

@@ -165,7 +165,8 @@ def select_split(table: Table, *, split: str, manifest: Path, any_lone: bool = F
         return table, []
     said = [str(name).strip() for name in table[SPLIT_COLUMN]]
     chosen, notices = choose_splits(split, said, where=repr(str(manifest)), any_lone=any_lone)
-    wanted = [index for index, name in enumerate(said) if name in chosen]
+    meant = {name.lower() for name in chosen}  # Train and train are one split
+    wanted = [index for index, name in enumerate(said) if name.lower() in meant]
     if nowhere := sum(name in ("", "None") for name in said):
         notices.append(f"{nowhere:,} of {len(said):,} rows are of no split: their column {SPLIT_COLUMN!r} is empty")
     return (table if isinstance(table, SourceTable) else SourceTable(table)).select(wanted), notices

@@ -8,6 +8,7 @@ holds one is written as a writer that quotes would write it, on one line.
 import csv
 import io
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 from accel_asr.data.reading.audio_paths import named
@@ -27,6 +28,7 @@ class _Reading:
 
     delimiter: str
     is_quoted: bool
+    has_escapes: bool = False
     names: list[str] = field(default_factory=list)
     records: list[list[str]] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
@@ -76,6 +78,9 @@ def _reading_by(text: str, delimiter: str) -> _Reading:
     if '"' not in text or _COMMON_VOICE.issubset(plain.names):  # Common Voice quotes nothing
         return plain
     quoted = _read(text, delimiter, is_quoted=True)
+    if quoted.faults and '\\"' in text:  # MySQL's and Spark's way to write a mark within a field
+        escaped = _read(text, delimiter, is_quoted=True, escape="\\")
+        quoted = quoted if escaped.faults else escaped
     marked = [cell for record in plain.records for cell in record if '"' in cell]
     if quoted.faults:
         if delimiter == "\t":
@@ -83,19 +88,21 @@ def _reading_by(text: str, delimiter: str) -> _Reading:
         # a writer that quotes some fields quotes all that need it, so that the fault is one; and a file may be cut
         is_cut = bool(marked) and bool(plain.records) and marked[-1] in plain.records[-1] and marked[-1].count('"') == 1
         return quoted if plain.faults or is_cut or any(map(_is_quoted, marked)) else plain
-    if plain.faults:
+    if plain.faults or quoted.has_escapes:
         quoted.faults = _swallowed(quoted, text)
         return quoted
     return quoted if all(map(_is_quoted, marked)) else plain
 
 
-def _read(text: str, delimiter: str, *, is_quoted: bool) -> _Reading:
-    reading = _Reading(delimiter, is_quoted)
+def _read(text: str, delimiter: str, *, is_quoted: bool, escape: str | None = None) -> _Reading:
+    reading = _Reading(delimiter, is_quoted, escape is not None)
     header = _LINE.split(text.lstrip("\r\n"), maxsplit=1)[0].split(delimiter)
     reader = csv.reader(
         io.StringIO(text, newline=""),
         delimiter=delimiter,
         strict=True,
+        escapechar=escape,
+        doublequote=escape is None,
         quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE,
         skipinitialspace=any(header[1:]) and all(name.startswith(" ") for name in header[1:] if name),
     )
@@ -135,9 +142,11 @@ def _is_quoted(cell: str) -> bool:
 def _swallowed(reading: _Reading, text: str) -> list[str]:
     """Faults of quoted fields that take in whole rows: a mark that is part of a text was closed by another row's."""
     lines = _LINE.split(text)
+    kinds = Counter(_shape(record[0]) for record in reading.records)
+    usual = kinds.most_common(1)[0][0] if kinds else ""
     taken_in = []
     for first, stop in zip(reading.lines, reading.stops, strict=True):
-        more = [number for number in range(first + 1, stop) if _looks_like_a_row(lines[number - 1], reading)]
+        more = [number for number in range(first + 1, stop) if _looks_like_a_row(lines[number - 1], reading, usual)]
         if more:
             taken_in.append(
                 f"the one in line {first} takes in line{'s' * (len(more) > 1)} {named(list(map(str, more)))}"
@@ -150,12 +159,22 @@ def _swallowed(reading: _Reading, text: str) -> list[str]:
     ]
 
 
-def _looks_like_a_row(line: str, reading: _Reading) -> bool:
-    """Whether a line within a quoted field could be a row: tabs are rare in texts, commas are not."""
+def _shape(cell: str) -> str:
+    """What kind of a name a cell is: `a_9.a` of `clip_0012.wav`."""
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", cell.strip()))
+
+
+def _looks_like_a_row(line: str, reading: _Reading, usual: str) -> bool:
+    """Whether a line within a quoted field could be a row: tabs are rare in texts, commas are not.
+
+    `usual` is the shape of most first cells.
+    """
     fields = line.split(reading.delimiter)
     if len(fields) != len(reading.names) or len(fields) < 2:
         return False
-    return reading.delimiter == "\t" or any(cell.strip(' "').lower().endswith(tuple(AUDIO_SUFFIXES)) for cell in fields)
+    if reading.delimiter == "\t" or (_shape(fields[0]) == usual and not usual.isalpha() and " " not in usual):
+        return True
+    return any(cell.strip(' "').lower().endswith(tuple(AUDIO_SUFFIXES)) for cell in fields)
 
 
 def _table(reading: _Reading, text: str, *, is_usual: bool) -> SourceTable:

@@ -61,6 +61,7 @@ def test_what_excel_writes(tmp_path: Path, encoding: str, first: str) -> None:
     ("content", "said"),
     [
         ('audio,text\na.wav,"Well, yes"\nb.wav,"open\nc.wav,closing"\nd.wav,x\n', "the one in line 3 takes in line 4"),
+        ('id,clip,text\n1,a,"open, it\n2,b,close"\n3,c,z\n', "the one in line 2 takes in line 3"),
         ('audio,text\na.wav,"never closed\n', "the row that begins in line 2 can't be read"),
         ('audio,text\na.wav,"fine, so"\nb.wav,"open, and x\nc.wav,x\n', "the row that begins in line 3 can't be read"),
         (
@@ -96,6 +97,24 @@ def test_blanks_after_commas_and_nameless_columns(tmp_path: Path) -> None:
     assert [row.text for row in source.rows] == ["x, y"]
     source = load(write(tmp_path / "b.csv", 'audio, text\na.wav, "x, y"\n'))
     assert [row.text for row in source.rows] == ["x, y"]
+
+
+def test_marks_that_are_escaped_by_a_backslash(tmp_path: Path) -> None:
+    source = load(write(tmp_path / "a.csv", 'Audio,TEXT\na.wav,"say \\"no\\", now"\nb.wav,"yes"\n'))
+    assert [row.text for row in source.rows] == ['say "no", now', "yes"]
+
+
+def test_a_text_of_several_lines_with_commas_is_no_row(tmp_path: Path) -> None:
+    source = load(write(tmp_path / "a.csv", 'audio,text\na.wav,"well, yes\nno, never"\nb.wav,x\n'))
+    assert [row.text for row in source.rows] == ["well, yes\nno, never", "x"]
+    assert any("hold line breaks, in 1 rows (lines 2 to 3)" in notice for notice in source.notices)
+
+
+def test_a_split_is_the_same_in_capitals_and_rows_of_none_are_counted(tmp_path: Path) -> None:
+    rows = ["a,x,Train", "b,y,train", "c,z,", "d,w, TRAIN", "e,v,test"]
+    source = load(write(tmp_path / "a.csv", "audio,text,split\n" + "\n".join(rows)))
+    assert [row.text for row in source.rows] == ["x", "y", "w"]
+    assert "1 of 5 rows are of no split: their column 'split' is empty" in source.notices
 
 
 def test_every_line_of_a_plain_table_is_a_row(tmp_path: Path) -> None:
