@@ -179,8 +179,14 @@ def segment_within(start_s: float | None, end_s: float | None, *, frames: int, r
     """
     first = round(min(start_s or 0, _FOREVER_S) * rate_hz)
     stop = frames if end_s is None else round(min(end_s, _FOREVER_S) * rate_hz)
+    last_s = max(start_s or 0, end_s or 0)
+    hint = ""
+    if last_s > 20 * frames / rate_hz and last_s / 1000 <= frames / rate_hz + END_TOLERANCE_S:
+        hint = " (if the times are milliseconds, name the columns so: start_ms, end_ms)"
     if first and first >= frames:
-        raise AudioError(f"the segment starts at {start_s:.2f} s, but the recording ends at {frames / rate_hz:.2f} s")
+        raise AudioError(
+            f"the segment starts at {start_s:.2f} s, but the recording ends at {frames / rate_hz:.2f} s{hint}"
+        )
     if stop > frames + END_TOLERANCE_S * rate_hz:
-        raise AudioError(f"the segment ends at {end_s:.2f} s, but the recording at {frames / rate_hz:.2f} s")
+        raise AudioError(f"the segment ends at {end_s:.2f} s, but the recording at {frames / rate_hz:.2f} s{hint}")
     return first, max(first, min(stop, frames))

@@ -7,19 +7,21 @@ from typing import Any
 
 from accel_asr.data.reading.audio_paths import named, shown
 from accel_asr.data.reading.source_table import Table, place_of_row
-from accel_asr.data.reading.suspected_times import goes_before, refuse_suspected_times
-from accel_asr.data.reading.time_cells import LENGTH_TOLERANCE_S, lengths_agree, seconds
+from accel_asr.data.reading.suspected_times import are_numbers, goes_before, refuse_suspected_times
+from accel_asr.data.reading.time_cells import LENGTH_TOLERANCE_S, lengths_agree, seconds, with_decimal_points
 from accel_asr.data.reading.time_columns import (
     AUTO,
     TimeColumn,
     TimeSettings,
     is_rate_column,
     may_hold_intervals,
+    time_column,
     time_columns,
 )
 from accel_asr.errors import UserError
 
 _MAX_DEPTH = 3  # of structures in which times are looked for
+_SHORTEST_S = 0.02  # a segment below holds no word: where most are so short, their unit is another one
 _SECONDS_OF = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "minutes": 60.0}
 
 _RANGE = re.compile(r"\s*[\[(]?\s*([\d:.]+)\s*s?\s*(?:-->|-|\u2013|\u2014|,\s|;|to)\s*([\d:.]+)\s*s?\s*[\])]?\s*")
@@ -54,7 +56,7 @@ def find_segments(table: Table, settings: TimeSettings, *, audio_column: str, ot
             is not after its start. Says all of it, with the rows.
     """
     rows = len(table[audio_column])
-    view = _with_nested(table, audio_column=audio_column, others=others)
+    view = with_decimal_points(_with_nested(table, audio_column=audio_column, others=others), others=others)
     problems = [
         f"{setting}: there is no column {column!r}; the columns are: {named(list(map(repr, view)), most=50)}"
         for setting, column in _asked_for(settings)
@@ -95,9 +97,23 @@ def _with_nested(table: Table, *, audio_column: str, others: Collection[str]) ->
     """The columns, and those within: `audio.start_time` of structures, `timestamp.start` of pairs of times."""
     view: dict[str, Sequence[Any]] = dict(table)
     for name, cells in table.items():
-        if name == audio_column or (name not in others and may_hold_intervals(name)):
-            view |= {inner: found for inner, found in _within(name, cells).items() if inner not in view}
+        if name in others and name != audio_column:
+            continue
+        inside = _within(name, cells)
+        if name == audio_column or may_hold_intervals(name) or _holds_a_segment(inside):
+            view |= {inner: found for inner, found in inside.items() if inner not in view}
     return view
+
+
+def _holds_a_segment(inside: Mapping[str, Sequence[Any]]) -> bool:
+    """Whether a structure under any name has times within it by their usual names: `meta: {start: 0.5, end: 1.5}`."""
+    of_role = {column.role: cells for name, cells in inside.items() if (column := time_column(name.rpartition(".")[2]))}
+    start = of_role.get("start", of_role.get("offset"))
+    if start is None:
+        return False
+    if "end" in of_role:
+        return goes_before(start, of_role["end"])
+    return "duration" in of_role and are_numbers(start) and are_numbers(of_role["duration"])
 
 
 def _within(name: str, cells: Sequence[Any], depth: int = 0) -> dict[str, Sequence[Any]]:
@@ -257,15 +273,30 @@ def _read(chosen: dict[str, TimeColumn], view: Mapping[str, Sequence[Any]], *, r
         stated.append(stated_s)
     names = " and ".join(column.name for column in columns)
     if bad:
+        comma = ", with a point before the decimals" if any("," in said.partition(": ")[2] for said in bad) else ""
+        rules = ["an end is after its start"] if is_placed else []
+        rules += ["a duration is the end less the start"] if len(columns) == 3 else []
         raise UserError(
-            f"data.name_or_path: {len(bad):,} of {rows:,} rows have no possible segment ({named(bad)}); {names} are "
-            "seconds from 0 on, an end is after its start, and an empty cell is the whole file's; mend them, or set "
-            "--data.start_column, --data.end_column and --data.duration_column to null if they mean something else"
+            f"data.name_or_path: {len(bad):,} of {rows:,} rows have no possible segment ({named(bad)}). Times are "
+            f"seconds from 0 on{comma}{''.join(f', {rule}' for rule in rules)}, and an empty cell means the whole "
+            "file; correct them, or set --data.start_column, --data.end_column and --data.duration_column to null if "
+            "they mean something else"
         )
     cut = sum(span != (None, None) for span in spans)
+    lengths_s = [end_s - (start_s or 0) for start_s, end_s in spans if end_s is not None]
+    if sum(length_s < _SHORTEST_S for length_s in lengths_s) > cut / 2:
+        first = next(index for index, (_, end_s) in enumerate(spans) if end_s is not None)
+        cells = ", ".join(f"{column.name} {shown(view[column.name][first])}" for column in columns)
+        raise UserError(
+            f"data.start_column, data.end_column: most segments would be shorter than {_SHORTEST_S:g} s "
+            f"({place_of_row(table, first)}: {cells}), so {names} can't be in the unit that their names say; rename "
+            "them, such as start_s for seconds and start_ms for milliseconds, or set both to null"
+        )
     notices = []
     if is_placed:
-        notices.append(f"{names} select segments of the recordings, in {cut:,} of {rows:,} rows")
+        verb = "selects" if len(columns) == 1 else "select"
+        up_to = "" if len(columns) > 1 or "end" in chosen else ", each up to the end of its recording"
+        notices.append(f"{names} {verb} segments of the recordings, in {cut:,} of {rows:,} rows{up_to}")
     return Segments(spans, stated, notices, tuple(column.name for column in columns))
 
 

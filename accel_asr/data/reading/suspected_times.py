@@ -85,11 +85,12 @@ def _numbers(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
     return {
         name: cells
         for name, cells in list(columns.items())
-        if _NO_TIMES.isdisjoint(words_of(name)) and _are_numbers(cells)
+        if _NO_TIMES.isdisjoint(words_of(name)) and are_numbers(cells)
     }
 
 
-def _are_numbers(cells: Sequence[Any]) -> bool:
+def are_numbers(cells: Sequence[Any]) -> bool:
+    """Whether all cells are numbers or times, but for empty ones; some are not empty."""
     filled = False
     for cell in cells:
         try:

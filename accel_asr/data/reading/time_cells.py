@@ -3,13 +3,15 @@
 import datetime
 import math
 import re
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 MAX_SECONDS = 1e9  # 31 years: more is no time in a recording
 LENGTH_TOLERANCE_S, LENGTH_TOLERANCE = 0.1, 0.02  # tables round, and MP3s promise a little too much
 _CLOCK = re.compile(r"(?:(?:(\d+) days? )?(\d{1,4}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d*)?)")
-_DECIMAL_COMMA = re.compile(r"\d+,(\d{1,2}|\d{4,})")  # 1,500 may be a thousand and a half
+_COMMA_NUMBER = re.compile(r"\s*\d+,\d+\s*")
+_DECIMAL_COMMA = re.compile(r"\s*(0+,\d+|\d+,(\d{1,2}|\d{4,}))\s*")  # 1,500 may be a thousand and a half
 
 
 def lengths_agree(stated_s: float, real_s: float) -> bool:
@@ -34,6 +36,34 @@ def length_fault(stated_s: float | None, real_s: float, *, sampling_rate_hz: int
     )
 
 
+def with_decimal_points(columns: Mapping[str, Sequence[Any]], *, others: Collection[str]) -> dict[str, Sequence[Any]]:
+    """The columns; those of numbers with decimal commas have points, where some cell shows that commas are decimal.
+
+    A table is written in one way: `0,500` in one column tells what `1,500` means in another.
+
+    Args:
+        others: Columns that hold no times, and are left as they are.
+    """
+    with_commas = [name for name, cells in columns.items() if name not in others and _have_commas(cells)]
+    if not any(
+        isinstance(cell, str) and _DECIMAL_COMMA.fullmatch(cell) for name in with_commas for cell in columns[name]
+    ):
+        return dict(columns)
+    pointed: dict[str, Sequence[Any]] = {
+        name: [cell.replace(",", ".") if isinstance(cell, str) else cell for cell in columns[name]]
+        for name in with_commas
+    }
+    return {**columns, **pointed}
+
+
+def _have_commas(cells: Sequence[Any]) -> bool:
+    """Whether all texts among the cells are numbers, and some have a comma."""
+    texts = [cell for cell in cells if isinstance(cell, str) and cell.strip()]
+    return any("," in text for text in texts) and all(
+        _COMMA_NUMBER.fullmatch(text) or text.strip().isdigit() for text in texts
+    )
+
+
 def seconds(cell: Any, *, is_clock: bool = True) -> float | None:
     """A cell as a number of seconds, `62.5` or `00:01:02.5`; None if it is empty.
 
@@ -55,8 +85,6 @@ def seconds(cell: Any, *, is_clock: bool = True) -> float | None:
         if is_clock and (match := _CLOCK.fullmatch(cell)):
             days, hours, minutes, rest = match.groups()
             cell = int(days or 0) * 86400 + int(hours or 0) * 3600 + int(minutes) * 60 + float(rest.replace(",", "."))
-        elif _DECIMAL_COMMA.fullmatch(cell):
-            cell = cell.replace(",", ".")
         elif is_clock and re.fullmatch(r"[\d.]+ ?s", cell):
             cell = cell[:-1]
     try:

@@ -103,7 +103,7 @@ def test_times_are_found_by_their_usual_names(rows, times: dict[str, Any], expec
         assert "are not in one unit" in refused(path)
         return
     assert spans(path) == [pytest.approx(expected)]
-    assert "select segments of the recordings, in 1 of 1 rows" in load(path).notices[-1]
+    assert "segments of the recordings, in 1 of 1 rows" in load(path).notices[-1]
 
 
 @pytest.mark.parametrize("audio", ["audio_filepath", "file", "path", "file_name"])
@@ -178,6 +178,8 @@ def test_null_looks_for_none(rows) -> None:
         ({"timestamp": [2, 1]}, "line 1: timestamp.start 2, timestamp.end 1"),
         ({"duration": "short"}, "line 1: duration 'short'"),
         ({"audio": {"path": "a.wav", "start_time": -1}}, "line 1: audio.start_time -1"),
+        ({"start_ms": 1.5, "end_ms": 2.5}, "line 1: start_ms 1.5, end_ms 2.5"),  # seconds, whatever the name says
+        ({"start": 1.5, "end": 1.501}, "shorter than 0.02 s"),
     ],
 )
 def test_what_looks_like_times_and_can_not_be_used_is_refused(rows, times: dict[str, Any], said: str) -> None:
@@ -209,6 +211,32 @@ def test_numbers_that_may_be_times_by_another_name_are_refused(rows, times: dict
     named = dict(zip(("start", "end"), times, strict=True))
     assert spans(path, times=TimeSettings(**named)) == list(zip(*times.values(), strict=True))
     assert len(spans(path, times=TimeSettings(**dict.fromkeys(named)))) == 2
+
+
+def test_decimal_commas_are_known_by_the_whole_table(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("audio;start;end;text\na.wav;0,000;1,183;x\na.wav;1,183;12;y\n", encoding="utf-8")
+    assert spans(path) == [(0, 1.183), (1.183, 12)]
+    path.write_text("audio;von;slut;text\na.wav;0,000;1,183;x\na.wav;1,183;2,5;y\n", encoding="utf-8")
+    assert "--data.start_column von --data.end_column slut" in refused(path)  # times by other names are seen as well
+    path.write_text("audio;start;end;text\na.wav;1,183;2,500;x\n", encoding="utf-8")
+    assert "start '1,183'" in refused(path)  # more than a thousand, or one and a bit
+    assert "with a point before the decimals" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("inside", "expected"),
+    [
+        ({"start": 0.5, "end": 1.5}, (0.5, 1.5)),
+        ({"timing": {"begin": 0.5, "end": 1.5}}, (0.5, 1.5)),
+        ({"offset": 0.5, "duration": 1}, (0.5, 1.5)),
+        ({"start": [0.5, 1], "end": [1, 1.5]}, (None, None)),  # of words
+        ({"start": "noun", "end": "verb"}, (None, None)),
+        ({"end": 1.5, "id": 7}, (None, None)),
+    ],
+)
+def test_times_in_a_structure_under_any_name(rows, inside: dict[str, Any], expected: Any) -> None:
+    assert spans(rows({"meta": inside})) == [expected]
 
 
 def test_rows_are_named_by_their_lines_in_the_file_also_of_a_split(tmp_path: Path) -> None:
@@ -264,7 +292,8 @@ def test_a_duration_alone_is_that_of_the_recording_or_the_row_is_refused(rows, t
 def test_a_segment_beyond_its_file_is_refused_by_row(rows, talk: Path) -> None:
     index = indexed(rows({"start": 8, "end": 12}, {"start": 11, "end": 12}, {"start": 1, "end": 2}))
     assert [problem is None for problem in problems(index)] == [False, False, True]
-    assert "the segment ends at 12.00 s, but the recording at 10.00 s" in str(problems(index)[0])
+    assert str(problems(index)[0]).endswith("the segment ends at 12.00 s, but the recording at 10.00 s")
+    assert "milliseconds" in str(problems(indexed(rows({"start": 1500, "end": 2500})))[0])
 
 
 def test_recordings_that_were_cut_already_are_used_whole(rows, talk: Path) -> None:
