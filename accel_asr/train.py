@@ -120,7 +120,7 @@ def train(config: Config) -> int:
     model, processor, data = job.model, job.processor, job.data
     for notice in data.notices:
         display.say_line(notice)
-    base_model, language = modeling.base_digest(model, processor), model.generation_config.language
+    base_model, language = modeling.base_digest(model, processor), getattr(model.generation_config, "language", None)
 
     # 3. Plan: which utterances are in which step of which rank, and how much of its window the encoder hears
     plan, last_step = plan_training(training, data, num_processes=accelerator.num_processes)
