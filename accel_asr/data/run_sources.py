@@ -12,6 +12,7 @@ from accel_asr.data.reading.sources import SourceName, parts_of_split, rest_of_s
 from accel_asr.data.reading.time_columns import TimeSettings
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.data.utterances import Part
+from accel_asr.errors import UserError
 from accel_asr.public_text import last_part
 
 DEFAULT_VALIDATION_SPLIT = "validation"  # of a source of its own, where no setting names one
@@ -69,13 +70,19 @@ def open_part(
     Raises:
         UserError: as `open_index` raises.
     """
-    index, notices = open_index(
-        source_name(data, source, split, validates=validates),
-        cache_dir=cache_dir_of(data),
-        sampling_rate_hz=sampling_rate_hz,
-        channel=data.channel,
-        decode_all=decode_all,
-    )
+    try:
+        index, notices = open_index(
+            source_name(data, source, split, validates=validates),
+            cache_dir=cache_dir_of(data),
+            sampling_rate_hz=sampling_rate_hz,
+            channel=data.channel,
+            decode_all=decode_all,
+        )
+    except UserError as error:
+        if not validates or source.eval_name_or_path is None:
+            raise
+        # readers don't know which setting named their source
+        raise UserError(str(error).replace("data.name_or_path:", "data.eval_name_or_path:")) from error
     part = Part(
         index,
         TextProcessing(**asdict(data.text)),

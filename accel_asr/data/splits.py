@@ -148,6 +148,11 @@ def given_validation(
             continue
         validation = prepare(source, split)
         if validation.ids() == trained.ids() and checksums(validation) == checksums(trained):
+            if source.eval_name_or_path is not None:
+                raise UserError(
+                    f"data.eval_name_or_path: {source.eval_name_or_path!r} holds the very utterances that are trained "
+                    "on; give another file, or hold some of them out with --data.eval_fraction"
+                )
             raise UserError(
                 f"data.eval_split: {split!r} holds the very utterances of data.train_split="
                 f"{source.train_split or data.train_split}, so the source does not tell them apart; set "

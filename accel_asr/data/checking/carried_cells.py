@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from accel_asr.data.reading.columns import find_columns
-from accel_asr.data.reading.manifests import MANIFEST_SUFFIXES, SPLIT_COLUMN, find_manifest, read_manifest
+from accel_asr.data.reading.manifests import MANIFEST_SUFFIXES, SPLIT_COLUMN, find_manifest, read_manifest, said_splits
 from accel_asr.data.reading.rows import columns_in_use
 from accel_asr.data.reading.segments import find_segments
 from accel_asr.data.reading.sources import SourceName, find_source, rows_of_parts
@@ -63,7 +63,7 @@ def carried_cells(name: SourceName, *, rows: int, cache_dir: Path, keep_times: b
 
 
 def other_splits(name: SourceName, splits: Sequence[str]) -> list[str] | None:
-    """What the `split` column of a manifest says beside `splits`, which are those that a run reads of it.
+    """What the rows of a manifest say of splits beside `splits`, which are those that a run reads of it.
 
     None where the source is no manifest, so that nothing here tells which splits it has.
     """
@@ -72,7 +72,7 @@ def other_splits(name: SourceName, splits: Sequence[str]) -> list[str] | None:
     if manifest is None or manifest.suffix.lower() not in MANIFEST_SUFFIXES:
         return None
     table = read_manifest(manifest)
-    said = ["" if cell is None else str(cell).strip() for cell in table.get(SPLIT_COLUMN, ())]
+    said, _ = said_splits(table) or ([], "")
     read: set[str] = set()
     for split in splits if said else ():
         read.update(choose_splits(split, said, where=repr(str(manifest)), any_lone=name.any_lone_split)[0])

@@ -23,6 +23,20 @@ CONVENTIONS = (
     ("Common Voice", "path", "sentence"),
     ("a list of files", "file", "text"),
 )
+# other usual names, in lower case and without marks between words; taken where only one of them is there
+_AUDIO_NAMES = frozenset(("audio", "filename", "audiofilepath", "path", "file", "audiofile", "audiopath"))
+_AUDIO_NAMES |= {
+    "audiofilename",
+    "filepath",
+    "wav",
+    "wavpath",
+    "wavfile",
+    "wavfilename",
+    "clip",
+    "clippath",
+    "recording",
+}
+_TEXT_NAMES = frozenset(("text", "sentence", "transcription", "transcript", "normalizedtext", "wrd", "words"))
 COMMON_VOICE_COLUMNS = ("path", "sentence")
 _MAX_COLUMNS = 50  # named in a message
 _MAX_PATH = 4096  # letters; the system knows no longer ones
@@ -72,10 +86,32 @@ def find_columns(table: Table, *, audio_column: str, text_column: str) -> Column
                 )
                 audio_column, text_column = audio, text
                 break
+    usual = [(audio_column, DataConfig.audio_column, _AUDIO_NAMES), (text_column, DataConfig.text_column, _TEXT_NAMES)]
+    taken = [
+        _only_one_called(names, table) if name not in table and name == default else None
+        for name, default, names in usual
+    ]
+    if any(taken):
+        notices = tuple(
+            f"there is no column {name!r}; took {other!r}"
+            for (name, _, _), other in zip(usual, taken, strict=True)
+            if other
+        )
+        audio_column, text_column = taken[0] or audio_column, taken[1] or text_column
     require_column(table, "data.audio_column", audio_column)
     require_column(table, "data.text_column", text_column)
     _refuse_wrong_cells(table, audio_column=audio_column, text_column=text_column)
     return Columns(audio_column, text_column, notices)
+
+
+def _only_one_called(names: frozenset[str], table: Table) -> str | None:
+    """The only column of texts that has one of these names; None if there are none, or several."""
+    called = [
+        name
+        for name, cells in table.items()
+        if re.sub(r"[^a-z]", "", name.lower()) in names and any(isinstance(cell, str) for cell in cells)
+    ]
+    return called[0] if len(called) == 1 else None
 
 
 def _refuse_wrong_cells(table: Table, *, audio_column: str, text_column: str) -> None:
@@ -133,6 +169,8 @@ def is_text(cell: Any) -> bool:
     """Whether a cell can be written as the text that it stands for."""
     if isinstance(cell, float) and abs(cell) > _EXACT and math.isfinite(cell):
         return False  # digits are lost already
+    if isinstance(cell, bytes):  # as Hive and old Spark write texts
+        return _decoded(cell) is not None
     return cell is None or (isinstance(cell, str | int | float | Decimal) and not isinstance(cell, bool))
 
 
@@ -167,7 +205,14 @@ def text_of(cell: Any) -> str | None:
         return None
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    return str(cell)
+    return (_decoded(cell) or "") if isinstance(cell, bytes) else str(cell)
+
+
+def _decoded(cell: bytes) -> str | None:
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def require_column(table: Mapping[str, Any], setting: str, column: str) -> None:
@@ -183,7 +228,8 @@ def require_column(table: Mapping[str, Any], setting: str, column: str) -> None:
     if any(os.path.splitext(name.lower())[1] in AUDIO_SUFFIXES for name in names):
         hint = ". The first line looks like a row: write a line with the names of the columns before it"
     raise UserError(
-        f"{setting}: there is no column {column!r}; the columns are: {named(names, most=_MAX_COLUMNS)}{hint}"
+        f"{setting}: there is no column {column!r}; the columns are: {named(names, most=_MAX_COLUMNS)}"
+        f"{hint or f'; give one of them, with --{setting} NAME'}"
     )
 
 

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from accel_asr.data.reading.audio_paths import named
+from accel_asr.data.reading.json_documents import rows_of_document
 from accel_asr.data.reading.ljspeech_tables import read_ljspeech_table
 from accel_asr.data.reading.separated_text import read_separated
 from accel_asr.data.reading.source_table import SourceTable, Table, refuse_twins
-from accel_asr.data.reading.split_names import choose_splits
+from accel_asr.data.reading.split_names import choose_splits, kind_of
 from accel_asr.errors import UserError
 
 METADATA_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")  # looked for in a folder
 MANIFEST_SUFFIXES = (*METADATA_SUFFIXES, ".json")  # NeMo calls its JSON lines .json
 SPLIT_COLUMN = "split"
+_SPLIT_NAMES = ("set", "subset", "partition", "part", "usage", "fold")  # where all that they hold are names of splits
 MAX_DEPTH = 64
 
 
@@ -87,12 +89,21 @@ def _text_of(path: Path) -> str:
 
 
 def _read_json(content: str) -> SourceTable:
-    if content.lstrip()[:1] == "[":
-        records = _parsed(content)
-        if not all(isinstance(record, dict) for record in records):
-            raise ValueError("it is a JSON array, but not of objects")
-        return _columns(records, lines=())
-    return _columns(*_read_json_lines(content))
+    document = _parsed(content) if content.lstrip()[:1] == "[" else _one_object(content)
+    records = rows_of_document(document)
+    if records is None and document is not None and "\n" in content.strip():
+        records = [document]  # one row over several lines
+    return _columns(*_read_json_lines(content)) if records is None else _columns(records, lines=())
+
+
+def _one_object(content: str) -> Any:
+    """The object, if a file is one and no more; None if it may be lines of objects."""
+    content = content.strip()
+    try:
+        _, end = json.JSONDecoder().raw_decode(content)
+        return _parsed(content) if end == len(content) else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _read_json_lines(content: str) -> tuple[list[dict[str, Any]], list[int]]:
@@ -152,21 +163,49 @@ def _columns(records: list[dict[str, Any]], lines: Sequence[int]) -> SourceTable
     return SourceTable({name: [record.get(name) for record in records] for name in names}, lines=lines)
 
 
+def said_splits(table: Table) -> tuple[list[str], str] | None:
+    """What each row says of its split, and where: in a column `split`, in one of the same sense that holds nothing but
+    names of splits, or in the folders of an audiofolder's files, `train/a.wav`. None where rows don't say it.
+    """
+    by_name = {name.lower(): name for name in reversed(list(table))}
+    column = SPLIT_COLUMN if SPLIT_COLUMN in table else by_name.get(SPLIT_COLUMN)
+    if column is not None:
+        return ["" if cell is None else str(cell).strip() for cell in table[column]], f"column {column!r}"
+    for name in _SPLIT_NAMES:
+        if name in by_name and _tell_splits_apart(table[by_name[name]]):
+            return [str(cell).strip() for cell in table[by_name[name]]], f"column {by_name[name]!r}"
+    files = table.get("file_name", [])
+    paths = [cell.replace("\\", "/").split("/")[:-1] if isinstance(cell, str) else [] for cell in files]
+    for folders in zip(*paths, strict=False):
+        if _tell_splits_apart(folders):
+            return list(folders), "folders in 'file_name'"
+    return None
+
+
+def _tell_splits_apart(cells: Sequence[Any]) -> bool:
+    """Whether all cells are names of splits, and of at least two kinds."""
+    kinds = {kind_of(cell) if isinstance(cell, str) else None for cell in cells}
+    return None not in kinds and len(kinds) > 1
+
+
 def select_split(table: Table, *, split: str, manifest: Path, any_lone: bool = False) -> tuple[Table, list[str]]:
-    """The rows whose `split` column says `split`, or another name for it; all of a manifest without such a column.
+    """The rows that say that they are of `split`, or of another name for it; all where they say nothing of splits.
 
     Returns:
-        The rows, and a notice where the column has another name for the split.
+        The rows, and a notice where the split has another name, or its column.
 
     Raises:
-        UserError: the column never says so; names what it says.
+        UserError: no row is of it; names the splits that there are.
     """
-    if SPLIT_COLUMN not in table:
+    found = said_splits(table)
+    if found is None:
         return table, []
-    said = [str(name).strip() for name in table[SPLIT_COLUMN]]
+    said, place = found
     chosen, notices = choose_splits(split, said, where=repr(str(manifest)), any_lone=any_lone)
     meant = {name.lower() for name in chosen}  # Train and train are one split
     wanted = [index for index, name in enumerate(said) if name.lower() in meant]
+    if SPLIT_COLUMN not in table:
+        notices.append(f"{split}: {len(wanted):,} of {len(said):,} rows, by the {place}")
     if nowhere := sum(name in ("", "None") for name in said):
-        notices.append(f"{nowhere:,} of {len(said):,} rows are of no split: their column {SPLIT_COLUMN!r} is empty")
+        notices.append(f"{nowhere:,} of {len(said):,} rows are of no split: their {place} is empty")
     return (table if isinstance(table, SourceTable) else SourceTable(table)).select(wanted), notices

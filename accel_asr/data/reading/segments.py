@@ -286,10 +286,10 @@ def _read(chosen: dict[str, TimeColumn], view: Mapping[str, Sequence[Any]], *, r
     lengths_s = [end_s - (start_s or 0) for start_s, end_s in spans if end_s is not None]
     if sum(length_s < _SHORTEST_S for length_s in lengths_s) > cut / 2:
         first = next(index for index, (_, end_s) in enumerate(spans) if end_s is not None)
-        cells = ", ".join(f"{column.name} {shown(view[column.name][first])}" for column in columns)
+        said = ", ".join(f"{column.name} {shown(view[column.name][first])}" for column in columns)
         raise UserError(
             f"data.start_column, data.end_column: most segments would be shorter than {_SHORTEST_S:g} s "
-            f"({place_of_row(table, first)}: {cells}), so {names} can't be in the unit that their names say; rename "
+            f"({place_of_row(table, first)}: {said}), so {names} can't be in the unit that their names say; rename "
             "them, such as start_s for seconds and start_ms for milliseconds, or set both to null"
         )
     notices = []

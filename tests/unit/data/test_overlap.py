@@ -163,6 +163,15 @@ def test_nothing_would_be_left(load, folder: Path) -> None:
     assert "drop to leave" not in told
 
 
+def test_a_validation_file_that_is_what_is_trained_on_or_is_not_there_is_named_by_its_setting(
+    load, folder: Path
+) -> None:
+    same = DataConfig(name_or_path=str(folder / "dev.csv"), eval_name_or_path=str(folder / "dev.csv"))
+    assert refusal(load, same).startswith("data.eval_name_or_path: ")
+    gone = dataclasses.replace(same, eval_name_or_path=str(folder / "gone.csv"))
+    assert refusal(load, gone).startswith(f"data.eval_name_or_path: '{folder}/gone.csv' does not exist")
+
+
 # -- parts of one file
 
 

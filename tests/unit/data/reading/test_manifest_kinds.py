@@ -102,9 +102,9 @@ def test_a_configured_column_goes_before_any_guess(lines) -> None:
 
 def test_a_column_that_was_asked_for_is_not_replaced(lines) -> None:
     path = lines({"path": "a.wav", "sentence": "one"})
-    assert refused(path, text_column="sentense").startswith("data.audio_column: there is no column 'audio'")
+    assert refused(path, text_column="sentense").startswith("data.text_column: there is no column 'sentense'")
     told = refused(path, audio_column="path", text_column="sentense")
-    assert told == "data.text_column: there is no column 'sentense'; the columns are: path, sentence"
+    assert "there is no column 'sentense'; the columns are: path, sentence; give one of them, with --data.text" in told
     assert refused(path, audio_column="pth").startswith("data.audio_column: there is no column 'pth'")
     path = lines({"file_name": "a.wav", "text": "one"})
     assert refused(path, audio_column="pth").startswith("data.audio_column: there is no column 'pth'")

@@ -103,8 +103,8 @@ def test_a_split_column_selects_and_a_missing_column_is_answered_with_those_ther
     table = {"audio": ["a.wav", "b.wav"], "said": ["one", "two"], "split": ["train", "test"]}
     datasets.Dataset.from_dict(table).save_to_disk(tmp_path / "saved")
     assert [row.text for row in load(tmp_path / "saved", split="test", text_column="said").rows] == ["two"]
-    assert refused(tmp_path / "saved") == (
-        "data.text_column: there is no column 'text'; the columns are: audio, said, split"
+    assert "data.text_column: there is no column 'text'; the columns are: audio, said, split" in refused(
+        tmp_path / "saved"
     )
 
 

@@ -88,11 +88,54 @@ def test_without_a_split_column_all_rows_belong_to_every_split(manifest) -> None
 
 
 def test_a_missing_column_is_answered_with_those_there_are(manifest) -> None:
-    path = manifest("clips.csv", "path,transcript\na.wav,one\n")
-    assert refused(path) == "data.audio_column: there is no column 'audio'; the columns are: path, transcript"
-    told = refused(path, audio_column="path")
-    assert told == "data.text_column: there is no column 'text'; the columns are: path, transcript"
-    assert load(path, audio_column="path", text_column="transcript").rows[0].text == "one"
+    path = manifest("clips.csv", "where,what\na.wav,one\n")
+    assert refused(path).startswith("data.audio_column: there is no column 'audio'; the columns are: where, what; give")
+    assert "data.text_column: there is no column 'text'; the columns are: where" in refused(path, audio_column="where")
+    assert load(path, audio_column="where", text_column="what").rows[0].text == "one"
+
+
+def test_usual_names_of_columns_are_taken_where_only_one_is_there(manifest) -> None:
+    source = load(manifest("a.csv", "Audio File,transcription,translation\na.wav,one,eins\n"))
+    assert [(Path(str(row.audio)).name, row.text) for row in source.rows] == [("a.wav", "one")]
+    assert source.notices == [
+        "there is no column 'audio'; took 'Audio File'",
+        "there is no column 'text'; took 'transcription'",
+    ]
+    told = refused(manifest("b.csv", "wav,transcription,transcript\na.wav,one,One.\n"))
+    assert "data.text_column: there is no column 'text'" in told  # either may be meant
+    assert "--data.text_column" in told
+
+
+@pytest.mark.parametrize(
+    ("table", "place"),
+    [
+        ("audio,text,Split\na.wav,one,train\nb.wav,two,test\n", "column 'Split'"),
+        ("audio,text,set\na.wav,one,train\nb.wav,two,test\n", "column 'set'"),
+        ("file_name,text\ntrain/x/a.wav,one\ntest/x/b.wav,two\n", "folders in 'file_name'"),
+    ],
+)
+def test_splits_are_told_apart_by_what_the_rows_say(manifest, table: str, place: str) -> None:
+    path = manifest("metadata.csv", table)
+    assert [row.text for row in load(path).rows] == ["one"]
+    assert [row.text for row in load(path, split="test").rows] == ["two"]
+    assert f"train: 1 of 2 rows, by the {place}" in load(path).notices
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "audio,text,set\na.wav,one,train\nb.wav,two,garden\n",
+        "audio,text,set\na.wav,one,train\nb.wav,two,train\n",
+        "file_name,text\ntrain/a.wav,one\nb.wav,two\n",
+    ],
+)
+def test_what_does_not_tell_splits_apart_leaves_all_rows(manifest, table: str) -> None:
+    assert [row.text for row in load(manifest("metadata.csv", table)).rows] == ["one", "two"]
+
+
+def test_texts_written_as_bytes_are_texts(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"audio": ["a.wav"], "text": pa.array(["één".encode()])}), tmp_path / "a.parquet")
+    assert [row.text for row in load(tmp_path / "a.parquet").rows] == ["één"]
 
 
 def test_a_file_listed_several_times_gets_ids_of_its_own(manifest) -> None:
@@ -181,5 +224,7 @@ def test_the_quickstart_has_563_clips_each_with_its_text() -> None:
 
 
 def test_the_quickstart_has_the_columns_of_minds14() -> None:
-    told = refused("quickstart")
-    assert told.endswith("path, audio, transcription, english_transcription, intent_class, lang_id")
+    told = refused("quickstart", text_column="said")
+    assert told.endswith(
+        "path, audio, transcription, english_transcription, intent_class, lang_id; give one of them, with --data.text_column NAME"
+    )
