@@ -6,7 +6,7 @@ Heavy imports are inside the fixtures, so that tests of the command line start a
 import copy
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 WINDOW_S = 2
+FIGURE = "figure"  # the name of a property of a test's report
 MAX_NEW_TOKENS = 12  # an untrained model never ends by itself
 SAMPLE_RATE_HZ = 16_000
 
@@ -214,3 +215,18 @@ def whisper_base() -> Path:
     from tests.real_material import realmodel_folder
 
     return realmodel_folder("whisper-base")
+
+
+@pytest.fixture
+def print_figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Print a measured figure at the end of the session, also where the test passes in a process of its own."""
+    return lambda line: record_property(FIGURE, line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    lines = [value for report in reports for name, value in report.user_properties if name == FIGURE]
+    if lines:
+        terminalreporter.section("measured on real weights")
+        for line in lines:
+            terminalreporter.write_line(str(line))

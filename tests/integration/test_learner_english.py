@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def scored(path: Path) -> list[ScoredUtterance]:
 @pytest.mark.realmodel
 @pytest.mark.realdata
 def test_a_quarter_of_the_errors_goes_in_a_quarter_of_an_hour(
-    whisper_tiny_en: Path, realdata: Path, tmp_path: Path
+    whisper_tiny_en: Path, realdata: Path, tmp_path: Path, print_figure: Callable[[str], None]
 ) -> None:
     settings = ["--config", "learner_english", "--model.name_or_path", str(whisper_tiny_en), "--output_dir", "run"]
     settings += ["--data.name_or_path", str(realdata / "speechocean762"), "--tracking.report_to", "[]"]
@@ -37,8 +38,12 @@ def test_a_quarter_of_the_errors_goes_in_a_quarter_of_an_hour(
     low, high = (100 * bound for bound in difference.interval)
     for name, utterances, score in (("untouched", before, "baseline"), ("tuned", after, "best")):
         interval = [f"{100 * bound:.2f}%" for bound in rate_intervals(utterances)["wer"]]
-        print(f"{name}: WER {100 * summary[score]['wer']:.2f}%, 95% interval {' to '.join(interval)}")
-    print(f"difference {100 * difference.difference:.2f} points, 95% interval {low:.2f} to {high:.2f}")
+        print_figure(
+            f"learner_english, {name}: WER {100 * summary[score]['wer']:.2f}% ({' to '.join(interval)})"
+        )
+    print_figure(
+        f"learner_english, difference {100 * difference.difference:.2f} points ({low:.2f} to {high:.2f})"
+    )
     assert len(after) == 160
     assert summary["best"]["wer"] <= (1 - LEAST_GAIN) * summary["baseline"]["wer"]
     assert difference.is_clear

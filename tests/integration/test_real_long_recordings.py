@@ -1,5 +1,6 @@
 """Real Whisper on real recordings of minutes: as few wrong words as faster-whisper, and times that hold."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +20,21 @@ def recordings(realdata: Path) -> list[LongRecording]:
 
 @pytest.mark.parametrize(("model", "languages"), [("whisper_tiny_en", ["en"]), ("whisper_base", ["fr", "da"])])
 def test_no_more_words_are_wrong_than_by_faster_whisper(
-    model: str, languages: list[str], recordings: list[LongRecording], request: pytest.FixtureRequest, tmp_path: Path
+    model: str,
+    languages: list[str],
+    recordings: list[LongRecording],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    print_figure: Callable[[str], None],
 ) -> None:
     from accel_asr.transcription.transcriber import load_transcriber
 
     folder: Path = request.getfixturevalue(model)
     of_language = [each for each in recordings if each.language in languages]
-    here = score_all(of_language, ours(load_transcriber(str(folder), device="cpu")), name=f"{folder.name}, accel-asr")
-    there = score_all(of_language, faster_whisper(folder, tmp_path), name=f"{folder.name}, faster-whisper")
+    transcribe = ours(load_transcriber(str(folder), device="cpu"))
+    here = score_all(of_language, transcribe, name=f"{folder.name}, accel-asr", say=print_figure)
+    theirs = faster_whisper(folder, tmp_path)
+    there = score_all(of_language, theirs, name=f"{folder.name}, faster-whisper", say=print_figure)
     assert len(here) == {"whisper_tiny_en": 5, "whisper_base": 2}[model]
     worse = {name: 100 * (here[name].wer - there[name].wer) for name in here}
     assert all(points <= MOST_POINTS for points in worse.values()), worse
