@@ -11,6 +11,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+MOST_MESSAGE_BYTES = 1 << 20  # what the page itself sends, but for uploads, is much less; Gradio keeps it in memory
 
 
 class Gate:
@@ -23,7 +24,8 @@ class Gate:
     Args:
         hosts: Names and addresses that the page has; None takes any, for a page that is shared with everybody.
         uploads: The folder where Gradio keeps what is uploaded.
-        most_bytes: What may lie there and be on its way there, all visitors together.
+        most_bytes: What may lie there and be on its way there, all visitors together; one message that is no upload
+            may have `MOST_MESSAGE_BYTES`.
     """
 
     def __init__(
@@ -46,18 +48,34 @@ class Gate:
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host, origin = headers.get("host", ""), headers.get("origin")
-        if self._hosts is not None and (urlsplit(f"//{host}").hostname or "") not in self._hosts:
+        if self._hosts is not None and _name_of(host) not in self._hosts:
             await _refuse(scope, send, 403, f"this page is not served as {host!a}")
-        elif origin is not None and urlsplit(origin).netloc != host:
+        elif origin is not None and _place_of(origin) != host:
             await _refuse(scope, send, 403, f"this page takes nothing from {origin!a}")
-        elif scope["type"] == "http" and scope["method"] == "POST" and scope["path"].rstrip("/").endswith("/upload"):
-            await self._upload(scope, receive, send, headers.get("content-length", ""))
+        elif scope["type"] == "http" and scope["method"] == "POST":
+            await self._message(scope, receive, send, headers)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _message(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
+        length = headers.get("content-length", "")
+        if scope["path"].rstrip("/").endswith("/upload"):
+            await self._upload(scope, receive, send, length)
+        elif "transfer-encoding" in headers:
+            await _refuse(scope, send, 411, "a message must say how long it is")
+        elif length.isdecimal() and int(length) > MOST_MESSAGE_BYTES:
+            await _refuse(scope, send, 413, f"a message has at most {MOST_MESSAGE_BYTES:,} bytes; upload recordings")
+        elif headers.get("content-type", "").startswith("multipart/"):  # to Gradio's editor of films
+            await _refuse(scope, send, 415, "this page takes uploads at /gradio_api/upload only")
         else:
             await self._app(scope, receive, send)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, length: str) -> None:
-        if not length.isdigit():
+        if not length.isdecimal():
             await _refuse(scope, send, 411, "an upload must say how long it is")
+            return
+        if int(length) > self._most_bytes:
+            await _refuse(scope, send, 413, "the upload is larger than this page takes")
             return
         if _bytes_below(self._uploads) + self._coming_bytes + int(length) > self._most_bytes:
             await _refuse(scope, send, 507, "too much is uploaded at the moment; try again in some minutes")
@@ -67,6 +85,22 @@ class Gate:
             await self._app(scope, receive, send)
         finally:
             self._coming_bytes -= int(length)
+
+
+def _name_of(host: str) -> str:
+    """The name in a Host header, without port, in small letters; empty where it is no such header."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # brackets that don't close
+        return ""
+
+
+def _place_of(origin: str) -> str | None:
+    """Name and port of an Origin header; None where it is no such header."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _bytes_below(folder: Path) -> int:

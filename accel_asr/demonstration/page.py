@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from accel_asr.demonstration.gate import LOOPBACK_HOSTS, Gate
 from accel_asr.demonstration.listening import DemoError, Heard
@@ -106,6 +107,7 @@ def build_page(hear: Callable[[str | None], Heard], *, model_names: Sequence[str
             elem_id="recording",
             buttons=[],
         )
+        _fetch_nothing(recording)
         button = gradio.Button("Transcribe", variant="primary", elem_id="transcribe")
         message = gradio.Textbox(label="Message", elem_id="message", interactive=False, visible=False)
         with gradio.Row():
@@ -149,6 +151,20 @@ def build_page(hear: Callable[[str | None], Heard], *, model_names: Sequence[str
         # for programs; nobody sees or presses this button
         gradio.Button(visible=False).click(answer_texts, inputs=recording, outputs=texts, api_name=API_NAME, **queue)
     return page
+
+
+def _fetch_nothing(recording: Any) -> None:
+    """Refuse addresses in place of recordings: Gradio would fetch them from other machines, of any size."""
+    keep = recording.async_move_resource_to_block_cache
+
+    async def kept(place: Any) -> Any:
+        from gradio import Error
+
+        if place is not None and urlsplit(str(place)).scheme in ("http", "https"):
+            raise Error("This page takes a recording that is uploaded, and no address of one.", print_exception=False)
+        return await keep(place)
+
+    recording.async_move_resource_to_block_cache = kept
 
 
 def _free_port() -> int:

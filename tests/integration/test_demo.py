@@ -281,6 +281,17 @@ def test_a_program_gets_the_texts_by_the_endpoints_name(address: str, clip: Path
         client.predict(handle_file(tmp_path / "text.wav"), api_name="/transcribe")
 
 
+def test_an_address_in_place_of_a_recording_is_not_fetched(address: str) -> None:
+    """Gradio would fetch it from any other machine, however large it is."""
+    from gradio_client import Client
+    from gradio_client.exceptions import AppError
+
+    client = Client(address, verbose=False, analytics_enabled=False)
+    elsewhere = {"path": "https://recordings.example/clip.wav", "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises(AppError, match="no address"):
+        client.predict(elsewhere, api_name="/transcribe")
+
+
 def asked(address: str, path: str, *, content: bytes | None = None, **headers: str) -> int:
     """The status of an answer; with `content` it is uploaded."""
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
