@@ -148,15 +148,22 @@ def unknown_language(language: str, known: Collection[str], *, may_stand_in: boo
     names = [name for name, code in _CODES.items() if code in known and len(name) > _LONGEST_CODE]
     like = difflib.get_close_matches(language.strip().lower(), names, n=1, cutoff=0.75)
     meant = f" (do you mean {like[0]}?)" if like else ""
+    knows = f"it knows: {', '.join(sorted(known))}"
+    if may_stand_in and set(known) == {"en"}:
+        return f"the model does not know {language!r}{meant}; it is English-only: choose a multilingual model"
+    if may_stand_in and not re.fullmatch(r"[^\W\d_]+([-_ ()]+\w+)*\)?", language.strip().removeprefix("<|")):
+        return f"the model does not know {language!r}; give one language, by its code or name; {knows}"
+    if language.strip().lower() in ("auto", "detect", "none", "null", "multilingual", "all", "und", "mul"):
+        return (
+            f"the model does not know {language!r}; training needs to be told: set model.language, or a column with "
+            f"the language of each row (data.language_column); {knows}"
+        )
     if may_stand_in:
         example = f"{{{language_name(language) or 'ckb'}: {'fa' if 'fa' in known else min(known, default='en')}}}"
         remedy = f"let another, near in sound and script, stand in for it: model.language_stand_ins: {example}"
     else:
         remedy = "give the one that stood in for it when the model was trained"
-    return (
-        f"the model does not know {language!r}{meant}; where it has no token for a language, {remedy}; it knows: "
-        f"{', '.join(sorted(known))}"
-    )
+    return f"the model does not know {language!r}{meant}; where it has no token for a language, {remedy}; {knows}"
 
 
 def _require_stand_ins(stand_ins: Mapping[str, str], lang_to_id: Iterable[str]) -> None:

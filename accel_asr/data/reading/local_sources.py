@@ -175,7 +175,7 @@ def _of_librispeech(name: LocalName, contents: FolderContents) -> Found | None:
     by_split: dict[str, list[str]] = {}
     for path in contents.transcripts:
         by_split.setdefault(split_of_transcripts(path), []).append(path)
-    where = f"the {len(contents.transcripts):,} transcripts in {str(contents.folder)!r}"
+    where = f"the LibriSpeech folder {str(contents.folder)!r}"
     splits, notices = list(by_split), list[str]()
     if splits != [""]:
         splits, notices = choose_splits(name.split, splits, where=where, any_lone=name.any_lone_split, all_without=True)

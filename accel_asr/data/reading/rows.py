@@ -1,11 +1,13 @@
 """From a table of any source to rows: one recording, or a segment of one, with its text."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from accel_asr.config import DataConfig
+from accel_asr.data.languages import language_code
 from accel_asr.data.reading.audio_paths import AudioPaths
 from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.columns import (
@@ -25,6 +27,8 @@ from accel_asr.public_text import visible
 # what a column of speakers is called, in lower case and without marks between words
 SPEAKER_NAMES = ("speaker", "speakerid", "speakername", "spk", "spkid", "clientid", "talker", "talkerid", "readerid")
 
+LANGUAGE_NAMES = ("language", "lang", "locale", "language_code", "lang_code")
+_CODE = re.compile(r"[A-Za-z]{2,3}([-_]\w+)?$")  # of a language, known to Whisper or not
 ID_COLUMN = "utterance_id"  # names the rows of a manifest
 _MAX_ID = 1_000  # letters; longer ones are no names
 
@@ -104,8 +108,9 @@ def rows_of(found: Found, columns: RowColumns, times: TimeSettings | None = None
     segments = find_segments(
         table, times or TimeSettings(), audio_column=main.audio, others=columns_in_use(main.text, columns)
     )
+    columns, told = _with_language_column(table, columns)
     notices = [*(table.notices if isinstance(table, SourceTable) else ()), *found.notices, *main.notices]
-    notices += segments.notices
+    notices += [*segments.notices, *told]
     by_text = columns.group is not None and columns.group == main.text
     by_text |= columns.group == DataConfig.text_column not in table  # the text, whatever this source calls it
     more = _more_of_each_row(table, replace(columns, group=None) if by_text else columns, rows=len(audios))
@@ -192,6 +197,22 @@ def speaker_column_of(table: Mapping[str, Any]) -> str | None:
     """The column that says who speaks, by its name."""
     by_name = {name.lower().replace("_", "").replace("-", "").replace(" ", ""): name for name in reversed(list(table))}
     return next((by_name[name] for name in SPEAKER_NAMES if name in by_name), None)
+
+
+def _with_language_column(table: Table, columns: RowColumns) -> tuple[RowColumns, list[str]]:
+    """The columns, with another than `language` where one says what is spoken by its name and all its cells."""
+    if columns.language != DataConfig.language_column or columns.language in table:
+        return columns, []
+    by_name = {name.lower(): name for name in reversed(list(table))}
+    for name in LANGUAGE_NAMES:
+        said = set(column_as_text(table[by_name[name]])) - {None} if name in by_name else set()
+        if said and (
+            name == DataConfig.language_column
+            or all(cell and (language_code(cell) or _CODE.match(cell)) for cell in said)
+        ):
+            told = f"the language of each row is read from the column {by_name[name]!r}"
+            return replace(columns, language=by_name[name]), [told]
+    return columns, []
 
 
 def _more_of_each_row(table: Table, columns: RowColumns, *, rows: int) -> list[list[str | None]]:

@@ -273,7 +273,7 @@ def _read(chosen: dict[str, TimeColumn], view: Mapping[str, Sequence[Any]], *, r
         stated.append(stated_s)
     names = " and ".join(column.name for column in columns)
     if bad:
-        comma = ", with a point before the decimals" if any("," in said.partition(": ")[2] for said in bad) else ""
+        comma = ", with a point before the decimals" if any(re.search(r"\d,\d", said) for said in bad) else ""
         rules = ["an end is after its start"] if is_placed else []
         rules += ["a duration is the end less the start"] if len(columns) == 3 else []
         raise UserError(

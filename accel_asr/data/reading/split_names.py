@@ -1,5 +1,6 @@
 """Which of the splits that are there a setting means: by its name, or by another common name for the same thing."""
 
+import os
 import re
 from collections.abc import Sequence
 
@@ -23,12 +24,27 @@ _ELSE_OF_KIND: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 # Common Voice's other tables: never read as if they were parts of one set
 OWN_SPLITS = frozenset(("validated", "invalidated", "other", "reported", "unvalidated"))
+_NUMBERED = re.compile(r"(?P<start>.*-)(?P<number>\d+)-of-(?P<total>\d+)(?P<end>\..*)?")
+_MOST_SHARDS = 10_000  # numbered; more are no count
 _SHARD = re.compile(r"[-_.]?(part[-_.]?)?\d+([-_.]of[-_.]\d+)?$", re.IGNORECASE)
 
 
 def without_shard_number(stem: str) -> str:
     """`train` of `train-00000-of-00002`; a name that is nothing but a number stays."""
     return _SHARD.sub("", stem) or stem
+
+
+def missing_shards(files: Sequence[str]) -> list[str]:
+    """The names of shards that are not there, as the others' say how many there are: `train-00000-of-00002.parquet`."""
+    missing: dict[str, None] = {}
+    there = {os.path.basename(file) for file in files}
+    for name in sorted(there):
+        match = _NUMBERED.fullmatch(name)
+        if match and int(match["total"]) <= _MOST_SHARDS:
+            start, width, end = match["start"], len(match["number"]), f"-of-{match['total']}{match['end']}"
+            names = (f"{start}{number:0{width}d}{end}" for number in range(int(match["total"])))
+            missing |= dict.fromkeys(other for other in names if other not in there)
+    return list(missing)
 
 
 def kind_of(name: str) -> str | None:

@@ -17,6 +17,7 @@ from accel_asr.data.reading.parquet_files import open_parquet_files
 from accel_asr.data.reading.rows import Found
 from accel_asr.data.reading.saved_datasets import table_of
 from accel_asr.data.reading.source_table import SourceTable, Table
+from accel_asr.data.reading.split_names import missing_shards
 from accel_asr.data.reading.tar_shards import read_tar_shards
 from accel_asr.errors import UserError
 
@@ -78,6 +79,9 @@ def tables_as_one(
     if suffixes == {".tar"}:
         table, told = read_tar_shards(whole)
         return Found(table, [*notices, *told], "audio", name.text_column, id_column="key", dependencies=tuple(whole))
+    if not name.path.is_file() and (missing := missing_shards(files)):
+        of_others = f"{len(missing):,} files are missing, by the names of the others: {named(missing)}"
+        notices = [*notices, f"{of_others}; read without them"]
     parents = {path.parent for path in whole}
     home = parents.pop() if len(parents) == 1 else folder
     dataset = None

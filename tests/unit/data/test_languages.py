@@ -11,6 +11,7 @@ from accel_asr.data.languages import (
     language_name,
     language_of_labels,
     token_language,
+    unknown_language,
 )
 from accel_asr.errors import UserError
 
@@ -112,14 +113,36 @@ def test_stand_ins_that_make_no_sense(stand_ins: dict[str, str], told: list[str]
 # -- what a user is told
 
 
-@pytest.mark.parametrize("language", ["wo", "ckb", "dv", "klingon", ""])
+@pytest.mark.parametrize("language", ["wo", "ckb", "dv", "klingon"])
 def test_an_unknown_language_is_answered_with_the_way_on(language: str) -> None:
     with pytest.raises(UserError) as caught:
         known_language(language, TOKENS)
     message = str(caught.value)
     assert message.startswith(f"model.language: the model does not know {language!r}")
-    assert f"model.language_stand_ins: {{{language or 'ckb'}: fa}}" in message
+    assert f"model.language_stand_ins: {{{language}: fa}}" in message
     assert len(message.split("it knows: ")[1].split(", ")) == 99
+
+
+@pytest.mark.parametrize(
+    ("language", "way_on"),
+    [
+        ("", "give one language"),
+        ("de,en", "give one language"),
+        ("auto", "data.language_column"),
+        ("mul", "set model.la"),
+    ],
+)
+def test_what_is_no_language_gets_no_stand_in(language: str, way_on: str) -> None:
+    with pytest.raises(UserError) as caught:
+        known_language(language, TOKENS)
+    assert way_on in str(caught.value)
+    assert "stand" not in str(caught.value)
+
+
+def test_an_english_only_model_is_answered_with_another_model() -> None:
+    told = unknown_language("de", ["en"])
+    assert "choose a multilingual model" in told
+    assert "stand" not in told
 
 
 def test_a_name_with_a_slip_is_answered_with_the_one_that_is_meant() -> None:

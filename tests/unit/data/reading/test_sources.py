@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from accel_asr.data.reading.rows import RowColumns
 from accel_asr.data.reading.sources import Row
 from tests.unit.data.local_sources import load, refused
 
@@ -225,6 +226,23 @@ def test_the_quickstart_has_563_clips_each_with_its_text() -> None:
 
 def test_the_quickstart_has_the_columns_of_minds14() -> None:
     told = refused("quickstart", text_column="said")
-    assert told.endswith(
-        "path, audio, transcription, english_transcription, intent_class, lang_id; give one of them, with --data.text_column NAME"
+    columns = "path, audio, transcription, english_transcription, intent_class, lang_id"
+    assert told.endswith(f"{columns}; give one of them, with --data.text_column NAME")
+
+
+@pytest.mark.parametrize("column", ["Language", "lang", "locale"])
+def test_languages_of_rows_are_found_under_other_names(manifest, column: str) -> None:
+    source = load(
+        manifest("a.csv", f"audio,text,{column}\na.wav,one,de\nb.wav,two,ckb-IQ\nc.wav,three,\n"),
+        columns=RowColumns(language="language"),
     )
+    assert [row.language for row in source.rows] == ["de", "ckb-IQ", None]
+    assert source.notices == [f"the language of each row is read from the column {column!r}"]
+
+
+def test_a_column_of_places_is_none_of_languages(manifest) -> None:
+    source = load(
+        manifest("b.csv", "audio,text,locale\na.wav,one,de\nb.wav,two,kitchen\n"),
+        columns=RowColumns(language="language"),
+    )
+    assert [row.language for row in source.rows] == [None, None]

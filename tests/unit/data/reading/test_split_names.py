@@ -2,7 +2,7 @@
 
 import pytest
 
-from accel_asr.data.reading.split_names import choose_splits, kind_of, without_shard_number
+from accel_asr.data.reading.split_names import choose_splits, kind_of, missing_shards, without_shard_number
 from accel_asr.errors import UserError
 
 
@@ -84,3 +84,9 @@ def test_a_shard_goes_by_the_name_of_its_set(stem: str, name: str) -> None:
 
 def test_a_word_within_a_word_says_nothing() -> None:
     assert (kind_of("valentin"), kind_of("latest"), kind_of("Dev_Clean")) == (None, None, "validation")
+
+
+def test_shards_that_are_missing_are_known_by_the_names_of_the_others() -> None:
+    there = ["data/train-00000-of-00003.parquet", "data/train-00002-of-00003.parquet", "data/test-0-of-1.parquet"]
+    assert missing_shards(there) == ["train-00001-of-00003.parquet"]
+    assert missing_shards([*there, "data/train-00001-of-00003.parquet", "a-1.csv"]) == []
