@@ -229,12 +229,18 @@ class Display:
             self._last_details = None
 
     def show_summary(
-        self, summary: Mapping[str, Mapping[str, Any]], output_dir: Path, *, report: Path | None = None
+        self,
+        summary: Mapping[str, Mapping[str, Any]],
+        output_dir: Path,
+        *,
+        report: Path | None = None,
+        has_curves: bool = True,
     ) -> None:
         """Baseline -> best, where things are, and what to type next.
 
         Args:
             report: The page that was written, if one was.
+            has_curves: TensorBoard's files were.
         """
         best, last, baseline = summary["best"], summary["last"], summary.get("baseline")
         before = f"{percent(baseline['wer'])} before, " if baseline else ""
@@ -249,12 +255,12 @@ class Display:
             )
         if baseline and not best["wer"] < baseline["wer"]:
             self.say("note: no evaluation was better than the untouched model's")
+        curves = f"curves      tensorboard --logdir {shlex.quote(str(output_dir))}\n" if has_curves else ""
         self.say(
             (f"report      {report}\n" if report else "") + f"model       {output_dir / 'best'}\n"
             f"scores      {output_dir / 'summary.json'}, {output_dir / 'evaluations'}\n"
             f"transcribe  accel-asr transcribe --model {shlex.quote(str(output_dir / 'best'))} FILE...\n"
-            f"curves      tensorboard --logdir {shlex.quote(str(output_dir))}\n"
-            f"publish     accel-asr push {shlex.quote(str(output_dir))} --hub_model_id USER/NAME"
+            f"{curves}publish     accel-asr push {shlex.quote(str(output_dir))} --hub_model_id USER/NAME"
         )
 
 

@@ -214,7 +214,7 @@ def opening_lines(
     """
     steps = forecast.last_step - forecast.first_step + 1
     of_all = f" of {forecast.last_step:,}" if steps < forecast.last_step else ""
-    of_epochs = f", {epochs:.3g} epochs" if epochs else ""
+    of_epochs = f", {epochs:.3g} epoch{'s' * (epochs != 1)}" if epochs else ""
     evaluations = len(forecast.evaluation_steps) - bisect_right(forecast.evaluation_steps, forecast.first_step - 1)
     evaluations += evaluates_first and forecast.first_step == 1
     state = trainable * (1 + ADAMW_TENSORS) * FLOAT32_BYTES

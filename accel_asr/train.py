@@ -21,6 +21,7 @@ from accel_asr.public_text import public_values
 from accel_asr.training.run_folder import (
     CONFIG_FILE,
     claim_run_folder,
+    failed_writes_explained,
     folder_written_whole,
     full_disk_explained,
     write_json,
@@ -76,6 +77,7 @@ def train(config: Config) -> int:
     from accel_asr.training.divergence import require_finite_weights
     from accel_asr.training.encoder_filling import fill_encoder_cache
     from accel_asr.training.environment import describe_environment
+    from accel_asr.training.kept_best import put_aside_lost_best
     from accel_asr.training.left_out import note_left_out
     from accel_asr.training.main_process import write_on_main_process
     from accel_asr.training.recorded_settings import RecordedSettings, recorded
@@ -189,7 +191,8 @@ def train(config: Config) -> int:
                 settings=settings,
                 allow_changes=config.checkpoint.allow_changes,
             )
-            notices += [*differences, f"resumed after step {progress.step} of {last_step} from {checkpoint}"]
+            notices += [*differences, *put_aside_lost_best(output_dir, progress)]
+            notices.append(f"resumed after step {progress.step} of {last_step} from {checkpoint}")
         for notice in notices:
             display.say_line(notice)
 
@@ -205,12 +208,14 @@ def train(config: Config) -> int:
     )
 
     def describe_run() -> None:
-        write_config(config, output_dir / CONFIG_FILE)
-        write_json(output_dir / "environment.json", describe_environment(accelerator))
-        write_json(output_dir / "data_summary.json", public_values(data.summary))
+        with failed_writes_explained(output_dir):
+            write_config(config, output_dir / CONFIG_FILE)
+            write_json(output_dir / "environment.json", describe_environment(accelerator))
+            write_json(output_dir / "data_summary.json", public_values(data.summary))
 
     write_on_main_process(accelerator, output_dir, describe_run)
-    metrics = MetricsLog(output_dir / "metrics.jsonl", accelerator=accelerator, keep_bytes=progress.metrics_bytes)
+    with failed_writes_explained(output_dir):
+        metrics = MetricsLog(output_dir / "metrics.jsonl", accelerator=accelerator, keep_bytes=progress.metrics_bytes)
     if progress.step and progress.measured_since == progress.step:
         metrics.write("measured_otherwise", progress.step, plan.epochs_at(progress.step))
     samples = SampleLog(
@@ -337,7 +342,8 @@ def train(config: Config) -> int:
             if evaluation.eval_on_start:
                 evaluations.evaluate("baseline", step=0)
         elif evaluation_is_due(progress.step) and progress.evaluated_step != progress.step:
-            evaluations.evaluate("last", progress.step)  # the run was stopped before it
+            evaluations.evaluate("last", progress.step)  # the run was stopped before it, or measured otherwise
+            save()
         display.start_training(first_step=progress.step + 1, last_step=last_step)
         model.train()
         for step in range(progress.step + 1, last_step + 1):
@@ -362,9 +368,10 @@ def train(config: Config) -> int:
                 )
             except NonFiniteError as error:
                 require_finite(step - 1)  # else the batch is innocent
+                decay = f" or --training.weight_decay (now {training.weight_decay:g})" if training.weight_decay else ""
                 raise UserError(
                     f"training stopped at step {step}, before its update: {error}. Look at these utterances, or lower "
-                    f"--training.learning_rate (now {peak:g})",
+                    f"--training.learning_rate (now {peak:g}){decay}",
                     same_on_every_rank=True,
                 ) from error
             progress.step = step
@@ -425,15 +432,13 @@ def train(config: Config) -> int:
     last_model = whole_model(accelerator, model)
 
     def write_last() -> None:
-        write_json(
-            output_dir / "data_summary.json",
-            {
-                **public_values(data.summary),
-                "left_out_in_training": {**progress.filtered, "unreadable": progress.unreadable},
-            },
-        )
-        with folder_written_whole(output_dir / "last") as folder:
-            modeling.save_model_folder(last_model, processor, folder)
+        left_out = {**progress.filtered, "unreadable": progress.unreadable}
+        with failed_writes_explained(output_dir):
+            write_json(
+                output_dir / "data_summary.json", {**public_values(data.summary), "left_out_in_training": left_out}
+            )
+            with folder_written_whole(output_dir / "last") as folder:
+                modeling.save_model_folder(last_model, processor, folder)
 
     write_on_main_process(accelerator, output_dir, write_last)
     for reason, count in progress.filtered.items():
@@ -449,7 +454,7 @@ def train(config: Config) -> int:
     report = None
     if accelerator.is_main_process:  # no collective comes after it, so that no rank waits
         report = report_finished_run(output_dir, data.validation, say=display.say)
-    display.show_summary(progress.scores, output_dir, report=report)
+    display.show_summary(progress.scores, output_dir, report=report, has_curves="tensorboard" in tracking.report_to)
     problem = full_context_problem(
         progress.scores["best"], progress.scores.get("baseline"), margin=evaluation.full_context_margin
     )

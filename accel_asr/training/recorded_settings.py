@@ -123,6 +123,8 @@ def differences(before: RecordedSettings, now: RecordedSettings) -> Differences:
         effect = _OF_SETTING.get(name, _OF_SECTION.get(name.partition(".")[0], TRAINING))
         if was == new or effect == ELSEWHERE:
             continue
+        if isinstance(was, Mapping) and isinstance(new, Mapping):  # what is the same in both says nothing
+            was, new = ({key: one[key] for key in one if was.get(key) != new.get(key)} for one in (was, new))
         line = f"{name}: {_shown(was)} -> {_shown(new)}" if not name.startswith(_NOT_SHOWN) else f"{name}: another"
         if effect in (TRAINING, BOTH):
             found.training.append(line)
@@ -160,9 +162,10 @@ def change_of_length(before: RecordedSettings, now: RecordedSettings, *, step: i
         new = _learning_rate(now, step + 1 - skipped_steps)
         if abs(new - planned) > 1e-6 * max(abs(planned), abs(new)):
             scheduler = now.settings["training.lr_scheduler_type"]
+            instead = f" in place of {planned:.3g}" if step < before.last_step else ""
             lines.append(
                 f"training.lr_scheduler_type: {scheduler} gives another learning rate from here on: {was:.3g} at step "
-                f"{step}, {new:.3g} at step {step + 1}"
+                f"{step}, {new:.3g} at step {step + 1}{instead}"
             )
     if lines and now.settings.get("training.audio_context") == "speech":
         lines.append(

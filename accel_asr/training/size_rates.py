@@ -80,10 +80,11 @@ def rate_in_words(learning_rate: float | None, suited: SuitedRate, *, scheduler_
         )
     if learning_rate < FAR_TOO_HIGH * suited.learning_rate:
         return None
+    times = learning_rate / suited.learning_rate
     return (
-        f"warning: training.learning_rate: {learning_rate:g} is {learning_rate / suited.learning_rate:,.0f} times what "
-        f"suits this model's size ({suited.learning_rate:g}, {suited.reason}), and may undo what it has learnt; leave "
-        "it out, or set a lower one"
+        f"warning: training.learning_rate: {learning_rate:g} is {f'{times:,.0f}' if times < 1e6 else f'{times:.0e}'} "
+        f"times what suits this model's size ({suited.learning_rate:g}, {suited.reason}), and may undo what it has "
+        "learnt; leave it out, or set a lower one"
     )
 
 

@@ -35,6 +35,7 @@ def job(tones: TonesJob) -> TonesJob:
         "refused": (*SHORT, "4", *RESUME, *RUINOUS, "--evaluation.normalizer", "none"),
         "ruined": (*SHORT, "4", *ALLOWED, *RUINOUS),
         "measured": (*SHORT, "4", *ALLOWED, "--evaluation.normalizer", "none"),
+        "finished": (*SHORT, "2", *ALLOWED, "--evaluation.normalizer", "none"),
         "ruined-cached": (*SHORT, "2", *CACHED, *RUINOUS),
     }
     plan = []
@@ -49,8 +50,14 @@ def job(tones: TonesJob) -> TonesJob:
         "refused": [2],
         "ruined": [2],
         "measured": [0],
+        "finished": [0],
         "ruined-cached": [2],
     }, tones.logs(plan)
+    # nothing has changed since, but its best model is gone
+    shutil.copytree(tones.run_dir("finished"), tones.run_dir("best lost"))
+    shutil.rmtree(tones.run_dir("best lost") / "best")
+    lost = tones.launch("best lost", ONE, *SHORT, "2", *RESUME, "--evaluation.normalizer", "none")
+    assert tones.run_plan([lost]) == [[0]], tones.logs([lost])
     return tones
 
 
@@ -118,3 +125,16 @@ def test_scores_of_two_yardsticks_never_stand_side_by_side(job: TonesJob) -> Non
     assert (set(steps), steps["last"]) == ({"best", "last"}, 4)  # no baseline, and a best of the two that are alike
     evaluated = [line["step"] for line in job.metrics("measured", "eval")]
     assert evaluated == [0, 2, 2, 4]  # that of step 2 again, as it is measured now
+
+
+def test_a_finished_run_that_is_measured_otherwise_is_saved_so(job: TonesJob) -> None:
+    assert [line["step"] for line in job.metrics("finished", "eval")] == [0, 2, 2]
+    told = said(job, "best lost")  # begun from it, and with no leave to change anything
+    assert "resumed after step 2 of 2" in told
+    assert "normalizer" not in told
+
+
+def test_a_best_model_that_is_lost_is_chosen_anew(job: TonesJob) -> None:
+    assert "the best model so far, of step 2, is lost" in said(job, "best lost")
+    assert (job.run_dir("best lost") / "best" / "model.safetensors").is_file()
+    assert json.loads((job.run_dir("best lost") / "summary.json").read_text())["best"]["step"] == 2

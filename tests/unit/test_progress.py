@@ -106,6 +106,14 @@ def test_the_summary_says_where_the_report_is_if_there_is_one(capsys: pytest.Cap
     assert "report" not in capsys.readouterr().out
 
 
+def test_the_summary_names_tensorboard_only_where_its_files_are(capsys: pytest.CaptureFixture[str]) -> None:
+    scores = {"best": record(30, 0.25), "last": record(60, 0.3)}
+    display().show_summary(scores, Path("runs/mine"))
+    assert "tensorboard --logdir runs/mine" in capsys.readouterr().out
+    display().show_summary(scores, Path("runs/mine"), has_curves=False)
+    assert "tensorboard" not in capsys.readouterr().out
+
+
 def test_throughput_is_audio_over_time_without_pauses(clock: SimpleNamespace) -> None:
     shown = display()
     shown.start_training(first_step=1, last_step=2)

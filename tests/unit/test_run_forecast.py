@@ -144,6 +144,25 @@ def test_what_is_coming_is_said_before_it_comes() -> None:
     assert "resident now" in lines[1]
 
 
+@pytest.mark.parametrize(
+    ("epochs", "words"), [(1.0, "3 optimizer steps, 1 epoch;"), (0.5, "3 optimizer steps, 0.5 epochs;")]
+)
+def test_one_epoch_is_no_epochs(epochs: float, words: str) -> None:
+    forecast = RunForecast(first_step=1, last_step=3, evaluation_steps=[3])
+    line, _ = opening_lines(
+        forecast,
+        parameters=1,
+        trainable=1,
+        epochs=epochs,
+        window_sum="1 process x 1 x 1 = 1",
+        unit="utterances",
+        validation_utterances=1,
+        evaluates_first=False,
+        is_main_process=True,
+    )
+    assert words in line
+
+
 def test_a_resumed_run_tells_what_is_left() -> None:
     forecast = RunForecast(first_step=61, last_step=90, evaluation_steps=[30, 60, 90])
     line, _ = opening_lines(

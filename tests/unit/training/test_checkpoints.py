@@ -560,7 +560,7 @@ def test_a_run_that_is_made_longer_goes_on_and_says_what_becomes_of_the_schedule
     told = " ".join(run.notices)
     assert "made longer: it ends at step 10, and was to end at 4" in told
     # of (last + 1 - step) / (last + 1 - warmup): 3 of 4 at step 2; 8 of 10 at step 3, where it was to be 2 of 4
-    assert "0.00075 at step 2, 0.0008 at step 3" in told
+    assert "0.00075 at step 2, 0.0008 at step 3 in place of 0.0005" in told
     constant = {**linear, "training__lr_scheduler_type": "constant_with_warmup"}
     edited(folder, recorded={"settings": with_settings(4, **constant).settings})
     run.restore(folder, settings=with_settings(10, **constant))

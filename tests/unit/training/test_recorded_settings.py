@@ -75,6 +75,12 @@ def test_the_base_model_and_the_validation_data_are_compared_by_their_content() 
     assert "10 utterances (checksum 77) -> 3 utterances (checksum 78)" in found.yardstick[0]
 
 
+def test_of_a_section_inside_a_section_only_what_has_changed_is_said() -> None:
+    text = {"lowercase": True, "replacements": {}}
+    found = differences(after(data__text=text), after(data__text={**text, "lowercase": False}))
+    assert found.data == ["data.text: {'lowercase': True} -> {'lowercase': False}"]
+
+
 def test_rounding_is_said() -> None:
     found = differences(BEFORE, after(data__mel_cache=True))
     assert found.training == []

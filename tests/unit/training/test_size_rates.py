@@ -76,7 +76,9 @@ def test_a_sound_rate_is_nothing_to_speak_of(rate: float) -> None:
     assert said(rate) is None
 
 
-@pytest.mark.parametrize(("rate", "times"), [(2.5e-4, "10 times"), (5e-4, "20 times"), (1.0, "40,000 times")])
+@pytest.mark.parametrize(
+    ("rate", "times"), [(2.5e-4, "10 times"), (5e-4, "20 times"), (1.0, "40,000 times"), (1e38, "4e+42 times")]
+)
 def test_a_rate_of_ten_times_the_size_s_own_is_warned_of(rate: float, times: str) -> None:
     words = str(said(rate))
     assert words.startswith(f"warning: training.learning_rate: {rate:g} is {times}")
