@@ -259,11 +259,15 @@ def test_a_long_wait_is_told_of_once_and_a_very_long_one_ends(
 
 def test_workers_end_with_a_process_that_is_killed() -> None:
     read, write = os.pipe()
+
+    def say_and_hang(job: int) -> None:
+        os.write(write, str(os.getpid()).encode())
+        time.sleep(LONG_S)
+
     pid = os.fork()
     if pid == 0:
-        made = ahead(hang, [1, 1])
-        os.write(write, str(made._work._workers[0].process.pid).encode())
-        time.sleep(LONG_S)
+        made = ahead(say_and_hang, [1])
+        made.ready(LONG_S)
     worker = int(os.read(read, 100))
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
