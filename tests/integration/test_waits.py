@@ -19,7 +19,7 @@ IN_TIME = {"grace_s": 60}  # then the harness would kill the ranks that are left
 
 @pytest.fixture(scope="module")
 def job(tones: TonesJob) -> TonesJob:
-    plan = [tones.launch(f"whole{processes}", TOPOLOGIES[processes]) for processes in (1, 2)]
+    plan = [tones.launch(f"undisturbed{processes}", TOPOLOGIES[processes]) for processes in (1, 2)]
     for name, (processes, epoch, row, do) in FAILURES.items():
         at_clip = {"epoch": epoch, "name": f"/{row:05d}.wav", "do": do}
         # without an evaluation before training, which would have no checkpoint
@@ -55,7 +55,7 @@ def test_a_killed_worker_ends_every_rank_with_one_message(job: TonesJob) -> None
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_the_resumed_run_ends_as_one_that_nothing_happened_to(job: TonesJob, name: str) -> None:
-    whole = f"whole{FAILURES[name][0]}"
+    whole = f"undisturbed{FAILURES[name][0]}"
     weights, expected = (load_file(job.run_dir(run) / "last" / "model.safetensors") for run in (name, whole))
     assert all(torch.equal(weights[key], weight) for key, weight in expected.items())
     metrics, wanted = (
