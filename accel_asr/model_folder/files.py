@@ -129,7 +129,8 @@ def read_json(files: ModelFiles, name: str) -> dict[str, Any] | None:
             raise UnfitFileError(f"{name} has {path.stat().st_size:,} bytes, too many for such a file; get it again")
         content = path.read_bytes()
         refuse_pointer(content[:100], name)
-        found = json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
+        # as text: from bytes json takes UTF-16 and a byte order mark too, which transformers does not
+        found = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
     except OSError as error:
         raise UnfitFileError(f"{name} can't be read ({error.strerror})") from error
     except RecursionError as error:

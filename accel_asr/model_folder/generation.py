@@ -25,6 +25,14 @@ FITTING: dict[str, tuple[str, Callable[[Any], bool]]] = {  # setting -> what it 
     "suppress_tokens": ("a list of token ids", lambda value: isinstance(value, list)),
     "begin_suppress_tokens": ("a list of token ids", lambda value: isinstance(value, list)),
 }
+NEUTRAL: dict[str, tuple[Any, ...]] = {  # setting -> the values by which Whisper's `generate` does without it
+    **dict.fromkeys(("constraints", "force_words_ids", "stop_strings", "dola_layers", "watermarking_config"), (None,)),
+    **dict.fromkeys(("return_dict_in_generate", "token_healing"), (None, False)),
+    "num_beam_groups": (None, 1),
+    "penalty_alpha": (None, 0),
+    "guidance_scale": (None, 1),
+    "cache_implementation": (None, "static", "dynamic"),
+}
 
 
 def read_generation(files: ModelFiles) -> dict[str, Any]:
@@ -35,7 +43,11 @@ def read_generation(files: ModelFiles) -> dict[str, Any]:
     """
     generation = read_json(files, GENERATION)
     if generation is None or "no_timestamps_token_id" not in generation:
-        what = f"there is no {GENERATION}" if generation is None else f"{GENERATION} is not a Whisper's"
+        what = (
+            f"there is no {GENERATION}"
+            if generation is None
+            else f"{GENERATION} has no no_timestamps_token_id (it is of early 2023 or before, or not a Whisper's)"
+        )
         raise UnfitFileError(
             f"{what}, so it is not known how to transcribe; copy {GENERATION} from the model that it was made from"
         )
@@ -48,6 +60,11 @@ def generation_problems(generation: Mapping[str, Any], config: Mapping[str, Any]
         f"{GENERATION}: {name} is {value!r}; give {what}, or leave it out"
         for name, (what, fits) in FITTING.items()
         if (value := generation.get(name)) is not None and not fits(value)
+    ]
+    problems += [
+        f"{GENERATION}: {name} is {value!r}, which a Whisper can't be run with here; take it out"
+        for name, neutral in NEUTRAL.items()
+        if (value := generation.get(name)) not in neutral
     ]
     positions = setting(config, "max_target_positions")
     for name, most in (("max_length", positions), ("max_new_tokens", positions), ("num_beams", MOST_BEAMS)):

@@ -22,6 +22,10 @@ OLD_FRAMEWORKS = {  # file -> (framework, argument of from_pretrained in transfo
     "tf_model.h5": ("TensorFlow", "from_tf=True"),
     "flax_model.msgpack": ("Flax", "from_flax=True"),
 }
+MERGED_OR_NOT = (
+    "it has whole weights (model.safetensors) and an adapter beside them (adapter_config.json), and it is not known "
+    "whether the adapter is merged into them; if it is, take adapter_config.json and the adapter's weights out"
+)
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer_config.json")
 AUDIO_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".parquet")
@@ -65,9 +69,12 @@ def other_kind(
         shown: As the user gave it.
         read: A JSON file's object by its name, None where there is none.
     """
+    is_whole = config is not None and bool(names & {"model.safetensors", "model.safetensors.index.json"})
     if "adapter_config.json" in names:
-        return _adapter(read("adapter_config.json"), shown)
-    if folder is not None and (place := _better_place(folder, names)) is not None:
+        return MERGED_OR_NOT if is_whole else _adapter(read("adapter_config.json"), shown)
+    # a whole model may have a best/ of its own beside it
+    may_be_elsewhere = not is_whole or "state.json" in names
+    if folder is not None and may_be_elsewhere and (place := _better_place(folder, names)) is not None:
         return place
     has_weights = any(name.endswith((".safetensors", ".safetensors.index.json")) for name in names)
     if has_weights and config is not None:

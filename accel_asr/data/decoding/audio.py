@@ -27,7 +27,6 @@ from accel_asr.data.decoding.soundfile_decoding import (
     place_of_segment,
     read_mono,
     segment_within,
-    to_mono,
     told,
     torn,
 )
@@ -114,12 +113,12 @@ def decode_native(
     except SOUNDFILE_ERRORS as error:
         _require_pyav(content, error)
         try:
-            samples, rate_hz = read_with_pyav(content, end_s=None if end_s is None else end_s + END_TOLERANCE_S)
+            read_to_s = None if end_s is None else end_s + END_TOLERANCE_S
+            mono, rate_hz = read_with_pyav(content, channel=channel, end_s=read_to_s)
         except PyAVError as pyav_error:
             raise AudioError(f"{told(error)}, nor can PyAV ({pyav_error})") from pyav_error
-        check_header(rate_hz=rate_hz, channels=samples.shape[1], channel=channel)
-        first, stop = segment_within(start_s, end_s, frames=len(samples), rate_hz=rate_hz)
-        mono = to_mono(samples[first:stop], channel)
+        first, stop = segment_within(start_s, end_s, frames=len(mono), rate_hz=rate_hz)
+        mono = mono[first:stop]
     else:
         with file:
             check_header(rate_hz=file.samplerate, channels=file.channels, channel=channel, file_format=file.format)

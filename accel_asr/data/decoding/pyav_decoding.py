@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from accel_asr.data.decoding.soundfile_decoding import MOST_S, check_header, to_mono
+
 PYAV_KINDS = ("m4a", "aac", "webm", "mp4")
 MISSING_TOLERANCE_S = 0.5  # less may be the end of a film's pictures
 _HEAD_BYTES = 12
@@ -44,14 +46,45 @@ def pyav_kind(source: bytes | Path) -> str | None:
     return None
 
 
-def read_with_pyav(source: bytes | Path, *, end_s: float | None = None) -> tuple[np.ndarray, int]:
+class _Length:
+    """How long the sound of a stream is, by its packets: neither what an encoder put before it, nor what fills up its
+    last frame."""
+
+    def __init__(self) -> None:
+        self._sum_s = 0.0
+        self._first_s: float | None = None
+        self._is_known = True
+
+    def add(self, packet: Any) -> None:
+        """The next packet; the one without content, which ends a stream, counts for nothing."""
+        if not packet.size:
+            return
+        clock = packet.time_base or 0
+        if self._first_s is None:
+            self._first_s = float((packet.pts or 0) * clock)
+        self._sum_s += float((packet.duration or 0) * clock)
+        self._is_known = self._is_known and bool(packet.duration and clock)
+
+    @property
+    def duration_s(self) -> float | None:
+        """None where some packet does not tell its own."""
+        return max(self._sum_s + min(self._first_s or 0.0, 0.0), 0.0) if self._is_known and self._sum_s else None
+
+
+def read_with_pyav(
+    source: bytes | Path, *, channel: int | None = None, end_s: float | None = None
+) -> tuple[np.ndarray, int]:
     """Decode the first audio stream, and no further than `end_s`.
 
+    Args:
+        channel: As for `decode`.
+
     Returns:
-        float32 samples, shape (samples, channels), and their rate in Hz.
+        float32 samples, mono, shape (samples,), and their rate in Hz.
 
     Raises:
         PyAVError: there is no audio in it, or it can't be decoded to its end.
+        AudioError: its header or samples are those of no recording, or it has no such channel.
     """
     import av
 
@@ -60,16 +93,26 @@ def read_with_pyav(source: bytes | Path, *, end_s: float | None = None) -> tuple
         # float32 at the file's own rate, the channels of a sample side by side: with a plane for each of more than
         # seven, PyAV looks for planes past the last one, and the interpreter crashes
         to_float = av.AudioResampler(format="flt", rate=rate_hz)
-        pieces = []
+        pieces: list[np.ndarray] = []  # mono at once: eight channels of an hour are 5.5 GB
         frames = 0
-        for frame in container.decode(stream):
-            for converted in to_float.resample(frame):
-                pieces.append(converted.to_ndarray().reshape(converted.samples, -1))
-                frames += converted.samples
+        length = _Length()
+        for packet in container.demux(stream):
+            length.add(packet)
+            for converted in (part for frame in packet.decode() for part in to_float.resample(frame)):
+                samples = converted.to_ndarray().reshape(converted.samples, -1)
+                if not pieces:
+                    check_header(rate_hz=rate_hz, channels=samples.shape[1], channel=channel)
+                pieces.append(to_mono(samples, channel))
+                frames += len(samples)
             if end_s is not None and frames >= end_s * rate_hz:
                 break
+            if frames > MOST_S * rate_hz and not _promised_s(container):
+                raise PyAVError(f"it says nowhere how long it is, and is longer than {MOST_S / 3600:g} hours")
         else:
             _refuse_shorter(container, frames / rate_hz)
+            if pieces and length.duration_s is not None:
+                filling = frames - round(length.duration_s * rate_hz)
+                pieces[-1] = pieces[-1][: len(pieces[-1]) - min(max(filling, 0), len(pieces[-1]) - 1)]
         if not pieces:
             raise PyAVError("it holds no samples")
         return np.concatenate(pieces), rate_hz
@@ -84,10 +127,11 @@ def probe_with_pyav(source: bytes | Path) -> tuple[float, int, int]:
         PyAVError: as `read_with_pyav`, as far as packets tell.
     """
     with _first_audio_stream(source) as (container, stream):
-        packets = (packet for packet in container.demux(stream) if packet.size)
-        durations = [(packet.duration or 0) * (packet.time_base or 0) for packet in packets]
-        duration_s = float(sum(durations))
-        if not all(durations):
+        length = _Length()
+        for packet in container.demux(stream):
+            length.add(packet)
+        duration_s = length.duration_s
+        if duration_s is None:
             return 0.0, stream.codec_context.sample_rate, stream.codec_context.channels
         _refuse_shorter(container, duration_s)
         return duration_s, stream.codec_context.sample_rate, stream.codec_context.channels

@@ -111,6 +111,21 @@ def test_a_complete_folder_may_hold_other_formats_too(folder: Path) -> None:
     assert examine(str(folder), name="m").notes == []
 
 
+def test_a_complete_folder_may_hold_other_folders_of_models(folder: Path) -> None:
+    for name in ("best", "checkpoint-500", "onnx"):
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text("{}")
+    assert examine(str(folder), name="m").notes == []
+
+
+def test_an_adapter_beside_whole_weights_is_not_said_to_lack_them(folder: Path) -> None:
+    """transformers would load its base model and not these weights."""
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "openai/whisper-base"}')
+    message = refusal(folder)
+    for words in ("whole weights", "take adapter_config.json"):
+        assert words in message
+
+
 def test_a_folder_that_may_not_be_read_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied")

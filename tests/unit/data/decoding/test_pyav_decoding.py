@@ -36,7 +36,7 @@ def encoded(kind: str, *, duration_s: float = 2.0) -> bytes:
         with av.open(str(path), "w", format=container_format, options=options) as container:
             stream = container.add_stream(codec, rate=FILE_RATE_HZ, layout="stereo")
             frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="stereo")
-            frame.sample_rate = FILE_RATE_HZ
+            frame.sample_rate, frame.pts = FILE_RATE_HZ, 0
             for packet in (*stream.encode(frame), *stream.encode(None)):
                 container.mux(packet)
         return path.read_bytes()
@@ -88,6 +88,14 @@ def test_a_kind_is_decoded_at_its_right_speed(kind: str) -> None:
     assert main_frequency_hz(samples[3_200:12_800]) == pytest.approx(440, abs=2)
     assert main_frequency_hz(samples[19_200:28_800]) == pytest.approx(880, abs=2)
     assert np.abs(samples[3_200:12_800]).max() == pytest.approx(0.2, abs=0.02)  # one of two channels is silent
+
+
+@pytest.mark.parametrize("kind", ["m4a", "mp4", "webm"])
+def test_what_an_encoder_puts_around_the_sound_does_not_make_it_longer(kind: str) -> None:
+    """Else a clip of exactly the model's window is dropped as a longer one."""
+    content = encoded(kind, duration_s=30.0)
+    assert audio.probe(content).duration_s == 30.0
+    assert len(decode(content, sampling_rate_hz=FILE_RATE_HZ)) == 30 * FILE_RATE_HZ
 
 
 def test_path_bytes_channel_and_segment_are_as_with_soundfile(tmp_path: Path) -> None:
