@@ -38,12 +38,8 @@ def test_a_quarter_of_the_errors_goes_in_a_quarter_of_an_hour(
     low, high = (100 * bound for bound in difference.interval)
     for name, utterances, score in (("untouched", before, "baseline"), ("tuned", after, "best")):
         interval = [f"{100 * bound:.2f}%" for bound in rate_intervals(utterances)["wer"]]
-        print_figure(
-            f"learner_english, {name}: WER {100 * summary[score]['wer']:.2f}% ({' to '.join(interval)})"
-        )
-    print_figure(
-        f"learner_english, difference {100 * difference.difference:.2f} points ({low:.2f} to {high:.2f})"
-    )
+        print_figure(f"learner_english, {name}: WER {100 * summary[score]['wer']:.2f}% ({' to '.join(interval)})")
+    print_figure(f"learner_english, difference {100 * difference.difference:.2f} points ({low:.2f} to {high:.2f})")
     assert len(after) == 160
     assert summary["best"]["wer"] <= (1 - LEAST_GAIN) * summary["baseline"]["wer"]
     assert difference.is_clear

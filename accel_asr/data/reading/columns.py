@@ -88,12 +88,12 @@ def find_columns(table: Table, *, audio_column: str, text_column: str) -> Column
                 break
     usual = [(audio_column, DataConfig.audio_column, _AUDIO_NAMES), (text_column, DataConfig.text_column, _TEXT_NAMES)]
     taken = [
-        _only_one_called(names, table) if name not in table and name == default else None
+        _only_one_called(names, table) if name == default and _is_empty(table.get(name, [])) else None
         for name, default, names in usual
     ]
     if any(taken):
         notices = tuple(
-            f"there is no column {name!r}; took {other!r}"
+            f"{f'the column {name!r} is empty' if name in table else f'there is no column {name!r}'}; took {other!r}"
             for (name, _, _), other in zip(usual, taken, strict=True)
             if other
         )
@@ -102,6 +102,11 @@ def find_columns(table: Table, *, audio_column: str, text_column: str) -> Column
     require_column(table, "data.text_column", text_column)
     _refuse_wrong_cells(table, audio_column=audio_column, text_column=text_column)
     return Columns(audio_column, text_column, notices)
+
+
+def _is_empty(cells: Sequence[Any]) -> bool:
+    """Whether a column is missing, or says nothing, as the texts of tar shards whose JSON has them elsewhere."""
+    return all(cell is None for cell in cells)
 
 
 def _only_one_called(names: frozenset[str], table: Table) -> str | None:

@@ -347,6 +347,10 @@ def test_the_json_of_tar_shards_cuts_its_member(tmp_path: Path) -> None:
     wav = wav_bytes(np.arange(RATE_HZ, dtype=np.float32) / RATE_HZ, sampling_rate_hz=RATE_HZ)
     fields = [{"start": 0.25, "duration": 0.5}, {"duration": 1.0}, {"duration": 0.3}, {}]
     members: dict[str, Any] = {}
+    write_tar(tmp_path / "b.tar", {"0.wav": wav, "0.json": {"transcription": "y"}})
+    other = load(tmp_path / "b.tar")  # its column of texts is there, and empty
+    assert [row.text for row in other.rows] == ["y"]
+    assert "the column 'text' is empty; took 'transcription'" in other.notices
     for number, said in enumerate(fields):
         members |= {f"{number}.wav": wav, f"{number}.json": {"text": "x", **said}}
     write_tar(tmp_path / "a.tar", members)

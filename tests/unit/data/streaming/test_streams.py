@@ -370,9 +370,8 @@ def test_a_text_that_no_tar_has_is_answered_with_the_fields_there_are(tmp_path: 
     shards = open_shards(SourceName(str(tmp_path / "s.tar"), text_column="sentence"))
     with pytest.raises(UserError) as caught:
         read(shards, 0)
-    assert str(caught.value) == (
-        "data.text_column: there is no column 'sentence'; the columns are: key, audio, text, speaker"
-    )
+    told = "data.text_column: there is no column 'sentence'; the columns are: key, audio, text, speaker"
+    assert str(caught.value).startswith(told)
 
 
 @pytest.mark.parametrize(
