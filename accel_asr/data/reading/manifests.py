@@ -42,6 +42,10 @@ def read_manifest(path: Path) -> SourceTable:
     """
     suffix = path.suffix.lower()
     try:
+        if suffix in MANIFEST_SUFFIXES and _starts_with(path, b"version https://git-lfs"):
+            raise ValueError("it is a pointer of Git LFS, without the content; fetch that with `git lfs pull`")
+        if suffix != ".parquet" and suffix in MANIFEST_SUFFIXES and _starts_with(path, b"PAR1"):
+            raise ValueError("it is a Parquet file; rename it so that it ends with .parquet")
         if suffix == ".parquet":
             return _read_parquet(path)
         if suffix in (".jsonl", ".json"):
@@ -59,6 +63,11 @@ def read_manifest(path: Path) -> SourceTable:
     raise UserError(
         f"data.name_or_path: {str(path)!r} is not a manifest; give one of {' '.join(MANIFEST_SUFFIXES)}, or a folder"
     )
+
+
+def _starts_with(path: Path, mark: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(mark)) == mark
 
 
 def _read_parquet(path: Path) -> SourceTable:

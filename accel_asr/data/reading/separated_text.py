@@ -126,10 +126,14 @@ def _read(text: str, delimiter: str, *, is_quoted: bool, escape: str | None = No
         remedy = "; close the quotation mark, or double the marks within a quoted field" if is_quoted else ""
         reading.faults.append(f"{where} can't be read ({error}){remedy}")
     if misfits:
+        letter = _NAMES.get(delimiter, repr(delimiter))
+        is_short = all(len(record) <= len(reading.names) for record in reading.records)
+        remedy = (
+            f"add the fields that are missing, or the {letter}s" if is_short else f"quote fields that hold a {letter}"
+        )
         many = f"{len(misfits):,} rows have" if len(misfits) > 1 else "1 row has"
         reading.faults.append(
-            f"{many} not as many fields as the header, {len(reading.names)} ({named(misfits)}); quote fields that hold "
-            f"a {_NAMES.get(delimiter, repr(delimiter))}"
+            f"{many} not as many fields as the header, {len(reading.names)} ({named(misfits)}); {remedy}"
         )
     return reading
 

@@ -134,6 +134,22 @@ def test_what_does_not_tell_splits_apart_leaves_all_rows(manifest, table: str) -
     assert [row.text for row in load(manifest("metadata.csv", table)).rows] == ["one", "two"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.parquet", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        ("a.csv", b"PAR1\x15\x04\x90", "ends with .parquet"),
+        ("a.tsv", b"audio\ttext\na.wav\n", "add the fields that are missing"),
+        ("b.tsv", b"audio\ttext\na.wav\tone\ttwo\n", "quote fields that hold a tab"),
+    ],
+)
+def test_files_that_are_something_else_are_answered_with_what_to_do(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert said in refused(tmp_path / name)
+
+
 def test_texts_written_as_bytes_are_texts(tmp_path: Path) -> None:
     pq.write_table(pa.table({"audio": ["a.wav"], "text": pa.array(["één".encode()])}), tmp_path / "a.parquet")
     assert [row.text for row in load(tmp_path / "a.parquet").rows] == ["één"]
