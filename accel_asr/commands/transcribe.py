@@ -87,6 +87,12 @@ def build_parser() -> argparse.ArgumentParser:
         default=0.6,
         help="an improbable transcript is left out where silence is likelier than this (default 0.6; none never looks)",
     )
+    fallback.add_argument(
+        "--condition_on_prev_tokens",
+        choices=("true", "false"),
+        default="true",
+        help="give the text of the window before to the decoder (default true)",
+    )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ...; unset is an accelerator where there is one")
     return parser
 
@@ -132,6 +138,7 @@ def main(arguments: list[str]) -> int:
             temperature=options.temperature,
             compression_ratio_threshold=options.compression_ratio_threshold,
             logprob_threshold=options.logprob_threshold,
+            condition_on_prev_tokens=options.condition_on_prev_tokens == "true",
             no_speech_threshold=options.no_speech_threshold if options.logprob_threshold is not None else None,
         ),
     )

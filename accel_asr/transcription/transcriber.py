@@ -17,6 +17,7 @@ from accel_asr.errors import UserError
 from accel_asr.modeling import load_model_and_processor, quiet_libraries
 from accel_asr.transcription.segments import Segment, TimedText, joined, repeats_itself, spread, tidied, whole
 
+START_TOKENS = 8  # and room to spare: start of the text before, start, language, task
 SAMPLING_SEED = 0  # the same recording gives the same transcript
 
 
@@ -32,12 +33,15 @@ class Fallback:
         logprob_threshold: A transcript with a lower mean log-probability of its tokens fails. None never looks.
         no_speech_threshold: Such a transcript is left out where the model thinks likelier than this that nobody speaks.
             Needs `logprob_threshold`. None never looks.
+        condition_on_prev_tokens: Give the text of the window before to the decoder, but after one that took a high
+            temperature. For models that have a token for it.
     """
 
     temperature: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     compression_ratio_threshold: float | None = 1.35
     logprob_threshold: float | None = -1.0
     no_speech_threshold: float | None = 0.6
+    condition_on_prev_tokens: bool = True
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ class Transcriber:
             generated = self.model.generate(
                 **inputs,
                 **options,
-                **asdict(self.fallback),
+                **self._window_options(),
                 return_timestamps=True,
                 return_segments=True,
                 monitor_progress=lambda frames: on_progress(float(frames[0, 0]) * frame_s),
@@ -180,6 +184,15 @@ class Transcriber:
                 if placed is not None:
                     segments[row] = tidied(placed, duration_s=durations_s[row])
         return [TimedText(*told) for told in zip(texts, segments, durations_s, languages, cut_off, strict=True)]
+
+    def _window_options(self) -> dict[str, Any]:
+        """How the windows of a long recording are decoded."""
+        settings = self.model.generation_config
+        options = asdict(self.fallback)
+        if getattr(settings, "prev_sot_token_id", None) is None:
+            options["condition_on_prev_tokens"] = False
+        # as much as Whisper writes of a window, beside as much of what came before; a run's own limit is for its clips
+        return options | {"max_new_tokens": self.model.config.max_target_positions // 2 - START_TOKENS}
 
     def _options(self, **heard: Any) -> tuple[dict[str, Any], list[str | None]]:
         """What `generate` is told, and the language of each clip; where none is set, detected from what is `heard`."""

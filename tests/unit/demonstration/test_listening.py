@@ -40,7 +40,7 @@ def test_each_model_has_its_text(transcriber: Transcriber, tmp_path: Path) -> No
 def test_a_long_recording_has_times_and_pictures_of_its_beginning(transcriber: Transcriber, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 5 * RATE_HZ).astype(np.float32)
     answer = heard(noise, tmp_path, transcriber)
-    assert answer.texts[0].startswith("0:00.0")
+    assert answer.texts[0].startswith("0:00.")
     assert answer.texts[0].count("\n") >= 1
     assert answer.note == "5.0 s of audio; the pictures show the first 2 s, as much as the model hears at once"
 
