@@ -83,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     fallback.add_argument(
         "--no_speech_threshold",
-        type=_threshold,
+        type=_probability,
         default=0.6,
         help="an improbable transcript is left out where silence is likelier than this (default 0.6; none never looks)",
     )
@@ -291,14 +291,28 @@ def _at_least_one(text: str) -> int:
 
 
 def _temperatures(text: str) -> tuple[float, ...]:
-    values = tuple(float(part) for part in text.split(","))
+    values = tuple(_number(part) for part in text.split(","))
     if not all(0 <= value <= MOST_TEMPERATURE for value in values):
         raise argparse.ArgumentTypeError(f"{text} is out of range; give numbers between 0 and {MOST_TEMPERATURE:g}")
     return values
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!a} is no number; give one such as 0.2") from None
+
+
+def _probability(text: str) -> float | None:
+    value = _threshold(text)
+    if value is not None and not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; give a probability between 0 and 1, or none")
+    return value
+
+
 def _threshold(text: str) -> float | None:
-    value = None if text.lower() == "none" else float(text)
+    value = None if text.lower() == "none" else _number(text)
     if value is not None and not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text} is not a finite number, nor none")
     return value

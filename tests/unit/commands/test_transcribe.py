@@ -358,3 +358,24 @@ def test_a_file_name_that_is_no_utf_8_can_be_written_as_json(
     assert run("--model", model_folder, odd, "--format", "json", "--output_dir", tmp_path / "out", *GREEDY) == 0
     [file] = (tmp_path / "out").iterdir()
     assert json.loads(file.read_text(encoding="utf-8"))["file"].endswith(r"sk\udce5ne.wav")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "word"),
+    [
+        ("--temperature", "0,abc", "abc"),
+        ("--temperature", "0,3", "between 0 and 2"),
+        ("--no_speech_threshold", "7", "between 0 and 1"),
+        ("--logprob_threshold", "nan", "finite"),
+        ("--compression_ratio_threshold", "high", "high"),
+    ],
+)
+def test_thresholds_that_mean_nothing_are_refused(
+    option: str, value: str, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run("--model", "m", option, value, "clip.wav")
+    said = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert option in said
+    assert word in said
