@@ -242,9 +242,10 @@ def _explained_source(message: str) -> str:
 
 
 def _shown_type(of_setting: Any) -> str:
-    """`str` of `str | None`, `'a' or 'b'` of a `Literal`."""
+    """`a text` of `str | None`, `'a' or 'b'` of a `Literal`."""
     kinds = [kind for kind in get_args(of_setting) or (of_setting,) if kind is not type(None)]
-    return " or ".join(repr(value) for kind in kinds for value in get_args(kind)) or kinds[0].__name__
+    choices = " or ".join(repr(value) for kind in kinds for value in get_args(kind))
+    return choices or _in_words(kinds[0].__name__)
 
 
 def _sections_without_settings(parsed: jsonargparse.Namespace) -> str:
@@ -268,24 +269,37 @@ def _nearest_settings(name: str) -> str:
 
 
 def _expected_type(name: str, parser: ArgumentParser) -> str:
-    """The type of a setting as `--help` prints it, such as `float`."""
+    """What a setting takes, such as `a number, or null`."""
     for line in re.split(r"\n(?=  --)", parser.format_help()):
         if re.match(rf"\s+--{re.escape(name)}\s", line):
             shown = re.search(r"\(type: (.*?), default", " ".join(line.split()))
             if shown:
-                return _list_in_words(shown[1])
+                return _in_words(shown[1])
     return "a value of the right type (see --help)"
 
 
-def _list_in_words(shown: str) -> str:
-    """`a list in brackets, such as [a, b], of 'a', 'b', 'c'` of `list[Literal['a', 'b', 'c']]`; else as it is."""
+_WORDS_OF_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "null": "null",
+    "dict[str, str]": 'a table of texts in quotes, such as {"this": "that"}',
+    "list[str]": "a list in brackets, such as [one, two]",
+}
+
+
+def _in_words(shown: str) -> str:
+    """A type of `--help` in words: `a number, or null` of `float | null`, the choices of a list or of a `Literal`."""
+    if set(kinds := shown.split(" | ")) <= _WORDS_OF_TYPES.keys():
+        return ", or ".join(_WORDS_OF_TYPES[kind] for kind in kinds if kind != "int" or "float" not in kinds)
     choices = re.fullmatch(r"list\[Literal\[(.*)\]\]", shown)
     if choices:
         first = [choice.strip("' ") for choice in choices[1].split(",")][:2]
         return f"a list in brackets, such as [{', '.join(first)}], of {choices[1]}"
-    if shown == "dict[str, str]":
-        return 'a table of texts in quotes, such as {"this": "that"}'
-    return "a list in brackets, such as [one, two]" if shown == "list[str]" else shown
+    if literal := re.fullmatch(r"(Optional\[)?Literal\[(.*?)\]+", shown):
+        return " or ".join(literal[2].split(", ")) + (", or null" if literal[1] else "")
+    return shown
 
 
 def split_arguments(

@@ -180,7 +180,7 @@ TWO = "{name_or_path: a}, {name_or_path: b}"
         ("sources: [{name_or_path: a, zzz: 2}]", "data.sources: a source has no setting 'zzz'; did you mean name_or_"),
         (
             "sources: [{name_or_path: a, weight: heavy}]",
-            "data.sources: weight 'heavy' of a source does not fit; give float",
+            "data.sources: weight 'heavy' of a source does not fit; give a number",
         ),
         (
             "sources: [{name_or_path: a, task: dictate}]",
