@@ -39,13 +39,16 @@ def settings_of_file(path: Path) -> Any:
     """The content of the file of `--config`.
 
     Raises:
-        UserError: as `read_yaml` raises.
+        UserError: as `read_yaml` raises; or there is nothing in it.
     """
     try:
-        return read_yaml(path)
+        content = read_yaml(path)
     except ValueError as error:
         reason = str(error)
         raise UserError(f"--config: {path} {reason if reason[0].islower() else f'{_NOT_YAML}: {reason}'}") from error
+    if content is None:
+        raise UserError(f"--config: {path} is empty; write settings into it, such as data: {{name_or_path: ...}}")
+    return content
 
 
 def check_arguments(arguments: Sequence[str]) -> None:

@@ -104,3 +104,10 @@ def test_a_name_in_place_of_a_section_is_no_file_to_read(tmp_path: Path, section
     mine = tmp_path / "mine.yaml"
     mine.write_text(f"data: {{text: {other}}}" if section == "data.text" else f"{section}: {other}")
     assert problem("--config", str(mine)).startswith(f"{section}: '{other}'")
+
+
+@pytest.mark.parametrize("content", ["", "# only a comment\n", "---\n"])
+def test_a_file_without_settings_is_said_to_be_empty(content: str, tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text(content)
+    with pytest.raises(UserError, match=r"--config: .*my\.yaml is empty; write settings"):
+        parse_config(["--config", str(tmp_path / "my.yaml")])
