@@ -339,6 +339,7 @@ def plan_learning_rate(
         decoder_layers=size.decoder_layers,
         num_mel_bins=size.num_mel_bins,
         parameters=modeling.parameter_counts(model)[0],
+        name=str(size._name_or_path),
     )
     warmup_steps = whole_warmup_steps(training.warmup_steps, last_step=last_step)
     words = rate_in_words(

@@ -25,10 +25,11 @@ _SIZES = (
     _Size("base", 512, 6, 6, 80, 72_593_920, 1e-3),
     _Size("small", 768, 12, 12, 80, 241_734_912, 5e-4),
     _Size("medium", 1024, 24, 24, 80, 763_857_920, 2.5e-4),
-    _Size("large", 1280, 32, 32, 80, 1_543_304_960, 1.75e-4),  # large-v2 too, which had 2e-4: nothing tells them apart
+    _Size("large", 1280, 32, 32, 80, 1_543_304_960, 1.75e-4),
     _Size("large-v3", 1280, 32, 32, 128, 1_543_490_560, 2e-4),
     _Size("large-v3-turbo", 1280, 32, 4, 128, 808_878_080, 2e-4),
 )
+_LARGE_V2 = _Size("large-v2", 1280, 32, 32, 80, 1_543_304_960, 2e-4)  # only its name tells it from large
 _LINE = _SIZES[:5]  # of one family, each larger than the one before
 
 
@@ -41,14 +42,17 @@ class SuitedRate:
 
 
 def suited_rate(
-    *, d_model: int, encoder_layers: int, decoder_layers: int, num_mel_bins: int, parameters: int
+    *, d_model: int, encoder_layers: int, decoder_layers: int, num_mel_bins: int, parameters: int, name: str = ""
 ) -> SuitedRate:
     """A fortieth of OpenAI's peak where the dimensions are those of one of its models, English-only ones included.
 
     For other sizes the logarithm of the rate is interpolated over the logarithm of `parameters`, all that the model
     has. Beyond the ends: as large above it; below tiny on the same line, up to 1e-3.
+
+    Args:
+        name: What the model is called, as far as that is known: large and large-v2 have the same dimensions.
     """
-    for size in _SIZES:
+    for size in (_LARGE_V2, *_SIZES) if _LARGE_V2.name in name else _SIZES:
         if size[1:5] == (d_model, encoder_layers, decoder_layers, num_mel_bins):
             return SuitedRate(
                 _fine_tuning(size), f"a fortieth of the rate that OpenAI trained whisper-{size.name} with"

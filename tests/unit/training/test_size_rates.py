@@ -35,6 +35,18 @@ def test_a_known_size_gets_a_fortieth_of_its_own_peak(
     assert f"whisper-{name} " in found.reason
 
 
+def test_large_v2_is_known_by_its_name_alone() -> None:
+    large = {
+        "d_model": 1280,
+        "encoder_layers": 32,
+        "decoder_layers": 32,
+        "num_mel_bins": 80,
+        "parameters": 1_543_304_960,
+    }
+    for name, rate in (("openai/whisper-large-v2", 5e-6), ("models/whisper-large-v2-calls", 5e-6), ("mine", 4.375e-6)):
+        assert suited_rate(**large, name=name).learning_rate == pytest.approx(rate)
+
+
 def test_a_size_between_two_gets_a_rate_between_theirs() -> None:
     distilled = suited(768, 12, 4, 80, 166.0)  # distil-small.en: between base and small
     assert 1.25e-5 < distilled.learning_rate < 2.5e-5
