@@ -74,7 +74,7 @@ class Batch:
         return self.labels.flatten()[self.target_positions]
 
     def pin_memory(self) -> "Batch":
-        """Called by the DataLoader, so that the copy to the device can overlap with work there."""
+        """Called by a thread beside the training, so that the copy to the device can overlap with work there."""
         return self._with(tensor.pin_memory() for tensor in self._tensors())
 
     def to(self, device: torch.device) -> "Batch":

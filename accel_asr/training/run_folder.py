@@ -64,7 +64,7 @@ def claim_run_folder(output_dir: Path, *, resume: bool) -> None:
 
 
 def _lock(output_dir: Path) -> None:
-    """Lock the folder as POSIX record locks do: not inherited by DataLoader workers, and gone with the process."""
+    """Lock the folder as POSIX record locks do: not inherited by data workers, and gone with the process."""
     if fcntl is None:
         return
     file = (output_dir / LOCK_FILE).open("ab")

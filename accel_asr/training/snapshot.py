@@ -96,7 +96,7 @@ class Snapshot:
 def memory_like(tensor: torch.Tensor) -> torch.Tensor:
     """Memory on the CPU for such a tensor, not filled, and not handed on to forked processes.
 
-    What a DataLoader's workers inherit has to be copied page by page before it can be written again: with workers
+    What data workers inherit has to be copied page by page before it can be written again: with workers
     running, a snapshot took ten times as long.
     """
     if sys.platform != "linux":
