@@ -69,7 +69,7 @@ def test_validation_scores_it_as_an_empty_hypothesis_and_says_so(job: TonesJob, 
     scores = job.metrics(f"vanishing-{name}", "eval")
     assert [(line["utterances"], line["unreadable"]) for line in scores] == [(VALIDATION_CLIPS, 1)] * len(files)
     told = f"not decoded, scored as an empty transcript: {VALIDATED} ({REASON})"
-    assert job.said(f"vanishing-{name}").count(told) == 1  # in a log with the table at the end, which counts the others
+    assert job.said(f"vanishing-{name}").count(told) == 1  # in a log, beside the table at its end
 
 
 def test_two_processes_train_as_one(job: TonesJob) -> None:
