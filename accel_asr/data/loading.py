@@ -159,6 +159,14 @@ def _timed_parts(utterance: Utterance, span_s: tuple[float, float]) -> list[Time
     return [replace(parts[0], text=f" {parts[0].text}"), *parts[1:]]
 
 
+def micro_batches(
+    plan: WindowPlan, *, rank: int, first_step: int, last_step: int
+) -> Iterator[list[RowKey] | list[PackKey]]:
+    """The rows of each micro-batch of one rank from `first_step` to `last_step`, both included."""
+    for step in range(first_step, last_step + 1):
+        yield from plan.micro_batches(step, rank)
+
+
 class MicroBatches(Iterator[list[Batch]]):
     """The windows of one rank, each of so many micro-batches as they come; a part of one waits for the rest of it."""
 
@@ -207,7 +215,7 @@ class TrainingWindows(MicroBatches):
         num_workers: int = 0,
         pin_memory: bool = False,
     ) -> None:
-        keys = (keys for step in range(first_step, last_step + 1) for keys in plan.micro_batches(step, rank))
+        keys = micro_batches(plan, rank=rank, first_step=first_step, last_step=last_step)
         super().__init__(
             batches_ahead(items, keys, collator=collator, num_workers=num_workers, pin_memory=pin_memory),
             accumulation_steps=plan.accumulation_steps,

@@ -13,7 +13,7 @@ from tests.integration.tones import TonesJob
 TWO_RANKS = (2, 2, 2)  # with accumulation, and 2 and 1 batches of an evaluation
 SIX_STEPS = ("--training.max_steps", "6")
 RESUME = (*SIX_STEPS, "--checkpoint.resume", "true")
-STOP = {"moment": "step", "count": 2, "signal": int(signal.SIGTERM), "rank": 1}  # after the next step
+STOP = {"moment": "step", "count": 4, "signal": int(signal.SIGTERM), "rank": 1}  # in its second step
 
 
 @pytest.fixture(scope="module")

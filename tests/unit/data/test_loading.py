@@ -10,7 +10,7 @@ import torch
 
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading import ClipItems, EvaluationBatch, MicroBatchSampler, evaluation_batches
+from accel_asr.data.loading import ClipItems, EvaluationBatch, evaluation_batches, micro_batches
 from accel_asr.data.utterances import Utterance
 from accel_asr.data.window_plan import WindowPlan, epoch_order
 from accel_asr.errors import UserError
@@ -124,7 +124,7 @@ def test_the_shuffle_neither_reads_nor_moves_the_global_generators() -> None:
     assert (np.random.random(), float(torch.rand(()))) == numbers
 
 
-# -- the sampler
+# -- the micro-batches of a rank
 
 
 @pytest.mark.parametrize("geometry", [(1, 1, 8), (2, 2, 2)])
@@ -134,10 +134,9 @@ def test_starting_late_gives_the_rest_of_what_starting_at_first_gives(
 ) -> None:
     a_plan = plan(50, *geometry)
     for rank in range(a_plan.num_processes):
-        everything = list(MicroBatchSampler(a_plan, rank=rank, first_step=1, last_step=14))
-        rest = MicroBatchSampler(a_plan, rank=rank, first_step=first_step, last_step=14)
-        assert list(rest) == everything[(first_step - 1) * a_plan.accumulation_steps :]
-        assert len(rest) == len(list(rest))
+        everything = list(micro_batches(a_plan, rank=rank, first_step=1, last_step=14))
+        rest = list(micro_batches(a_plan, rank=rank, first_step=first_step, last_step=14))
+        assert rest == everything[(first_step - 1) * a_plan.accumulation_steps :]
     assert len(everything) == 14 * a_plan.accumulation_steps
 
 
@@ -145,14 +144,13 @@ def test_starting_anywhere_costs_nothing() -> None:
     a_plan = plan(50)
     far = 10**12
     started_s = time.perf_counter()
-    (micro_batch,) = MicroBatchSampler(a_plan, rank=0, first_step=far, last_step=far)
+    (micro_batch,) = micro_batches(a_plan, rank=0, first_step=far, last_step=far)
     assert time.perf_counter() - started_s < 1.0
     assert {epoch for epoch, _ in micro_batch} == {(far - 1) // 7}
 
 
 def test_nothing_is_left_when_all_steps_are_done() -> None:
-    done = MicroBatchSampler(plan(50), rank=0, first_step=15, last_step=14)
-    assert (list(done), len(done)) == ([], 0)
+    assert list(micro_batches(plan(50), rank=0, first_step=15, last_step=14)) == []
 
 
 # -- evaluation

@@ -105,7 +105,10 @@ def test_a_file_that_vanishes_after_indexing_makes_its_batch_smaller(
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "the file has changed since it was indexed (from "), (None, "soundfile can't read it (")],
+    [
+        (b"", "the file has changed since it was indexed (from "),
+        (None, "the file has changed since it was indexed; start again"),
+    ],
     ids=["cut to nothing", "overwritten in place"],
 )
 def test_a_file_that_is_another_than_was_indexed_is_left_out(
