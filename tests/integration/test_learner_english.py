@@ -1,7 +1,6 @@
 """The recipe `learner_english`: real whisper-tiny.en on real learners' English hears them better, beyond chance."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +8,9 @@ import pytest
 
 from accel_asr.evaluation.intervals import paired_difference, rate_intervals
 from accel_asr.evaluation.scoring import ScoredUtterance
-from tests.integration.launching import ACCELERATE, TRAIN, offline_environment, run
+from tests.integration.launching import ACCELERATE, TRAIN, run
 
-DEADLINE_S = 15 * 60
+DEADLINE_S = 40 * 60  # of something that hangs; it took 8 minutes on two cores that had other tests to run, too
 LEAST_GAIN = 0.25  # of the untouched model's word error rate
 
 
@@ -22,13 +21,13 @@ def scored(path: Path) -> list[ScoredUtterance]:
 @pytest.mark.slow
 @pytest.mark.realmodel
 @pytest.mark.realdata
-def test_a_quarter_of_the_errors_goes_in_a_quarter_of_an_hour(
+def test_fine_tuning_takes_away_a_quarter_of_the_errors(
     whisper_tiny_en: Path, realdata: Path, tmp_path: Path, print_figure: Callable[[str], None]
 ) -> None:
     settings = ["--config", "learner_english", "--model.name_or_path", str(whisper_tiny_en), "--output_dir", "run"]
     settings += ["--data.name_or_path", str(realdata / "speechocean762"), "--tracking.report_to", "[]"]
-    environment = offline_environment() | {"OMP_NUM_THREADS": str(os.cpu_count())}
-    finished = run([*ACCELERATE, TRAIN, *settings], cwd=tmp_path, env=environment, deadline_s=DEADLINE_S)
+    # on one thread, as all tests: another process of tests has the other core
+    finished = run([*ACCELERATE, TRAIN, *settings], cwd=tmp_path, deadline_s=DEADLINE_S)
     assert finished.code == 0, finished.err[-4000:]
 
     first, *_, last = sorted((tmp_path / "run" / "evaluations").glob("step-*.jsonl"))

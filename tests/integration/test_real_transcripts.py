@@ -13,12 +13,10 @@ from tests.conftest import forget_accelerate
 
 pytestmark = [pytest.mark.realmodel, pytest.mark.realdata]
 
-MULTILINGUAL = [  # one of each language, and a few more: (file, language)
+MULTILINGUAL = [  # (file, language)
     *((f"picovoice-leopard/test_{code}.wav", code) for code in ("de", "es", "fr", "it", "ja", "ko", "pt")),
     ("picovoice-leopard/test.wav", "en"),
     ("stt-smoke/ru.wav", "ru"),
-    ("picovoice-cheetah/test_fr_norm.wav", "fr"),
-    ("picovoice-cheetah/test_pt_norm.wav", "pt"),
 ]
 ENGLISH = [
     "openai-whisper/jfk.flac",
