@@ -15,7 +15,7 @@ import pytest
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
-from accelerate.utils.launch import prepare_multi_gpu_env
+from accelerate.utils.launch import prepare_multi_gpu_env, prepare_simple_launcher_cmd_env
 
 from tests.integration.relabelled import fsdp_variables
 
@@ -29,7 +29,6 @@ EXPECTED = {  # distributed type, processes
     "multi_gpu": ("MULTI_GPU", 8),
     "multi_node": ("MULTI_GPU", 16),
     "fsdp2": ("FSDP", 8),
-    "deepspeed_zero2": ("DEEPSPEED", 8),
 }
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 
@@ -59,11 +58,7 @@ def test_accelerate_launches_with_it(path: Path) -> None:
     arguments = launched(path)
     kind, processes = EXPECTED[path.stem]
     assert arguments.num_processes == processes
-    assert (arguments.multi_gpu, arguments.use_fsdp, arguments.use_deepspeed) == (
-        kind == "MULTI_GPU",
-        kind == "FSDP",
-        kind == "DEEPSPEED",
-    )
+    assert (arguments.multi_gpu, arguments.use_fsdp) == (kind == "MULTI_GPU", kind == "FSDP")
 
 
 @each_file
@@ -74,7 +69,17 @@ def test_every_nested_key_is_one_of_accelerates(path: Path) -> None:
         key for section in yaml.safe_load(path.read_text()).values() if isinstance(section, dict) for key in section
     }
     assert nested <= known
-    assert bool(nested) == (path.stem in ("fsdp2", "deepspeed_zero2"))
+    assert bool(nested) == (path.stem == "fsdp2")
+
+
+@each_file
+def test_the_user_chooses_the_gpus(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # `gpu_ids: "0"` would put a run back on GPU 0, whatever CUDA_VISIBLE_DEVICES says
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    arguments = launched(path)
+    assert arguments.gpu_ids == "all"
+    variables = prepare_simple_launcher_cmd_env(arguments)[1]
+    assert variables["CUDA_VISIBLE_DEVICES"] == "3,5"
 
 
 def test_the_test_of_fsdp2_sets_the_variables_that_the_launcher_sets(monkeypatch: pytest.MonkeyPatch) -> None:
