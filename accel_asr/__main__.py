@@ -4,11 +4,11 @@ import sys
 from importlib import import_module
 
 from accel_asr import __version__
-from accel_asr.bars import quiet_bars_of_libraries
-from accel_asr.command_secrets import refuse_secrets
+from accel_asr.config.command_secrets import refuse_secrets
+from accel_asr.console.bars import quiet_bars_of_libraries
+from accel_asr.console.printing import guard_standard_streams, say
 from accel_asr.errors import UserError, user_errors_exit
-from accel_asr.printing import guard_standard_streams, say
-from accel_asr.processes import wait_passively
+from accel_asr.ranks.processes import wait_passively
 
 COMMANDS = {  # name -> (module with main(arguments) -> exit code or None, what it does)
     "train": ("accel_asr.train", "fine-tune a model in this one process; `accelerate launch` starts several"),

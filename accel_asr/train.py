@@ -9,23 +9,17 @@ from pathlib import Path
 if not __package__:  # started as a file: Python put accel_asr/ first on the path, where our modules could hide others
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from accel_asr.bars import quiet_bars_of_libraries
-from accel_asr.command_line import parse_config, write_config
-from accel_asr.config import Config
-from accel_asr.data.quickstart import model_source
+from accel_asr.config.command_line import parse_config, write_config
+from accel_asr.config.settings import Config
+from accel_asr.console.bars import quiet_bars_of_libraries
+from accel_asr.console.printing import guard_standard_streams
+from accel_asr.console.public_text import public_values
 from accel_asr.errors import UserError, user_errors_exit
-from accel_asr.model_folder.examination import refuse_unfit_folder
-from accel_asr.printing import guard_standard_streams
-from accel_asr.processes import wait_passively
-from accel_asr.public_text import public_values
-from accel_asr.training.run_folder import (
-    CONFIG_FILE,
-    claim_run_folder,
-    failed_writes_explained,
-    folder_written_whole,
-    full_disk_explained,
-    write_json,
-)
+from accel_asr.files.atomic_writes import folder_written_whole, write_json
+from accel_asr.files.run_folder import CONFIG_FILE, claim_run_folder, failed_writes_explained, full_disk_explained
+from accel_asr.model.folder.examination import refuse_unfit_folder
+from accel_asr.quickstart import model_source
+from accel_asr.ranks.processes import wait_passively
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,38 +53,38 @@ def train(config: Config) -> int:
 
     from accelerate.utils import gather_object
 
-    from accel_asr import modeling
-    from accel_asr.agreement import Agreement
-    from accel_asr.audio_context import SpeechContext, hear_any_context
-    from accel_asr.data.preparation import fingerprint
+    from accel_asr.data.order.window_plan import WindowPlan
+    from accel_asr.data.selection.preparation import fingerprint
     from accel_asr.data.streaming.streams import Place
-    from accel_asr.data.window_plan import WindowPlan
     from accel_asr.evaluation.contexts import full_context_problem
-    from accel_asr.job import load_job, plan_learning_rate, plan_training
-    from accel_asr.progress import Display, note_on_times
+    from accel_asr.model import pretrained as modeling
+    from accel_asr.model.audio_context import SpeechContext, hear_any_context
     from accel_asr.publishing.hub import check_may_push, push_run
+    from accel_asr.ranks.agreement import Agreement
+    from accel_asr.ranks.main_process import write_on_main_process
     from accel_asr.reporting.end_of_run import report_finished_run
-    from accel_asr.run_evaluations import RunEvaluations
-    from accel_asr.run_forecast import RunForecast, evaluation_steps, opening_lines, warmup_note
-    from accel_asr.training.checkpoint_state import Geometry, Progress
-    from accel_asr.training.checkpoints import find_checkpoint, restore_checkpoint, save_checkpoint
-    from accel_asr.training.divergence import require_finite_weights
+    from accel_asr.run.display import Display, note_on_times
+    from accel_asr.run.evaluations import RunEvaluations
+    from accel_asr.run.forecast import RunForecast, evaluation_steps, opening_lines, warmup_note
+    from accel_asr.run.job import load_job, plan_learning_rate, plan_training
     from accel_asr.training.encoder_filling import fill_encoder_cache
-    from accel_asr.training.environment import describe_environment
-    from accel_asr.training.kept_best import put_aside_lost_best
+    from accel_asr.training.launch.environment import describe_environment
+    from accel_asr.training.launch.sharding import whole_model
+    from accel_asr.training.launch.topology import shut_down, start_accelerator
     from accel_asr.training.left_out import note_left_out
-    from accel_asr.training.main_process import write_on_main_process
-    from accel_asr.training.recorded_settings import RecordedSettings, recorded
-    from accel_asr.training.sample_log import SampleLog
+    from accel_asr.training.logs.metrics_log import MetricsLog
+    from accel_asr.training.logs.sample_log import SampleLog
+    from accel_asr.training.logs.trackers import start_trackers
+    from accel_asr.training.saving.checkpoint_state import Geometry, Progress
+    from accel_asr.training.saving.checkpoints import find_checkpoint, restore_checkpoint, save_checkpoint
+    from accel_asr.training.saving.divergence import require_finite_weights
+    from accel_asr.training.saving.kept_best import put_aside_lost_best
+    from accel_asr.training.saving.recorded_settings import RecordedSettings, recorded
+    from accel_asr.training.saving.snapshot import Snapshot
+    from accel_asr.training.saving.written_behind import WrittenBehind
     from accel_asr.training.schedule import learning_rate_at, set_learning_rate
-    from accel_asr.training.sharding import whole_model
-    from accel_asr.training.snapshot import Snapshot
     from accel_asr.training.step import NonFiniteError, build_optimizer, settle_gradient_buckets, train_step
     from accel_asr.training.stopping import STOPPED_EXIT_CODE, SavedAtTheEnd, StopRequests
-    from accel_asr.training.topology import shut_down, start_accelerator
-    from accel_asr.training.trackers import start_trackers
-    from accel_asr.training.tracking import MetricsLog
-    from accel_asr.training.written_behind import WrittenBehind
 
     training, evaluation = config.training, config.evaluation
     output_dir = Path(str(config.output_dir))

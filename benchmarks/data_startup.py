@@ -53,15 +53,15 @@ def start(manifest: Path, cache_dir: Path, *, batches: int = 1) -> dict[str, flo
         batches: So many more are then taken from one worker, whose private memory is looked at a tenth of the way in,
             half of the way, and at the end.
     """
-    from accel_asr import modeling
-    from accel_asr.config import DataConfig, TrainingConfig
-    from accel_asr.data.collator import Collator
+    from accel_asr.config.settings import DataConfig, TrainingConfig
     from accel_asr.data.labels import LabelEncoder
-    from accel_asr.data.loading import ClipItems, TrainingWindows
-    from accel_asr.data.preparation import fingerprint
+    from accel_asr.data.loading.batches import ClipItems, TrainingWindows
+    from accel_asr.data.loading.collator import Collator
+    from accel_asr.data.order.window_plan import WindowPlan
+    from accel_asr.data.selection.preparation import fingerprint
     from accel_asr.data.splits import load_train_and_validation
-    from accel_asr.data.window_plan import WindowPlan
-    from accel_asr.job import plan_training
+    from accel_asr.model import pretrained as modeling
+    from accel_asr.run.job import plan_training
 
     modeling.quiet_libraries()
     model, processor = modeling.load_model_and_processor("quickstart")

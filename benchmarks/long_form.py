@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
-from accel_asr.data.decoding.audio import decode
+from accel_asr.audio.decoding import decode
 from accel_asr.evaluation.scoring import EditCounts, word_edits
 from accel_asr.exporting.ctranslate2_format import convert_to_ctranslate2
 from accel_asr.transcription.segments import Segment

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-    from accel_asr.data.collator import Collator
     from accel_asr.data.labels import LabelEncoder
-    from accel_asr.data.loading import ClipItems
-    from accel_asr.data.utterances import Utterances
+    from accel_asr.data.loading.batches import ClipItems
+    from accel_asr.data.loading.collator import Collator
+    from accel_asr.data.selection.utterances import Utterances
 
 # before torch is imported. The models are tiny: on a busy machine a second thread costs ten times what it gains, and
 # two processes of tests want a core each
@@ -88,7 +88,7 @@ def tiny_english_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _loaded(tiny_folder: Path) -> ModelAndProcessor:
     import torch
 
-    from accel_asr import modeling
+    from accel_asr.model import pretrained as modeling
 
     torch.set_num_threads(1)
     modeling.quiet_libraries()
@@ -150,7 +150,7 @@ def clip_items(
     utterances: "Utterances", model_and_processor: ModelAndProcessor, encoder: "LabelEncoder"
 ) -> "ClipItems":
     """The seven clips as training and evaluation take them, with untimed labels."""
-    from accel_asr.data.loading import ClipItems
+    from accel_asr.data.loading.batches import ClipItems
 
     return ClipItems(utterances, feature_extractor=model_and_processor[1].feature_extractor, encoder=encoder)
 
@@ -164,7 +164,7 @@ def clip_files(
     As of a large set, only their headers have been read.
     """
     from accel_asr.data.indexing import index_building
-    from accel_asr.data.loading import ClipItems
+    from accel_asr.data.loading.batches import ClipItems
     from accel_asr.data.reading.rows import Row
     from tests.tiny_datasets import tone_utterances, wav_bytes
     from tests.unit.data.local_sources import utterances_of
@@ -183,7 +183,7 @@ def clip_files(
 @pytest.fixture(scope="session")
 def collator(_loaded: ModelAndProcessor) -> "Collator":
     """Collates what the tiny model takes."""
-    from accel_asr.data.collator import Collator
+    from accel_asr.data.loading.collator import Collator
 
     model, processor = _loaded
     return Collator(

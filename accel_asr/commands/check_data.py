@@ -10,12 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from accel_asr.command_line import build_parser, parse_config, split_arguments
-from accel_asr.config import Config
+from accel_asr.config.command_line import build_parser, parse_config, split_arguments
+from accel_asr.config.settings import Config
+from accel_asr.console.printing import json_to_print, print_result, say
+from accel_asr.console.public_text import public_values
 from accel_asr.errors import UserError, user_errors_exit
-from accel_asr.model_folder.examination import say_notes
-from accel_asr.printing import json_to_print, print_result, say
-from accel_asr.public_text import public_values
+from accel_asr.model.folder.examination import say_notes
 
 DESCRIPTION = """Decode every recording and read every text of a run's sources; report what training would drop or
 refuse, and duplicates, overlap of validation with training, silence, clipping, and texts that do not fit their
@@ -52,10 +52,10 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
     """
     from accel_asr.data.checking.check import check
     from accel_asr.data.checking.clean_manifests import write_clean_manifests
+    from accel_asr.data.checking.data_report import report_of
     from accel_asr.data.checking.model_limits import load_model_limits
-    from accel_asr.data.checking.report import report_of
     from accel_asr.data.checking.tables import print_report
-    from accel_asr.data.references import reference_faults
+    from accel_asr.data.selection.references import reference_faults
     from accel_asr.evaluation.normalizers import load_normalizer
 
     data = config.data

@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from accel_asr.data.quickstart import model_source
+from accel_asr.console.printing import OptionParser, say
 from accel_asr.errors import UserError
-from accel_asr.model_folder.examination import refuse_unfit_folder
-from accel_asr.printing import OptionParser, say
+from accel_asr.model.folder.examination import refuse_unfit_folder
+from accel_asr.quickstart import model_source
 
 if TYPE_CHECKING:
     from accel_asr.transcription.transcriber import Transcriber
@@ -58,8 +58,8 @@ def main(arguments: list[str]) -> int:
     options = build_parser().parse_args(arguments)
     _require_extra()
     refuse_unfit_folder(model_source(options.model), name=options.model, setting="--model")
+    from accel_asr.demonstration.demo_page import Limits, served
     from accel_asr.demonstration.listening import listen
-    from accel_asr.demonstration.page import Limits, served
     from accel_asr.transcription.transcriber import load_transcriber
 
     transcriber = load_transcriber(
@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> int:
 
 def base_model_of_run(model: str) -> tuple[str, str | None] | None:
     """(name, revision) of the model that a run started from, by the `config.yaml` beside its model folder."""
-    from accel_asr.settings_files import read_yaml
+    from accel_asr.config.settings_files import read_yaml
 
     settings = Path(model).absolute().parent / "config.yaml"
     if not Path(model).is_dir() or not settings.is_file():

@@ -11,22 +11,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_asr.command_line import build_parser, parse_config, split_arguments
-from accel_asr.config import Config
-from accel_asr.data.quickstart import QUICKSTART, model_source
+from accel_asr.config.command_line import build_parser, parse_config, split_arguments
+from accel_asr.config.settings import Config
+from accel_asr.console.printing import say
+from accel_asr.console.public_text import public
 from accel_asr.errors import UserError, user_errors_exit
-from accel_asr.evaluation_output import SCORES_FILE, require_free, require_place, write_scores
-from accel_asr.model_folder.examination import refuse_unfit_folder
-from accel_asr.model_settings import settings_of_model
-from accel_asr.printing import say
-from accel_asr.public_text import public
-from accel_asr.training.run_folder import full_disk_explained
+from accel_asr.files.run_folder import full_disk_explained
+from accel_asr.model.folder.examination import refuse_unfit_folder
+from accel_asr.quickstart import QUICKSTART, model_source
+from accel_asr.run.evaluation_output import SCORES_FILE, require_free, require_place, write_scores
+from accel_asr.run.model_settings import settings_of_model
 
 if TYPE_CHECKING:
     from accel_asr.evaluation.evaluation_sets import EvaluationSet
     from accel_asr.evaluation.set_results import SetResult
     from accel_asr.evaluation.silence_probe import HeardInSilence
-    from accel_asr.job import LoadedModel
+    from accel_asr.run.job import LoadedModel
 
 DESCRIPTION = """Score a model: word and character error rates with 95% intervals, by duration and by any column,
 confusions, hallucinations. On the sources that --dataset names, or else on the validation data of the settings; a model
@@ -48,7 +48,7 @@ WHOLE_SETS = {
 def main(arguments: list[str]) -> int:
     """Evaluate; bad input ends in one message and exit code 2."""
     if any(argument.partition("=")[0] == "--rescore" for argument in arguments):
-        from accel_asr import rescoring
+        from accel_asr.run import rescoring
 
         return rescoring.main(arguments)
     with user_errors_exit(same_on_every_rank=True):
@@ -73,10 +73,10 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
         UserError: as loading a model and reading data raise.
     """
     from accel_asr.evaluation.evaluation_sets import DatasetName
-    from accel_asr.evaluation_job import keep_common, load_model_and_sets, score_sets, score_silence
-    from accel_asr.progress import Display
-    from accel_asr.training.environment import describe_environment
-    from accel_asr.training.topology import shut_down, start_accelerator
+    from accel_asr.run.display import Display
+    from accel_asr.run.evaluation_job import keep_common, load_model_and_sets, score_sets, score_silence
+    from accel_asr.training.launch.environment import describe_environment
+    from accel_asr.training.launch.topology import shut_down, start_accelerator
 
     accelerator = start_accelerator(
         mixed_precision=config.training.mixed_precision,

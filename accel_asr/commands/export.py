@@ -9,21 +9,21 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_asr.command_line import names_data, parse_config
-from accel_asr.config import Config
-from accel_asr.data.quickstart import model_source
+from accel_asr.config.command_line import names_data, parse_config
+from accel_asr.config.settings import Config
+from accel_asr.console.printing import OptionParser, say, table_console
+from accel_asr.console.public_text import public, visible
 from accel_asr.errors import UserError
 from accel_asr.exporting.packages import FORMATS, QUANTIZATIONS, require_packages
-from accel_asr.model_folder.examination import refuse_unfit_folder
-from accel_asr.model_settings import settings_of_model
-from accel_asr.printing import OptionParser, say, table_console
-from accel_asr.public_text import public, visible
+from accel_asr.model.folder.examination import refuse_unfit_folder
+from accel_asr.quickstart import model_source
+from accel_asr.run.model_settings import settings_of_model
 
 if TYPE_CHECKING:
-    from accel_asr.data.loading import ClipItems
+    from accel_asr.data.loading.batches import ClipItems
     from accel_asr.exporting.exported import ExportedModel
     from accel_asr.exporting.parity import Parity
-    from accel_asr.job import Job
+    from accel_asr.run.job import Job
 
 DESCRIPTION = """Convert a model to CTranslate2 (for faster-whisper), ONNX (for ONNX Runtime) or ggml (for whisper.cpp),
 have it transcribe the validation data there and here, and compare. Exit code 0 when the WERs are at most 0.5 points
@@ -127,8 +127,8 @@ def export(config: Config, options: argparse.Namespace) -> int:
     import torch
 
     from accel_asr.exporting import writing
-    from accel_asr.job import load_job
-    from accel_asr.training.run_folder import folder_written_whole
+    from accel_asr.files.atomic_writes import folder_written_whole
+    from accel_asr.run.job import load_job
 
     # greedy in both: a search with beams differs between runtimes in more than its weights
     evaluation = dataclasses.replace(config.evaluation, num_beams=1)
@@ -179,10 +179,10 @@ def export(config: Config, options: argparse.Namespace) -> int:
 def _compare(
     job: "Job", items: "ClipItems", exported: "ExportedModel", *, batch_size: int, most_points: float
 ) -> "Parity":
-    from accel_asr.bars import progress_bar
+    from accel_asr.console.bars import progress_bar
     from accel_asr.evaluation.evaluating import evaluate_model
     from accel_asr.exporting.parity import compare_transcripts, score_exported
-    from accel_asr.training.topology import start_accelerator
+    from accel_asr.training.launch.topology import start_accelerator
 
     accelerator = start_accelerator(mixed_precision="no", gradient_accumulation_steps=1, seed=0)
     total = len(items.utterances)

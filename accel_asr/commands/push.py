@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from accel_asr.command_secrets import refuse_secrets
-from accel_asr.config_checks import is_hub_name
+from accel_asr.config.command_secrets import refuse_secrets
+from accel_asr.config.cross_checks import is_hub_name
+from accel_asr.console.printing import OptionParser, say
 from accel_asr.errors import UserError
-from accel_asr.model_folder.examination import examine, say_notes
-from accel_asr.model_folder.generation import drop_unusable_alignment_heads
-from accel_asr.printing import OptionParser, say
+from accel_asr.model.folder.examination import examine, say_notes
+from accel_asr.model.folder.generation_settings import drop_unusable_alignment_heads
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     best = options.run_dir / "best"
     if best.is_dir():  # else it is no finished run, which is said below
         examined = examine(str(best), name=str(best), setting="RUN_DIR")  # before torch is imported
-        from accel_asr.modeling import require_finite_folder
+        from accel_asr.model.pretrained import require_finite_folder
 
         require_finite_folder(best)
         if not options.dry_run:

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_asr.command_line import parse_config
+from accel_asr.config.command_line import parse_config
+from accel_asr.console.printing import OptionParser, say
 from accel_asr.errors import UserError
-from accel_asr.printing import OptionParser, say
 
 if TYPE_CHECKING:
     from accel_asr.reporting.media import SamplesOf
@@ -31,8 +31,8 @@ def main(arguments: list[str]) -> int:
         UserError: not the folder of a run, no evaluation of that step, or the page can't be written.
     """
     options = build_parser().parse_args(arguments)
-    from accel_asr.reporting.page import REPORT_FILE, write_report
     from accel_asr.reporting.plots import write_plots
+    from accel_asr.reporting.report_page import REPORT_FILE, write_report
     from accel_asr.reporting.run_records import read_run
 
     run_dir = options.run_dir
@@ -61,8 +61,8 @@ def _open_audio(run_dir: Path) -> "SamplesOf":
     Raises:
         UserError: they can't be had.
     """
-    from accel_asr.reporting.recordings import reopen
-    from accel_asr.training.run_folder import CONFIG_FILE
+    from accel_asr.files.run_folder import CONFIG_FILE
+    from accel_asr.reporting.validation_audio import reopen
 
     config = parse_config(["--config", str(run_dir / CONFIG_FILE)])
     best = run_dir / "best"

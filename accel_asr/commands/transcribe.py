@@ -8,16 +8,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_asr.data.quickstart import model_source
+from accel_asr.console.printing import OptionParser, json_to_print, print_result, say, standard_output
+from accel_asr.console.public_text import visible
 from accel_asr.errors import UserError
-from accel_asr.model_folder.examination import refuse_unfit_folder
-from accel_asr.printing import OptionParser, json_to_print, print_result, say, standard_output
-from accel_asr.public_text import visible
+from accel_asr.model.folder.examination import refuse_unfit_folder
+from accel_asr.quickstart import model_source
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from accel_asr.bars import Bar
+    from accel_asr.console.bars import Bar
     from accel_asr.transcription.inputs import Recording
     from accel_asr.transcription.segments import TimedText
     from accel_asr.transcription.transcriber import Transcriber
@@ -156,7 +156,7 @@ def _transcribe_all(
     batch_size: int,
 ) -> int:
     """Transcribe and write, in the order given, each as soon as it is ready. The exit code."""
-    from accel_asr.bars import progress_bar
+    from accel_asr.console.bars import progress_bar
     from accel_asr.transcription.formats import as_object, rendered
 
     failed = 0
@@ -203,7 +203,7 @@ def _outcomes(
     transcriber: "Transcriber", recordings: "Sequence[Recording]", *, batch_size: int, timed: bool, bar: "Bar"
 ) -> "Iterator[tuple[int, TimedText | str]]":
     """(index, transcript or why there is none) of each recording, in order. Short neighbours share a batch."""
-    from accel_asr.data.decoding.audio import AudioError, decode
+    from accel_asr.audio.decoding import AudioError, decode
 
     waiting: list[tuple[int, np.ndarray | str]] = []
 

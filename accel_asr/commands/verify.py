@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from accel_asr.command_line import build_parser, parse_config
-from accel_asr.config import Config
-from accel_asr.data.quickstart import model_source
+from accel_asr.config.command_line import build_parser, parse_config
+from accel_asr.config.settings import Config
 from accel_asr.errors import UserError, user_errors_exit
-from accel_asr.model_folder.examination import refuse_unfit_folder
+from accel_asr.model.folder.examination import refuse_unfit_folder
+from accel_asr.quickstart import model_source
 
 if TYPE_CHECKING:
-    from accel_asr.data.utterances import Utterances
+    from accel_asr.data.selection.utterances import Utterances
     from accel_asr.verification.checks import Check
 
 UTTERANCES_HELP = (
@@ -52,12 +52,12 @@ def verify(config: Config, *, most_utterances: int) -> int:
     from functools import partial
 
     from accel_asr.data.streaming.stream_items import StreamPlan
-    from accel_asr.job import load_job, plan_learning_rate, plan_training
-    from accel_asr.progress import Display
+    from accel_asr.run.display import Display
+    from accel_asr.run.job import load_job, plan_learning_rate, plan_training
+    from accel_asr.training.launch.sharding import is_sharded
+    from accel_asr.training.launch.topology import shut_down, start_accelerator
     from accel_asr.training.schedule import learning_rate_at
-    from accel_asr.training.sharding import is_sharded
     from accel_asr.training.step import NonFiniteError, build_optimizer
-    from accel_asr.training.topology import shut_down, start_accelerator
     from accel_asr.verification.checks import worst_of_ranks
     from accel_asr.verification.transcripts import compare_evaluation
     from accel_asr.verification.updates import compare_training, plan_to_verify, steps_to_verify
@@ -192,7 +192,7 @@ def _show(checks: "Sequence[Check]") -> None:
     """Print the table, and one line that says it all."""
     from rich.table import Table
 
-    from accel_asr.printing import table_console
+    from accel_asr.console.printing import table_console
 
     table = Table(title="of all steps and ranks, what is farthest off", title_justify="left")
     table.add_column("check")

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.packing import Packing
-from accel_asr.data.preparation import hours, label_lengths
+from accel_asr.data.order.packing import Packing
+from accel_asr.data.selection.preparation import hours, label_lengths
+from accel_asr.data.selection.utterances import Utterances
 from accel_asr.data.streaming.streams import Stream
-from accel_asr.data.utterances import Utterances
 
 
 @dataclass(frozen=True)

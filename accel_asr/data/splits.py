@@ -3,24 +3,24 @@
 from dataclasses import asdict
 from typing import Any
 
-from accel_asr.config import DataConfig, SourceConfig
-from accel_asr.data.holdout import count_to_hold_out, split_first, split_groups, split_random
+from accel_asr.config.settings import DataConfig, SourceConfig
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.overlap import VALIDATED_ON, settle_overlap
-from accel_asr.data.packing import GAP_S, Packing
-from accel_asr.data.preparation import MAX_EXAMPLES, Drops, label_lengths, prepare_utterances
+from accel_asr.data.order.packing import GAP_S, Packing
+from accel_asr.data.order.window_plan import shuffled_rows
 from accel_asr.data.run_data import RunData, summary_of
-from accel_asr.data.run_sources import (
+from accel_asr.data.selection.holdout import count_to_hold_out, split_first, split_groups, split_random
+from accel_asr.data.selection.overlap import VALIDATED_ON, settle_overlap
+from accel_asr.data.selection.preparation import MAX_EXAMPLES, Drops, label_lengths, prepare_utterances
+from accel_asr.data.selection.run_sources import (
     DEFAULT_VALIDATION_SPLIT,
     open_part,
     resolved_sources,
     training_split,
     validation_split,
 )
-from accel_asr.data.shared_values import notices_of, shared_values
-from accel_asr.data.streaming.stream_data import load_stream
-from accel_asr.data.utterances import Utterances
-from accel_asr.data.window_plan import shuffled_rows
+from accel_asr.data.selection.shared_values import notices_of, shared_values
+from accel_asr.data.selection.utterances import Utterances
+from accel_asr.data.stream_splits import load_stream
 from accel_asr.errors import UserError
 
 

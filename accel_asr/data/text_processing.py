@@ -5,13 +5,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import Literal
 
-from accel_asr.data.written_tokens import (
-    TimedWords,
-    timed_words,
-    without_times,
-    written_control_token,
-    written_time,
-)
+from accel_asr.model.written_tokens import TimedWords, timed_words, without_times, written_control_token, written_time
 
 INSIDE_WORDS = frozenset("'’-‐‑")  # noqa: RUF001 - kept between letters: it's, well-known
 CONTROL_TOKENS_BEFORE = "control tokens written in the previous text"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from accel_asr.data.decoding.audio import AudioError, decode, probe
+from accel_asr.audio.decoding import AudioError, decode, probe
 from accel_asr.demonstration.pictures import log_mel_picture, waveform_picture
 from accel_asr.transcription.segments import TimedText
 from accel_asr.transcription.transcriber import Transcriber

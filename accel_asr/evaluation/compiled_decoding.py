@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from transformers import CompileConfig, WhisperForConditionalGeneration
 
-from accel_asr.data.loading import EvaluationBatch
+from accel_asr.data.loading.batches import EvaluationBatch
 from accel_asr.errors import UserError
 
 

@@ -8,14 +8,14 @@ from typing import Any
 from accelerate import Accelerator
 from transformers import WhisperForConditionalGeneration
 
-from accel_asr.agreement import Agreement
-from accel_asr.audio_context import SpeechContext
-from accel_asr.data.collator import Collator
-from accel_asr.data.loading import ClipItems
+from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.collator import Collator
 from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.evaluation.intervals import rate_intervals
 from accel_asr.evaluation.normalizers import Normalizer
 from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, score_utterance, scores_by
+from accel_asr.model.audio_context import SpeechContext
+from accel_asr.ranks.agreement import Agreement
 
 
 @dataclass(frozen=True)

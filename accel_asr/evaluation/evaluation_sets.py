@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from accel_asr.config import DataConfig
+from accel_asr.config.settings import DataConfig
+from accel_asr.console.public_text import last_part
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.preparation import prepare_utterances
-from accel_asr.data.run_sources import open_part, resolved_sources
+from accel_asr.data.selection.preparation import prepare_utterances
+from accel_asr.data.selection.run_sources import open_part, resolved_sources
+from accel_asr.data.selection.utterances import Utterances
 from accel_asr.data.splits import load_train_and_validation
-from accel_asr.data.utterances import Utterances
 from accel_asr.errors import UserError
-from accel_asr.public_text import last_part
 
 DEFAULT_SPLIT = "test"
 LONGEST_LABEL = 100  # letters: a file's name has at most 255 bytes

@@ -11,17 +11,17 @@ from accelerate.utils import gather_object
 from transformers import GenerationMixin, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from accel_asr.agreement import POLL_S, Agreement
-from accel_asr.audio_context import SpeechContext, encode
-from accel_asr.data.collator import Batch, Collator
-from accel_asr.data.features import is_silent
-from accel_asr.data.loading import ClipItems, EvaluationBatch, evaluation_batches, evaluation_loader
-from accel_asr.data.made_ahead import MadeAhead
-from accel_asr.data.spelling import Spelling
-from accel_asr.data.utterances import Utterance
+from accel_asr.audio.log_mel import is_silent
+from accel_asr.data.loading.batches import ClipItems, EvaluationBatch, evaluation_batches, evaluation_loader
+from accel_asr.data.loading.collator import Batch, Collator
+from accel_asr.data.loading.prefetch import MadeAhead
+from accel_asr.data.selection.utterances import Utterance
 from accel_asr.evaluation.compiled_decoding import CompiledDecoding, compiled_decoding
 from accel_asr.evaluation.scoring import Transcript
-from accel_asr.token_loss import token_loss_as_logits
+from accel_asr.model.audio_context import SpeechContext, encode
+from accel_asr.model.chunked_loss import token_loss_as_logits
+from accel_asr.model.spelling import Spelling
+from accel_asr.ranks.agreement import POLL_S, Agreement
 
 
 @dataclasses.dataclass(frozen=True)

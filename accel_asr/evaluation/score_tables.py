@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from accel_asr.console.printing import table_console
+from accel_asr.console.public_text import visible
 from accel_asr.evaluation.alignments import Confusion, confusions
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.comparing import Change, Comparison
@@ -13,8 +15,6 @@ from accel_asr.evaluation.hallucinations import find_hallucinations
 from accel_asr.evaluation.intervals import Difference, Interval
 from accel_asr.evaluation.set_results import SetResult
 from accel_asr.evaluation.silence_probe import HeardInSilence
-from accel_asr.printing import table_console
-from accel_asr.public_text import visible
 
 TABLE_WIDTH = 132  # also where the output is no terminal, for which rich takes 80
 SHOWN_PARTS = 20

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from accel_asr.data.decoding.audio import to_int16
-from accel_asr.data.features import log_mel
+from accel_asr.audio.decoding import to_int16
+from accel_asr.audio.log_mel import log_mel
 from accel_asr.data.labels import LabelEncoder
 
 _DURATIONS_S = (1.0, 5.0, 20.0)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from transformers import WhisperForConditionalGeneration, WhisperProcessor, WhisperTokenizer
 
-from accel_asr.data.spelling import Spelling
 from accel_asr.exporting.exported import Clip, ExportedModel
-from accel_asr.exporting.settings_files import ctranslate2_max_length, read_settings
+from accel_asr.exporting.processor_files import ctranslate2_max_length, read_settings
+from accel_asr.model.spelling import Spelling
 
 FASTER_WHISPER_FRAMES = 3000  # pad_or_trim in faster_whisper/audio.py has no other
 FASTER_WHISPER_POSITIONS = 448

@@ -10,9 +10,9 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from accel_asr.data.spelling import Spelling
 from accel_asr.exporting.exported import Clip
-from accel_asr.exporting.settings_files import read_settings
+from accel_asr.exporting.processor_files import read_settings
+from accel_asr.model.spelling import Spelling
 
 MODEL_FILE = "ggml-model.bin"
 MOST_TOKENS = 220  # whisper.cpp makes at most half of 448 positions, less 4

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 
-from accel_asr.data.spelling import Spelling
 from accel_asr.exporting.exported import Clip
 from accel_asr.exporting.onnx_graphs import write_graphs
+from accel_asr.model.spelling import Spelling
 
 LOOP_FILE = "onnx_greedy.py"
 

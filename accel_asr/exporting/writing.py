@@ -10,12 +10,13 @@ from typing import Any
 
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from accel_asr import modeling
 from accel_asr.errors import UserError
-from accel_asr.exporting import ctranslate2_format, ggml_format, onnx_format, settings_files
+from accel_asr.exporting import ctranslate2_format, ggml_format, onnx_format
+from accel_asr.exporting import processor_files as settings_files
 from accel_asr.exporting.exported import ExportedModel
 from accel_asr.exporting.packages import versions
 from accel_asr.exporting.readme import readme_text
+from accel_asr.model import pretrained as modeling
 
 ONNX, GGML = "onnx", "ggml"
 EXPORT_FILE, README_FILE = "export.json", "README.md"

@@ -11,8 +11,8 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from huggingface_hub.utils import get_token, validate_repo_id
 
+from accel_asr.console.printing import say as say_line
 from accel_asr.errors import UserError
-from accel_asr.printing import say as say_line
 from accel_asr.publishing.hub_faults import HUB_ERRORS, in_short, remedy_for, status_of, with_retries
 from accel_asr.publishing.model_card import make_model_card
 from accel_asr.publishing.upload_plan import CARD_FILE, PlannedFile, plan_upload, require_finished_run, told_size

@@ -9,14 +9,14 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from accel_asr.data.languages import language_name
+from accel_asr.console.public_text import public, shortened, visible_lines
 from accel_asr.errors import UserError
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.comparing import compare
 from accel_asr.evaluation.contexts import full_context_problem
 from accel_asr.evaluation.hallucinations import find_hallucinations
 from accel_asr.evaluation.scoring import ScoredUtterance
-from accel_asr.public_text import public, shortened, visible_lines
+from accel_asr.model.languages import language_name
 from accel_asr.publishing.model_card_records import read_record, read_scored
 from accel_asr.publishing.upload_plan import PICTURES_DIR, pictures_of
 

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from accel_asr.config.settings_files import read_yaml
 from accel_asr.errors import UserError
 from accel_asr.evaluation.scoring import ScoredUtterance
-from accel_asr.settings_files import read_yaml
 
 
 def read_record(path: Path) -> dict[str, Any]:

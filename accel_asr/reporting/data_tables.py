@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from accel_asr.public_text import public
+from accel_asr.console.public_text import public
 from accel_asr.reporting.run_records import RunRecords
 from accel_asr.reporting.wording import count, hours, seconds, small
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from accel_asr.data.utterances import Utterances
+from accel_asr.data.selection.utterances import Utterances
 
 
 def report_finished_run(run_dir: Path, validation: Utterances, *, say: Callable[[str], object]) -> Path | None:
@@ -16,10 +16,10 @@ def report_finished_run(run_dir: Path, validation: Utterances, *, say: Callable[
     """
     path = None
     try:
-        from accel_asr.reporting.page import REPORT_FILE, write_report
         from accel_asr.reporting.plots import write_plots
-        from accel_asr.reporting.recordings import samples_by_id
+        from accel_asr.reporting.report_page import REPORT_FILE, write_report
         from accel_asr.reporting.run_records import read_run
+        from accel_asr.reporting.validation_audio import samples_by_id
 
         records = read_run(run_dir)
         path = write_report(records, run_dir / REPORT_FILE, samples_of=samples_by_id(validation)).path

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import soundfile
 
-from accel_asr.data.decoding.audio import AudioError
+from accel_asr.audio.decoding import AudioError
 
 SamplesOf = Callable[[str], np.ndarray]  # utterance id -> int16, shape (samples,); raises AudioError, KeyError
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_asr.evaluation.breakdowns import PartScore
+from accel_asr.files.atomic_writes import WRITING
 from accel_asr.reporting.charts import Series, thin
 from accel_asr.reporting.curves import CER, LEARNING_RATE, LOSS, WER, curve_series
-from accel_asr.reporting.findings import COLUMN_TITLES, MAX_PARTS
+from accel_asr.reporting.error_sections import COLUMN_TITLES, MAX_PARTS
 from accel_asr.reporting.run_records import RunRecords
-from accel_asr.training.run_folder import WRITING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from accel_asr.config.settings_files import read_yaml
 from accel_asr.errors import UserError
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.scoring import ScoredUtterance
-from accel_asr.settings_files import read_yaml
-from accel_asr.training.run_folder import CONFIG_FILE
+from accel_asr.files.run_folder import CONFIG_FILE
 
 BASELINE, BEST, LAST = "baseline", "best", "last"
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
+from accel_asr.console.public_text import visible
 from accel_asr.evaluation.alignments import Edit, align_words
 from accel_asr.evaluation.scoring import ScoredUtterance
-from accel_asr.public_text import visible
 
 MAX_SHOWN, MAX_UNFOLDED = 60, 400  # units that are seen at once, and when the rest is unfolded
 MAX_TEXT = 2_000  # characters of a text as it was written

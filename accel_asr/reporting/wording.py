@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from accel_asr.console.public_text import public
 from accel_asr.evaluation.intervals import Difference
-from accel_asr.public_text import public
 
 
 def number(value: float | None) -> float:

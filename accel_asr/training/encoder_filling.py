@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from accel_asr.data.decoding.audio import AudioError
-from accel_asr.data.encoder_cache import EncoderCache
-from accel_asr.data.features import log_mel
-from accel_asr.data.made_ahead import MadeAhead
-from accel_asr.data.utterances import Utterance
+from accel_asr.audio.decoding import AudioError
+from accel_asr.audio.log_mel import log_mel
+from accel_asr.data.loading.encoder_cache import EncoderCache
+from accel_asr.data.loading.prefetch import MadeAhead
+from accel_asr.data.selection.utterances import Utterance
 from accel_asr.errors import UserError
 
 Chunk = tuple[int, list[int], torch.Tensor]  # its number, clips to compute, their features (clips, mel bins, frames)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from accel_asr.data.collator import FailedItem
+from accel_asr.data.loading.collator import FailedItem
 from accel_asr.errors import UserError
-from accel_asr.training.checkpoint_state import Progress
+from accel_asr.training.saving.checkpoint_state import Progress
 
 
 def note_left_out(

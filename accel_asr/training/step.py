@@ -11,12 +11,12 @@ from accelerate.utils import gather_object
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from accel_asr.data.collator import Batch, FailedItem
+from accel_asr.console.public_text import visible
+from accel_asr.data.loading.collator import Batch, FailedItem
 from accel_asr.errors import UserError
-from accel_asr.public_text import visible
-from accel_asr.token_loss import token_loss_as_logits
+from accel_asr.model.chunked_loss import token_loss_as_logits
+from accel_asr.training.launch.sharding import whole_tensor
 from accel_asr.training.random_state import random_state_kept
-from accel_asr.training.sharding import whole_tensor
 
 MAX_NAMED = 20
 FUSED_DEVICE_TYPES = ("cpu", "cuda", "xpu", "mps")

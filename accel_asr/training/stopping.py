@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
-from accel_asr.agreement import AgreedDataError, AgreedStopError
-from accel_asr.processes import STOP_SIGNALS
+from accel_asr.ranks.agreement import AgreedDataError, AgreedStopError
+from accel_asr.ranks.processes import STOP_SIGNALS
 
 STOPPED_EXIT_CODE = 75  # "try again later" of sysexits.h: the run is whole, and not finished
 

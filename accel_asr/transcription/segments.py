@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from accel_asr.data.written_tokens import UNSPACED
+from accel_asr.model.written_tokens import UNSPACED
 
 TIME_DIGITS = 3  # milliseconds, what subtitles can say
 _MOST_COMPRESSED = 2.4

@@ -11,10 +11,10 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from accel_asr.data.languages import known_language, language_code
-from accel_asr.data.spelling import Spelling
 from accel_asr.errors import UserError
-from accel_asr.modeling import load_model_and_processor, quiet_libraries
+from accel_asr.model.languages import known_language, language_code
+from accel_asr.model.pretrained import load_model_and_processor, quiet_libraries
+from accel_asr.model.spelling import Spelling
 from accel_asr.transcription.segments import Segment, TimedText, joined, repeats_itself, spread, tidied, whole
 
 START_TOKENS = 8  # and room to spare: start of the text before, start, language, task

@@ -19,7 +19,7 @@ MORE_ROUNDS = 3  # times as many as of the others: these are short
 
 def mel_rows(bench: Bench) -> list[Row]:
     """Log-mel of one clip, from int16 samples to the array that goes into a batch."""
-    from accel_asr.data.features import log_mel
+    from accel_asr.audio.log_mel import log_mel
 
     material = bench.material
     samples = material.samples(0)
@@ -38,8 +38,8 @@ def mel_rows(bench: Bench) -> list[Row]:
 
 def batch_mel_rows(bench: Bench) -> list[Row]:
     """Log-mel of a batch, from int16 samples on the CPU to features on the device."""
-    from accel_asr.data.batch_features import BatchLogMel
-    from accel_asr.data.features import log_mel
+    from accel_asr.audio.batch_log_mel import BatchLogMel
+    from accel_asr.audio.log_mel import log_mel
 
     material, device = bench.material, bench.material.device
     clips = [material.samples(row) for row in range(bench.fetch_size)]

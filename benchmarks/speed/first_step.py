@@ -34,7 +34,7 @@ def train_quickstart(folder: str, kind: str) -> None:
     from torch.utils.data import DataLoader
     from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-    from accel_asr.data.quickstart import BASE_MODEL_DIR, CLIPS_PARQUET
+    from accel_asr.quickstart import BASE_MODEL_DIR, CLIPS_PARQUET
 
     end_at_first_step()
     processor = WhisperProcessor.from_pretrained(BASE_MODEL_DIR, language="en", task="transcribe")

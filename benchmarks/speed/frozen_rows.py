@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from accel_asr.modeling import freeze_encoder
+from accel_asr.model.pretrained import freeze_encoder
 from benchmarks.speed.hand_written import HandWritten
 from benchmarks.speed.model_rows import Bench, as_labels
 from benchmarks.speed.own_loop import Own

@@ -19,8 +19,8 @@ from transformers import (
 )
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from accel_asr.data.collator import Batch, Collator, Item
 from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.loading.collator import Batch, Collator, Item
 
 RATE_HZ = 16_000
 POSITIONS_PER_SECOND = 50

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from accel_asr.data.collator import IGNORED_LABEL, Batch
+from accel_asr.data.loading.collator import IGNORED_LABEL, Batch
 from benchmarks.speed import seq2seq_trainer
 from benchmarks.speed.hand_written import HandWritten
 from benchmarks.speed.material import Material

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from transformers import WhisperForConditionalGeneration
 
-from accel_asr import modeling
-from accel_asr.audio_context import SpeechContext, hear_any_context
-from accel_asr.data.collator import Batch, Item
+from accel_asr.data.loading.collator import Batch, Item
+from accel_asr.model import pretrained as modeling
+from accel_asr.model.audio_context import SpeechContext, hear_any_context
+from accel_asr.training.launch.topology import start_accelerator
 from accel_asr.training.schedule import set_learning_rate
 from accel_asr.training.step import StepResult, build_optimizer, train_step
-from accel_asr.training.topology import start_accelerator
 from benchmarks.speed.hand_written import LEARNING_RATE
 from benchmarks.speed.material import RATE_HZ, Material
 
@@ -96,9 +96,9 @@ class Own:
 
     def windows(self, items: object, *, batch_size: int, num_workers: int, pack: bool = False) -> Iterator[list[Batch]]:
         """The batches of one epoch, one after the other."""
-        from accel_asr.data.loading import TrainingWindows
-        from accel_asr.data.packing import Packing, PackPlan
-        from accel_asr.data.window_plan import WindowPlan
+        from accel_asr.data.loading.batches import TrainingWindows
+        from accel_asr.data.order.packing import Packing, PackPlan
+        from accel_asr.data.order.window_plan import WindowPlan
 
         utterances = items.utterances  # type: ignore[attr-defined]
         plan = WindowPlan(len(utterances), batch_size, 1, 1, seed=0, drop_last=True)
@@ -141,8 +141,8 @@ def write_recordings(material: Material, rows: int) -> Path:
 
 def indexed_items(material: Material, rows: int, *, validation_rows: int) -> tuple[object, object]:
     """Training and validation items, read from WAV files by a manifest, as in any run on own recordings."""
-    from accel_asr.config import DataConfig
-    from accel_asr.data.loading import ClipItems
+    from accel_asr.config.settings import DataConfig
+    from accel_asr.data.loading.batches import ClipItems
     from accel_asr.data.splits import load_train_and_validation
 
     manifest = write_recordings(material, rows + validation_rows)
@@ -163,8 +163,8 @@ def indexed_items(material: Material, rows: int, *, validation_rows: int) -> tup
 
 def kept_items(material: Material, items: Sequence[Item]) -> object:
     """Validation items whose features are in memory."""
-    from accel_asr.data.loading import ClipItems
-    from accel_asr.data.utterances import Utterance
+    from accel_asr.data.loading.batches import ClipItems
+    from accel_asr.data.selection.utterances import Utterance
 
     class KeptItems(ClipItems):
         """Finds its items made."""
@@ -183,8 +183,8 @@ class Checkpoints:
     """Saves checkpoints as the loop does, into a folder."""
 
     def __init__(self, own: Own, folder: Path) -> None:
-        from accel_asr.training.snapshot import Snapshot
-        from accel_asr.training.written_behind import WrittenBehind
+        from accel_asr.training.saving.snapshot import Snapshot
+        from accel_asr.training.saving.written_behind import WrittenBehind
 
         self.own, self.folder, self.step = own, folder, 0
         self.written = WrittenBehind(own.accelerator, folder)
@@ -192,9 +192,9 @@ class Checkpoints:
 
     def save(self) -> None:
         """A checkpoint; returns when the loop may go on."""
-        from accel_asr.training.checkpoint_state import Geometry, Progress
-        from accel_asr.training.checkpoints import save_checkpoint
-        from accel_asr.training.recorded_settings import RecordedSettings
+        from accel_asr.training.saving.checkpoint_state import Geometry, Progress
+        from accel_asr.training.saving.checkpoints import save_checkpoint
+        from accel_asr.training.saving.recorded_settings import RecordedSettings
 
         self.step += 1
         save_checkpoint(

@@ -117,7 +117,7 @@ def run_job(bench: Bench, shape: JobShape, manifest: Path) -> dict[str, float]:
 def main() -> None:
     """Train as the command line says; the last line printed has `job_s`, and `epoch_s` of the epochs but the first."""
     import_what_the_job_imports()
-    from accel_asr.command_line import parse_config
+    from accel_asr.config.command_line import parse_config
     from accel_asr.train import main as train
 
     epochs = int(parse_config(sys.argv[1:]).training.num_train_epochs)
@@ -144,7 +144,7 @@ def import_what_the_job_imports() -> None:
         package = import_module(f"accel_asr.{name}")
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             import_module(found.name)
-    for name in ("accel_asr.run_evaluations", "matplotlib.backends.backend_agg", "PIL.Image"):
+    for name in ("accel_asr.run.evaluations", "matplotlib.backends.backend_agg", "PIL.Image"):
         import_module(name)
     import_module("torch.utils.tensorboard.summary")
 

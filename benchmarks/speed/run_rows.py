@@ -85,7 +85,7 @@ def epoch_rows(bench: Bench) -> list[Row]:
 
 def packed_epoch_rows(bench: Bench) -> list[Row]:
     """Clips of a tenth of the model's window: fetching and training on each of them once, packed and not."""
-    from accel_asr.data.packing import GAP_S
+    from accel_asr.data.order.packing import GAP_S
 
     size = bench.material.size
     short = replace(size, clip_s=size.window_s / 10, label_tokens=(10, 16))

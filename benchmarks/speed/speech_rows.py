@@ -6,7 +6,7 @@ A run also has steps that hear more, one in eight, and its last tenth hears all:
 from collections.abc import Callable
 from dataclasses import replace
 
-from accel_asr.audio_context import SpeechContext
+from accel_asr.model.audio_context import SpeechContext
 from benchmarks.speed import hand_written, own_loop
 from benchmarks.speed.hand_written import HandWritten
 from benchmarks.speed.model_rows import Bench, as_labels

@@ -53,10 +53,10 @@ def import_everything() -> None:
     from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline  # noqa: F401
 
     import accel_asr.publishing.hub
-    import accel_asr.run_evaluations
+    import accel_asr.run.evaluations
     import accel_asr.train
     import accel_asr.training.encoder_filling
-    import accel_asr.training.topology  # noqa: F401
+    import accel_asr.training.launch.topology  # noqa: F401
 
     torch.set_num_threads(1)
 
@@ -150,8 +150,8 @@ def let_vanish(paths: list[str]) -> None:
 
     As of a large set, only headers are read before training.
     """
-    from accel_asr import job
     from accel_asr.data.indexing import index_building
+    from accel_asr.run import job
 
     index_building.DECODED_UP_FRONT_S = 0.0
     windows = job.Job.windows
@@ -166,7 +166,7 @@ def let_vanish(paths: list[str]) -> None:
 
 def let_worker_fail(*, epoch: int, name: str, do: str) -> None:
     """Let whoever loads this utterance in this epoch hang, or be killed as for want of memory."""
-    from accel_asr.data.loading import ClipItems
+    from accel_asr.data.loading.batches import ClipItems
 
     load = ClipItems.__getitem__
 
@@ -184,7 +184,8 @@ def let_worker_fail(*, epoch: int, name: str, do: str) -> None:
 
 def keep_ledger(rank: int, *, settings: list[str]) -> None:
     """Write down what each finished step was trained on. The step is counted from the newest checkpoint on."""
-    from accel_asr.training import checkpoints, step
+    from accel_asr.training import step
+    from accel_asr.training.saving import checkpoints
 
     train_step, restore = step.train_step, checkpoints.restore_checkpoint
     done = 0
@@ -210,7 +211,9 @@ def keep_ledger(rank: int, *, settings: list[str]) -> None:
 def end_at(ends: dict[str, Any]) -> None:
     """Send this process the signal when it comes to the moment for the n-th time."""
     from accel_asr.evaluation import generation
-    from accel_asr.training import checkpoints, run_folder, step
+    from accel_asr.files import atomic_writes
+    from accel_asr.training import step
+    from accel_asr.training.saving import checkpoints
 
     count = 0
 
@@ -236,7 +239,7 @@ def end_at(ends: dict[str, Any]) -> None:
     elif ends["moment"] == "checkpoint":  # with some of its files there
         checkpoints.save_file = before(checkpoints.save_file)
     elif ends["moment"] == "rename":  # with all of them there, under the other name
-        run_folder._flush_to_disk = before(run_folder._flush_to_disk)
+        atomic_writes._flush_to_disk = before(atomic_writes._flush_to_disk)
 
 
 def random_kill(rng: random.Random, processes: int) -> dict[str, Any]:

@@ -32,8 +32,8 @@ def pretend_to_shard() -> None:
     from accelerate.state import AcceleratorState, PartialState
     from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 
-    from accel_asr import modeling
-    from accel_asr.training import topology
+    from accel_asr.model import pretrained as modeling
+    from accel_asr.training.launch import topology
 
     start, save_model_folder = topology.Accelerator, modeling.save_model_folder
 

@@ -37,7 +37,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One of the quickstart's."""
     import pyarrow.parquet
 
-    from accel_asr.data.quickstart import BASE_MODEL_DIR
+    from accel_asr.quickstart import BASE_MODEL_DIR
 
     path = tmp_path_factory.mktemp("clip") / "clip.wav"
     row = pyarrow.parquet.read_table(BASE_MODEL_DIR.parent / "clips.parquet").slice(503, 1).to_pylist()[0]
@@ -53,7 +53,7 @@ def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, uploads: Path) -> Iterator[str]:
     """The command itself, on the model of a run folder; ended by Ctrl-C, cleanly."""
-    from accel_asr.data.quickstart import BASE_MODEL_DIR
+    from accel_asr.quickstart import BASE_MODEL_DIR
 
     run = tmp_path_factory.mktemp("run")
     shutil.copytree(BASE_MODEL_DIR, run / "best")
@@ -161,7 +161,7 @@ def page_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     # Gradio makes the first page's folder again for every further one of a process
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
-    from accel_asr.demonstration.page import Limits, served
+    from accel_asr.demonstration.demo_page import Limits, served
 
     with ExitStack() as stack:
         yield lambda hear, **options: stack.enter_context(
@@ -203,7 +203,7 @@ def test_two_visitors_at_once_are_served_one_after_the_other(page_of: Callable[.
 def test_what_visitors_leave_is_deleted_while_the_page_is_served(
     page_of: Callable[..., str], clip: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from accel_asr.demonstration import page
+    from accel_asr.demonstration import demo_page as page
 
     monkeypatch.setattr(page, "CLEANED_EVERY_S", 1)
     monkeypatch.setattr(page, "KEPT_S", 1)

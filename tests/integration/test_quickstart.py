@@ -14,9 +14,9 @@ from datasets import Dataset
 from safetensors.torch import load_file
 from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline
 
-from accel_asr.data.decoding.audio import decode, to_float32, to_int16
-from accel_asr.data.quickstart import CLIPS_PARQUET
+from accel_asr.audio.decoding import decode, to_float32, to_int16
 from accel_asr.evaluation import WER_METRIC
+from accel_asr.quickstart import CLIPS_PARQUET
 from tests.integration.launching import TWO_PROCESSES, Finished, console, launch_training
 
 VALIDATION_CLIPS = 113

@@ -57,7 +57,7 @@ def all_ways(model: Path, clips: list[tuple[Path, str | None]], tmp_path: Path) 
 
 
 def samples_of(path: Path) -> Any:
-    from accel_asr.data.decoding.audio import decode
+    from accel_asr.audio.decoding import decode
 
     return decode(path, sampling_rate_hz=16_000)
 

@@ -30,7 +30,7 @@ TEXTS = [  # reference, before training, now
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a run with texts of all kinds; every recording is a tone."""
-    from accel_asr.reporting.page import write_report
+    from accel_asr.reporting.report_page import write_report
     from accel_asr.reporting.run_records import read_run
 
     def scored(side: int):

@@ -2,70 +2,34 @@
 
 import ast
 import re
+import subprocess
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
 
-from accel_asr.settings_table import with_settings
+from accel_asr.config.settings_table import with_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "accel_asr"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-# Imports point one way: each part may import what stands above it, as far as it is named here.
-# design.md 5: commands, train -> publishing, evaluation, training -> modeling, data -> config. Of the helper modules,
-# public_text, printing, bars, errors and processes are below everything; command_line stands beside config; progress
-# shows what evaluation and training hand to it, so it stands above both and below train, and so does verification,
-# which compares what both give; job loads what train and verify start from. evaluation and training do not know each
-# other.
-MAY_IMPORT: dict[str, set[str]] = {
-    "public_text": set(),
-    "printing": {"public_text"},
-    "bars": {"printing", "public_text"},
-    "errors": {"printing", "public_text"},
-    "processes": set(),
-    "config": set(),
-    "setting_limits": {"public_text"},
-    "config_checks": {"config", "errors", "public_text", "setting_limits"},
-    "settings_table": {"config"},
-    "command_secrets": {"errors", "public_text"},
-    "settings_files": {"errors"},
-    "command_line": {"command_secrets", "config", "config_checks", "errors", "public_text", "settings_files"},
-    "model_folder": {"errors", "printing", "public_text"},
-    "data": {"bars", "config", "errors", "model_folder", "printing", "processes", "public_text"},
-    "modeling": {"bars", "config", "data", "errors", "model_folder"},
-    "audio_context": set(),
-    "token_loss": set(),
-    "agreement": {"errors"},
-    "training": {"agreement", "config", "data", "errors", "modeling", "printing", "public_text", "token_loss"}
-    | {"processes"},
-    "evaluation": {"agreement", "audio_context", "config", "data", "errors", "modeling", "printing", "public_text"}
-    | {"token_loss"},
-    "transcription": {"data", "errors", "modeling"},
-    "demonstration": {"data", "errors", "transcription"},
-    "publishing": {"config", "data", "errors", "evaluation", "printing", "public_text", "settings_files"},
-    "model_settings": {"command_line", "data", "settings_files", "training"},
-    "job": {"config", "data", "errors", "evaluation", "modeling", "training"},
-    "evaluation_job": {"bars", "config", "data", "errors", "evaluation", "job", "modeling"},
-    "evaluation_output": {"errors", "evaluation", "training"},
-    "rescoring": {"config", "errors", "evaluation", "printing", "training"},
-    "exporting": {"data", "errors", "evaluation", "modeling"},
-    "verification": {"data", "evaluation", "progress", "training"},
-    "run_forecast": {"data"},
-    "progress": {"bars", "evaluation", "printing", "public_text", "run_forecast", "training"},
-    "run_evaluations": {"agreement", "audio_context", "data", "evaluation", "job", "progress", "training"},
-    "reporting": {"config", "data", "errors", "evaluation", "public_text", "settings_files", "training"},
-}
-ENTRIES = {"train", "commands", "__main__"}  # may import everything
-
-
-def part_of(path: Path) -> str:
-    """`data` of accel_asr/data/decoding/audio.py, `modeling` of accel_asr/modeling.py."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+# From the bottom up: a room may import what stands before it, and never what stands after it.
+ORDER = [
+    *("console", "errors", "files", "ranks", "config", "quickstart", "audio", "model", "data"),
+    *("training", "evaluation", "transcription", "run", "verification", "exporting", "publishing", "demonstration"),
+    *("reporting", "commands", "train", "api", "__main__"),
+]
+# The same within `data`, whose own modules are rooms too.
+DATA_ORDER = [
+    *("labels", "text_processing", "reading", "indexing", "selection", "order", "loading", "streaming"),
+    *("run_data", "stream_splits", "splits", "checking"),
+]
+STRANGERS = {"training": "evaluation", "evaluation": "training", "demonstration": "publishing"}  # import not at all
 
 
 def imported(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
@@ -78,57 +42,93 @@ def imported(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
             yield str(node.module), [alias.name for alias in node.names]
 
 
-def parts_imported(path: Path) -> set[str]:
-    parts = set()
-    for module, names in imported(ast.parse(path.read_text(encoding="utf-8"))):
-        if module == "accel_asr":
-            parts |= set(names) - {"__version__"}
-        elif module.startswith("accel_asr."):
-            parts.add(module.split(".")[1])
-    return parts
+def module_name(path: Path) -> str:
+    """`audio.decoding` of accel_asr/audio/decoding.py, `audio` of its __init__.py, and nothing of the package's own."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_one_way(path: Path) -> None:
-    part = part_of(path)
-    if part not in ENTRIES and path != PACKAGE / "__init__.py":
-        assert part in MAY_IMPORT, f"say in {Path(__file__).name} what {part} may import"
-        assert parts_imported(path) <= MAY_IMPORT[part] | {part}
+def import_graph() -> dict[str, set[str]]:
+    """Module -> the modules of the package that it imports, anywhere in its file."""
+    modules = {module_name(path) for path in SOURCES}
+    graph: dict[str, set[str]] = {}
+    for path in SOURCES:
+        targets = graph.setdefault(module_name(path), set())
+        for module, names in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            if module == "accel_asr" or module.startswith("accel_asr."):
+                above = module.removeprefix("accel_asr").removeprefix(".")
+                deeper = {f"{above}.{name}".removeprefix(".") for name in names} & modules
+                targets |= deeper or {above}
+    return graph
 
 
-def test_nothing_imports_the_entries() -> None:
-    importers = {str(path.relative_to(PACKAGE)) for path in SOURCES if parts_imported(path) & ENTRIES}
-    assert importers <= {"__main__.py"}
+GRAPH = import_graph()
+ROOMS = sorted({"", *(module_name(path) for path in SOURCES if path.name == "__init__.py")})
 
 
-def test_the_map_itself_goes_one_way() -> None:
-    done: set[str] = set()
-    left = dict(MAY_IMPORT)
+def arrows_between(folder: str) -> dict[str, set[str]]:
+    """Each module and folder that lies in `folder` -> those beside it that it imports."""
+    start = f"{folder}." if folder else ""
+
+    def child(module: str) -> str:
+        return module.removeprefix(start).split(".")[0] if module.startswith(start) and module != folder else ""
+
+    arrows: dict[str, set[str]] = {}
+    for module, targets in GRAPH.items():
+        if source := child(module):
+            arrows.setdefault(source, set()).update(filter(None, map(child, targets)))
+    return {source: targets - {source} for source, targets in arrows.items()}
+
+
+@pytest.mark.parametrize("folder", ROOMS, ids=lambda folder: folder or "accel_asr")
+def test_no_folder_imports_in_a_circle(folder: str) -> None:
+    left = arrows_between(folder)
     while left:
-        free = {part for part, below in left.items() if below <= done}
-        assert free, f"these import each other: {sorted(left)}"
-        done |= free
-        left = {part: below for part, below in left.items() if part not in free}
+        free = {name for name, targets in left.items() if not targets & left.keys()}
+        assert free, f"these import each other: {left}"
+        left = {name: targets for name, targets in left.items() if name not in free}
+
+
+@pytest.mark.parametrize(("folder", "order"), [("", ORDER), ("data", DATA_ORDER)], ids=["accel_asr", "data"])
+def test_no_import_points_upwards(folder: str, order: list[str]) -> None:
+    arrows = arrows_between(folder)
+    assert set(arrows) == set(order) - ({"api"} - set(arrows)), "say in ORDER where it stands"
+    upward = {
+        (source, target) for source in arrows for target in arrows[source] if order.index(target) > order.index(source)
+    }
+    assert upward == set()
+
+
+def test_strangers_do_not_import_each_other() -> None:
+    arrows = arrows_between("")
+    assert [pair for pair in STRANGERS.items() if pair[1] in arrows[pair[0]]] == []
+
+
+def test_the_package_has_few_modules_at_its_root() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= 8
+
+
+def test_no_two_files_have_the_same_name() -> None:
+    stems = Counter(path.stem for path in SOURCES if path.stem not in ("__init__", "__main__"))
+    assert [stem for stem, count in stems.items() if count > 1] == []
+
+
+def test_settings_import_nothing_heavy() -> None:
+    modules = [module for module in GRAPH if module.split(".")[0] in ("config", "console", "errors")]
+    heavy = ["torch", "transformers", "datasets", "accelerate", "pyarrow"]
+    program = "".join(f"import accel_asr.{module}\n" for module in modules)
+    program += f"import sys; print([name for name in {heavy} if name in sys.modules])"
+    child = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == "[]"
 
 
 def test_only_entries_and_the_command_line_see_the_whole_configuration() -> None:
     seers = {
-        part_of(path)
+        module_name(path)
         for path in SOURCES
         for module, names in imported(ast.parse(path.read_text(encoding="utf-8")))
-        if module == "accel_asr.config" and "Config" in names
+        if module == "accel_asr.config.settings" and "Config" in names
     }
-    assert seers <= {"train", "commands", "command_line", "config_checks", "settings_table"}
-
-
-def test_the_scripts_that_made_the_quickstart_are_not_used_by_the_package() -> None:
-    users = {
-        path.parent.name
-        for path in SOURCES
-        for module, _ in imported(ast.parse(path.read_text(encoding="utf-8")))
-        if "quickstart.making" in module
-    }
-    assert users <= {"making"}
+    assert {seer for seer in seers if seer.split(".")[0] not in ("train", "api", "commands", "config", "run")} == set()
 
 
 # -- names
@@ -191,7 +191,7 @@ def test_a_scheduler_is_never_prepared() -> None:
 def test_all_that_is_printed_goes_through_one_layer() -> None:
     # where stdout is closed, full, gone or Latin-1, anything else ends the work; and texts could act on the screen
     for path in SOURCES:
-        if "making" in path.parts or path.name in ("printing.py", "bars.py"):
+        if path.name in ("printing.py", "bars.py"):
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
@@ -206,7 +206,7 @@ def test_all_that_is_printed_goes_through_one_layer() -> None:
 
 def config_fields() -> dict[str, bool]:
     """Section.field -> whether a docstring follows it."""
-    tree = ast.parse((PACKAGE / "config.py").read_text(encoding="utf-8"))
+    tree = ast.parse((PACKAGE / "config" / "settings.py").read_text(encoding="utf-8"))
     documented = {}
     for section in (node for node in tree.body if isinstance(node, ast.ClassDef)):
         for node, following in zip(section.body, [*section.body[1:], None], strict=True):
@@ -227,7 +227,7 @@ def test_every_setting_is_used() -> None:
     used = {
         node.attr
         for path in SOURCES
-        if path.name not in ("config.py", "command_line.py")
+        if path.name not in ("settings.py", "command_line.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute)
     }
@@ -251,4 +251,4 @@ def test_a_warning_of_a_library_is_only_shown() -> None:
 
 def test_the_readme_has_the_table_of_settings_as_the_code_has_it() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert with_settings(readme) == readme, "run: python -m accel_asr.settings_table README.md"
+    assert with_settings(readme) == readme, "run: python -m accel_asr.config.settings_table README.md"

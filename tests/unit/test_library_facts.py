@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperTokenizer
 
-from accel_asr.data.features import log_mel
+from accel_asr.audio.log_mel import log_mel
 from tests.conftest import forget_accelerate
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from accel_asr.data.reading.columns import find_columns
 from accel_asr.data.reading.manifests import MANIFEST_SUFFIXES, SPLIT_COLUMN, find_manifest, read_manifest, said_splits
+from accel_asr.data.reading.row_segments import find_segments
 from accel_asr.data.reading.rows import columns_in_use
-from accel_asr.data.reading.segments import find_segments
 from accel_asr.data.reading.sources import SourceName, find_source, rows_of_parts
 from accel_asr.data.reading.split_names import choose_splits
 from accel_asr.errors import UserError

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from accel_asr.config import DataConfig, SourceConfig
+from accel_asr.config.settings import DataConfig, SourceConfig
 from accel_asr.data.checking.model_limits import ModelLimits
 from accel_asr.data.indexing.index import INDEX_FILE, Index
 from accel_asr.data.labels import TASKS
-from accel_asr.data.languages import language_name
-from accel_asr.data.overlap import VALIDATED_ON, settle_overlap
-from accel_asr.data.preparation import MAX_EXAMPLES, Drops, refusals, sift
-from accel_asr.data.run_sources import open_part, resolved_sources, training_split
+from accel_asr.data.selection.overlap import VALIDATED_ON, settle_overlap
+from accel_asr.data.selection.preparation import MAX_EXAMPLES, Drops, refusals, sift
+from accel_asr.data.selection.run_sources import open_part, resolved_sources, training_split
+from accel_asr.data.selection.utterances import Part, Utterances
 from accel_asr.data.splits import given_validation, held_out
-from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError
+from accel_asr.model.languages import language_name
 
 UNKNOWN_LANGUAGE = "language that the model does not know"
 NO_LANGUAGE = "no language, and model.language is not set"

@@ -11,18 +11,18 @@ from typing import Any, TextIO
 import pyarrow as pa
 import soundfile
 
-from accel_asr.config import DataConfig
+from accel_asr.audio.byte_ranges import ByteRange, DatasetCell
+from accel_asr.audio.pyav_decoding import pyav_kind
+from accel_asr.config.settings import DataConfig
 from accel_asr.data.checking.carried_cells import carried_cells, other_splits
 from accel_asr.data.checking.check import Checked, CheckedPart, columns_of
-from accel_asr.data.decoding.pyav_decoding import pyav_kind
 from accel_asr.data.reading.audio_paths import AudioPaths
-from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.manifests import SPLIT_COLUMN
 from accel_asr.data.reading.rows import ID_COLUMN
 from accel_asr.data.reading.shard_names import is_shard_pattern
 from accel_asr.data.reading.sources import read_source
 from accel_asr.data.reading.time_columns import TimeSettings
-from accel_asr.data.run_sources import cache_dir_of, source_name
+from accel_asr.data.selection.run_sources import cache_dir_of, source_name
 from accel_asr.errors import UserError
 
 _BATCH_ROWS = 5_000

@@ -6,14 +6,14 @@ from pathlib import Path
 from transformers import WhisperTokenizer
 from transformers.utils import logging
 
-from accel_asr.config import ModelConfig
+from accel_asr.config.settings import ModelConfig
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.languages import language_name, language_of_labels
-from accel_asr.data.quickstart import model_source
-from accel_asr.data.tokenizer_probe import require_fitting_tokenizer
 from accel_asr.errors import UserError
-from accel_asr.model_folder.examination import examine
-from accel_asr.model_folder.files import raise_hub_problem
+from accel_asr.model.folder.examination import examine
+from accel_asr.model.folder.folder_files import raise_hub_problem
+from accel_asr.model.languages import language_name, language_of_labels
+from accel_asr.model.tokenizer_probe import require_fitting_tokenizer
+from accel_asr.quickstart import model_source
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from accel_asr.data.checking.told import findings_of, next_steps
+from accel_asr.console.printing import standard_output, table_console
+from accel_asr.console.public_text import visible
+from accel_asr.data.checking.messages import findings_of, next_steps
 from accel_asr.data.checking.words import SHOWN, Report, number_of_hours, shortened, size_told
-from accel_asr.printing import standard_output, table_console
-from accel_asr.public_text import visible
 
 WIDTH = 100  # also where the output is no terminal, for which rich takes 80
 _BAR_WIDTH = 40

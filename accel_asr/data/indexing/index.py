@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from accel_asr.audio.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.indexing.recordings import FileSignature, KeptSamples
-from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.rows import Audio
 from accel_asr.data.reading.saved_datasets import DatasetAudio
 

@@ -15,27 +15,19 @@ import numpy as np
 import pyarrow as pa
 from xxhash import xxh3_64, xxh3_64_hexdigest
 
-from accel_asr.data.content_hash import hash_of_file
-from accel_asr.data.indexing.cache_folder import cache_errors_explained, cache_locked, make_cache_folder
-from accel_asr.data.indexing.index import (
-    AUDIO_FILE,
-    BATCH_ROWS,
-    FACTS_FILE,
-    INDEX_FILE,
-    SAMPLES_FILE,
-    SCHEMA,
-    Index,
-)
+from accel_asr.audio.byte_ranges import ByteRange, DatasetCell
+from accel_asr.console.public_text import public
+from accel_asr.data.indexing.index import AUDIO_FILE, BATCH_ROWS, FACTS_FILE, INDEX_FILE, SAMPLES_FILE, SCHEMA, Index
 from accel_asr.data.indexing.survey import Heard, Survey, file_signature
 from accel_asr.data.reading.audio_paths import named
-from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.local_sources import audio_may_stay_outside
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.shard_names import is_shard_pattern
 from accel_asr.data.reading.sources import Source, SourceName, read_source
 from accel_asr.data.reading.table_files import is_table_pattern
 from accel_asr.errors import UserError
-from accel_asr.public_text import public
+from accel_asr.files.cache_folder import cache_errors_explained, cache_locked, make_cache_folder
+from accel_asr.files.content_hash import hash_of_file
 
 FORMAT = 6  # of an index; one of another format is built anew
 DECODED_UP_FRONT_S = 2 * 3600  # sets of at most two hours are decoded whole while they are indexed: it takes seconds

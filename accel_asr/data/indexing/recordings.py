@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from accel_asr.data.content_hash import hash_of, hash_of_file
-from accel_asr.data.decoding.audio import AudioError, decode, to_int16
-from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
+from accel_asr.audio.byte_ranges import ByteRange, DatasetCell
+from accel_asr.audio.decoding import AudioError, decode, to_int16
 from accel_asr.data.reading.rows import Audio
 from accel_asr.data.reading.saved_datasets import DatasetAudio
+from accel_asr.files.content_hash import hash_of, hash_of_file
 
 FileSignature = tuple[int, int, int]  # size in bytes; times of the last change of its content and of anything, in ns
 

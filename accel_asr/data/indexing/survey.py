@@ -12,15 +12,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from accel_asr.bars import progress_bar
-from accel_asr.data.content_hash import WHOLE_UP_TO_BYTES, hash_of, hash_of_file
-from accel_asr.data.decoding.audio import AudioError, decode_native, probe, resampled, to_int16
+from accel_asr.audio.byte_ranges import ByteRange, DatasetCell
+from accel_asr.audio.decoding import AudioError, decode_native, probe, resampled, to_int16
+from accel_asr.console.bars import progress_bar
 from accel_asr.data.indexing.index import NO_FILE
 from accel_asr.data.indexing.recordings import FileSignature, signature_of
-from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.rows import Audio, Row
 from accel_asr.data.reading.saved_datasets import DatasetAudio
 from accel_asr.data.reading.time_cells import length_fault, lengths_agree
+from accel_asr.files.content_hash import WHOLE_UP_TO_BYTES, hash_of, hash_of_file
 
 FULL_SCALE = 32767 / 32768  # what a sample is at least when it was cut off
 _THREADS = 4  # soundfile releases the interpreter lock

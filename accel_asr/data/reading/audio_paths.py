@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from accel_asr.console.public_text import visible
 from accel_asr.data.reading.file_spellings import FileSpellings
 from accel_asr.errors import UserError
-from accel_asr.public_text import visible
 
 MAX_NAMED = 5
 MAX_SHOWN = 200  # letters of one value

@@ -9,9 +9,9 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from accel_asr.config import DataConfig
+from accel_asr.audio.byte_ranges import ByteRange, DatasetCell
+from accel_asr.config.settings import DataConfig
 from accel_asr.data.reading.audio_paths import named, shown
-from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.source_table import Table, place_of_row
 from accel_asr.data.reading.text_files import AUDIO_SUFFIXES
 from accel_asr.errors import UserError

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from accel_asr.data.reading.audio_paths import named
-from accel_asr.data.reading.regular_files import open_regular
 from accel_asr.errors import UserError
+from accel_asr.files.regular_files import open_regular
 
 CARD = "README.md"
 _MOST_BYTES = 1_000_000  # of a front matter

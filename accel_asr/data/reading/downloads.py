@@ -18,7 +18,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urlsplit
 
-from accel_asr.bars import waiting_is_said
+from accel_asr.console.bars import waiting_is_said
 from accel_asr.errors import UserError
 
 TIMEOUT_S = 30.0

@@ -9,10 +9,10 @@ import datasets
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HTTPError  # of the HTTP client that this huggingface_hub uses
 
-from accel_asr.bars import waiting_is_said
-from accel_asr.data.quickstart import QUICKSTART
+from accel_asr.console.bars import waiting_is_said
 from accel_asr.data.reading.saved_datasets import encoded
 from accel_asr.errors import UserError
+from accel_asr.quickstart import QUICKSTART
 
 CONVERTED_REVISION = "refs/convert/parquet"  # where the Hub keeps a Parquet copy of every dataset
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from accel_asr.data.reading.audio_paths import named
-from accel_asr.data.reading.regular_files import read_regular_text
 from accel_asr.data.reading.source_table import Table
 from accel_asr.errors import UserError
+from accel_asr.files.regular_files import read_regular_text
 
 KALDI_FILE = "wav.scp"
 _FILES = (KALDI_FILE, "text", "segments", "utt2spk", "utt2lang")

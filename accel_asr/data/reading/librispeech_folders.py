@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from accel_asr.data.reading.audio_paths import named
-from accel_asr.data.reading.regular_files import read_regular_text
 from accel_asr.data.reading.source_table import Table
 from accel_asr.data.reading.text_files import AUDIO_SUFFIXES
 from accel_asr.errors import UserError
+from accel_asr.files.regular_files import read_regular_text
 
 TRANSCRIPTS_SUFFIX = ".trans.txt"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from accel_asr.data.reading.audio_paths import named
-from accel_asr.data.reading.regular_files import read_regular_text
+from accel_asr.files.regular_files import read_regular_text
 
 DELIMITER = "|"
 _FOLDERS = ("wavs/", "", "wav/", "audio/", "clips/")

@@ -13,7 +13,6 @@ from accel_asr.data.reading.folder_contents import UNDERSTOOD, DataTable, Folder
 from accel_asr.data.reading.kaldi_folders import KALDI_FILE, read_kaldi_folder
 from accel_asr.data.reading.librispeech_folders import read_transcripts, split_of_transcripts
 from accel_asr.data.reading.manifests import find_manifest, read_manifest, select_split
-from accel_asr.data.reading.regular_files import NO_REGULAR_FILE, is_no_regular_file
 from accel_asr.data.reading.rows import Found, file_name
 from accel_asr.data.reading.saved_datasets import is_saved_dataset, open_saved_dataset, table_of
 from accel_asr.data.reading.source_table import Table
@@ -21,6 +20,7 @@ from accel_asr.data.reading.split_names import choose_splits, is_split_name
 from accel_asr.data.reading.table_files import LocalName, is_table_pattern, tables_as_one
 from accel_asr.data.reading.text_files import list_files, read_text_files
 from accel_asr.errors import UserError
+from accel_asr.files.regular_files import NO_REGULAR_FILE, is_no_regular_file
 
 _MOST_TOLD = 20  # folders named by a message
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from accel_asr.config import DataConfig
-from accel_asr.data.languages import language_code
+from accel_asr.audio.byte_ranges import ByteRange, DatasetCell
+from accel_asr.config.settings import DataConfig
+from accel_asr.console.public_text import visible
 from accel_asr.data.reading.audio_paths import AudioPaths
-from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.columns import (
     COMMON_VOICE_COLUMNS,
     column_as_text,
@@ -18,11 +18,11 @@ from accel_asr.data.reading.columns import (
     text_of,
     texts_of,
 )
-from accel_asr.data.reading.segments import find_segments
+from accel_asr.data.reading.row_segments import find_segments
 from accel_asr.data.reading.source_table import SourceTable, Table
 from accel_asr.data.reading.time_columns import TimeSettings
 from accel_asr.data.text_processing import comparable
-from accel_asr.public_text import visible
+from accel_asr.model.languages import language_code
 
 # what a column of speakers is called, in lower case and without marks between words
 SPEAKER_NAMES = ("speaker", "speakerid", "speakername", "spk", "spkid", "clientid", "talker", "talkerid", "readerid")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accel_asr.data.decoding.audio import AudioError
-from accel_asr.data.reading.byte_ranges import DatasetCell
+from accel_asr.audio.byte_ranges import DatasetCell
+from accel_asr.audio.decoding import AudioError
 from accel_asr.data.reading.source_table import Table
 from accel_asr.data.reading.split_names import choose_splits
 from accel_asr.errors import UserError

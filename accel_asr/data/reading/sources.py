@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from accel_asr.data.indexing.cache_folder import default_cache_dir
-from accel_asr.data.quickstart import CLIPS_PARQUET, QUICKSTART
 from accel_asr.data.reading.audio_paths import AudioPaths
 from accel_asr.data.reading.downloads import download
 from accel_asr.data.reading.local_sources import find_local
@@ -18,6 +16,8 @@ from accel_asr.data.reading.table_files import LocalName, find_tables, is_table_
 from accel_asr.data.reading.tar_shards import read_tar_shards
 from accel_asr.data.reading.time_columns import TimeSettings
 from accel_asr.errors import UserError
+from accel_asr.files.cache_folder import default_cache_dir
+from accel_asr.quickstart import CLIPS_PARQUET, QUICKSTART
 
 _PART = re.compile(r"(?P<split>[^\[\]]*)\[(?P<begin>-?\d+%?)?:(?P<end>-?\d+%?)?\]")
 PartOfSplit = tuple[str | None, str | None]  # begin and end as they are written, `10%` and None of train[10%:]

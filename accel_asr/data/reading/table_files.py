@@ -8,7 +8,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from accel_asr.data.indexing.cache_folder import default_cache_dir
 from accel_asr.data.reading.audio_paths import AudioPaths, named
 from accel_asr.data.reading.columns import find_columns
 from accel_asr.data.reading.folder_contents import FolderContents
@@ -20,6 +19,7 @@ from accel_asr.data.reading.source_table import SourceTable, Table
 from accel_asr.data.reading.split_names import missing_shards
 from accel_asr.data.reading.tar_shards import read_tar_shards
 from accel_asr.errors import UserError
+from accel_asr.files.cache_folder import default_cache_dir
 
 
 @dataclass(frozen=True)

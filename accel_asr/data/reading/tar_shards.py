@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from accel_asr.audio.byte_ranges import ByteRange
 from accel_asr.data.reading.audio_paths import named
-from accel_asr.data.reading.byte_ranges import ByteRange
 from accel_asr.data.reading.downloads import CHUNK_BYTES, ResumingStream, is_http, without_secrets
-from accel_asr.data.reading.regular_files import open_regular
 from accel_asr.data.reading.source_table import Table
 from accel_asr.data.reading.text_files import AUDIO_SUFFIXES, TEXT_SUFFIX
 from accel_asr.errors import UserError
+from accel_asr.files.regular_files import open_regular
 
 JSON_SUFFIX = ".json"
 _OWN_COLUMNS = ("key", "audio")

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 from accel_asr.data.reading.audio_paths import AudioPaths, named
-from accel_asr.data.reading.regular_files import read_regular_text
 from accel_asr.data.reading.source_table import Table
 from accel_asr.data.reading.split_names import choose_splits, kind_of
 from accel_asr.errors import UserError
+from accel_asr.files.regular_files import read_regular_text
 
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".m4a", ".aac", ".mp4", ".webm")

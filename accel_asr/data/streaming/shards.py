@@ -9,18 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from accel_asr.config import DataConfig
-from accel_asr.data.content_hash import hash_of_file
+from accel_asr.config.settings import DataConfig
+from accel_asr.console.public_text import visible
 from accel_asr.data.reading.audio_paths import shown
 from accel_asr.data.reading.columns import is_text, require_column, text_of
 from accel_asr.data.reading.downloads import is_http, without_secrets
+from accel_asr.data.reading.row_segments import find_segments
 from accel_asr.data.reading.rows import Row, columns_in_use
-from accel_asr.data.reading.segments import find_segments
 from accel_asr.data.reading.shard_names import expand_shards, is_shard_pattern
 from accel_asr.data.reading.sources import SourceName
 from accel_asr.data.reading.tar_shards import iterate_tar_shard
 from accel_asr.errors import UserError
-from accel_asr.public_text import visible
+from accel_asr.files.content_hash import hash_of_file
 
 OF_THE_HUB = re.compile(r"(zip://[^:]*::)?hf://[^:]+")  # what a row may name in place of holding it
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from transformers import WhisperFeatureExtractor
 
-from accel_asr.data.collator import Batch, Collator, FailedItem, Item
-from accel_asr.data.decoding.audio import AudioError
+from accel_asr.audio.decoding import AudioError
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import TASKS, LabelEncoder
-from accel_asr.data.languages import language_name
-from accel_asr.data.loading import MicroBatches, batches_ahead
-from accel_asr.data.overlap import VALIDATED_ON
+from accel_asr.data.loading.batches import MicroBatches, batches_ahead
+from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.time_cells import length_fault, lengths_agree
+from accel_asr.data.selection.overlap import VALIDATED_ON
 from accel_asr.data.streaming.streams import Place, Stream, StreamOrder, digest_of
+from accel_asr.model.languages import language_name
 
 MOST_LEFT_OUT_IN_A_ROW = 1_000  # rows; then a micro-batch is empty
 

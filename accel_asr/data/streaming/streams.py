@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from accel_asr.audio.byte_ranges import ByteRange
 from accel_asr.data.indexing.recordings import Recording
-from accel_asr.data.reading.byte_ranges import ByteRange
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.sources import Source
 from accel_asr.data.streaming.shards import Shards, checksum_of

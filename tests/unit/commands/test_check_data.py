@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from accel_asr.commands import check_data
-from accel_asr.config import DataConfig
+from accel_asr.config.settings import DataConfig
 from accel_asr.data.checking.tables import bar
 from accel_asr.data.reading.sources import load_source
 from accel_asr.data.run_data import RunData
@@ -175,7 +175,7 @@ def test_the_json_report_is_all_of_standard_output_and_keeps_its_keys(settings: 
 
 
 def test_every_key_of_the_report_is_documented(settings: list[str], capsys) -> None:
-    from accel_asr.data.checking import report as check_report
+    from accel_asr.data.checking import data_report as check_report
 
     found = report(settings, capsys)
     assert [key for key in found if key not in (check_report.__doc__ or "")] == []

@@ -11,12 +11,12 @@ import pytest
 import soundfile
 import torch
 
+from accel_asr.audio.decoding import to_float32
 from accel_asr.commands import transcribe
-from accel_asr.data.decoding.audio import to_float32
-from accel_asr.data.loading import ClipItems
+from accel_asr.data.loading.batches import ClipItems
 from accel_asr.errors import UserError
 from accel_asr.evaluation.generation import transcribe_utterances
-from accel_asr.modeling import save_model_folder
+from accel_asr.model.pretrained import save_model_folder
 from accel_asr.transcription.segments import TimedText
 from accel_asr.transcription.transcriber import Transcriber
 

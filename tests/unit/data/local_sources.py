@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from accel_asr.data.indexing.cache_folder import default_cache_dir
 from accel_asr.data.indexing.index_building import open_index
 from accel_asr.data.reading.rows import Row, RowColumns
 from accel_asr.data.reading.sources import Source, SourceName, load_source
+from accel_asr.data.selection.utterances import Part, Utterances
 from accel_asr.data.text_processing import TextProcessing
-from accel_asr.data.utterances import Part, Utterances
 from accel_asr.errors import UserError
+from accel_asr.files.cache_folder import default_cache_dir
 
 RATE_HZ = 16_000
 AUDIO_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

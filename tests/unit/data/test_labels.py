@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from transformers import WhisperTokenizer
 
-from accel_asr.data.collator import IGNORED_LABEL, Collator
 from accel_asr.data.labels import Label, LabelEncoder
-from accel_asr.data.loading import ClipItems
+from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.collator import IGNORED_LABEL, Collator
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.text_processing import TextProcessing
-from accel_asr.data.written_tokens import TimedWords
+from accel_asr.model.written_tokens import TimedWords
 from tests.tiny_datasets import wav_bytes
 from tests.unit.data.local_sources import utterances_of
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from accel_asr import train
-from accel_asr.command_line import parse_config
-from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig, SourceConfig, TrainingConfig
+from accel_asr.config.command_line import parse_config
+from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig, SourceConfig, TrainingConfig
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.preparation import fingerprint
 from accel_asr.data.run_data import RunData
-from accel_asr.data.run_sources import resolved_sources
+from accel_asr.data.selection.preparation import fingerprint
+from accel_asr.data.selection.run_sources import resolved_sources
 from accel_asr.data.splits import load_train_and_validation
 from accel_asr.errors import UserError
-from accel_asr.job import load_job, plan_training
+from accel_asr.run.job import load_job, plan_training
 from tests.tiny_datasets import wav_bytes
 
 RATE_HZ = 16_000

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accel_asr.config import DataConfig, SourceConfig
+from accel_asr.config.settings import DataConfig, SourceConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.run_data import RunData
+from accel_asr.data.selection.utterances import Utterances
 from accel_asr.data.splits import given_validation, load_train_and_validation
-from accel_asr.data.utterances import Utterances
 from accel_asr.errors import UserError
 from tests.tiny_datasets import wav_bytes
 

@@ -3,7 +3,7 @@
 import pytest
 
 from accel_asr.data.text_processing import CONTROL_TOKENS, TIMES, WRONG_TIMES, TextProcessing, without_punctuation
-from accel_asr.data.written_tokens import TimedWords
+from accel_asr.model.written_tokens import TimedWords
 
 
 @pytest.mark.parametrize("text", ["", "It's  OK, Ünal!", "(well-known) 3.5 %", "สวัสดี", "「はい」"])

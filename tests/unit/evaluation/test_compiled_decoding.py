@@ -17,15 +17,15 @@ from accelerate import Accelerator
 from torch._dynamo.utils import counters
 from transformers import CompileConfig, WhisperForConditionalGeneration
 
-from accel_asr import modeling
-from accel_asr.audio_context import SpeechContext, hear_any_context
-from accel_asr.data.collator import Collator
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading import ClipItems, evaluation_batches
+from accel_asr.data.loading.batches import ClipItems, evaluation_batches
+from accel_asr.data.loading.collator import Collator
 from accel_asr.data.reading.rows import Row
 from accel_asr.errors import UserError
 from accel_asr.evaluation import compiled_decoding, generation
 from accel_asr.evaluation.generation import Transcription, transcribe_utterances
+from accel_asr.model import pretrained as modeling
+from accel_asr.model.audio_context import SpeechContext, hear_any_context
 from tests.conftest import MAX_NEW_TOKENS, forget_accelerate
 from tests.tiny_datasets import tone_utterances, wav_bytes
 from tests.tiny_models import make_tiny_whisper

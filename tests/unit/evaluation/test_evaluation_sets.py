@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from accel_asr.config import DataConfig
+from accel_asr.config.settings import DataConfig
 from accel_asr.errors import UserError
 from accel_asr.evaluation.evaluation_sets import DatasetName, load_evaluation_sets
 from tests.tiny_datasets import make_minds14_like

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from accel_asr import modeling
-from accel_asr.audio_context import SpeechContext
-from accel_asr.data.decoding.audio import to_float32
+from accel_asr.audio.decoding import to_float32
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading import ClipItems
+from accel_asr.data.loading.batches import ClipItems
 from accel_asr.data.reading.rows import Row
 from accel_asr.evaluation import generation
 from accel_asr.evaluation.evaluating import Evaluation, evaluate_model
 from accel_asr.evaluation.generation import Transcription, transcribe_utterances
 from accel_asr.evaluation.scoring import Transcript, corpus_score, score_utterance
+from accel_asr.model import pretrained as modeling
+from accel_asr.model.audio_context import SpeechContext
 from tests.conftest import MAX_NEW_TOKENS
 from tests.odd_tokenizers import with_tokenizer
 from tests.tiny_datasets import tone_utterances, wav_bytes

@@ -4,6 +4,7 @@ from io import StringIO
 
 import pytest
 
+from accel_asr.console.printing import table_console
 from accel_asr.evaluation.comparing import compare
 from accel_asr.evaluation.evaluating import Evaluation
 from accel_asr.evaluation.evaluation_sets import EvaluationSet
@@ -11,7 +12,6 @@ from accel_asr.evaluation.score_tables import show_comparison, show_details, sho
 from accel_asr.evaluation.scoring import ScoredUtterance, corpus_score
 from accel_asr.evaluation.set_results import SetResult
 from accel_asr.evaluation.silence_probe import HeardInSilence
-from accel_asr.printing import table_console
 from tests.unit.evaluation.made_up_scores import score_pairs
 
 

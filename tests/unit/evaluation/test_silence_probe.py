@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from accel_asr.data.decoding.audio import to_int16
-from accel_asr.data.features import is_silent, log_mel
+from accel_asr.audio.decoding import to_int16
+from accel_asr.audio.log_mel import is_silent, log_mel
 from accel_asr.evaluation import silence_probe
 from accel_asr.evaluation.silence_probe import probe_silence
 

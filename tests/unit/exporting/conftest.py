@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from accel_asr import modeling
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading import ClipItems
+from accel_asr.data.loading.batches import ClipItems
 from accel_asr.data.reading.rows import Row
 from accel_asr.exporting import writing
+from accel_asr.model import pretrained as modeling
 from tests.tiny_datasets import tone_utterances, wav_bytes
 from tests.unit.data.local_sources import utterances_of
 

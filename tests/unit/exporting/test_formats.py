@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from accel_asr import modeling
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading import ClipItems
+from accel_asr.data.loading.batches import ClipItems
 from accel_asr.exporting import writing
 from accel_asr.exporting.ctranslate2_format import FasterWhisper
 from accel_asr.exporting.parity import read_clip
-from accel_asr.exporting.settings_files import (
+from accel_asr.exporting.processor_files import (
     SETTINGS_FILE,
     ctranslate2_max_length,
     faster_whisper_settings,
     onnx_settings,
 )
+from accel_asr.model import pretrained as modeling
 from tests.unit.exporting.conftest import export, opened
 
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from accel_asr.command_line import parse_config, write_config
+from accel_asr.config.command_line import parse_config, write_config
 from accel_asr.errors import UserError
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.publishing.hub import push_run

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from accel_asr.command_line import parse_config, write_config
+from accel_asr.config.command_line import parse_config, write_config
 from accel_asr.evaluation.intervals import rate_intervals
 from accel_asr.evaluation.scoring import ScoredUtterance, corpus_score
-from accel_asr.training.run_folder import to_json, write_json, write_json_lines
+from accel_asr.files.atomic_writes import to_json, write_json, write_json_lines
 from tests.unit.evaluation.made_up_scores import score_pairs
 
 SAMPLING_RATE_HZ = 16_000

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from accel_asr.files.atomic_writes import WRITING
 from accel_asr.reporting.end_of_run import report_finished_run
-from accel_asr.training.run_folder import WRITING
 from tests.unit.evaluation.made_up_scores import score_pairs
 from tests.unit.reporting.made_up_runs import a_run, make_run
 
 if TYPE_CHECKING:
-    from accel_asr.data.utterances import Utterances
+    from accel_asr.data.selection.utterances import Utterances
 
 
 def test_only_the_utterances_that_are_shown_are_decoded(

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from accel_asr.data.decoding.audio import AudioError
+from accel_asr.audio.decoding import AudioError
 from accel_asr.reporting import media
 from accel_asr.reporting.media import Clips, encode_audio, log_mel_db, log_mel_picture, make_clip
 from tests.unit.reporting.made_up_runs import tone

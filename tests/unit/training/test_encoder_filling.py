@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from accel_asr import modeling
-from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig
-from accel_asr.data import encoder_cache
-from accel_asr.data.collator import Batch, Collator, FailedItem, Item
-from accel_asr.data.encoder_cache import EncoderCache, open_encoder_cache
-from accel_asr.data.features import log_mel
-from accel_asr.data.loading import ClipItems
+from accel_asr.audio.log_mel import log_mel
+from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig
+from accel_asr.data.loading import encoder_cache
+from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
+from accel_asr.data.loading.encoder_cache import EncoderCache, open_encoder_cache
 from accel_asr.errors import UserError
-from accel_asr.job import Job, load_job
+from accel_asr.model import pretrained as modeling
+from accel_asr.run.job import Job, load_job
 from accel_asr.training.encoder_filling import fill_encoder_cache
 from accel_asr.training.step import StepResult, build_optimizer, train_step
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from accel_asr.data.collator import FailedItem
+from accel_asr.data.loading.collator import FailedItem
 from accel_asr.errors import UserError
-from accel_asr.training.checkpoint_state import Progress
 from accel_asr.training.left_out import note_left_out
+from accel_asr.training.saving.checkpoint_state import Progress
 
 
 def failed(*names: str, reason: str = "the file can't be reached", is_filtered: bool = False) -> list[FailedItem]:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from accel_asr.data.collator import FailedItem, Item
-from accel_asr.data.features import log_mel
-from accel_asr.data.loading import ClipItems
+from accel_asr.audio.log_mel import log_mel
+from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.collator import FailedItem, Item
 from accel_asr.errors import UserError
-from accel_asr.modeling import freeze_encoder
+from accel_asr.model.pretrained import freeze_encoder
 from accel_asr.training.step import NonFiniteError, StepResult, build_optimizer, train_step
 
 

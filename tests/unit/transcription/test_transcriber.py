@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from accel_asr.data.decoding.audio import to_float32
+from accel_asr.audio.decoding import to_float32
 from accel_asr.errors import UserError
 from accel_asr.transcription.segments import Segment, TimedText
 from accel_asr.transcription.transcriber import Fallback, Transcriber, find_device, load_transcriber

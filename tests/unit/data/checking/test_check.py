@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accel_asr.config import DataConfig, ModelConfig, SourceConfig, TextConfig
-from accel_asr.data.checking import findings
+from accel_asr.config.settings import DataConfig, ModelConfig, SourceConfig, TextConfig
+from accel_asr.data.checking import column_checks as findings
 from accel_asr.data.checking.check import NO_LANGUAGE, UNKNOWN_LANGUAGE, UNKNOWN_TASK, Checked, check, columns_of
-from accel_asr.data.checking.faults import Kept
+from accel_asr.data.checking.data_report import report_of
+from accel_asr.data.checking.fault_sections import Kept
 from accel_asr.data.checking.model_limits import load_model_limits
-from accel_asr.data.checking.report import report_of
 from accel_asr.data.splits import load_train_and_validation
 from accel_asr.errors import UserError
 from tests.tiny_datasets import wav_bytes

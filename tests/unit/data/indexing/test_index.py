@@ -19,18 +19,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from accel_asr.data.content_hash import hash_of, hash_of_file
-from accel_asr.data.decoding.audio import AudioError
-from accel_asr.data.indexing import cache_folder, index_building, survey
-from accel_asr.data.indexing.cache_folder import default_cache_dir, make_cache_folder
+from accel_asr.audio.byte_ranges import ByteRange, DatasetCell
+from accel_asr.audio.decoding import AudioError
+from accel_asr.data.indexing import index_building, survey
 from accel_asr.data.indexing.index import AUDIO_FILE, FACTS_FILE, INDEX_FILE, SAMPLES_FILE, SCHEMA, Index
 from accel_asr.data.indexing.index_building import open_index
-from accel_asr.data.reading.byte_ranges import ByteRange, DatasetCell
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.sources import Source, SourceName
+from accel_asr.data.selection.utterances import Part
 from accel_asr.data.text_processing import TextProcessing
-from accel_asr.data.utterances import Part
 from accel_asr.errors import UserError
+from accel_asr.files import cache_folder
+from accel_asr.files.cache_folder import default_cache_dir, make_cache_folder
+from accel_asr.files.content_hash import hash_of, hash_of_file
 from tests.tiny_datasets import make_minds14_like, wav_bytes
 from tests.unit.data.local_sources import AUDIO_TYPE, part_of, utterances_of, write_rows
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from accel_asr.data.indexing import cache_folder
-from accel_asr.data.indexing.cache_folder import cache_locked
 from accel_asr.data.indexing.survey import Heard, _in_threads
 from accel_asr.errors import UserError
+from accel_asr.files import cache_folder
+from accel_asr.files.cache_folder import cache_locked
 
 LONG_S = 600
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from accel_asr.data.indexing.cache_folder import default_cache_dir
 from accel_asr.data.indexing.index_building import open_index
 from accel_asr.data.reading.sources import SourceName
+from accel_asr.files.cache_folder import default_cache_dir
 from tests.unit.data.local_sources import load, refused
 
 RATE_HZ = 16_000

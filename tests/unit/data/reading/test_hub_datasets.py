@@ -7,7 +7,7 @@ import datasets
 import pyarrow.parquet
 import pytest
 
-from accel_asr.data.reading.byte_ranges import DatasetCell
+from accel_asr.audio.byte_ranges import DatasetCell
 from accel_asr.data.reading.hub_datasets import open_hub_dataset
 from accel_asr.data.reading.saved_datasets import table_of
 from accel_asr.data.reading.sources import load_source

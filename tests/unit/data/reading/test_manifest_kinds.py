@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from accel_asr.command_line import parse_config
-from accel_asr.data.decoding.audio import decode
+from accel_asr.audio.decoding import decode
+from accel_asr.config.command_line import parse_config
 from accel_asr.data.reading.sources import Row, Source, read_source
-from accel_asr.data.run_sources import resolved_sources, source_name
+from accel_asr.data.selection.run_sources import resolved_sources, source_name
 from tests.unit.data.local_sources import load, refused
 
 

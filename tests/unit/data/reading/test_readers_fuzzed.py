@@ -21,8 +21,8 @@ import soundfile
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from accel_asr.data.decoding.audio import AudioError, decode, decode_native, probe
-from accel_asr.data.decoding.soundfile_decoding import MAX_LEVEL
+from accel_asr.audio.decoding import AudioError, decode, decode_native, probe
+from accel_asr.audio.soundfile_decoding import MAX_LEVEL
 from accel_asr.data.reading.sources import load_source
 from accel_asr.errors import UserError
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import soundfile as sf
 
+from accel_asr.audio.byte_ranges import ByteRange
 from accel_asr.data.reading import downloads
-from accel_asr.data.reading.byte_ranges import ByteRange
 from accel_asr.data.reading.shard_names import expand_shards, is_shard_pattern
 from accel_asr.data.reading.tar_shards import Sample, iterate_tar_shard, read_tar_shards
 from accel_asr.errors import UserError

@@ -11,28 +11,22 @@ import numpy as np
 import pytest
 import torch
 
-from accel_asr.command_line import parse_config
-from accel_asr.config import DataConfig, EvaluationConfig, ModelConfig, TextConfig, TrainingConfig
-from accel_asr.data.collator import Batch, Collator, FailedItem, Item
+from accel_asr.config.command_line import parse_config
+from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig, TextConfig, TrainingConfig
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.overlap import VALIDATED_ON
+from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.sources import SourceName
 from accel_asr.data.run_data import RunData
+from accel_asr.data.selection.overlap import VALIDATED_ON
 from accel_asr.data.splits import load_train_and_validation
 from accel_asr.data.streaming.shards import open_shards
 from accel_asr.data.streaming.stream_items import MOST_LEFT_OUT_IN_A_ROW, StreamItems, StreamPlan, StreamWindows
 from accel_asr.data.streaming.streams import Place, Stream, StreamOrder, digest_of
-from accel_asr.data.text_processing import (
-    CONTROL_TOKENS,
-    CONTROL_TOKENS_BEFORE,
-    TIMES,
-    WRONG_TIMES,
-    TextProcessing,
-)
+from accel_asr.data.text_processing import CONTROL_TOKENS, CONTROL_TOKENS_BEFORE, TIMES, WRONG_TIMES, TextProcessing
 from accel_asr.errors import UserError
-from accel_asr.job import Job, load_job, plan_training
+from accel_asr.run.job import Job, load_job, plan_training
 from tests.tiny_datasets import tone_clip, wav_bytes
 from tests.unit.data.shard_server import write_tar
 
@@ -185,7 +179,7 @@ def test_a_row_with_a_language_needs_none_of_the_run(items) -> None:
 
 
 def test_an_english_only_model_takes_rows_that_are_english(model_and_processor, tiny_english_folder: Path) -> None:
-    from accel_asr import modeling
+    from accel_asr.model import pretrained as modeling
 
     _, processor = modeling.load_model_and_processor(str(tiny_english_folder))
     made = StreamItems(processor.feature_extractor, LabelEncoder(processor.tokenizer), STREAM, has_language=False)

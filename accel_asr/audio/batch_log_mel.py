@@ -1,0 +1,121 @@
+"""Log-mel features of a whole batch, by torch, on the device that trains: its samples are a third of its features."""
+
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from transformers import WhisperFeatureExtractor
+
+from accel_asr.audio.log_mel import DYNAMIC_RANGE, SILENT_LOG_POWER, log_mel
+from accel_asr.audio.sample_scale import INT16_SCALE
+
+MOST_FRAMES = 24_000  # computed at a time, of eight clips of 30 s: about 100 MB of intermediate values
+LARGEST_DIFFERENCE = 1e-3  # from the CPU's features; seen among CPU implementations: 5e-5
+
+
+@dataclass(frozen=True)
+class BatchLogMel:
+    """What makes features of samples; small, since it travels with each batch. The fields are the extractor's.
+
+    Args:
+        frames: So many are given of each clip: those of the window, or fewer.
+    """
+
+    feature_size: int
+    sampling_rate: int
+    hop_length: int
+    chunk_length: int
+    n_fft: int
+    frames: int
+
+    @classmethod
+    def of_extractor(cls, extractor: WhisperFeatureExtractor) -> "BatchLogMel":
+        """That of a model's own feature extractor."""
+        return cls(
+            extractor.feature_size,
+            extractor.sampling_rate,
+            extractor.hop_length,
+            extractor.chunk_length,
+            extractor.n_fft,
+            extractor.nb_max_frames,
+        )
+
+    def __call__(self, samples: torch.Tensor) -> torch.Tensor:
+        """Whisper's log-mel spectrogram of each clip, followed by silence up to `frames`; on the samples' device.
+
+        What `features.log_mel` gives of one clip, but for float32 rounding: less than 1e-4, and 5e-5 of real speech
+        (`tests/unit/data/test_batch_features.py`). In fp32 whatever autocast says.
+
+        Args:
+            samples: int16, shape (batch, samples of the longest clip), zeros after the shorter ones.
+
+        Returns:
+            float32, shape (batch, mel bins, frames).
+        """
+        features = torch.empty(len(samples), self.feature_size, self.frames, device=samples.device)
+        with torch.autocast(samples.device.type, enabled=False):
+            framed = self._frames_with_sound(samples)
+            rows = max(1, MOST_FRAMES // framed.shape[1])
+            for first in range(0, len(samples), rows):
+                self._fill(features[first : first + rows], framed[first : first + rows])
+        return features
+
+    def _fill(self, features: torch.Tensor, framed: torch.Tensor) -> None:
+        """Write the features of these frames, (clips, frames, samples of a frame), into `features`."""
+        window, filters = _constants(self.feature_size, self.sampling_rate, self.n_fft, features.device)
+        power = torch.view_as_real(torch.fft.rfft(framed * window)).square().sum(-1)  # (clips, frames, frequencies)
+        mels = (filters @ power.transpose(1, 2)).log10_()
+        quietest = (mels.amax(dim=(1, 2), keepdim=True) - DYNAMIC_RANGE).clamp_(min=SILENT_LOG_POWER)
+        sounding = min(mels.shape[2], self.frames)
+        features[:, :, :sounding] = torch.maximum(mels, quietest)[:, :, :sounding]
+        features[:, :, sounding:] = quietest
+        features.add_(4).div_(4)
+
+    def _frames_with_sound(self, samples: torch.Tensor) -> torch.Tensor:
+        """The frames that any sample of the longest clip reaches into, as float32 of int16's range: a view of one
+        tensor, shape (batch, frames, n_fft). They lie as `features.log_mel` says."""
+        size, hop = self.n_fft, self.hop_length
+        window_samples = self.chunk_length * self.sampling_rate
+        half = size // 2
+        longest = samples.shape[1]
+        frames = min(-(-(longest + half) // hop), window_samples // hop)
+        needed = (frames - 1) * hop + size
+        signal = torch.zeros(len(samples), needed, device=samples.device)
+        signal[:, half : half + longest] = samples
+        signal[:, :half] = signal[:, half + 1 : size + 1].flip(1)
+        beyond = needed - half - window_samples
+        if beyond > 0:
+            signal[:, -beyond:] = signal[:, -2 * beyond - 1 : -beyond - 1].flip(1)
+        return signal.unfold(1, size, hop)
+
+
+def makes_features(device: torch.device, *, wanted: bool | None, extractor: WhisperFeatureExtractor) -> bool:
+    """Whether `device` is to make the features: as it is wanted; or, unset, if it is a GPU that can.
+
+    One that does not give what the CPU gives of the same clip is not trusted with it, and a warning says so.
+    """
+    if wanted is not None or device.type != "cuda":
+        return bool(wanted)
+    noise = np.random.default_rng(0).normal(scale=3_000, size=extractor.sampling_rate).astype(np.int16)
+    made = BatchLogMel.of_extractor(extractor)(torch.from_numpy(noise)[None].to(device))[0].cpu().numpy()
+    difference = float(np.abs(made - log_mel(noise, extractor)).max())
+    if difference < LARGEST_DIFFERENCE:
+        return True
+    warnings.warn(
+        f"data.features_on_device: {device} gives log-mel features that differ by {difference:.2g} from the CPU's, so "
+        "the CPU makes them; is matrix multiplication allowed to round, as TF32 does?",
+        stacklevel=2,
+    )
+    return False
+
+
+@lru_cache(maxsize=8)
+def _constants(
+    feature_size: int, sampling_rate: int, n_fft: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Window, (samples of a frame,), which also takes int16 to [-1, 1); and mel filters, (mel bins, frequencies)."""
+    extractor = WhisperFeatureExtractor(feature_size=feature_size, sampling_rate=sampling_rate, n_fft=n_fft)
+    window = torch.from_numpy(np.hanning(n_fft + 1)[:-1]) / INT16_SCALE
+    return window.float().to(device), torch.from_numpy(extractor.mel_filters.T).float().to(device)

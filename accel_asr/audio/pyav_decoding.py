@@ -1,0 +1,176 @@
+"""The kinds of recording that soundfile can't read and PyAV, an optional extra with an FFmpeg of its own, can."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from accel_asr.audio.soundfile_decoding import MOST_S, check_header, to_mono
+
+PYAV_KINDS = ("m4a", "aac", "webm", "mp4")
+MISSING_TOLERANCE_S = 0.5  # less may be the end of a film's pictures
+_HEAD_BYTES = 12
+_FFMPEG_FORMATS = {"m4a": "mp4", "aac": "aac", "webm": "matroska", "mp4": "mp4"}
+_CONTAINER_CLOCK_HZ = 1_000_000  # FFmpeg's AV_TIME_BASE
+
+
+class PyAVError(Exception):
+    """What PyAV says, in a few words, without the file's name."""
+
+
+def has_pyav() -> bool:
+    """Whether the extra is installed."""
+    return find_spec("av") is not None
+
+
+def pyav_kind(source: bytes | Path) -> str | None:
+    """Which of `PYAV_KINDS` a file is, by its first bytes and not by its name; None if it is none of them."""
+    if isinstance(source, bytes):
+        head = source[:_HEAD_BYTES]
+    else:
+        try:
+            with source.open("rb") as file:
+                head = file.read(_HEAD_BYTES)
+        except OSError:
+            return None
+    if head[4:8] == b"ftyp":  # ISO base media
+        return "m4a" if head[8:11] == b"M4A" else "mp4"
+    if head[:4] == b"\x1aE\xdf\xa3":  # EBML: Matroska and WebM
+        return "webm"
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:  # ADTS: twelve ones, layer 0
+        return "aac"
+    return None
+
+
+class _Length:
+    """How long the sound of a stream is, by its packets: neither what an encoder put before it, nor what fills up its
+    last frame."""
+
+    def __init__(self) -> None:
+        self._sum_s = 0.0
+        self._first_s: float | None = None
+        self._is_known = True
+
+    def add(self, packet: Any) -> None:
+        """The next packet; the one without content, which ends a stream, counts for nothing."""
+        if not packet.size:
+            return
+        clock = packet.time_base or 0
+        if self._first_s is None:
+            self._first_s = float((packet.pts or 0) * clock)
+        self._sum_s += float((packet.duration or 0) * clock)
+        self._is_known = self._is_known and bool(packet.duration and clock)
+
+    @property
+    def duration_s(self) -> float | None:
+        """None where some packet does not tell its own."""
+        return max(self._sum_s + min(self._first_s or 0.0, 0.0), 0.0) if self._is_known and self._sum_s else None
+
+
+def read_with_pyav(
+    source: bytes | Path, *, channel: int | None = None, end_s: float | None = None
+) -> tuple[np.ndarray, int]:
+    """Decode the first audio stream, and no further than `end_s`.
+
+    Args:
+        channel: As for `decode`.
+
+    Returns:
+        float32 samples, mono, shape (samples,), and their rate in Hz.
+
+    Raises:
+        PyAVError: there is no audio in it, or it can't be decoded to its end.
+        AudioError: its header or samples are those of no recording, or it has no such channel.
+    """
+    import av
+
+    with _first_audio_stream(source) as (container, stream):
+        rate_hz = stream.codec_context.sample_rate
+        # float32 at the file's own rate, the channels of a sample side by side: with a plane for each of more than
+        # seven, PyAV looks for planes past the last one, and the interpreter crashes
+        to_float = av.AudioResampler(format="flt", rate=rate_hz)
+        pieces: list[np.ndarray] = []  # mono at once: eight channels of an hour are 5.5 GB
+        frames = 0
+        length = _Length()
+        for packet in container.demux(stream):
+            length.add(packet)
+            for converted in (part for frame in packet.decode() for part in to_float.resample(frame)):
+                samples = converted.to_ndarray().reshape(converted.samples, -1)
+                if not pieces:
+                    check_header(rate_hz=rate_hz, channels=samples.shape[1], channel=channel)
+                pieces.append(to_mono(samples, channel))
+                frames += len(samples)
+            if end_s is not None and frames >= end_s * rate_hz:
+                break
+            if frames > MOST_S * rate_hz and not _promised_s(container):
+                raise PyAVError(f"it says nowhere how long it is, and is longer than {MOST_S / 3600:g} hours")
+        else:
+            _refuse_shorter(container, frames / rate_hz)
+            if pieces and length.duration_s is not None:
+                filling = frames - round(length.duration_s * rate_hz)
+                pieces[-1] = pieces[-1][: len(pieces[-1]) - min(max(filling, 0), len(pieces[-1]) - 1)]
+        if not pieces:
+            raise PyAVError("it holds no samples")
+        return np.concatenate(pieces), rate_hz
+
+
+def probe_with_pyav(source: bytes | Path) -> tuple[float, int, int]:
+    """Duration in seconds, rate in Hz and channels of the first audio stream: its packets are read, not decoded.
+
+    The duration is 0 where packets do not tell theirs.
+
+    Raises:
+        PyAVError: as `read_with_pyav`, as far as packets tell.
+    """
+    with _first_audio_stream(source) as (container, stream):
+        length = _Length()
+        for packet in container.demux(stream):
+            length.add(packet)
+        duration_s = length.duration_s
+        if duration_s is None:
+            return 0.0, stream.codec_context.sample_rate, stream.codec_context.channels
+        _refuse_shorter(container, duration_s)
+        return duration_s, stream.codec_context.sample_rate, stream.codec_context.channels
+
+
+@contextmanager
+def _first_audio_stream(source: bytes | Path) -> Iterator[tuple[Any, Any]]:
+    import av
+
+    # named, so that FFmpeg opens nothing as another format, such as a playlist of other files
+    container_format = _FFMPEG_FORMATS[pyav_kind(source) or "mp4"]
+    try:
+        file = io.BytesIO(source) if isinstance(source, bytes) else str(source.absolute())
+        # titles in another encoding than UTF-8 are no reason to refuse the sound
+        with av.open(file, format=container_format, metadata_errors="ignore") as container:
+            if not container.streams.audio:
+                raise PyAVError("it has no audio stream")
+            stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise PyAVError("FFmpeg has no decoder for its audio stream")
+            if not stream.codec_context.sample_rate:
+                raise PyAVError("its audio stream has no sampling rate")
+            yield container, stream
+    except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+        raise PyAVError(getattr(error, "strerror", None) or str(error) or type(error).__name__) from error
+
+
+def _refuse_shorter(container: Any, duration_s: float) -> None:
+    """Refuse a file that has come to its end before the length that it says."""
+    promised_s = _promised_s(container)
+    if duration_s < promised_s - MISSING_TOLERANCE_S:
+        raise PyAVError(f"it ends at {duration_s:.2f} s, where its header says {promised_s:.2f} s")
+
+
+def _promised_s(container: Any) -> float:
+    """How long a file says that it is; 0 where it only lets FFmpeg guess, as a bare AAC stream does."""
+    stream = container.streams.audio[0]
+    if container.format.name == "aac":
+        return 0.0
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / _CONTAINER_CLOCK_HZ

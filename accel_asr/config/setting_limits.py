@@ -1,0 +1,134 @@
+"""Limits of single settings: what each number may be, and what a name may hold, with the reason where there is one."""
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from accel_asr.console.public_text import shortened
+
+
+class Range(NamedTuple):
+    """Both ends included, unless `above_low`: then more than `low`."""
+
+    low: float
+    high: float
+    why: str = ""
+    above_low: bool = False
+
+
+_STEPS = Range(1, 10**9, "a thousand steps a second would take eleven days for more")
+_ROWS = Range(1, 10**9, "more rows than any source is indexed with")
+_BATCH = Range(1, 65_536, "so many windows of log-mel features are 63 GB")
+_SHARE = Range(0, 1, "it is a share")
+_ANY = Range(0, math.inf)
+RANGES: dict[str, Range] = {
+    "data.train_rows": _ROWS,
+    "data.eval_rows": _ROWS,
+    "data.channel": Range(0, 65_535, "no audio file has more channels"),
+    "data.max_duration_s": Range(0, 3600, "a model hears 30 s at once", above_low=True),
+    "data.max_bad_fraction": _SHARE,
+    "data.timestamps_probability": _SHARE,
+    "data.streaming_block_rows": Range(1, 10**6, "they are held in memory"),
+    "training.learning_rate": _ANY,  # a run warns of one that is far too high for its model
+    "training.warmup_steps": Range(0, 10**9),
+    "training.num_train_epochs": Range(1, 10**6),
+    "training.max_steps": _STEPS,
+    "training.per_device_train_batch_size": _BATCH,
+    "training.gradient_accumulation_steps": Range(1, 10**6),
+    "training.batch_seconds": Range(0, 30 * 65_536, "so many windows of 30 s are 63 GB", above_low=True),
+    "training.dataloader_num_workers": Range(0, 1024, "each is a process"),
+    "training.weight_decay": _ANY,
+    "training.max_grad_norm": _ANY,
+    "training.ddp_timeout": Range(1, 30 * 24 * 3600, "it is in seconds: 30 days"),
+    "training.seed": Range(0, 2**32 - 1, "NumPy takes no larger one"),
+    "evaluation.eval_steps": _STEPS,
+    "evaluation.per_device_eval_batch_size": _BATCH,
+    "evaluation.generation_max_length": Range(1, 10_000, "Whisper's decoder has 448 positions"),
+    "evaluation.num_beams": Range(1, 100, "each beam takes the memory and time of one more transcript"),
+    "evaluation.full_context_margin": Range(0, 100, "1 is a hundred points of WER"),
+    "checkpoint.save_steps": _STEPS,
+    "checkpoint.save_total_limit": Range(1, 10**6),
+    "tracking.log_samples": Range(0, 10_000, "all of them are shown at each evaluation"),
+    "tracking.logging_steps": _STEPS,
+}
+
+
+def range_problems(settings: Mapping[str, Any]) -> list[str]:
+    """One line for each number out of its range, with setting, value and what to give."""
+    problems = []
+    for name, allowed in RANGES.items():
+        value = _value(settings, name)
+        if value is not None and not _is_in(value, allowed):
+            why = f" ({allowed.why})" if allowed.why and value > allowed.low else ""
+            problems.append(f"{name}: {shortened(str(value), 40)} is out of range; give {_in_words(allowed)}{why}")
+    return problems
+
+
+# of settings that become names of files, branches or cards; a column may be called anything
+NAMES = (
+    "output_dir",
+    "model.name_or_path",
+    "model.revision",
+    "data.name_or_path",
+    "data.subset",
+    "data.revision",
+    "data.train_split",
+    "data.eval_split",
+    "data.cache_dir",
+    "data.license",
+    "hub.license",
+    "hub.hub_revision",
+)
+_FOLDERS = ("output_dir", "data.cache_dir")
+LONGEST_NAME, LONGEST_PATH = 255, 4096  # bytes that file systems take
+
+
+def name_problems(settings: Mapping[str, Any]) -> list[str]:
+    """One line for each name that no file system takes, or that would act on the screen which shows it."""
+    named = {name: _value(settings, name) for name in NAMES}
+    for number, source in enumerate(settings["data"]["sources"], start=1):
+        named |= {f"data.sources: {name} of source {number}": source[name] for name in ("name_or_path", "name")}
+    problems = []
+    for name, value in named.items():
+        if value is None:
+            continue
+        shown = shortened(repr(value), 80)
+        if any(ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xDC80 for letter in value):
+            problems.append(f"{name}: {shown} holds control characters; give a name without them")
+        elif name in _FOLDERS and not value:
+            problems.append(f"{name}: it is empty; give a folder, or leave it out")
+        elif _is_too_long(value):
+            problems.append(
+                f"{name}: {shown} is too long for a file system, which takes {LONGEST_NAME} bytes for a name and "
+                f"{LONGEST_PATH:,} for a path; give a shorter one"
+            )
+    return problems
+
+
+def _is_too_long(name: str) -> bool:
+    is_one_path = "://" not in name and "{" not in name  # shards by address or number may take more room
+    longest = max(len(os.fsencode(part)) for part in name.split("/"))
+    return len(os.fsencode(name)) > LONGEST_PATH or (is_one_path and longest > LONGEST_NAME)
+
+
+def _value(settings: Mapping[str, Any], dotted_name: str) -> Any:
+    section, _, name = dotted_name.partition(".")
+    return settings[section][name] if name else settings[section]
+
+
+def _is_in(value: float, allowed: Range) -> bool:
+    # nan must not pass; and math.isfinite takes no integer of hundreds of digits
+    return (
+        -math.inf < value < math.inf
+        and (value > allowed.low or (value == allowed.low and not allowed.above_low))
+        and (value <= allowed.high)
+    )
+
+
+def _in_words(allowed: Range) -> str:
+    if allowed is _SHARE:
+        return "a share between 0 and 1"
+    low = f"above {allowed.low:,}" if allowed.above_low else f"of at least {allowed.low:,}"
+    high = "" if allowed.high == math.inf else f", and at most {allowed.high:,}"
+    return f"a finite number {low}{high}"

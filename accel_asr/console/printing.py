@@ -1,0 +1,200 @@
+"""All that is printed goes through here, so that printing never ends the work and no text acts on the screen.
+
+A terminal may be gone, a pipe closed, a disk full, an encoding too small; a recording's name may hold what clears the
+screen. None of that is worth a training run. What a command is run for (a transcript, a report as JSON) is another
+matter: `print_result` raises when it can't be written.
+"""
+
+import argparse
+import atexit
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+
+from accel_asr.console.public_text import public, visible, visible_lines, without_secrets
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class UnfailingStream:
+    """A text stream whose `write` and `flush` never raise: what can't be written is lost, what can't be encoded is
+    written with backslashes. No secret passes, whoever writes: a traceback and a library's warning neither.
+
+    Args:
+        stream: None as `sys.stdout` is where it was closed before Python started.
+        hide: What takes the secrets out of each piece of text. Texts of the data go to stdout, so that it loses only
+            what is known to be a secret.
+    """
+
+    def __init__(self, stream: Any, hide: Callable[[str], str] = without_secrets) -> None:
+        self.stream = stream
+        self.hide = hide
+        self.failure: OSError | None = None
+        self._is_ending = False
+        if stream is None:
+            self.failure = OSError(errno.EBADF, "it is closed")
+
+    def write(self, text: str) -> int:
+        """Write what can be written; returns the length of `text` in any case."""
+        if self.stream is not None:
+            try:
+                self.stream.write(self.hide(text))
+            except UnicodeEncodeError:
+                self.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
+            except (OSError, ValueError) as error:  # ValueError: closed since
+                self._note(error)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if there is anything to flush to."""
+        if self.stream is not None:
+            try:
+                self.stream.flush()
+            except (OSError, ValueError) as error:
+                self._note(error)
+
+    def isatty(self) -> bool:
+        """Whether a person reads it on a terminal."""
+        try:
+            return self.stream is not None and bool(self.stream.isatty())
+        except (OSError, ValueError):
+            return False
+
+    @property
+    def encoding(self) -> str:
+        """`utf-8` where the stream says none, as one of strings does."""
+        return getattr(self.stream, "encoding", None) or "utf-8"
+
+    def can_show(self, text: str) -> bool:
+        """Whether its encoding has every character of `text`."""
+        try:
+            text.encode(self.encoding)
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    def prepare_for_the_end(self) -> None:
+        """Flush for the last time but one. Python's own last flush would turn a failure into exit code 120."""
+        self._is_ending = True
+        self.flush()
+        if self.failure is not None:
+            self._write_to_nothing()
+
+    def _note(self, error: Exception) -> None:
+        self.failure = error if isinstance(error, OSError) else OSError(errno.EBADF, str(error))
+        if self._is_ending:  # before that, a full disk may have room again
+            self._write_to_nothing()
+
+    def _write_to_nothing(self) -> None:
+        """Point the descriptor at the null device: what is buffered still has to be flushed when Python ends."""
+        try:
+            descriptor = self.stream.fileno()
+        except (OSError, ValueError, AttributeError):
+            return
+        if descriptor in (1, 2):
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, descriptor)
+            os.close(nothing)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def guard_standard_streams() -> None:
+    """Make `print`, and whatever else this process writes to stdout and stderr, unable to fail; call it at the start.
+
+    Streams that were closed before the start (`>&-`) become the null device: else the next file that is opened gets
+    their number, and what a library prints ends up inside of it.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            _open_null_device_as(descriptor)
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - as long as the process
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, UnfailingStream):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
+            guarded = UnfailingStream(stream, public if name == "stderr" else without_secrets)
+            setattr(sys, name, guarded)
+            atexit.register(guarded.prepare_for_the_end)
+
+
+def _open_null_device_as(descriptor: int) -> None:
+    opened = os.open(os.devnull, os.O_RDWR)
+    if opened == descriptor:
+        os.set_inheritable(descriptor, True)
+    else:
+        os.dup2(opened, descriptor)
+        os.close(opened)
+
+
+def standard_output() -> UnfailingStream:
+    """What `sys.stdout` is now, unable to fail."""
+    return sys.stdout if isinstance(sys.stdout, UnfailingStream) else UnfailingStream(sys.stdout)
+
+
+def standard_error() -> UnfailingStream:
+    """What `sys.stderr` is now, unable to fail."""
+    return sys.stderr if isinstance(sys.stderr, UnfailingStream) else UnfailingStream(sys.stderr, public)
+
+
+def say(text: str, *, to_stderr: bool = False) -> None:
+    """Print lines for a person, at once. Controls in them are shown as text."""
+    stream = standard_error() if to_stderr else standard_output()
+    stream.write(visible_lines(text) + "\n")
+    stream.flush()
+
+
+def print_result(text: str) -> None:
+    """Print what the command is run for. Controls are shown as text, and what stdout's encoding lacks by backslashes.
+
+    Raises:
+        OSError: it can't be written; BrokenPipeError where its reader has gone.
+    """
+    stream = standard_output()
+    stream.write(visible_lines(text) + "\n")
+    stream.flush()
+    if stream.failure is not None:
+        raise stream.failure
+
+
+def json_to_print(content: Any, *, indent: int | None = None) -> str:
+    """JSON for standard output: letters as they are, unless its encoding lacks one or a screen would act on one."""
+    text = json.dumps(content, ensure_ascii=False, indent=indent, allow_nan=False)
+    if standard_output().can_show(text) and visible_lines(text) == text:
+        return text
+    return json.dumps(content, indent=indent, allow_nan=False)
+
+
+def table_console(*, width: int = 80, file: IO[str] | None = None) -> "Console":
+    """A rich console for tables: at least `width` columns, also where the terminal says 0 or 1, and text as it is.
+
+    Nothing in a cell is markup, a name of a colour or of a smiley. Controls in cells must be made `visible` before.
+    """
+    from rich.console import Console
+
+    console = Console(
+        file=file or standard_output(),  # type: ignore[arg-type] # it has what rich asks of a file
+        soft_wrap=True,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+    console.width = max(console.width, width)
+    return console
+
+
+class OptionParser(argparse.ArgumentParser):
+    """An argument parser that repeats what it does not understand as text, whatever is in it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message; exit code 2."""
+        super().error(visible(message))

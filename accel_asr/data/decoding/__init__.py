@@ -1,1 +1,0 @@
-"""From an encoded recording to samples, or to the reason why it has none."""

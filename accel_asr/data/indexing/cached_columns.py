@@ -1,0 +1,50 @@
+"""A number for each row of an index, computed once and kept beside it for the next time."""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from accel_asr.data.indexing.index import Index
+from accel_asr.files.cache_folder import cache_errors_explained
+from accel_asr.files.content_hash import hash_of
+
+_CHECKSUM_BYTES = 8
+
+
+def kept_numbers(index: Index, name: str, facts: Any, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """What `compute` gives, shape (rows,), or gave the last time with equal facts. A checksum follows them in the file:
+    numbers that are not what was kept are computed again.
+
+    Args:
+        name: Of its file, which a digest of `facts` follows: all that the numbers depend on beside the index.
+
+    Raises:
+        UserError: they can't be written there.
+    """
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+    path = index.folder / f"{name}-{digest}.npy"
+    try:
+        content = path.read_bytes()
+        if content[-_CHECKSUM_BYTES:] == _checksum(content[:-_CHECKSUM_BYTES]):
+            numbers: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
+            if numbers.shape == (len(index),):
+                return numbers
+    except (OSError, ValueError, EOFError):  # none yet, or torn
+        pass
+    numbers = compute()
+    writing = path.with_suffix(f".{os.getpid()}.npy")
+    with cache_errors_explained(index.folder):
+        file = io.BytesIO()
+        np.save(file, numbers, allow_pickle=False)
+        writing.write_bytes(file.getvalue() + _checksum(file.getvalue()))
+        writing.replace(path)
+    return numbers
+
+
+def _checksum(content: bytes) -> bytes:
+    return hash_of(content).to_bytes(_CHECKSUM_BYTES, "little")

@@ -1,0 +1,1 @@
+"""From utterances to batches: workers, prefetching, collating."""

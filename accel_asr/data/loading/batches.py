@@ -1,0 +1,293 @@
+"""Items, made in worker processes when a batch needs them, and the batches of training and evaluation."""
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from transformers import WhisperFeatureExtractor
+
+from accel_asr.audio.decoding import AudioError
+from accel_asr.audio.log_mel import log_mel
+from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
+from accel_asr.data.loading.encoder_cache import EncoderCache
+from accel_asr.data.loading.mel_cache import MelCache
+from accel_asr.data.loading.prefetch import POLL_S, MadeAhead
+from accel_asr.data.order.packing import GAP_S
+from accel_asr.data.order.window_plan import PackKey, RowKey, WindowPlan
+from accel_asr.data.selection.utterances import Utterance
+from accel_asr.model.written_tokens import TimedWords
+
+Key_contra = TypeVar("Key_contra", contravariant=True)
+
+
+class ClipItems:
+    """Utterances as items, indexed by (epoch, row): decoded on access, in a worker process.
+
+    `of` also takes (epoch, rows), a pack: these clips one after another as one item. It can be sent to another process:
+    nothing in it is large.
+    """
+
+    def __init__(
+        self,
+        utterances: Sequence[Utterance],
+        *,
+        feature_extractor: WhisperFeatureExtractor,
+        encoder: LabelEncoder,
+        timestamps_probability: float = 0.0,
+        seed: int = 0,
+        mel_cache: MelCache | None = None,
+        encoder_cache: EncoderCache | None = None,
+    ) -> None:
+        self.utterances = utterances
+        self.feature_extractor = feature_extractor
+        self.encoder = encoder
+        self.timestamps_probability = timestamps_probability
+        self.seed = seed
+        self.mel_cache = mel_cache
+        self.encoder_cache = encoder_cache  # filled: its items hold what the encoder said in place of audio
+
+    def __getitem__(self, key: RowKey) -> Item | FailedItem:
+        epoch, row = key
+        utterance = self.utterances[row]
+        try:
+            clip = self._clip(row, utterance)
+        except AudioError as error:
+            return FailedItem(utterance.utterance_id, str(error))
+        is_timed = self._is_timed(epoch, row)
+        label = self.encoder.encode(
+            utterance.text,
+            language=utterance.language,
+            task=utterance.task,
+            prompt=utterance.prompt,
+            timed=utterance.timed if is_timed else (),
+        )
+        if is_timed and not utterance.timed:
+            label = self.encoder.with_timestamps(label, utterance.duration_s)
+        return Item(utterance.utterance_id, utterance.duration_s, clip, label.token_ids, label.prompt_tokens)
+
+    def of(self, keys: Sequence[RowKey | PackKey]) -> list[Item | FailedItem]:
+        """What a batch is made of: an item of each key, and every clip that could not be decoded."""
+        items: list[Item | FailedItem] = []
+        for epoch, rows in keys:
+            if isinstance(rows, tuple) and len(rows) > 1:
+                items += self._packed(epoch, rows)
+            else:
+                items.append(self[epoch, rows[0] if isinstance(rows, tuple) else rows])
+        return items
+
+    def names(self, keys: Sequence[RowKey | PackKey]) -> list[str]:
+        """The ids of the utterances of these keys."""
+        rows = [row for _, rows in keys for row in (rows if isinstance(rows, tuple) else (rows,))]
+        return [self.utterances[row].utterance_id for row in rows]
+
+    def first(self, count: int) -> "ClipItems":
+        """The items of the first utterances."""
+        shortened = copy.copy(self)
+        shortened.utterances = self.utterances[:count]
+        return shortened
+
+    def _packed(self, epoch: int, rows: tuple[int, ...]) -> list[Item | FailedItem]:
+        """One item of all clips of a pack that can be decoded, and those that can't: neither heard nor in the label."""
+        rate_hz = self.feature_extractor.sampling_rate
+        gap = np.zeros(round(GAP_S * rate_hz), dtype=np.int16)
+        heard = np.zeros(0, dtype=np.int16)
+        packed: list[Utterance] = []
+        spans_s: list[tuple[float, float]] = []
+        failed: list[Item | FailedItem] = []
+        for utterance in (self.utterances[row] for row in rows):
+            try:
+                samples = utterance.samples()
+            except AudioError as error:
+                failed.append(FailedItem(utterance.utterance_id, str(error)))
+                continue
+            with_it = np.concatenate([heard, gap, samples]) if packed else samples
+            if len(with_it) > self.feature_extractor.n_samples:
+                found, told = f"{len(samples) / rate_hz:.2f} s", f"{utterance.duration_s:.2f} s"
+                failed.append(FailedItem(utterance.utterance_id, f"{found} do not fit where {told} were told before"))
+                continue
+            heard = with_it
+            packed.append(utterance)
+            spans_s.append(((len(heard) - len(samples)) / rate_hz, len(heard) / rate_hz))
+        if not packed:
+            return failed
+        first = packed[0]
+        if self._is_timed(epoch, rows[0]):
+            parts = [part for place in zip(packed, spans_s, strict=True) for part in _timed_parts(*place)]
+            parts[0] = replace(parts[0], text=parts[0].text.lstrip())
+            label = self.encoder.timed_pack(parts, language=first.language, task=first.task)
+        else:
+            texts = [utterance.text for utterance in packed]
+            label = self.encoder.encode(" ".join(texts), language=first.language, task=first.task)
+        item = Item(
+            first.utterance_id,
+            sum(utterance.duration_s for utterance in packed),
+            heard,
+            label.token_ids,
+            packed_ids=tuple(utterance.utterance_id for utterance in packed),
+        )
+        return [item, *failed]
+
+    def _is_timed(self, epoch: int, row: int) -> bool:
+        # drawn from (seed, epoch, row), not from a worker's generator, so that a resumed run draws the same
+        share = self.timestamps_probability
+        return share > 0 and float(np.random.default_rng((self.seed, epoch, row)).random()) < share
+
+    def _clip(self, row: int, utterance: Utterance) -> np.ndarray:
+        if self.encoder_cache is not None or self.mel_cache is not None:
+            utterance.recording.require_not_replaced()
+        if self.encoder_cache is not None:
+            outputs = self.encoder_cache.outputs(row)
+            if outputs is None:
+                utterance.samples()  # says what is wrong with it
+                raise AudioError("could not be decoded when the encoder was to hear it")
+            return outputs
+        if self.mel_cache is not None:
+            return self.mel_cache.features(row, lambda: log_mel(utterance.samples(), self.feature_extractor))
+        return utterance.samples()
+
+
+def _timed_parts(utterance: Utterance, span_s: tuple[float, float]) -> list[TimedWords]:
+    """What an utterance says in a pack, where it lies from `span_s` on: each part at its time, or all in its span."""
+    begin_s, end_s = span_s
+    parts = [replace(part, start_s=begin_s + part.start_s, end_s=begin_s + part.end_s) for part in utterance.timed]
+    parts = parts or [TimedWords(utterance.text, begin_s, end_s)]
+    return [replace(parts[0], text=f" {parts[0].text}"), *parts[1:]]
+
+
+def micro_batches(
+    plan: WindowPlan, *, rank: int, first_step: int, last_step: int
+) -> Iterator[list[RowKey] | list[PackKey]]:
+    """The rows of each micro-batch of one rank from `first_step` to `last_step`, both included."""
+    for step in range(first_step, last_step + 1):
+        yield from plan.micro_batches(step, rank)
+
+
+class MicroBatches(Iterator[list[Batch]]):
+    """The windows of one rank, each of so many micro-batches as they come; a part of one waits for the rest of it."""
+
+    def __init__(self, batches: MadeAhead[Any, Batch], *, accumulation_steps: int) -> None:
+        self._batches = batches
+        self._accumulation_steps = accumulation_steps
+        self._window: list[Batch] = []
+
+    def __next__(self) -> list[Batch]:
+        while (window := self.ready(POLL_S)) is None:
+            pass
+        return window
+
+    def ready(self, wait_s: float) -> list[Batch] | None:
+        """The next window, or None where it is not there after about so many seconds. As `MadeAhead.ready`."""
+        while len(self._window) < self._accumulation_steps:
+            batch = self._batches.ready(wait_s)
+            if batch is None:
+                return None
+            self._take(batch)
+        window, self._window = self._window, []
+        return window
+
+    def close(self) -> None:
+        """End the workers."""
+        self._batches.close()
+
+    def _take(self, batch: Batch) -> None:
+        self._window.append(batch)
+
+
+class TrainingWindows(MicroBatches):
+    """One rank's micro-batches of each step from `first_step` to `last_step`. Starting late costs nothing."""
+
+    place: None = None  # a step is all that is needed to go on
+
+    def __init__(
+        self,
+        items: ClipItems,
+        plan: WindowPlan,
+        *,
+        collator: Collator,
+        rank: int,
+        first_step: int,
+        last_step: int,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        keys = micro_batches(plan, rank=rank, first_step=first_step, last_step=last_step)
+        super().__init__(
+            batches_ahead(items, keys, collator=collator, num_workers=num_workers, pin_memory=pin_memory),
+            accumulation_steps=plan.accumulation_steps,
+        )
+
+
+class KeyedItems(Protocol[Key_contra]):
+    """What makes items of keys, in any process."""
+
+    def of(self, keys: Sequence[Key_contra]) -> list[Item | FailedItem]: ...
+
+    def names(self, keys: Sequence[Key_contra]) -> list[str]: ...
+
+
+def batches_ahead(
+    items: KeyedItems[Key_contra],
+    keys: Iterable[Sequence[Key_contra]],
+    *,
+    collator: Collator,
+    num_workers: int,
+    pin_memory: bool = False,
+) -> MadeAhead[Sequence[Key_contra], Batch]:
+    """A batch of each list of keys, in order, made by worker processes."""
+    finish = partial(_pinned, device=torch.cuda.current_device()) if pin_memory else _as_it_is
+    make = partial(_batch, items=items, collator=collator)
+    return MadeAhead(make, keys, num_workers=num_workers, names=items.names, finish=finish)
+
+
+def _batch(keys: Sequence[Key_contra], *, items: KeyedItems[Key_contra], collator: Collator) -> Batch:
+    return collator(items.of(keys))
+
+
+def _pinned(batch: Batch, *, device: int) -> Batch:
+    torch.cuda.set_device(device)  # of this thread: else every rank would take memory of the first GPU
+    return batch.pin_memory()
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+@dataclass(frozen=True)
+class EvaluationBatch:
+    """Rows that are transcribed together, how many tokens of each one's label are given to the decoder, and how long
+    the longest of them is."""
+
+    rows: list[int]
+    start_tokens: int
+    longest_s: float
+
+
+def evaluation_batches(items: ClipItems, batch_size: int) -> list[EvaluationBatch]:
+    """The batches of an evaluation, longest first: alike lengths decode together, and so do equally many given tokens.
+
+    The batches do not depend on the number of processes, so neither do the transcripts; ranks take them in turn.
+    """
+    encoder = items.encoder
+    by_start: dict[int, list[tuple[float, int]]] = {}
+    for row, utterance in enumerate(items.utterances):
+        prompt_tokens = encoder.encode(utterance.text, prompt=utterance.prompt).prompt_tokens if utterance.prompt else 0
+        by_start.setdefault(prompt_tokens + len(encoder.prefix()), []).append((-utterance.duration_s, row))
+    batches = []
+    for start_tokens, found in sorted(by_start.items()):
+        order = sorted(found)
+        pieces = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+        batches += [EvaluationBatch([row for _, row in piece], start_tokens, -piece[0][0]) for piece in pieces]
+    return batches
+
+
+def evaluation_loader(
+    items: ClipItems, batches: Sequence[EvaluationBatch], *, collator: Collator, num_workers: int
+) -> MadeAhead[Sequence[RowKey | PackKey], Batch]:
+    """These batches, in order."""
+    keys = [[(0, row) for row in batch.rows] for batch in batches]
+    return batches_ahead(items, keys, collator=collator, num_workers=min(num_workers, len(batches)))

@@ -1,0 +1,1 @@
+"""The order of an epoch: windows of the global batch, packing."""

@@ -1,0 +1,1 @@
+"""Which utterances train and validate: sources, filters, hold-out, overlap."""

@@ -1,0 +1,142 @@
+"""Sentences, speakers and groups that are both trained and validated on: none of it is refused, all of it is said."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from accel_asr.config.settings import DataConfig
+from accel_asr.data.indexing.cached_columns import kept_numbers
+from accel_asr.data.reading.audio_paths import named
+from accel_asr.data.selection.preparation import MAX_EXAMPLES
+from accel_asr.data.selection.utterances import Part, Utterances
+from accel_asr.data.text_processing import comparable
+
+_SHOWN_TEXT = 40  # letters
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class SharedValues:
+    """Values of one `kind`, texts, speakers or groups, of which `column` is the name in the source.
+
+    `rows` of the `all_rows` utterances of validation have one that is trained on too: `values` of the `all_values`
+    different ones. `examples` are the first such values.
+    """
+
+    kind: str
+    column: str
+    rows: int
+    all_rows: int
+    values: int
+    all_values: int
+    examples: list[str]
+
+    def report(self) -> dict[str, Any]:
+        """For the reports."""
+        return {
+            "column": self.column,
+            "rows": self.rows,
+            "values": self.values,
+            "of_values": self.all_values,
+            "examples": self.examples,
+        }
+
+
+def shared_values(data: DataConfig, train: Utterances, validation: Utterances) -> list[SharedValues]:
+    """Texts, and groups and speakers where the sources say any; never the same column twice."""
+    found = [shared_texts(train, validation)]
+    for name in ("group", "speaker"):
+        shared = None
+        if name == "speaker" or data.group_column not in (None, data.text_column):
+            shared = shared_cells(train, validation, name)
+        if shared is not None and shared.column not in {one.column for one in found}:
+            found.append(shared)
+    return found
+
+
+def shared_texts(train: Utterances, validation: Utterances) -> SharedValues:
+    """Sentences on both sides, with case, punctuation and spaces set aside."""
+    trained, wanted = _text_keys(train), _text_keys(validation)
+    shared = np.isin(wanted, trained) & (wanted != 0)
+    _, first = np.unique(wanted[shared], return_index=True)
+    places = np.flatnonzero(shared)[np.sort(first)]
+    texts = validation.select(places[:MAX_EXAMPLES]).cells("text")
+    return SharedValues(
+        "texts",
+        "text",
+        int(shared.sum()),
+        len(validation),
+        len(first),
+        len(np.unique(wanted[wanted != 0])),
+        [" ".join((text or "").split()) for text in texts],
+    )
+
+
+def shared_cells(train: Utterances, validation: Utterances, name: str) -> SharedValues | None:
+    """Speakers or groups on both sides, by `name`, `speaker` or `group`; None where no row of validation says any."""
+    if not any(part.index.has_any(name) for part in validation.parts):
+        return None
+    wanted, trained = validation.cells(name), set(train.cells(name))
+    shared = [key for key in wanted if key is not None and key in trained]
+    values = list(dict.fromkeys(shared))
+    columns = {part.index.facts.get(f"{name}_column") for part in validation.parts} - {None}
+    column = " or ".join(sorted(map(str, columns))) or name
+    return SharedValues(
+        f"{name}s",
+        column,
+        len(shared),
+        len(wanted),
+        len(values),
+        len(set(wanted) - {None}),
+        values[:MAX_EXAMPLES],
+    )
+
+
+def notices_of(found: Sequence[SharedValues], *, is_held_out: bool) -> list[str]:
+    """A line for each that is on both sides.
+
+    Args:
+        is_held_out: The run itself holds rows out by chance, so that it could hold out others.
+    """
+    notices = []
+    for shared in found:
+        if not shared.rows:
+            continue
+        what = "texts" if shared.kind == "texts" else f"values of {shared.column}"
+        shown = named([_cut(example) for example in shared.examples], most=_SHOWN)
+        remedy = f"data.group_column: {shared.column} keeps each on one side"
+        notices.append(
+            f"{shared.values:,} of the {shared.all_values:,} {what} in validation are also in train "
+            f"({shared.rows:,} of {shared.all_rows:,} utterances: {shown}), so scores say less of new ones; "
+            + (remedy if is_held_out else f"mend the splits, or hold out by data.eval_fraction, where {remedy}")
+        )
+    return notices
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN_TEXT else f"{text[: _SHOWN_TEXT - 1]}…"
+
+
+def _text_keys(utterances: Utterances) -> np.ndarray:
+    """A hash of each text as it is compared, uint64; 0 where there is none."""
+    keys = np.zeros(len(utterances), dtype=np.uint64)
+    for number, part in enumerate(utterances.parts):
+        mine = utterances.part_of == number
+        if mine.any():
+            keys[mine] = _keys_of_part(part)[utterances.row_of[mine]]
+    return keys
+
+
+def _keys_of_part(part: Part) -> np.ndarray:
+    def compute() -> np.ndarray:
+        texts = (comparable(text or "") for some in part.index.texts() for text in some)
+        return np.fromiter((_key(text) for text in texts), dtype=np.uint64, count=len(part.index))
+
+    return kept_numbers(part.index, "text-keys", ["comparable texts, 1"], compute)
+
+
+def _key(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") if text else 0

@@ -1,0 +1,1 @@
+"""A Whisper model: loading, examining its folder, languages, encoder context, loss."""

@@ -1,0 +1,160 @@
+"""One examination of a model, used by every command before anything heavy is imported, and by all that load one."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from accel_asr.console.printing import say
+from accel_asr.console.public_text import visible
+from accel_asr.errors import UserError
+from accel_asr.model.folder.audio_settings import audio_problems, read_audio_settings
+from accel_asr.model.folder.configuration import configuration_notes, configuration_problems, kind_problem
+from accel_asr.model.folder.folder_files import HubRepository, LocalFolder, ModelFiles, UnfitFileError, read_json
+from accel_asr.model.folder.generation_settings import alignment_notes, generation_problems, read_generation
+from accel_asr.model.folder.kinds import kind_of_file, other_kind
+from accel_asr.model.folder.token_ids import read_tokens, token_problems
+from accel_asr.model.folder.weights import examine_weights
+
+MOST_PROBLEMS = 12
+MOST_SHOWN = 100  # letters of a name
+SETTING = "model.name_or_path"
+
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A model that fits together: its settings, and notes of what of it is not used.
+
+    audio: the settings of its feature extractor.
+    """
+
+    config: dict[str, Any]
+    generation: dict[str, Any]
+    audio: dict[str, Any]
+    notes: list[str]
+
+
+def refuse_unfit_folder(source: str, *, name: str, setting: str = SETTING) -> None:
+    """Examine a model if it is a local folder; what is on the Hub is examined when it is loaded.
+
+    Args:
+        source: Where the model is.
+        name: As the user gave it.
+        setting: Which setting or option gave it.
+
+    Raises:
+        UserError: the folder can't be used; the message says what it is and how to mend it.
+    """
+    if _is_here(source, name=name, setting=setting):
+        examine(source, name=name, setting=setting)
+
+
+def examine(source: str, *, name: str, revision: str | None = None, setting: str = SETTING) -> Examined:
+    """Look at a model's JSON files and, in a local folder, at the headers of its weights.
+
+    Args:
+        source, name, setting: As for `refuse_unfit_folder`, but the model may be on the Hub.
+
+    Raises:
+        UserError: it can't be used; the message has all that is wrong with it. Or the Hub can't be reached.
+    """
+    path, is_here = Path(source), _is_here(source, name=name, setting=setting)
+    files: ModelFiles = LocalFolder(path) if is_here else HubRepository(source, revision)
+    problems: list[str] = []
+    try:
+        if is_here and not path.is_dir():
+            raise UnfitFileError(kind_of_file(path))
+        examined = _examined(files, problems, shown=name)
+    except UnfitFileError as error:
+        problems.append(str(error))
+    except OSError as error:  # a folder or file that may not be looked at
+        problems.append(f"it can't be read ({error.strerror or error}); give one that you may read")
+    if problems:
+        raise UserError(_message(problems, name=name, setting=setting))
+    return examined
+
+
+def _is_here(source: str, *, name: str, setting: str) -> bool:
+    """Raises: UserError: it can't be known, for a name that no file can have, or for want of rights."""
+    try:
+        return Path(source).exists()
+    except OSError as error:
+        shown = name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}..."
+        raise UserError(
+            f"{setting}: {shown!r} can't be looked at ({error.strerror}); give a folder that you may read, or a name "
+            "on the Hub"
+        ) from error
+
+
+def why_no_weights(name: str, *, revision: str | None, config: Mapping[str, Any]) -> str | None:
+    """For a repository of the Hub that could not be loaded: what it holds instead of a whole Whisper, if that is so."""
+    files = HubRepository(name, revision)
+    return other_kind(files.names(), config, folder=None, shown=name, read=lambda name: read_json(files, name))
+
+
+def say_notes(notes: list[str], *, name: str) -> None:
+    """Notes for the user, on stderr; of several ranks the first one speaks."""
+    if os.environ.get("RANK", "0") == "0":
+        for note in notes:
+            say(f"note: model {name!r}: {visible(note)}", to_stderr=True)
+
+
+def _examined(files: ModelFiles, problems: list[str], *, shown: str) -> Examined:
+    """What was found; what is wrong is added to `problems`.
+
+    Raises:
+        UnfitFileError: nothing else can be said.
+    """
+    config = read_json(files, "config.json")
+    folder = files.folder if isinstance(files, LocalFolder) else None
+    if folder is not None or config is None:
+        kind = other_kind(files.names(), config, folder=folder, shown=shown, read=lambda name: read_json(files, name))
+        if kind is not None:
+            raise UnfitFileError(kind)
+    if config is None:
+        raise UnfitFileError("there is no config.json; give a model's folder, such as RUN/best, or a name on the Hub")
+    wrong_kind = kind_problem(config)
+    if wrong_kind is not None:
+        raise UnfitFileError(wrong_kind)
+    notes = configuration_notes(config)
+    unbuildable = configuration_problems(config)
+    problems += unbuildable
+    sized = config
+    if folder is not None and not unbuildable:
+        weights = examine_weights(LocalFolder(folder), config)
+        problems += weights.problems
+        notes += weights.notes
+        sized = {**config, **weights.sizes}  # the rest is measured by the weights
+    place, audio = _part(problems, lambda: read_audio_settings(files)) or ("", None)
+    generation = _part(problems, lambda: read_generation(files))
+    tokens = _part(problems, lambda: read_tokens(files))
+    if not unbuildable:
+        if audio is not None:
+            problems += audio_problems(place, audio, sized, files)
+        if generation is not None:
+            problems += generation_problems(generation, sized)
+            notes += alignment_notes(generation, sized)
+        if tokens is not None:
+            problems += token_problems(tokens, sized, generation)
+    return Examined(config, generation or {}, audio or {}, notes)
+
+
+def _part(problems: list[str], read: Callable[[], Part]) -> Part | None:
+    """A part of the model; where it can't be used, None, and `problems` says why."""
+    try:
+        return read()
+    except UnfitFileError as error:
+        problems.append(str(error))
+        return None
+
+
+def _message(problems: list[str], *, name: str, setting: str) -> str:
+    if len(problems) == 1:
+        return f"{setting}: {name!r} can't be used: {problems[0]}"
+    shown = [f"  {problem}" for problem in problems[:MOST_PROBLEMS]]
+    if len(problems) > MOST_PROBLEMS:
+        shown.append(f"  and {len(problems) - MOST_PROBLEMS} more")
+    return "\n".join([f"{setting}: {name!r} can't be used, for {len(problems)} reasons:", *shown])

@@ -1,0 +1,134 @@
+"""generation_config.json: what transcribing needs, and which of its alignment heads the decoder has."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from accel_asr.errors import UserError
+from accel_asr.model.folder.configuration import is_count, setting
+from accel_asr.model.folder.folder_files import ModelFiles, UnfitFileError, read_json
+
+GENERATION = "generation_config.json"
+MOST_BEAMS = 1_000
+FITTING: dict[str, tuple[str, Callable[[Any], bool]]] = {  # setting -> what it has to be, and whether a value is that
+    "is_multilingual": ("true or false", lambda value: isinstance(value, bool)),
+    "return_timestamps": ("true or false", lambda value: isinstance(value, bool)),
+    "do_sample": ("false: no transcript is drawn at random", lambda value: value is False),
+    "num_return_sequences": ("1", lambda value: is_count(value) and value == 1),
+    "bos_token_id": ("a token's id", lambda value: is_count(value) and 0 <= value < 2**31),
+    "max_initial_timestamp_index": ("a whole number of at least 0", lambda value: is_count(value) and value >= 0),
+    "language": ("a language's code", lambda value: isinstance(value, str)),
+    "task": ("transcribe or translate", lambda value: value in ("transcribe", "translate")),
+    "lang_to_id": ("the ids of its languages", lambda value: isinstance(value, dict) and bool(value)),
+    "task_to_id": ("the ids of its tasks", lambda value: isinstance(value, dict) and "transcribe" in value),
+    "suppress_tokens": ("a list of token ids", lambda value: isinstance(value, list)),
+    "begin_suppress_tokens": ("a list of token ids", lambda value: isinstance(value, list)),
+}
+NEUTRAL: dict[str, tuple[Any, ...]] = {  # setting -> the values by which Whisper's `generate` does without it
+    **dict.fromkeys(("constraints", "force_words_ids", "stop_strings", "dola_layers", "watermarking_config"), (None,)),
+    **dict.fromkeys(("return_dict_in_generate", "token_healing"), (None, False)),
+    "num_beam_groups": (None, 1),
+    "penalty_alpha": (None, 0),
+    "guidance_scale": (None, 1),
+    "cache_implementation": (None, "static", "dynamic"),
+}
+
+
+def read_generation(files: ModelFiles) -> dict[str, Any]:
+    """generation_config.json.
+
+    Raises:
+        UnfitFileError: it is missing, or not a Whisper's.
+    """
+    generation = read_json(files, GENERATION)
+    if generation is None or "no_timestamps_token_id" not in generation:
+        what = (
+            f"there is no {GENERATION}"
+            if generation is None
+            else f"{GENERATION} has no no_timestamps_token_id (it is of early 2023 or before, or not a Whisper's)"
+        )
+        raise UnfitFileError(
+            f"{what}, so it is not known how to transcribe; copy {GENERATION} from the model that it was made from"
+        )
+    return generation
+
+
+def generation_problems(generation: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Numbers that can't be."""
+    problems = [
+        f"{GENERATION}: {name} is {value!r}; give {what}, or leave it out"
+        for name, (what, fits) in FITTING.items()
+        if (value := generation.get(name)) is not None and not fits(value)
+    ]
+    problems += [
+        f"{GENERATION}: {name} is {value!r}, which a Whisper can't be run with here; take it out"
+        for name, neutral in NEUTRAL.items()
+        if (value := generation.get(name)) not in neutral
+    ]
+    positions = setting(config, "max_target_positions")
+    for name, most in (("max_length", positions), ("max_new_tokens", positions), ("num_beams", MOST_BEAMS)):
+        value = generation.get(name)
+        if value is not None and not (is_count(value) and 1 <= value <= most):
+            reason = f"the decoder has {positions} positions" if most == positions else "that is no number of beams"
+            problems.append(f"{GENERATION}: {name} is {value!r}, and {reason}; give a whole number from 1 to {most}")
+    if generation.get("is_multilingual", True) and generation.get("lang_to_id") and not generation.get("task_to_id"):
+        problems.append(
+            f"{GENERATION} names languages (lang_to_id) and no tasks (task_to_id); copy it from the model that it was "
+            "made from"
+        )
+    return problems
+
+
+def usable_alignment_heads(heads: Any, *, layers: int, heads_of_layer: int) -> tuple[list[list[int]], list[Any]]:
+    """(heads that the decoder has, the others), of `alignment_heads`: pairs of a layer and a head.
+
+    Word times come from their cross-attention. CTranslate2 reads beyond its memory for a layer that is not there, as of
+    a distilled model that kept the settings of the model that it was distilled from.
+    """
+    if heads is None:
+        return [], []
+    if not isinstance(heads, list):
+        return [], [heads]
+    usable, others = [], []
+    for head in heads:
+        is_pair = isinstance(head, list | tuple) and len(head) == 2 and all(map(is_count, head))
+        if is_pair and 0 <= head[0] < layers and 0 <= head[1] < heads_of_layer:
+            usable.append(list(head))
+        else:
+            others.append(head)
+    return usable, others
+
+
+def drop_unusable_alignment_heads(folder: Path, generation: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Write generation_config.json anew where it names heads that the decoder lacks, complete or not at all."""
+    layers, heads = setting(config, "decoder_layers"), setting(config, "decoder_attention_heads")
+    usable, others = usable_alignment_heads(generation.get("alignment_heads"), layers=layers, heads_of_layer=heads)
+    if not others:
+        return
+    mended = {name: value for name, value in generation.items() if name != "alignment_heads"}
+    if usable:
+        mended["alignment_heads"] = usable
+    beside = folder / f".{GENERATION}.writing"
+    try:
+        beside.write_text(json.dumps(mended, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        beside.replace(folder / GENERATION)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise UserError(
+            f"RUN_DIR: {str(folder / GENERATION)!r} names alignment heads that the decoder lacks, and can't be mended "
+            f"({error.strerror}); push a copy of the folder that you may write to"
+        ) from error
+
+
+def alignment_notes(generation: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """What is said where heads are dropped."""
+    layers, heads = setting(config, "decoder_layers"), setting(config, "decoder_attention_heads")
+    usable, others = usable_alignment_heads(generation.get("alignment_heads"), layers=layers, heads_of_layer=heads)
+    if not others:
+        return []
+    rest = f"{len(usable)} stay" if usable else "none stays, so word times are made from heads that are chosen anew"
+    return [
+        f"{GENERATION}: {len(others)} of its alignment heads are dropped, such as {others[0]}: the decoder has "
+        f"{layers} layers of {heads} heads; {rest}"
+    ]

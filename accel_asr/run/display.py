@@ -1,0 +1,278 @@
+"""What a person sees while a run goes: one progress bar, a table at each evaluation, a summary at the end.
+
+In a log, where no person watches, a line now and then in place of both, and the table once, at the end.
+"""
+
+import math
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from rich.table import Table
+
+from accel_asr.console.bars import TRAINING_LINE_S, Bar, ProgressLines, bars_are_seen, progress_bar, text_bar
+from accel_asr.console.printing import table_console
+from accel_asr.console.public_text import visible, visible_lines
+from accel_asr.evaluation.score_tables import shown
+from accel_asr.evaluation.scoring import ScoredUtterance
+from accel_asr.run.forecast import RunForecast, duration
+from accel_asr.training.step import StepResult
+
+SHOWN_UTTERANCES = 3
+SHOWN_EVALUATIONS = 8
+SHOWN_PARTS = 20  # languages, sources, recordings that can't be decoded
+SHOWN_CHARACTERS = 200  # of a transcript
+SHOWN_FAULTS = 20  # lines about recordings that fail while training
+EVALUATION_LINE_S = 60.0  # in a log; those in between stand in metrics.jsonl
+
+
+class Display:
+    """Prints on the main process only; every method may be called on every rank."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.is_main = accelerator.is_main_process
+        self.is_log = not bars_are_seen()
+        self.console = table_console()
+        self.scores: list[tuple[str, Mapping[str, Any]]] = []
+        self.forecast: RunForecast | None = None  # learns how long everything takes, and says how long is left
+        self.bar: Bar | None = None
+        self.started_s = self.step_ended_s = 0.0
+        self.audio_s = 0.0
+        self._loss_sum, self._loss_tokens = 0.0, 0  # since the last line of a log
+        self._first_evaluation_told = False
+        self._faults_told = 0
+        self._evaluation_told_s = -math.inf
+        self._evaluations_untold = 0
+        self._last_details: tuple[Mapping[str, Any], Sequence[ScoredUtterance]] | None = None
+
+    def say(self, text: str) -> None:
+        """Print lines, above the progress bar if there is one. Controls in them are shown as text."""
+        if self.is_main:
+            if self.bar is not None:
+                self.bar.clear()
+            self.console.print(visible_lines(text))
+
+    def say_line(self, text: str) -> None:
+        """Print what is one line, whatever names are in it."""
+        self.say(visible(text))
+
+    def say_fault(self, text: str) -> None:
+        """Print one of many lines of a kind: the first ones, and then that there are more."""
+        self._faults_told += 1
+        if self._faults_told <= SHOWN_FAULTS:
+            self.say(visible(text))
+        if self._faults_told == SHOWN_FAULTS:
+            self.say("what follows of this kind is in metrics.jsonl, and is counted at the end")
+
+    def start_training(self, *, first_step: int, last_step: int) -> None:
+        """Open the progress bar, or begin with the lines of a log."""
+        if self.is_main and self.is_log:
+            self.bar = ProgressLines(
+                last_step, desc="train", unit="steps", done=first_step - 1, every_s=TRAINING_LINE_S, say=self.say
+            )
+        else:
+            self.bar = text_bar(
+                total=last_step,
+                initial=first_step - 1,
+                desc="train",
+                unit="step",
+                disable=not self.is_main,
+                # not tqdm's own guess at the time left, which knows neither evaluations nor longer steps to come
+                bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]",
+            )
+        self.started_s = self.step_ended_s = time.perf_counter()
+        self.audio_s = 0.0
+
+    def show_step(
+        self, result: StepResult, learning_rate: float, *, loss: float | None = None, positions: float = 1.0
+    ) -> None:
+        """Advance the bar: loss, learning rate, seconds of audio trained on in a second of training, time left.
+
+        Args:
+            loss: What the bar shows, unset the step's own; a line of a log has the mean since the line before.
+            positions: What the encoder heard in this step, for the forecast.
+        """
+        assert self.bar is not None
+        now_s = time.perf_counter()
+        self.audio_s += result.audio_s
+        self._loss_sum += result.loss * result.target_tokens
+        self._loss_tokens += result.target_tokens
+        step = int(self.bar.n) + 1
+        left, line = None, None
+        if self.forecast is not None:
+            self.forecast.step_took(now_s - self.step_ended_s, positions=positions)
+            left = self.forecast.seconds_left(step)
+            line = self.forecast.line_after(step)
+        self.step_ended_s = now_s
+        shown_loss = result.loss if loss is None else loss
+        if isinstance(self.bar, ProgressLines) and self.bar.is_due(units=1):
+            shown_loss = self._loss_sum / self._loss_tokens
+            self._loss_sum, self._loss_tokens = 0.0, 0
+        told = [f"loss {shown_loss:.3f}", f"lr {learning_rate:.1e}", f"{self.audio_seconds_per_second():.0f} audio-s/s"]
+        told += [] if left is None else [f"{duration(left)} left"]
+        self.bar.set_postfix_str(", ".join(told), refresh=False)
+        self.bar.update()
+        if line is not None:
+            self.say(line)
+
+    def audio_seconds_per_second(self) -> float:
+        """Throughput since the bar opened, evaluations not counted."""
+        return self.audio_s / max(time.perf_counter() - self.started_s, 1e-9)
+
+    def evaluation_bar(self, utterances: int) -> Bar:
+        """A bar over the utterances that this rank transcribes."""
+        return progress_bar(utterances, desc="evaluate", unit="utterances", is_shown=self.is_main)
+
+    def filling_bar(self, clips: int) -> Bar:
+        """A bar over the training clips that the encoder hears, on all ranks, before training."""
+        return progress_bar(clips, desc="encoder outputs", unit="clips", is_shown=self.is_main)
+
+    def evaluated(self, seconds: float, *, of_speech: bool = False) -> None:
+        """An evaluation took so long, and the next one will too."""
+        if self.forecast is not None:
+            self.forecast.evaluation_took(seconds, of_speech=of_speech)
+
+    def say_time_of_evaluations(self, step: int) -> None:
+        """After the first evaluation: what it took, and what those to come will."""
+        if self.forecast is not None and not self._first_evaluation_told:
+            self.say(self.forecast.line_after_first_evaluation(step))
+        self._first_evaluation_told = True
+
+    def pause(self, seconds: float) -> None:
+        """Leave the time of an evaluation or a checkpoint out of the throughput."""
+        self.started_s += seconds
+        self.step_ended_s += seconds
+
+    def show_scores(self, record: Mapping[str, Any], scored: Sequence[ScoredUtterance], *, remark: str) -> None:
+        """The table of the first evaluation and the newest ones, and the first transcripts of this one.
+
+        In a log it is one line, and of evaluations in quick succession some; all but the newest ones are in the end
+        found in `metrics.jsonl` alone.
+
+        Args:
+            remark: What this evaluation is beside its numbers: `baseline`, `best so far`, or nothing.
+        """
+        if not self.is_main:
+            return
+        if self.bar is not None:
+            self.bar.clear()
+        self.scores.append((remark, record))
+        if self.is_log:
+            self._last_details = (record, scored)
+            self._say_evaluation(record, remark)
+        else:
+            self._show_table()
+            self._show_details(record, scored)
+
+    def _say_evaluation(self, record: Mapping[str, Any], remark: str) -> None:
+        if len(self.scores) > 1 and time.monotonic() - self._evaluation_told_s < EVALUATION_LINE_S:
+            self._evaluations_untold += 1
+            return
+        more = f"; {self._evaluations_untold} since the line before" if self._evaluations_untold else ""
+        self.say(
+            f"evaluation at step {record['step']} (epoch {record['epoch']:g}): WER {percent(record['wer'])}, WER ortho "
+            f"{percent(record['wer_ortho'])}, CER {percent(record['cer'])}, loss {record['loss']:.3f}, "
+            f"{record['cut_off']} cut off{f', {remark}' if remark else ''}{more}"
+        )
+        self._evaluation_told_s, self._evaluations_untold = time.monotonic(), 0
+
+    def _show_table(self) -> None:
+        table = Table(title=f"{self.scores[-1][1]['utterances']} validation utterances", title_justify="left")
+        for column in ("step", "epoch", "WER", "WER ortho", "CER", "loss", "cut off"):
+            table.add_column(column, justify="right")
+        table.add_column("")
+        for row_remark, row in self.scores[:1] + self.scores[1:][-SHOWN_EVALUATIONS:]:
+            table.add_row(
+                str(row["step"]),
+                f"{row['epoch']:g}",
+                percent(row["wer"]),
+                percent(row["wer_ortho"]),
+                percent(row["cer"]),
+                f"{row['loss']:.3f}",
+                str(row["cut_off"]),
+                row_remark,
+            )
+        self.console.print(table)
+
+    def _show_details(self, record: Mapping[str, Any], scored: Sequence[ScoredUtterance]) -> None:
+        for kind in ("language", "source"):
+            parts = record.get(f"by_{kind}", {})
+            for value, part in list(parts.items())[:SHOWN_PARTS]:
+                told = f"  {kind} {shown(value)}: WER {percent(part['wer'])}, CER {percent(part['cer'])}"
+                self.say(f"{told}, {part['utterances']:,} utterances")
+            self._say_more(len(parts))
+        not_decoded = [one.transcript for one in scored if one.transcript.audio_problem is not None]
+        for transcript in not_decoded[:SHOWN_PARTS]:
+            told = f"  not decoded, scored as an empty transcript: {shown(transcript.utterance_id)}"
+            self.say(f"{told} ({shown(str(transcript.audio_problem))})")
+        self._say_more(len(not_decoded))
+        for utterance in scored[:SHOWN_UTTERANCES]:
+            transcript = utterance.transcript
+            self.say(f"  reference   {shown(transcript.reference, most=SHOWN_CHARACTERS)}")
+            self.say(f"  hypothesis  {shown(transcript.hypothesis, most=SHOWN_CHARACTERS)}")
+
+    def _say_more(self, count: int) -> None:
+        if count > SHOWN_PARTS:
+            self.say(f"  and {count - SHOWN_PARTS:,} more")
+
+    def close_bar(self) -> None:
+        """Remove the progress bar; in a log, the table of the evaluations follows, once."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+        if self.is_main and self._last_details is not None:
+            self._show_table()
+            self._show_details(*self._last_details)
+            self._last_details = None
+
+    def show_summary(
+        self,
+        summary: Mapping[str, Mapping[str, Any]],
+        output_dir: Path,
+        *,
+        report: Path | None = None,
+        has_curves: bool = True,
+    ) -> None:
+        """Baseline -> best, where things are, and what to type next.
+
+        Args:
+            report: The page that was written, if one was.
+            has_curves: TensorBoard's files were.
+        """
+        best, last, baseline = summary["best"], summary["last"], summary.get("baseline")
+        before = f"{percent(baseline['wer'])} before, " if baseline else ""
+        self.say(
+            f"\nWER {before}{percent(best['wer'])} best (step {best['step']}), {percent(last['wer'])} last "
+            f"(step {last['step']}), on {best['utterances']} utterances"
+        )
+        if "speech_context" in best:
+            rates = [percent(record["speech_context"]["wer"]) for record in (best, last)]
+            self.say(
+                f"WER {rates[0]} best, {rates[1]} last at the speech context; the line above is at the whole window"
+            )
+        if baseline and not best["wer"] < baseline["wer"]:
+            self.say("note: no evaluation was better than the untouched model's")
+        curves = f"curves      tensorboard --logdir {shlex.quote(str(output_dir))}\n" if has_curves else ""
+        self.say(
+            (f"report      {report}\n" if report else "") + f"model       {output_dir / 'best'}\n"
+            f"scores      {output_dir / 'summary.json'}, {output_dir / 'evaluations'}\n"
+            f"transcribe  accel-asr transcribe --model {shlex.quote(str(output_dir / 'best'))} FILE...\n"
+            f"{curves}publish     accel-asr push {shlex.quote(str(output_dir))} --hub_model_id USER/NAME"
+        )
+
+
+def note_on_times() -> str:
+    """For a run that trained on texts without times alone."""
+    return (
+        "note: no label had times (data.timestamps_probability: 0), which a model unlearns: on recordings longer than "
+        "its window, the times of its segments may be coarser than before. Where they matter, train with "
+        "--data.timestamps_probability 0.5"
+    )
+
+
+def percent(rate: float) -> str:
+    """0.0512 as `5.12%`; a rate that is not defined as `n/a`."""
+    return "n/a" if math.isnan(rate) else f"{100 * rate:.2f}%"

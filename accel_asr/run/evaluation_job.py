@@ -1,0 +1,124 @@
+"""What an evaluation works on: a model and the sets that it takes; and the scoring of all of them."""
+
+from collections.abc import Sequence
+
+from accelerate import Accelerator
+
+from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig
+from accel_asr.console.bars import Bar, progress_bar
+from accel_asr.data.loading.batches import ClipItems
+from accel_asr.errors import UserError
+from accel_asr.evaluation.evaluating import evaluate_model
+from accel_asr.evaluation.evaluation_sets import DatasetName, EvaluationSet, load_evaluation_sets
+from accel_asr.evaluation.set_results import SetResult
+from accel_asr.evaluation.silence_probe import HeardInSilence, probe_silence
+from accel_asr.model import pretrained as modeling
+from accel_asr.run.job import LoadedModel, load_model, require_languages
+
+
+def load_model_and_sets(
+    settings: ModelConfig,
+    evaluation: EvaluationConfig,
+    data: DataConfig,
+    datasets: Sequence[DatasetName],
+    *,
+    seed: int,
+    most_utterances: int | None = None,
+) -> tuple[LoadedModel, list[EvaluationSet], list[str]]:
+    """A model, the sets as it takes them, and notices for the user.
+
+    Args:
+        datasets, most_utterances: As for `load_evaluation_sets`.
+
+    Raises:
+        UserError: as the parts of it raise.
+    """
+    loaded = load_model(settings, evaluation, language_of_rows=data.language_column is not None, keep_language=True)
+    sets, notices = load_evaluation_sets(
+        data,
+        datasets,
+        encoder=loaded.encoder,
+        sampling_rate_hz=loaded.processor.feature_extractor.sampling_rate,
+        window_s=modeling.window_s(loaded.processor),
+        seed=seed,
+        most_utterances=most_utterances,
+    )
+    if loaded.encoder.languages and loaded.model.generation_config.language is None:
+        for one in sets:
+            require_languages(loaded.model, one.utterances)
+    for one in sets:
+        notices += loaded.reference_warnings(one.utterances, evaluation)
+    return loaded, sets, notices
+
+
+def keep_common(ones: list[EvaluationSet], others: list[EvaluationSet]) -> list[str]:
+    """Keep, in place, the utterances that both models take; returns notices.
+
+    Raises:
+        UserError: there is none.
+    """
+    notices = []
+    for number, (one, other) in enumerate(zip(list(ones), list(others), strict=True)):
+        ids, other_ids = one.utterances.ids(), other.utterances.ids()
+        if ids == other_ids:
+            continue
+        of_other = set(other_ids)
+        common = [name for name in ids if name in of_other]
+        if not common:
+            raise UserError(
+                f"--against: there is no utterance in {one.name!r} that both models take; one may hear less at once"
+            )
+        notices.append(f"{one.name}: {len(common):,} utterances that both models take, of {len(ids):,}")
+        ones[number], others[number] = one.only(common), other.only(common)
+    return notices
+
+
+def score_sets(
+    loaded: LoadedModel,
+    sets: Sequence[EvaluationSet],
+    *,
+    accelerator: Accelerator,
+    batch_size: int,
+    num_workers: int,
+    features_on_device: bool | None = None,
+    is_compiled: bool = False,
+) -> list[SetResult]:
+    """Every utterance of every set exactly once, over all ranks. Every rank must call this.
+
+    Args:
+        features_on_device: As `data.features_on_device`.
+        is_compiled: As for `evaluate_model`.
+    """
+    model = loaded.model.to(accelerator.device)
+    collator = loaded.collator_for(accelerator.device, features_on_device=features_on_device)
+    results = []
+    for one in sets:
+        items = ClipItems(one.utterances, feature_extractor=loaded.processor.feature_extractor, encoder=loaded.encoder)
+        bar = progress_bar(len(one.utterances), desc=one.name, unit="utterances", is_shown=accelerator.is_main_process)
+
+        def advance(utterances: int, bar: Bar = bar) -> None:
+            # the other ranks are about as far; their last batch may be smaller, or there is none
+            bar.update(min(utterances * accelerator.num_processes, (bar.total or 0) - bar.n))
+
+        with bar:
+            evaluation = evaluate_model(
+                model,
+                items,
+                accelerator=accelerator,
+                collator=collator,
+                normalizer=loaded.normalizer,
+                batch_size=batch_size,
+                num_workers=num_workers,
+                is_compiled=is_compiled,
+                on_batch=advance,
+            )
+        results.append(SetResult(one, evaluation))
+    return results
+
+
+def score_silence(loaded: LoadedModel, *, accelerator: Accelerator) -> list[HeardInSilence]:
+    """What the model hears in clips without speech; on the main process only, empty on the others. No collective."""
+    if not accelerator.is_main_process:
+        return []
+    with accelerator.autocast():
+        return probe_silence(loaded.model, loaded.processor, loaded.encoder)

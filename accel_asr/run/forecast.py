@@ -1,0 +1,299 @@
+"""What a run will take: said before its first step, and corrected by what its steps and evaluations have taken."""
+
+import time
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from accel_asr.data.order.window_plan import WindowPlan
+from accel_asr.data.streaming.stream_items import StreamPlan
+
+CPU = torch.device("cpu")
+FORECAST_AFTER = 10  # steps
+SETTLING_STEPS = 2  # the first ones also allocate memory and plan kernels
+MEMORY_OF_A_STEP = 0.98  # how much less than the newest step the one before it counts
+FLOAT32_BYTES = 4
+ADAMW_TENSORS = 2  # the means of gradients and of their squares
+LATE_WARMUP = 0.5  # of all steps
+
+
+@dataclass(frozen=True)
+class Left:
+    """What of a run is still to come.
+
+    Of its steps, `full_steps` hear the whole window where the others hear the speech alone; likewise of its
+    evaluations, of which `speech_evaluations` are made at the speech context.
+    """
+
+    steps: int
+    full_steps: int
+    evaluations: int
+    speech_evaluations: int
+
+
+def seconds_left(
+    left: Left, *, step_s: float, full_step_s: float, evaluation_s: float, speech_evaluation_s: float
+) -> float:
+    """The time that is left, by what each part of it takes."""
+    return (
+        (left.steps - left.full_steps) * step_s
+        + left.full_steps * full_step_s
+        + left.evaluations * evaluation_s
+        + left.speech_evaluations * speech_evaluation_s
+    )
+
+
+class StepTimes:
+    """How long a step takes for how many encoder positions: a line through those seen, of which the newest count most.
+
+    Positions are 1 for all steps of a run that always hears the whole window.
+    """
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self._weight = self._x = self._y = self._xx = self._xy = 0.0
+
+    def add(self, seconds: float, *, positions: float = 1.0) -> None:
+        """A step took so long. The very first ones are not typical, and go as soon as there are others."""
+        self.steps += 1
+        if self.steps == SETTLING_STEPS + 1:
+            self._weight = self._x = self._y = self._xx = self._xy = 0.0
+        for name, value in (
+            ("_weight", 1.0),
+            ("_x", positions),
+            ("_y", seconds),
+            ("_xx", positions * positions),
+            ("_xy", positions * seconds),
+        ):
+            setattr(self, name, MEMORY_OF_A_STEP * getattr(self, name) + value)
+
+    @property
+    def mean_s(self) -> float:
+        """Of the steps so far."""
+        return self._y / self._weight
+
+    def seconds_at(self, positions: float) -> float:
+        """What a step at more `positions` than the mean ones takes: at least the mean, at most in proportion."""
+        mean_positions = self._x / self._weight
+        in_proportion = self.mean_s * positions / mean_positions
+        spread = self._xx / self._weight - mean_positions**2
+        if spread <= 1e-9 * mean_positions**2:  # all alike
+            return in_proportion
+        slope = (self._xy / self._weight - mean_positions * self.mean_s) / spread
+        return min(max(self.mean_s + slope * (positions - mean_positions), self.mean_s), in_proportion)
+
+
+class RunForecast:
+    """Knows what is to come and what it took so far.
+
+    Args:
+        first_step, last_step: Of this run, from 1; a resumed one begins later.
+        evaluation_steps: After which it is evaluated, in order.
+        full_positions, first_full_step: With `audio_context: speech`: positions of the whole window, and the first of
+            the last steps, which all hear it.
+        device: The one that trains.
+    """
+
+    def __init__(
+        self,
+        *,
+        first_step: int,
+        last_step: int,
+        evaluation_steps: Sequence[int],
+        full_positions: float = 1.0,
+        first_full_step: int | None = None,
+        device: torch.device = CPU,
+    ) -> None:
+        self.first_step, self.last_step = first_step, last_step
+        self.evaluation_steps = evaluation_steps
+        self.full_positions, self.first_full_step = full_positions, first_full_step
+        self.device = device
+        self.step_times = StepTimes()
+        self.evaluation_s = self.speech_evaluation_s = 0.0
+
+    def step_took(self, seconds: float, *, positions: float = 1.0) -> None:
+        """The wall time of a step, pauses for evaluations and checkpoints not counted."""
+        self.step_times.add(seconds, positions=positions)
+
+    def evaluation_took(self, seconds: float, *, of_speech: bool = False) -> None:
+        """The wall time of an evaluation; the newest is the best guess at the next: a tuned model loops less."""
+        if of_speech:
+            self.speech_evaluation_s = seconds
+        else:
+            self.evaluation_s = seconds
+
+    def left_after(self, step: int) -> Left:
+        """What comes after `step`. Where training hears the speech, the last evaluations are at both contexts."""
+        steps = self.last_step - step
+        coming = self.evaluation_steps[bisect_right(self.evaluation_steps, step) :]
+        if self.first_full_step is None:
+            return Left(steps, 0, len(coming), 0)
+        full = self.last_step + 1 - max(self.first_full_step, step + 1)
+        at_full = sum(1 for one in coming if one >= self.first_full_step)
+        return Left(steps, max(full, 0), at_full, len(coming))
+
+    def seconds_left(self, step: int) -> float | None:
+        """After `step`; None before any step was timed."""
+        if self.step_times.steps == 0:
+            return None
+        return seconds_left(
+            self.left_after(step),
+            step_s=self.step_times.mean_s,
+            full_step_s=self.step_times.seconds_at(self.full_positions) if self.first_full_step else 0.0,
+            evaluation_s=self.evaluation_s,
+            speech_evaluation_s=self.speech_evaluation_s,
+        )
+
+    def line_after(self, step: int, *, now_s: float | None = None) -> str | None:
+        """What is known after the first ten steps: the time of a step, the end, the memory that it took."""
+        if step != min(self.first_step + FORECAST_AFTER - 1, self.last_step) or self.step_times.steps == 0:
+            return None
+        step_s = f"a step takes {self.step_times.mean_s:.2f} s"
+        peak = f"peak memory {peak_memory(self.device)}"
+        if step == self.last_step:
+            return f"{step_s}; {peak}"
+        left_s = self.seconds_left(step)
+        assert left_s is not None
+        left = self.left_after(step)
+        end = time.strftime("%H:%M", time.localtime((time.time() if now_s is None else now_s) + left_s))
+        parts = [f"{left.steps:,} more"]
+        if left.full_steps:
+            full_s = self.step_times.seconds_at(self.full_positions)
+            parts.append(f"{left.full_steps:,} of them at the whole window, about {full_s:.2f} s each")
+        evaluations = max(left.evaluations, left.speech_evaluations)
+        if evaluations:
+            parts.append(f"{counted(evaluations, 'evaluation')}{'' if self.evaluation_s else ' of unknown length'}")
+        return f"{step_s}; {', '.join(parts)}: about {duration(left_s)} left, until {end}; {peak}"
+
+    def line_after_first_evaluation(self, step: int) -> str:
+        """How long it took, and what those to come add up to."""
+        left = self.left_after(step)
+        seconds = self.evaluation_s + self.speech_evaluation_s
+        count = max(left.evaluations, left.speech_evaluations)
+        more_s = left.evaluations * self.evaluation_s + left.speech_evaluations * self.speech_evaluation_s
+        more = f"; {count:,} more, about {duration(more_s)} in all" if count else ""
+        return f"the evaluation took {duration(seconds)}{more}"
+
+
+def evaluation_steps(plan: WindowPlan | StreamPlan, *, every: int | None, last_step: int) -> list[int]:
+    """The steps after which a run is evaluated: every so many, or at the end of each epoch; and the last."""
+    if every is not None:
+        steps = list(range(every, last_step, every))
+    elif isinstance(plan, StreamPlan):
+        steps = []
+    else:
+        steps, epoch = [], 0
+        while (end := (steps[-1] if steps else 0) + plan.steps_in(epoch)) < last_step:
+            steps.append(end)
+            epoch += 1
+    return [*steps, last_step]
+
+
+def opening_lines(
+    forecast: RunForecast,
+    *,
+    parameters: int,
+    trainable: int,
+    epochs: float,
+    window_sum: str,
+    unit: str,
+    validation_utterances: int,
+    evaluates_first: bool,
+    is_main_process: bool,
+) -> list[str]:
+    """What is said before the first step.
+
+    Args:
+        epochs: After the last step; 0 where it is not known.
+        window_sum: How the global batch comes about, such as `2 processes x 1 x 8 = 16`, counted in `unit`.
+        evaluates_first: The untouched model is scored too.
+        is_main_process: The one that keeps a copy of weights and optimizer state, which checkpoints are written from.
+    """
+    steps = forecast.last_step - forecast.first_step + 1
+    of_all = f" of {forecast.last_step:,}" if steps < forecast.last_step else ""
+    of_epochs = f", {epochs:.3g} epoch{'s' * (epochs != 1)}" if epochs else ""
+    evaluations = len(forecast.evaluation_steps) - bisect_right(forecast.evaluation_steps, forecast.first_step - 1)
+    evaluations += evaluates_first and forecast.first_step == 1
+    state = trainable * (1 + ADAMW_TENSORS) * FLOAT32_BYTES
+    weights = parameters * FLOAT32_BYTES
+    copy = weights + trainable * ADAMW_TENSORS * FLOAT32_BYTES if is_main_process else 0
+    on_cpu = forecast.device.type == "cpu"
+    needed = weights + state + (copy if on_cpu else 0)
+    of_copy = ", the copy that checkpoints are written from" if on_cpu and copy else ""
+    return [
+        f"trains {trainable:,} of {parameters:,} parameters in {steps:,}{of_all} optimizer steps{of_epochs}; global "
+        f"batch (processes x accumulation x micro-batch): {window_sum} {unit}; "
+        f"{counted(evaluations, 'evaluation')} of {validation_utterances:,} utterances",
+        f"memory: {memory_now(forecast.device)}; training needs {gigabytes(needed)} for weights, gradients, AdamW's "
+        f"state{of_copy}, and more for the activations of a micro-batch",
+    ]
+
+
+def warmup_note(*, warmup_steps: int, last_step: int, learning_rate: float) -> str | None:
+    """Said where the learning rate rises for half of the run or longer."""
+    if warmup_steps < LATE_WARMUP * last_step:
+        return None
+    if warmup_steps > last_step:
+        reached = f"the learning rate never reaches its peak of {learning_rate:g}"
+    else:
+        reached = f"the learning rate reaches its peak of {learning_rate:g} at step {warmup_steps:,} only"
+    return (
+        f"note: training.warmup_steps: {warmup_steps:,} of the run's {last_step:,} steps are warmup, so {reached}; "
+        f"--training.warmup_steps {max(last_step // 10, 1)} would be a tenth"
+    )
+
+
+# -- in words
+
+
+def counted(of: int, one: str) -> str:
+    """`1 evaluation`, `2 evaluations`."""
+    return f"{of:,} {one}{'s' * (of != 1)}"
+
+
+def duration(seconds: float) -> str:
+    """`4.2 s`, `12 min`, `3 h 05 min`, `2 d 4 h`."""
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def gigabytes(size: float) -> str:
+    """Bytes as `1.23 GB`, or `12 MB`."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"
+
+
+def memory_now(device: torch.device) -> str:
+    """What this process and its device hold, and how much there is."""
+    machine = psutil.virtual_memory()
+    resident = psutil.Process().memory_info().rss
+    line = f"{gigabytes(resident)} resident now, {gigabytes(machine.available)} of the machine's free"
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        line += f"; {gigabytes(total - free)} of the GPU's {gigabytes(total)} in use"
+    return line
+
+
+def peak_memory(device: torch.device) -> str:
+    """The most that this process, and the GPU for it, held so far."""
+    try:
+        import resource
+        import sys
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    except ImportError:  # Windows
+        peak = psutil.Process().memory_info().rss
+    line = f"{gigabytes(peak)} resident"
+    if device.type == "cuda":
+        line += f", {gigabytes(torch.cuda.max_memory_allocated(device))} on the GPU"
+    return line

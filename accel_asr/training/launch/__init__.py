@@ -1,0 +1,1 @@
+"""How a run was launched: environment, topology, sharding."""

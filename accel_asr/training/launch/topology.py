@@ -1,0 +1,135 @@
+"""Start Accelerate as the launcher meant it, and refuse what would silently train something else."""
+
+import gc
+import os
+import socket
+import warnings
+from datetime import timedelta
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs, parse_flag_from_env, set_seed
+
+from accel_asr.errors import UserError
+from accel_asr.training.launch.sharding import settle_sharding
+
+PRECISION_VARIABLE = "ACCELERATE_MIXED_PRECISION"
+ACCUMULATION_VARIABLE = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+
+
+def start_accelerator(
+    *,
+    mixed_precision: str | None,
+    gradient_accumulation_steps: int,
+    seed: int,
+    timeout_s: int = 1800,
+) -> Accelerator:
+    """The `Accelerator` of this process, its random number generators seeded.
+
+    Args:
+        timeout_s: After so many seconds in a collective that another rank does not join, a rank gives up.
+
+    Raises:
+        UserError: launcher and run disagree, the processes do not see each other, fp16 or FSDP is asked of a CPU, or
+            DeepSpeed is asked for.
+    """
+    precision = _agreed_precision(mixed_precision)
+    _check_accumulation(gradient_accumulation_steps)
+    has_accelerator = torch.accelerator.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU")
+    if precision == "fp16" and not has_accelerator:
+        raise UserError(
+            "training.mixed_precision: fp16 needs an accelerator, on a CPU Accelerate would train in fp32 and call it "
+            "fp16; use no"
+        )
+    _check_engine(has_accelerator=has_accelerator)
+    if precision == "bf16" and not has_accelerator and not _cpu_multiplies_bf16():
+        warnings.warn(
+            "training.mixed_precision: this CPU has neither AVX512-BF16 nor AMX; on such a one bf16 was 4 to 12 times "
+            "slower than fp32, use no",
+            stacklevel=2,
+        )
+    if not has_accelerator:
+        _talk_over_loopback()
+    # without cpu=True a machine that has no accelerator starts ranks that each believe to be alone
+    accelerator = Accelerator(
+        cpu=not has_accelerator,
+        mixed_precision=precision,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(seconds=timeout_s))],
+    )
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched != accelerator.num_processes:
+        raise UserError(
+            f"the launcher started {launched} processes, but this one sees {accelerator.num_processes}: each "
+            "would train alone and write the same folder; launch with --multi_gpu --num_processes N, or with one of "
+            "launch_configs/"
+        )
+    settle_sharding(accelerator)
+    set_seed(seed)
+    return accelerator
+
+
+def shut_down(accelerator: Accelerator) -> None:
+    """Close the trackers and leave the process group; call once nothing refers to the prepared model any more.
+
+    DDP's reducer must be gone before the group is destroyed. As the last owner of a gloo group it would join the
+    group's threads while holding Python's lock, for which one of those threads may be waiting: then a rank that
+    has finished its work never ends (seen with three ranks and torch 2.13).
+    """
+    accelerator.free_memory()
+    gc.collect()
+    accelerator.end_training()
+
+
+def _cpu_multiplies_bf16() -> bool:
+    """Whether the CPU has instructions for products of bf16 numbers; torch has no public way to ask."""
+    return any(getattr(torch.cpu, f"_is_{name}_supported", lambda: False)() for name in ("avx512_bf16", "amx_tile"))
+
+
+def _talk_over_loopback() -> None:
+    """Let CPU ranks that all run on this machine talk over loopback, unless the user named an interface.
+
+    gloo would take the one that the machine's host name resolves to, which a container's firewall may not let through.
+    """
+    if os.environ.get("LOCAL_WORLD_SIZE", "1") == os.environ.get("WORLD_SIZE", "1"):
+        loopback = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]
+        if loopback:
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback[0])
+
+
+def _agreed_precision(mixed_precision: str | None) -> str:
+    """The run's choice or the launcher's; a launcher that was told nothing says `no`, which is no choice."""
+    launched = os.environ.get(PRECISION_VARIABLE, "no")
+    if mixed_precision is None:
+        return launched
+    if launched not in ("no", mixed_precision):
+        raise UserError(
+            f"training.mixed_precision: {mixed_precision} here, {launched} in the launcher; remove one of the two "
+            "(--training.mixed_precision, or --mixed_precision of accelerate launch or its configuration file)"
+        )
+    return mixed_precision
+
+
+def _check_engine(*, has_accelerator: bool) -> None:
+    """Refuse what would train otherwise than it says: DeepSpeed anywhere, FSDP on a CPU."""
+    if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
+        raise UserError(
+            "the launcher asks for DeepSpeed, whose engine clips and updates within each backward pass: every "
+            "micro-batch would be an update, and none could be checked before; launch with launch_configs/fsdp2.yaml, "
+            "which shards weights, gradients and optimizer state",
+            same_on_every_rank=True,
+        )
+    if parse_flag_from_env("ACCELERATE_USE_FSDP") and not has_accelerator:
+        raise UserError(
+            "the launcher asks for FSDP, which needs GPUs: on a CPU Accelerate would train with DDP and call it FSDP; "
+            "launch with launch_configs/cpu_2_processes.yaml",
+            same_on_every_rank=True,
+        )
+
+
+def _check_accumulation(gradient_accumulation_steps: int) -> None:
+    launched = int(os.environ.pop(ACCUMULATION_VARIABLE, "1"))  # Accelerate would divide the loss by it once more
+    if launched not in (1, gradient_accumulation_steps):
+        raise UserError(
+            f"training.gradient_accumulation_steps: {gradient_accumulation_steps} here, {launched} in the launcher; "
+            "remove it from the launcher's configuration, the run owns it"
+        )

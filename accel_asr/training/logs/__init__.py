@@ -1,0 +1,1 @@
+"""metrics.jsonl, samples and experiment trackers."""

@@ -1,0 +1,1 @@
+"""Checkpoints and the best model: what is saved, when, and how it is read back."""

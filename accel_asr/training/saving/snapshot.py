@@ -1,0 +1,116 @@
+"""Model and optimizer as they were at one step, for a thread that writes while training goes on."""
+
+import copy
+import mmap
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from accel_asr.model import pretrained as modeling
+from accel_asr.training.launch.sharding import whole_tensors
+from accel_asr.training.saving.written_behind import WrittenBehind
+
+ADAMW_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class Snapshot:
+    """Copies in CPU memory of the main process; nothing in them is shared with what trains.
+
+    They take the memory of the fp32 weights and AdamW's two moments once more, 12 bytes a trained parameter (4 of one
+    that is not), from the start to the end: asking the system for new memory takes several times as long as copying.
+
+    What is to be written is copied while training waits, so `written` must be what writes it: nothing is copied over
+    before the writes of earlier steps have ended.
+    """
+
+    def __init__(
+        self,
+        model: WhisperForConditionalGeneration,
+        processor: WhisperProcessor,
+        *,
+        is_main_process: bool,
+        written: WrittenBehind,
+    ) -> None:
+        self.step = -1
+        self.optimizer: dict[str, torch.Tensor] = {}
+        self._is_main_process = is_main_process
+        self._written = written
+        if not is_main_process:
+            return
+        self._model = modeling.without_weights(model)
+        weights = {name: memory_like(tensor) for name, tensor in distinct_tensors(self._model).items()}
+        self._model.load_state_dict(weights, strict=False, assign=True)  # without second names of the same tensor
+        self._model.tie_weights()
+        # a tokenizer that is told something while another thread writes it fails: "Already borrowed"
+        self._processor = copy.deepcopy(processor)
+        self._memory = {
+            f"{name}/{moment}": memory_like(parameter)
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad
+            for moment in ADAMW_MOMENTS
+        }
+        written.start(self._touch)
+
+    @property
+    def model_tensors(self) -> dict[str, torch.Tensor]:
+        """The weights, by name."""
+        return distinct_tensors(self._model)
+
+    def take_weights(self, model: nn.Module, *, step: int) -> None:
+        """Copy the weights, unless those of `step` are here. A collective if `model` is sharded; any model else."""
+        wanted = self._is_main_process and step != self.step
+        if wanted:
+            self._written.wait_for_those_before(step)
+        own = self.model_tensors if wanted else {}
+        for name, tensor in whole_tensors(distinct_tensors(model)):
+            if wanted:
+                own[name].copy_(tensor)
+        self.step = step
+
+    def take_optimizer(self, tensors: Mapping[str, torch.Tensor], *, step: int) -> None:
+        """Copy its state, named `parameter/state`; after the weights of that step. A collective if it is sharded."""
+        assert self.step == step, "the wait for earlier writes is theirs"
+        self.optimizer = {}
+        for name, tensor in whole_tensors(tensors):
+            if self._is_main_process:
+                memory = self._memory.get(name)
+                if memory is None:
+                    memory = self._memory[name] = memory_like(tensor)
+                self.optimizer[name] = memory.copy_(tensor)
+
+    def save_model_folder(self, folder: Path) -> None:
+        """Write the weights as a Hugging Face model folder. For the thread: main process, no collective."""
+        modeling.save_model_folder(self._model, self._processor, folder)
+
+    def _touch(self) -> None:
+        """Have the system give the memory now, while the run is still getting ready, and not at the first copy."""
+        for tensor in (*self.model_tensors.values(), *self._memory.values()):
+            # by NumPy: torch would start threads of its own for it, beside those that train
+            tensor.view(torch.uint8).numpy().fill(0)
+
+
+def memory_like(tensor: torch.Tensor) -> torch.Tensor:
+    """Memory on the CPU for such a tensor, not filled, and not handed on to forked processes.
+
+    What data workers inherit has to be copied page by page before it can be written again: with workers
+    running, a snapshot took ten times as long.
+    """
+    if sys.platform != "linux":
+        return torch.empty(tensor.shape, dtype=tensor.dtype)
+    pages = mmap.mmap(-1, tensor.nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pages.madvise(mmap.MADV_DONTFORK)
+    return torch.frombuffer(pages, dtype=tensor.dtype).view(tensor.shape)
+
+
+def distinct_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The state without second names of the same tensor: whisper's `proj_out.weight` is its embedding."""
+    distinct, seen = {}, set()
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            distinct[name] = tensor.detach()
+    return distinct

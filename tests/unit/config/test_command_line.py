@@ -1,0 +1,238 @@
+"""The command line and YAML: what is read, in which order of precedence, and what is not imported for it."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from accel_asr.config.command_line import find_config, parse_config, recipe_names, setting_names, write_config
+from accel_asr.config.settings import Config
+from accel_asr.errors import UserError
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+QUICKSTART_DATA = "data: {name_or_path: quickstart, train_rows: 450}\n"
+
+
+# -- what is read
+
+
+def test_without_arguments_it_is_the_quickstart() -> None:
+    config = parse_config([])
+    assert (config.data.name_or_path, config.model.name_or_path) == ("quickstart", "quickstart")
+    assert config.output_dir == "runs/quickstart"
+
+
+@pytest.mark.parametrize("argument", ["--training.max_steps=5", "--data.text_column=x", "--model.freeze_encoder=true"])
+def test_a_setting_that_names_neither_model_nor_data_is_one_of_the_quickstart(argument: str) -> None:
+    config = parse_config([argument])
+    assert (config.data.name_or_path, config.model.name_or_path) == ("quickstart", "quickstart")
+    assert (config.training.learning_rate, config.output_dir) == (5e-4, "runs/quickstart")
+
+
+HELD_OUT = "--data.eval_fraction=0.1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "run"),
+    [
+        (["--model.name_or_path", "openai/whisper-small", "--data.name_or_path", "mine/"], "whisper-small-mine"),
+        (["--data.name_or_path=calls/list.csv"], "whisper-tiny-list"),
+        (["--data.sources", "[{name_or_path: a}, {name_or_path: b}]"], "whisper-tiny-sources"),
+        (["--data.sources+={name_or_path: mine}"], "whisper-tiny-mine"),
+        (["--data", '{"name_or_path": "mine"}'], "whisper-tiny-mine"),
+        (["--model.name_or_path", "quickstart", "--data.name_or_path", "mine"], "quickstart-mine"),
+        (["--data.name_or_path=https://u:pw@host/x/clips.csv?token=abc"], "whisper-tiny-clips"),
+        (["--data.name_or_path=" + "a" * 200], "whisper-tiny-" + "a" * 60),
+    ],
+)
+def test_whoever_names_a_model_or_data_gets_nothing_of_the_quickstart(arguments: list[str], run: str) -> None:
+    config = parse_config([*arguments, HELD_OUT])
+    plain = Config()
+    assert config.training == plain.training
+    assert config.evaluation == plain.evaluation
+    data = replace(config.data, name_or_path=None, sources=[], eval_fraction=None)
+    assert data == plain.data  # no 450 rows, no text column, no licence
+    assert config.model.language is None
+    assert config.output_dir == f"runs/{run}"
+
+
+def test_what_is_missing_of_a_job_is_asked_for_at_once() -> None:
+    with pytest.raises(UserError) as caught:
+        parse_config(["--model.name_or_path", "openai/whisper-small"])
+    data, held_out = str(caught.value).splitlines()
+    assert data.startswith("data.name_or_path is not set; give ")
+    assert "--data.eval_fraction 0.1" in held_out
+
+
+@pytest.mark.parametrize("recipe", ["quickstart", "whisper_tiny_minds14"])
+def test_a_recipes_licence_is_not_that_of_other_recordings(recipe: str) -> None:
+    other = ["--config", recipe, "--data.name_or_path", "mine"]
+    assert parse_config(["--config", recipe]).data.license is not None
+    assert parse_config(other).data.license is None
+    assert parse_config([*other, "--data.license", "mit"]).data.license == "mit"
+
+
+def test_a_recipes_licence_holds_where_it_asks_for_the_path() -> None:
+    data = parse_config(["--config", "spoken_digits", "--data.name_or_path", "elsewhere/fsdd"]).data
+    assert data.license == "cc-by-sa-4.0"
+
+
+def test_the_command_line_wins_over_the_recipe_and_the_recipe_over_the_defaults() -> None:
+    config = parse_config(["--config", "whisper_tiny_minds14", "--training.num_train_epochs", "2"])
+    assert config.training.num_train_epochs == 2  # the recipe says 30
+    assert config.training.per_device_train_batch_size == 15  # the default is 16
+    assert config.training.weight_decay == 0.0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--training.seed", "7", "--config", "whisper_tiny_minds14"],
+        ["--training.seed=7", "--config=whisper_tiny_minds14"],
+        ["--config", "whisper_tiny_minds14", "--training.seed", "7"],
+    ],
+)
+def test_an_override_wins_wherever_it_stands(arguments: list[str]) -> None:
+    config = parse_config(arguments)
+    assert (config.training.seed, config.data.name_or_path) == (7, "PolyAI/minds14")
+
+
+def test_the_reference_recipe_is_the_table_of_the_design() -> None:
+    config = parse_config(["--config", "whisper_tiny_minds14"])
+    read = {name: _value(config.to_dict(), name) for name in REFERENCE_JOB}
+    assert read == REFERENCE_JOB
+
+
+REFERENCE_JOB = {
+    "model.name_or_path": "openai/whisper-tiny",
+    "model.language": "en",
+    "model.task": "transcribe",
+    "model.freeze_encoder": False,
+    "data.name_or_path": "PolyAI/minds14",
+    "data.subset": "en-US",
+    "data.train_split": "train",
+    "data.audio_column": "audio",
+    "data.text_column": "english_transcription",
+    "data.max_duration_s": 30.0,
+    "data.train_rows": 450,
+    "data.eval_split": None,
+    "data.eval_fraction": None,
+    "data.timestamps_probability": 0.0,
+    "training.learning_rate": 0.00001,
+    "training.lr_scheduler_type": "constant_with_warmup",
+    "training.warmup_steps": 50,
+    "training.per_device_train_batch_size": 15,
+    "training.gradient_accumulation_steps": 1,
+    "training.num_train_epochs": 30,
+    "training.max_steps": None,
+    "training.dataloader_drop_last": True,
+    "evaluation.eval_steps": None,  # every epoch
+    "evaluation.generation_max_length": 225,
+    "evaluation.num_beams": 1,
+    "evaluation.normalizer": "basic",
+}
+
+
+def test_a_written_configuration_fed_back_is_the_same(tmp_path: Path) -> None:
+    overrides = ["--training.mixed_precision", "no", "--tracking.report_to", "[]", "--training.learning_rate", "1e-5"]
+    # Norwegian is `no`, which YAML 1.1 reads as false unless it is quoted; the text column is not ASCII
+    overrides += ["--model.language", "no", "--data.text_column", "tekst på norsk", "--output_dir", "runs/a b"]
+    config = parse_config(overrides)
+    assert (config.training.mixed_precision, config.model.language) == ("no", "no")
+    write_config(config, tmp_path / "config.yaml")
+    assert parse_config(["--config", str(tmp_path / "config.yaml")]) == config
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_the_printed_configuration_fed_back_is_the_same(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse_config(["--config", recipe, "--output_dir", "elsewhere", "--print_config"])
+    assert stopped.value.code == 0
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(capsys.readouterr().out)
+    assert parse_config(["--config", str(printed)]) == parse_config(["--config", recipe, "--output_dir", "elsewhere"])
+
+
+def test_a_run_is_named_after_its_yaml_file(tmp_path: Path) -> None:
+    (tmp_path / "call_centre.yaml").write_text(QUICKSTART_DATA)
+    assert parse_config(["--config", str(tmp_path / "call_centre.yaml")]).output_dir == "runs/call_centre"
+
+
+def test_neither_folder_nor_file_can_take_the_name_of_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("quickstart").mkdir()
+    Path("whisper_tiny_minds14").write_text("training: {seed: 1}\n")
+    packaged = REPOSITORY / "accel_asr" / "recipes"
+    assert find_config("quickstart") == packaged / "quickstart.yaml"
+    assert find_config("whisper_tiny_minds14") == packaged / "whisper_tiny_minds14.yaml"
+
+
+def test_yaml_numbers_with_an_exponent_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"  # YAML 1.1 itself reads 1e-5, without a point, as text
+    path.write_text(QUICKSTART_DATA + "training: {learning_rate: 1e-5}\n")
+    assert parse_config(["--config", str(path)]).training.learning_rate == 0.00001
+
+
+def test_help_explains_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse_config(["--help"])
+    assert stopped.value.code == 0
+    told = capsys.readouterr().out
+    assert "Peak learning rate of AdamW." in told
+    assert [name for name in setting_names() if f"--{name}" not in told] == []
+
+
+# -- what it costs
+
+
+def test_reading_the_settings_imports_nothing_heavy() -> None:
+    program = """
+        import json, sys
+        import accel_asr, accel_asr.config.settings, accel_asr.config.command_line
+        accel_asr.config.command_line.parse_config([])
+        from accel_asr import train
+        codes = []
+        for arguments in (["--help"], ["--training.lerning_rate", "1"], ["--config", "missing"]):
+            try:
+                train.main(arguments)
+            except SystemExit as stopped:
+                codes.append(stopped.code)
+        heavy = {"torch", "transformers", "datasets", "accelerate", "librosa", "numpy", "pyarrow"} & set(sys.modules)
+        print(json.dumps([codes, sorted(heavy)]))
+    """
+    child = subprocess.run(
+        [sys.executable, "-c", "\n".join(line[8:] for line in program.splitlines())],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert json.loads(child.stdout.splitlines()[-1]) == [[0, 2, 2], []]
+    assert "Traceback" not in child.stderr
+    assert [line.startswith("error: ") for line in child.stderr.splitlines()] == [True, True]
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_every_recipe_parses_and_says_only_what_is_a_setting(recipe: str) -> None:
+    content = yaml.safe_load(find_config(recipe).read_text())
+    config = parse_config(["--config", recipe]).to_dict()
+    for section, settings in content.items():
+        assert {str(config[section][name]) for name in settings} == {
+            str(float(value) if _is_number(value) else value) for value in settings.values()
+        }
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, str) and value.replace("e-", "").isdigit()  # 1e-5, which YAML reads as text
+
+
+def _value(content: dict, dotted_name: str) -> object:
+    section, name = dotted_name.split(".")
+    return content[section][name]

@@ -1,0 +1,228 @@
+"""Claiming a run's folder, and writing so that what stood there stays when writing fails."""
+
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors import SafetensorError
+
+from accel_asr.errors import UserError
+from accel_asr.files.atomic_writes import folder_written_whole, write_json, write_json_lines
+from accel_asr.files.run_folder import CONFIG_FILE, checkpoint_path, claim_run_folder, full_disk_explained
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# -- claiming
+
+
+def test_a_new_folder_is_made_with_its_parents(tmp_path: Path) -> None:
+    claim_run_folder(tmp_path / "runs" / "mine", resume=False)
+    assert (tmp_path / "runs" / "mine").is_dir()
+
+
+def test_a_folder_with_other_things_in_it_can_be_claimed(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    claim_run_folder(tmp_path, resume=False)
+    assert names(tmp_path) == [".lock", "notes.txt"]
+
+
+def test_a_folder_that_holds_a_run_is_refused_unless_it_is_resumed(tmp_path: Path) -> None:
+    (tmp_path / CONFIG_FILE).write_text("")
+    with pytest.raises(UserError) as caught:
+        claim_run_folder(tmp_path, resume=False)
+    told = str(caught.value)
+    assert told.startswith(f"output_dir: {str(tmp_path)!r} already holds a run")
+    assert "--checkpoint.resume true" in told
+    assert "--output_dir" in told
+    claim_run_folder(tmp_path, resume=True)
+
+
+def test_resuming_where_nothing_is_starts_anew(tmp_path: Path) -> None:
+    claim_run_folder(tmp_path / "new", resume=True)
+    assert (tmp_path / "new").is_dir()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_file_in_the_way_is_named(tmp_path: Path, resume: bool) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match=f"output_dir: {str(path)!r} can't be made a folder"):
+            claim_run_folder(path, resume=resume)
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from accel_asr.files.run_folder import (claim_run_folder)
+claim_run_folder(Path(sys.argv[1]), resume=True)
+print("claimed", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_folder_that_another_process_writes_is_refused_until_that_is_gone(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "claimed\n"
+        with pytest.raises(UserError, match=f"another process is writing {str(tmp_path)!r}"):
+            claim_run_folder(tmp_path, resume=True)
+        holder.kill()
+    claim_run_folder(tmp_path, resume=True)  # a process that was killed holds nothing
+
+
+@pytest.mark.parametrize("kind", ["a dangling link", "a link in a circle", "a lock that is a folder", "too long"])
+def test_what_can_t_be_a_run_folder_is_one_message(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "run"
+    if kind == "a dangling link":
+        path.symlink_to(tmp_path / "nowhere" / "at" / "all")
+    elif kind == "a link in a circle":
+        path.symlink_to(path)
+    elif kind == "a lock that is a folder":
+        (path / ".lock").mkdir(parents=True)
+    else:
+        path = tmp_path / ("x" * 300)
+    with pytest.raises(UserError, match=r"^output_dir: .*--output_dir"):
+        claim_run_folder(path, resume=False)
+
+
+def test_only_the_first_rank_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    claim_run_folder(tmp_path, resume=False)
+    assert names(tmp_path) == []
+
+
+def test_what_a_crash_left_half_done_is_cleared_up(tmp_path: Path) -> None:
+    for left in (".best.outgoing", ".last.outgoing", "last", "checkpoints/.step-00000004.writing"):
+        (tmp_path / left).mkdir(parents=True)
+    (tmp_path / ".best.outgoing" / "model.safetensors").write_text("whole")
+    (tmp_path / ".summary.json.writing").write_text("ha")
+    claim_run_folder(tmp_path, resume=True)
+    assert names(tmp_path) == [".lock", "best", "checkpoints", "last"]
+    assert (tmp_path / "best" / "model.safetensors").read_text() == "whole"
+    assert names(tmp_path / "checkpoints") == []
+
+
+# -- a full disk
+
+FULL = [
+    OSError(errno.ENOSPC, "No space left on device"),
+    OSError(errno.EDQUOT, "Disk quota exceeded"),
+    SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),  # as seen
+]
+
+
+@pytest.mark.parametrize("error", FULL, ids=["disk", "quota", "safetensors"])
+def test_a_full_disk_is_one_message_that_names_the_last_checkpoint(tmp_path: Path, error: Exception) -> None:
+    said = f"no space is left on the disk of {str(tmp_path)!r}.*start again"
+    with pytest.raises(UserError, match=said), full_disk_explained(tmp_path):
+        raise error
+    checkpoint_path(tmp_path, 30).mkdir(parents=True)
+    said = "go on from .*step-00000030' by --checkpoint.resume true"
+    with pytest.raises(UserError, match=said), full_disk_explained(tmp_path):
+        raise error
+
+
+def test_other_errors_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), full_disk_explained(tmp_path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+
+# -- files
+
+
+def test_json_reads_back_with_its_letters(tmp_path: Path) -> None:
+    content = {"wer": 0.05, "text": "Überweisung", "nested": {"list": [1, None]}}
+    write_json(tmp_path / "new" / "summary.json", content)
+    text = (tmp_path / "new" / "summary.json").read_text(encoding="utf-8")
+    assert json.loads(text) == content
+    assert "Überweisung" in text
+
+
+def test_a_file_stays_as_it_was_when_its_new_content_can_not_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    write_json(path, {"wer": 0.5})
+    with pytest.raises(TypeError):
+        write_json(path, {"wer": 0.4, "model": object()})
+    with pytest.raises(UnicodeEncodeError):
+        write_json(path, {"text": "\ud800"})  # half a surrogate pair, which UTF-8 can't hold
+    assert json.loads(path.read_text()) == {"wer": 0.5}
+
+
+def test_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
+    content = {"wer": float("nan"), "nested": {"norms": [1.0, float("inf"), -float("inf")], "steps": (1, 2)}}
+    expected = {"wer": None, "nested": {"norms": [1.0, None, None], "steps": [1, 2]}}
+    write_json(tmp_path / "a.json", content)
+    write_json_lines(tmp_path / "a.jsonl", iter([content]))
+    assert json.loads((tmp_path / "a.json").read_text()) == json.loads((tmp_path / "a.jsonl").read_text()) == expected
+
+
+def test_lines_are_json_objects_each_complete_or_none_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "evaluations" / "step-1.jsonl"
+    write_json_lines(path, iter([{"id": "a", "text": "one\ntwo"}, {"id": "ä"}]))
+    lines = path.read_text(encoding="utf-8").split("\n")
+    assert [json.loads(line) for line in lines[:-1]] == [{"id": "a", "text": "one\ntwo"}, {"id": "ä"}]
+
+    def breaks_off():
+        yield {"id": "b"}
+        raise RuntimeError("broke off")
+
+    with pytest.raises(RuntimeError, match="broke off"):
+        write_json_lines(path, breaks_off())
+    assert path.read_text(encoding="utf-8").split("\n") == lines
+    assert names(path.parent) == ["step-1.jsonl"]
+
+
+# -- folders
+
+
+def fill(folder: Path, content: str) -> None:
+    with folder_written_whole(folder) as beside:
+        (beside / "model").write_text(content)
+        (beside / "deeper").mkdir()
+        (beside / "deeper" / "file").write_text(content)
+
+
+def test_a_folder_appears_when_it_is_whole_and_takes_the_place_of_the_old(tmp_path: Path) -> None:
+    best = tmp_path / "best"
+    fill(best, "old")
+    with folder_written_whole(best) as beside:
+        (beside / "model").write_text("new")
+        assert (best / "model").read_text() == "old"
+        assert beside.parent == best.parent  # a rename must not cross file systems
+    assert names(best) == ["model"]
+    assert (best / "model").read_text() == "new"
+    assert names(tmp_path) == ["best"]
+
+
+def test_the_old_folder_stays_when_filling_the_new_one_fails(tmp_path: Path) -> None:
+    best = tmp_path / "best"
+    fill(best, "old")
+
+    def fill_half() -> None:
+        with folder_written_whole(best) as beside:
+            (beside / "model").write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fill_half()
+    assert (best / "model").read_text() == (best / "deeper" / "file").read_text() == "old"
+    fill(best, "again")
+    assert (best / "model").read_text() == "again"
+    assert names(tmp_path) == ["best"]
+
+
+def test_what_a_crash_left_behind_is_cleared_away(tmp_path: Path) -> None:
+    best = tmp_path / "best"
+    for left in (".best.writing", ".best.outgoing"):
+        (tmp_path / left).mkdir()
+        (tmp_path / left / "stale").write_text("")
+    fill(best, "old")
+    fill(best, "new")
+    assert names(best) == ["deeper", "model"]
+    assert names(tmp_path) == ["best"]

@@ -1,0 +1,77 @@
+"""What the Hub gives is examined too: its JSON files before the weights are fetched; and what else it may hold."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from accel_asr.errors import UserError
+from accel_asr.model.folder.examination import examine
+from accel_asr.model.pretrained import load_model_and_processor
+from tests.hub_server import LoopbackHub
+from tests.unit.model.folder.conftest import Spoil
+from tests.unit.publishing.hub_client import hub_of_this_process
+
+NAME = "tester/whisper"
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with hub_of_this_process(tmp_path, monkeypatch) as hub:
+        address = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
+        yield hub
+
+
+def real_copy(folder: Path) -> Path:
+    return shutil.copytree(folder, folder.with_name("copy"))  # of the files, not of the links
+
+
+def test_a_whole_model_passes(hub: LoopbackHub, folder: Path) -> None:
+    hub.add_repository("model", NAME, real_copy(folder))
+    assert examine(NAME, name=NAME).config["d_model"] == 16
+    assert hub.requested("model.safetensors") == []
+
+
+def test_what_does_not_fit_is_found_before_the_weights_are_fetched(hub: LoopbackHub, spoil: Spoil) -> None:
+    hub.add_repository("model", NAME, real_copy(spoil("preprocessor_config.json", feature_size=128)))
+    with pytest.raises(UserError) as caught:
+        load_model_and_processor(NAME)
+    assert all(word in str(caught.value) for word in (repr(NAME), "feature_size is 128", "80 mel bins"))
+    assert hub.requested("model.safetensors") == []
+
+
+@pytest.mark.parametrize(
+    ("names", "word"),
+    [
+        (["config.json", "pytorch_model.bin"], "pickle"),
+        (["config.json", "flax_model.msgpack"], "Flax"),
+        (["model.bin", "vocabulary.json"], "CTranslate2"),
+        (["ggml-tiny.bin"], "whisper.cpp"),
+        (["tokenizer.json"], "tokenizer and no model"),
+    ],
+)
+def test_what_a_repository_holds_instead_of_weights_is_said(
+    hub: LoopbackHub, folder: Path, tmp_path: Path, names: list[str], word: str
+) -> None:
+    repository = tmp_path / "repository"
+    if "config.json" in names:
+        shutil.copytree(folder, repository, ignore=shutil.ignore_patterns("*.safetensors"))
+    repository.mkdir(exist_ok=True)
+    for name in names:
+        if not (repository / name).exists():
+            (repository / name).write_text("{}")
+    hub.add_repository("model", NAME, repository)
+    with pytest.raises(UserError) as caught:
+        load_model_and_processor(NAME)
+    assert repr(NAME) in str(caught.value)
+    assert word in str(caught.value)
+
+
+def test_a_repository_that_is_not_there_is_answered_with_ways_on(hub: LoopbackHub) -> None:
+    with pytest.raises(UserError) as caught:
+        load_model_and_processor("nobody/nothing")
+    assert all(word in str(caught.value) for word in ("'nobody/nothing' is not a local folder", "--config quickstart"))

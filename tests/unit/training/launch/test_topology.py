@@ -1,0 +1,189 @@
+"""Starting Accelerate: launcher and run agree, or it is said which of the two to change."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
+
+from accel_asr.errors import UserError
+from accel_asr.training.launch import topology
+from accel_asr.training.launch.topology import start_accelerator
+from tests.conftest import forget_accelerate
+
+PRECISION = "ACCELERATE_MIXED_PRECISION"
+ACCUMULATION = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+
+
+@pytest.fixture(autouse=True)
+def fresh_process(monkeypatch: pytest.MonkeyPatch):
+    """A process without accelerator, in which Accelerate has not started."""
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    forget_accelerate()
+    yield
+    forget_accelerate()
+
+
+def start(tmp_path, *, mixed_precision: str | None = None, accumulation: int = 1, seed: int = 0):
+    return start_accelerator(
+        mixed_precision=mixed_precision,
+        gradient_accumulation_steps=accumulation,
+        seed=seed,
+    )
+
+
+def refused(tmp_path, **options) -> str:
+    with pytest.raises(UserError) as caught:
+        start(tmp_path, **options)
+    return str(caught.value)
+
+
+def test_alone_it_is_one_process_in_fp32_on_the_cpu(tmp_path) -> None:
+    accelerator = start(tmp_path)
+    assert (accelerator.num_processes, accelerator.mixed_precision, accelerator.device.type) == (1, "no", "cpu")
+    assert accelerator.scaler is None
+
+
+def test_the_generators_are_seeded(tmp_path) -> None:
+    start(tmp_path, seed=7)
+    first = float(torch.rand(()))
+    forget_accelerate()
+    start(tmp_path, seed=7)
+    assert float(torch.rand(())) == first
+    torch.manual_seed(7)
+    assert float(torch.rand(())) == first
+
+
+# -- precision
+
+
+@pytest.mark.parametrize("launched", [None, "no", "fp16"])
+def test_fp16_on_a_cpu_is_refused(tmp_path, monkeypatch: pytest.MonkeyPatch, launched: str | None) -> None:
+    if launched:
+        monkeypatch.setenv(PRECISION, launched)
+    told = refused(tmp_path, mixed_precision=None if launched == "fp16" else "fp16")
+    assert told.startswith("training.mixed_precision: fp16 needs an accelerator")
+    assert told.endswith("use no")
+
+
+def test_fp16_is_refused_where_the_launcher_chose_the_cpu_of_a_machine_with_an_accelerator(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")  # as launch_configs/cpu.yaml does
+    assert "fp16 needs an accelerator" in refused(tmp_path, mixed_precision="fp16")
+
+
+@pytest.mark.parametrize(
+    ("launched", "asked", "expected"),
+    [(None, None, "no"), ("bf16", None, "bf16"), ("no", "bf16", "bf16"), ("bf16", "bf16", "bf16"), (None, "no", "no")],
+)
+@pytest.mark.filterwarnings("ignore:training.mixed_precision. this CPU")
+def test_the_run_or_the_launcher_chooses_the_precision(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, launched: str | None, asked: str | None, expected: str
+) -> None:
+    if launched:
+        monkeypatch.setenv(PRECISION, launched)
+    assert start(tmp_path, mixed_precision=asked).mixed_precision == expected
+
+
+@pytest.mark.parametrize(("launched", "asked"), [("bf16", "no"), ("fp16", "bf16"), ("fp8", "bf16")])
+def test_two_different_precisions_are_refused_naming_both(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, launched: str, asked: str
+) -> None:
+    monkeypatch.setenv(PRECISION, launched)
+    told = refused(tmp_path, mixed_precision=asked)
+    assert told.startswith(f"training.mixed_precision: {asked} here, {launched} in the launcher; remove one of the two")
+
+
+# -- accumulation
+
+
+def test_accumulation_belongs_to_the_run(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ACCUMULATION, "4")
+    told = refused(tmp_path, accumulation=2)
+    assert told.startswith("training.gradient_accumulation_steps: 2 here, 4 in the launcher; remove it")
+
+
+@pytest.mark.parametrize("launched", ["1", "4"])
+def test_accelerate_never_divides_by_it_itself(tmp_path, monkeypatch: pytest.MonkeyPatch, launched: str) -> None:
+    monkeypatch.setenv(ACCUMULATION, launched)
+    assert start(tmp_path, accumulation=4).gradient_accumulation_steps == 1
+
+
+# -- processes
+
+
+@pytest.mark.parametrize(("launched", "seen"), [("2", 1), ("1", 2)])
+def test_processes_that_do_not_see_each_other_are_stopped(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, launched: str, seen: int
+) -> None:
+    monkeypatch.setattr(topology, "Accelerator", lambda **_: SimpleNamespace(num_processes=seen))
+    monkeypatch.setenv("WORLD_SIZE", launched)
+    told = refused(tmp_path)
+    assert told.startswith(f"the launcher started {launched} processes, but this one sees {seen}")
+    assert "--multi_gpu --num_processes N" in told
+
+
+def test_a_machine_without_accelerator_asks_for_the_cpu(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # without cpu=True two ranks would each believe to be alone: facts.md 2
+    asked = []
+    started = SimpleNamespace(num_processes=1, distributed_type=DistributedType.NO)
+    monkeypatch.setattr(topology, "Accelerator", lambda **options: asked.append(options) or started)
+    start(tmp_path)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    start(tmp_path, mixed_precision="fp16")
+    assert [options["cpu"] for options in asked] == [True, False]
+
+
+# -- engines
+
+
+def test_deepspeed_is_refused_for_what_shards_as_much(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    told = refused(tmp_path)
+    assert told.startswith("the launcher asks for DeepSpeed")
+    assert "launch_configs/fsdp2.yaml" in told
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    assert refused(tmp_path) == told
+
+
+def test_fsdp_on_a_cpu_is_refused(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    told = refused(tmp_path)
+    assert told.startswith("the launcher asks for FSDP, which needs GPUs")
+    assert told.endswith("launch with launch_configs/cpu_2_processes.yaml")
+
+
+def test_accelerate_trains_ddp_where_fsdp_is_asked_of_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:  # facts.md 37
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert Accelerator(cpu=True).distributed_type != DistributedType.FSDP
+
+
+# -- the network between ranks of one machine
+
+
+@pytest.mark.parametrize(
+    ("local", "world", "interface"), [("2", "2", "lo"), ("1", "2", None)], ids=["one machine", "two machines"]
+)
+def test_ranks_of_one_machine_talk_over_loopback(monkeypatch, local: str, world: str, interface: str | None) -> None:
+    monkeypatch.setattr(topology.socket, "if_nameindex", lambda: [(1, "lo"), (2, "eth0")])
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", local)
+    monkeypatch.setenv("WORLD_SIZE", world)
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+    topology._talk_over_loopback()
+    assert topology.os.environ.get("GLOO_SOCKET_IFNAME") == interface
+
+
+def test_the_users_interface_stands(monkeypatch) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth1")
+    topology._talk_over_loopback()
+    assert topology.os.environ["GLOO_SOCKET_IFNAME"] == "eth1"
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_bf16_on_a_cpu_without_its_instructions_is_warned_of(tmp_path, monkeypatch, recwarn, fast: bool) -> None:
+    monkeypatch.setattr(topology, "_cpu_multiplies_bf16", lambda: fast)
+    start(tmp_path, mixed_precision="bf16")
+    assert ["4 to 12 times slower" in str(warning.message) for warning in recwarn] == ([] if fast else [True])
