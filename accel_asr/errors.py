@@ -1,8 +1,9 @@
-"""The one error type for mistakes that the user can mend, and how it is shown."""
+"""The error for mistakes that the user can mend, and how it is shown."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from accel_asr.console.printing import say
 from accel_asr.console.public_text import public, shortened
@@ -15,14 +16,14 @@ INTERRUPTED_EXIT_CODE = 130  # as a shell reports Ctrl-C
 class UserError(Exception):
     """Bad input. Shown as `SETTING VALUE: problem; remedy`, without a traceback; exit code 2.
 
-    Its fields are for code (which setting was refused?), its text is for people; nothing parses the text.
+    Code reads the fields, people read the text; nothing parses the text.
 
     Args:
         problem: What is wrong, in a clause: `is not a folder`.
         setting: The setting or argument at fault, as the user types it: `--data.name_or_path`, `MODEL`.
-        value: The value that was refused: shown as `repr` shows it, a path as a string.
+        value: The value that was refused: shown as `repr` shows it, a path as a string; a long one is shortened.
         remedy: What to do about it, as an imperative: `give a folder that exists`.
-        same_on_every_rank: All ranks raise it, so that the first rank's message is enough.
+        same_on_every_rank: All ranks raise it, so the first rank's message is enough.
     """
 
     def __init__(
@@ -36,9 +37,68 @@ class UserError(Exception):
     ) -> None:
         self.problem, self.setting, self.value, self.remedy = problem, setting, value, remedy
         self.same_on_every_rank = same_on_every_rank
-        shown = "" if value is None else repr(str(value) if isinstance(value, os.PathLike) else value)
-        place = " ".join(part for part in (setting, shown) if part)
-        super().__init__("; ".join(part for part in (f"{place}: {problem}" if place else problem, remedy) if part))
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        value = self.value
+        shown = "" if value is None else shortened(repr(str(value) if isinstance(value, os.PathLike) else value))
+        place = " ".join(part for part in (self.setting, shown) if part)
+        sentence = f"{place}: {self.problem}" if place else self.problem
+        return f"{sentence}; {self.remedy}" if self.remedy else sentence
+
+    @property
+    def errors(self) -> "tuple[UserError, ...]":
+        """The problems that it reports, one by one."""
+        return (self,)
+
+    def but(self, **fields: Any) -> "UserError":
+        """The same error with some fields changed, to be raised `from` it: `error.but(setting="--against")`."""
+        same = {name: getattr(self, name) for name in ("problem", "setting", "value", "remedy", "same_on_every_rank")}
+        return UserError(**{**same, **fields})
+
+
+class SeveralProblemsError(UserError):
+    """Several problems at once, a line each."""
+
+    def __init__(self, errors: Iterable[UserError]) -> None:
+        self._errors = tuple(single for error in errors for single in error.errors)
+        super().__init__("\n".join(map(str, self._errors)))
+        self.same_on_every_rank = all(error.same_on_every_rank for error in self._errors)
+
+    @property
+    def errors(self) -> tuple[UserError, ...]:
+        """The problems that it reports, one by one."""
+        return self._errors
+
+    def but(self, **fields: Any) -> UserError:
+        """All of its errors with some fields changed."""
+        return SeveralProblemsError(error.but(**fields) for error in self._errors)
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        return SeveralProblemsError, (self._errors,)
+
+
+def raise_all(errors: Iterable[UserError]) -> None:
+    """Raise what was collected, so that the user mends it in one go; nothing where all is well.
+
+    Raises:
+        UserError: the only one of `errors`, or all of them as `SeveralProblemsError`.
+    """
+    errors = list(errors)
+    if errors:
+        raise errors[0] if len(errors) == 1 else SeveralProblemsError(errors)
+
+
+@contextmanager
+def setting_shown_as(option: str, *, setting: str) -> Iterator[None]:
+    """Let errors about `setting` name the option that the user gave: `--against` for `--model.name_or_path`."""
+    try:
+        yield
+    except UserError as error:
+        if not any(single.setting == setting for single in error.errors):
+            raise
+        renamed = [single.but(setting=option) if single.setting == setting else single for single in error.errors]
+        raise (renamed[0] if len(renamed) == 1 else SeveralProblemsError(renamed)) from error
 
 
 @contextmanager
@@ -46,8 +106,8 @@ def user_errors_exit(*, same_on_every_rank: bool = False) -> Iterator[None]:
     """Turn a `UserError` raised inside into its message on stderr and `SystemExit(2)`.
 
     Args:
-        same_on_every_rank: Only the first rank of a launched run speaks; otherwise the others do too, and say who they
-            are, since what happened may have happened to one of them alone.
+        same_on_every_rank: Only the first rank of a launched run prints it. Otherwise each rank does, with its number,
+            since the problem may be its alone.
     """
     try:
         yield

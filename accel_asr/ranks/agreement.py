@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -23,8 +23,8 @@ class AgreedStopError(Exception):
 class AgreedDataError(UserError):
     """A rank can't go on: raised on every rank at the same place."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, same_on_every_rank=True)
+    def __init__(self, problem: str, **fields: Any) -> None:
+        super().__init__(problem, **{**fields, "same_on_every_rank": True})
 
 
 class Agreement:
@@ -96,12 +96,13 @@ class Agreement:
         return not at_work
 
     def _raise(self, problem: Exception | None) -> None:
-        told: str | None = None if problem is None else str(problem)
-        if problem is not None and not isinstance(problem, UserError):
-            told = f"{type(problem).__name__}: {problem}"
-        everyones = gather_object([told])
-        if problem is not None and not isinstance(problem, UserError):
-            raise problem  # a mistake of ours: its traceback is wanted
-        rank, first = next((rank, told) for rank, told in enumerate(everyones) if told is not None)
+        is_ours = problem is not None and not isinstance(problem, UserError)
+        refusal = UserError(f"{type(problem).__name__}: {problem}") if is_ours else problem
+        gathered = gather_object([refusal])
+        if problem is not None and is_ours:
+            raise problem  # its traceback is wanted
+        rank, first = next((rank, error) for rank, error in enumerate(gathered) if error is not None)
         at = f"rank {rank}: " if rank else ""
-        raise AgreedDataError(f"{at}{first}") from problem
+        raise AgreedDataError(
+            f"{at}{first.problem}", setting=first.setting, value=first.value, remedy=first.remedy
+        ) from problem

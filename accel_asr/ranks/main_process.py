@@ -16,13 +16,13 @@ def write_on_main_process(accelerator: Accelerator, output_dir: Path, write: Cal
     Raises:
         UserError: no space is left; on every rank.
     """
-    problem = None
+    refusal = None
     if accelerator.is_main_process:
         try:
             with full_disk_explained(output_dir):
                 write()
         except UserError as error:
-            problem = str(error)
-    problem = gather_object([problem])[0]
-    if problem is not None:
-        raise UserError(problem, same_on_every_rank=True)
+            refusal = error
+    refusal = gather_object([refusal])[0]
+    if refusal is not None:
+        raise refusal.but(same_on_every_rank=True)

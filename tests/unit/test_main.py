@@ -6,7 +6,6 @@ import pytest
 
 from accel_asr import __main__ as console
 from accel_asr import __version__
-from accel_asr.errors import UserError, user_errors_exit
 
 
 @pytest.fixture
@@ -50,25 +49,3 @@ def test_every_command_is_there_and_explains_itself(run, name: str, capsys: pyte
     assert purpose
     assert run(name, "--help") == 0
     assert "usage" in capsys.readouterr().out
-
-
-def test_a_mistake_of_the_users_is_one_line_and_code_2(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped, user_errors_exit():
-        raise UserError("training.seed: -1 is out of range")
-    assert stopped.value.code == 2
-    assert capsys.readouterr().err == "error: training.seed: -1 is out of range\n"
-
-
-def test_other_errors_keep_their_traceback() -> None:
-    with pytest.raises(ZeroDivisionError), user_errors_exit():
-        raise ZeroDivisionError
-
-
-@pytest.mark.parametrize(("same", "told"), [(False, "error [rank 3]: wrong\n"), (True, "")])
-def test_other_ranks_say_who_they_are_or_leave_it_to_the_first(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], same: bool, told: str
-) -> None:
-    monkeypatch.setenv("RANK", "3")
-    with pytest.raises(SystemExit), user_errors_exit(same_on_every_rank=same):
-        raise UserError("wrong")
-    assert capsys.readouterr().err == told

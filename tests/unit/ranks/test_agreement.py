@@ -40,9 +40,12 @@ def test_a_stop_ends_the_wait_whether_or_not_the_data_come(accelerator: Accelera
 
 
 def test_a_failure_of_the_data_is_raised_as_one_of_all_ranks(accelerator: Accelerator) -> None:
-    with pytest.raises(AgreedDataError, match="the shard is damaged") as caught:
-        Agreement(accelerator).wait(after(1, raises(UserError("the shard is damaged"))))
-    assert caught.value.same_on_every_rank
+    refusal = UserError("is damaged", setting="--data.name_or_path", value="a.tar", remedy="get it again")
+    with pytest.raises(AgreedDataError) as caught:
+        Agreement(accelerator).wait(after(1, raises(refusal)))
+    agreed = caught.value
+    assert agreed.same_on_every_rank
+    assert (agreed.setting, agreed.value, agreed.remedy) == ("--data.name_or_path", "a.tar", "get it again")
     with pytest.raises(AssertionError, match="ours"):  # with its own traceback
         Agreement(accelerator).wait(after(1, raises(AssertionError("ours"))))
 
