@@ -159,15 +159,12 @@ _NOT_TOGETHER: dict[str, dict[str, str]] = {
         "data.eval_fraction": _ROWS_FIRST,
         "data.group_column": _ROWS_FIRST,
         "data.timestamps_probability": _ROWS_FIRST,
-        "data.mel_cache": _ROWS_FIRST,
         "training.group_by_length": _ROWS_FIRST,
         "training.batch_seconds": _ROWS_FIRST,
         "training.pack": _ROWS_FIRST,
         "training.audio_context": "which does not know the longest clip of a global batch first",
     },
-    "data.mel_cache": {"data.features_on_device": "which reads features from disk that the CPU made"},
     "training.pack": {
-        "data.mel_cache": "which computes features of windows, and other ones in each epoch",
         "training.group_by_length": "which makes all windows about equally long",
         "training.batch_seconds": "which fills windows by itself: training.per_device_train_batch_size counts them",
         # its plan asks for the longest utterance of a step, which says nothing of how long a pack is
@@ -176,7 +173,6 @@ _NOT_TOGETHER: dict[str, dict[str, str]] = {
     "model.cache_encoder_outputs": {
         "data.streaming": "which needs the same clips in each epoch",
         "training.pack": "which needs the same windows in each epoch",
-        "data.mel_cache": "which needs the features of each training clip once only",
         "training.audio_context": "which keeps what the encoder says of the whole window",
     },
 }

@@ -176,11 +176,9 @@ class DataConfig:
     `evaluation.eval_steps`, and `eval_split`, `eval_name_or_path` or `eval_rows` (the first rows of the stream)."""
     streaming_block_rows: int = 500
     """Rows of a shard that are shuffled together, in memory, when streaming."""
-    mel_cache: bool = False
-    """Keep log-mel features on disk as float16, in `cache_dir`. Its size is said before anything starts."""
     features_on_device: bool | None = None
     """Compute log-mel features batch by batch on the device that trains, of samples that the workers decode; unset does
-    so on a GPU, but with `mel_cache`. Equal to the CPU's but for rounding."""
+    so on a GPU. Equal to the CPU's but for rounding."""
     cache_dir: str | None = None
     """Where indexes of sources are kept, for the next run; unset is `$ACCEL_ASR_CACHE`, or `~/.cache/accel_asr`."""
 

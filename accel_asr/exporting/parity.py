@@ -10,7 +10,7 @@ from transformers import WhisperForConditionalGeneration
 from accel_asr.audio.decoding import to_float32
 from accel_asr.audio.log_mel import log_mel
 from accel_asr.data.loading.batches import ClipItems
-from accel_asr.data.loading.collator import FailedItem, is_audio
+from accel_asr.data.loading.collator import FailedItem
 from accel_asr.evaluation.intervals import Interval, paired_difference
 from accel_asr.evaluation.normalizers import Normalizer
 from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, score_utterance
@@ -110,13 +110,12 @@ def read_clip(items: ClipItems, row: int, *, model: WhisperForConditionalGenerat
     """One utterance with what the decoder is given for it: as in evaluation, its own language, task and prompt."""
     utterance, item = items.utterances[row], items[0, row]
     assert not isinstance(item, FailedItem), item.reason
-    samples = item.clip if is_audio(item) else utterance.samples()
     settings, positions = model.generation_config, model.config.max_target_positions
     multilingual = bool(items.encoder.languages)
     start_ids = item.token_ids[: item.prompt_tokens + len(items.encoder.prefix())]
     return Clip(
-        samples=to_float32(samples),
-        features=log_mel(samples, items.feature_extractor) if is_audio(item) else item.clip,
+        samples=to_float32(item.clip),
+        features=log_mel(item.clip, items.feature_extractor),
         start_ids=tuple(start_ids),
         previous_ids=tuple(start_ids[1 : item.prompt_tokens]),
         language=items.encoder.token_language(utterance.language or settings.language) if multilingual else None,

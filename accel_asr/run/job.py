@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperProcessor
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.audio.batch_log_mel import makes_features
 from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
@@ -14,7 +14,6 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems, TrainingWindows
 from accel_asr.data.loading.collator import Collator
 from accel_asr.data.loading.encoder_cache import EncoderCache, open_encoder_cache
-from accel_asr.data.loading.mel_cache import MelCache, open_mel_cache
 from accel_asr.data.order.packing import PackPlan
 from accel_asr.data.order.window_plan import WindowPlan
 from accel_asr.data.run_data import RunData
@@ -212,9 +211,6 @@ def load_job(
             "label has them; set it to 0.5 to have half of them learnt"
         )
     extractor = processor.feature_extractor
-    caches: list[MelCache | None] = [None, None]
-    if data_settings.mel_cache:
-        caches = [_mel_cache(part, extractor, data_settings, data.notices) for part in (data.train, data.validation)]
     collator = loaded.collator_for(device, features_on_device=data_settings.features_on_device)
     encoder_cache, train_collator = None, collator
     if model_settings.cache_encoder_outputs:
@@ -226,10 +222,9 @@ def load_job(
         encoder=encoder,
         timestamps_probability=data_settings.timestamps_probability,
         seed=seed,
-        mel_cache=caches[0],
         encoder_cache=encoder_cache,
     )
-    validation_items = ClipItems(data.validation, feature_extractor=extractor, encoder=encoder, mel_cache=caches[1])
+    validation_items = ClipItems(data.validation, feature_extractor=extractor, encoder=encoder)
     return Job(
         model=model,
         processor=processor,
@@ -240,19 +235,6 @@ def load_job(
         collator=collator,
         train_collator=train_collator,
     )
-
-
-def _mel_cache(
-    utterances: Utterances, extractor: WhisperFeatureExtractor, settings: DataConfig, notices: list[str]
-) -> MelCache:
-    cache, notice = open_mel_cache(
-        utterances.durations_s(),
-        checksum=fingerprint(utterances),
-        feature_extractor=extractor,
-        cache_dir=cache_dir_of(settings),
-    )
-    notices.append(notice)
-    return cache
 
 
 def _encoder_cache(

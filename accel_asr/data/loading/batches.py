@@ -11,11 +11,9 @@ import torch
 from transformers import WhisperFeatureExtractor
 
 from accel_asr.audio.decoding import AudioError
-from accel_asr.audio.log_mel import log_mel
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
 from accel_asr.data.loading.encoder_cache import EncoderCache
-from accel_asr.data.loading.mel_cache import MelCache
 from accel_asr.data.loading.prefetch import POLL_S, MadeAhead
 from accel_asr.data.order.packing import GAP_S
 from accel_asr.data.order.window_plan import PackKey, RowKey, WindowPlan
@@ -40,7 +38,6 @@ class ClipItems:
         encoder: LabelEncoder,
         timestamps_probability: float = 0.0,
         seed: int = 0,
-        mel_cache: MelCache | None = None,
         encoder_cache: EncoderCache | None = None,
     ) -> None:
         self.utterances = utterances
@@ -48,7 +45,6 @@ class ClipItems:
         self.encoder = encoder
         self.timestamps_probability = timestamps_probability
         self.seed = seed
-        self.mel_cache = mel_cache
         self.encoder_cache = encoder_cache  # filled: its items hold what the encoder said in place of audio
 
     def __getitem__(self, key: RowKey) -> Item | FailedItem:
@@ -138,17 +134,14 @@ class ClipItems:
         return share > 0 and float(np.random.default_rng((self.seed, epoch, row)).random()) < share
 
     def _clip(self, row: int, utterance: Utterance) -> np.ndarray:
-        if self.encoder_cache is not None or self.mel_cache is not None:
-            utterance.recording.require_not_replaced()
-        if self.encoder_cache is not None:
-            outputs = self.encoder_cache.outputs(row)
-            if outputs is None:
-                utterance.samples()  # says what is wrong with it
-                raise AudioError("could not be decoded when the encoder was to hear it")
-            return outputs
-        if self.mel_cache is not None:
-            return self.mel_cache.features(row, lambda: log_mel(utterance.samples(), self.feature_extractor))
-        return utterance.samples()
+        if self.encoder_cache is None:
+            return utterance.samples()
+        utterance.recording.require_not_replaced()
+        outputs = self.encoder_cache.outputs(row)
+        if outputs is None:
+            utterance.samples()  # raises what is wrong with it
+            raise AudioError("could not be decoded when the encoder outputs were computed")
+        return outputs
 
 
 def _timed_parts(utterance: Utterance, span_s: tuple[float, float]) -> list[TimedWords]:

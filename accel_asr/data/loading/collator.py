@@ -18,8 +18,8 @@ IGNORED_LABEL = -100  # cross_entropy's default ignore_index
 class Item:
     """One clip as a batch takes it, with its label from start-of-transcript to end-of-text.
 
-    `clip` is its audio: int16, (samples,); or, where these are kept, its features, (mel bins, frames), or what the
-    encoder said of it, float16, (positions, width). The first `prompt_tokens` of the label come before its
+    `clip` is its audio: int16, (samples,); or, where those are cached, its encoder outputs, float16, (positions,
+    width); features, (mel bins, frames), are taken as they are. The first `prompt_tokens` of the label come before its
     start-of-transcript, and are read but not learnt. `packed_ids` are those of all utterances of a pack, where several
     share the window; `utterance_id` is the first.
     """
@@ -129,7 +129,7 @@ class Collator:
         items = [item for item in given if isinstance(item, Item)]
         longest = max((len(item.token_ids) - 1 for item in items), default=1)
         rows = max(len(items), 1)
-        are_samples = self.features_on_device and any(is_audio(item) for item in items)
+        are_samples = self.features_on_device and any(item.clip.ndim == 1 for item in items)
         decoder_input_ids = torch.full((rows, longest), self.pad_token_id, dtype=torch.long)
         decoder_input_ids[:, 0] = self.start_token_id
         labels = torch.full((rows, longest), IGNORED_LABEL, dtype=torch.long)
@@ -159,16 +159,11 @@ class Collator:
             return torch.zeros(1, *shape, dtype=dtype)
         features = torch.empty(len(items), *shape, dtype=dtype)
         for row, item in zip(features, items, strict=True):
-            if is_audio(item):
+            if item.clip.ndim == 1:
                 log_mel(item.clip, self.feature_extractor, out=row.numpy())
             else:
                 row[:] = torch.from_numpy(item.clip)
         return features
-
-
-def is_audio(item: Item) -> bool:
-    """Whether it holds samples, of which features are still to be made."""
-    return item.clip.ndim == 1
 
 
 def padded_samples(items: Sequence[Item]) -> torch.Tensor:

@@ -32,7 +32,6 @@ _OF_SETTING = {
     "data.long_labels": TRAINING,
     "data.streaming": TRAINING,
     "data.streaming_block_rows": TRAINING,
-    "data.mel_cache": ROUNDING,
     "data.features_on_device": ROUNDING,
     "training.max_steps": ELSEWHERE,
     "training.num_train_epochs": ELSEWHERE,

@@ -195,7 +195,6 @@ def test_the_dictionary_is_plain_and_in_the_order_of_the_sections() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("data.mel_cache", True),
         ("training.group_by_length", True),
         ("training.batch_seconds", 60.0),
         ("training.audio_context", "speech"),
@@ -208,14 +207,6 @@ def test_what_speaks_of_one_utterance_in_a_window_does_not_go_with_packing(name:
     assert problem.endswith("; leave out one of them")
     check_config(with_setting(name, value))
     check_config(with_setting("data.timestamps_probability", 0.5, packed))
-
-
-def test_features_that_are_kept_are_made_by_the_cpu() -> None:
-    kept = with_setting("data.mel_cache", True)
-    (problem,) = problems(with_setting("data.features_on_device", True, kept))
-    assert problem.startswith("data.features_on_device: True does not go with data.mel_cache, which ")
-    for value in (None, False):
-        check_config(with_setting("data.features_on_device", value, kept))
 
 
 def test_beams_are_not_compiled() -> None:
@@ -239,7 +230,6 @@ def test_encoder_outputs_are_kept_of_a_frozen_encoder_only() -> None:
     ("section", "name", "value"),
     [
         ("data", "streaming", True),
-        ("data", "mel_cache", True),
         ("training", "audio_context", "speech"),
         ("training", "pack", True),
     ],

@@ -82,9 +82,9 @@ def test_of_a_section_inside_a_section_only_what_has_changed_is_said() -> None:
 
 
 def test_rounding_is_said() -> None:
-    found = differences(BEFORE, after(data__mel_cache=True))
+    found = differences(BEFORE, after(data__features_on_device=True))
     assert found.training == []
-    assert "data.mel_cache: false -> true" in found.harmless[0]
+    assert "data.features_on_device: null -> true" in found.harmless[0]
     assert "not go on bit for bit" in found.harmless[0]
 
 
