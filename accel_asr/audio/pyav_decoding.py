@@ -145,8 +145,9 @@ def _first_audio_stream(source: bytes | Path) -> Iterator[tuple[Any, Any]]:
     container_format = _FFMPEG_FORMATS[pyav_kind(source) or "mp4"]
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else str(source.absolute())
-        # titles in another encoding than UTF-8 are no reason to refuse the sound
-        with av.open(file, format=container_format, metadata_errors="ignore") as container:
+        # PyAV 18 and older refuse titles that are not UTF-8, which are no reason to refuse the sound; 19 never does
+        options = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+        with av.open(file, format=container_format, **options) as container:
             if not container.streams.audio:
                 raise PyAVError("it has no audio stream")
             stream = container.streams.audio[0]
