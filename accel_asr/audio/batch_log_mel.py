@@ -1,6 +1,5 @@
 """Log-mel features of a whole batch, by torch, on the device that trains: its samples are a third of its features."""
 
-import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,6 +9,7 @@ from transformers import WhisperFeatureExtractor
 
 from accel_asr.audio.log_mel import DYNAMIC_RANGE, SILENT_LOG_POWER, log_mel
 from accel_asr.audio.sample_scale import INT16_SCALE
+from accel_asr.console.printing import say
 
 MOST_FRAMES = 24_000  # computed at a time, of eight clips of 30 s: about 100 MB of intermediate values
 LARGEST_DIFFERENCE = 1e-3  # from the CPU's features; seen among CPU implementations: 5e-5
@@ -94,7 +94,7 @@ class BatchLogMel:
 def makes_features(device: torch.device, *, wanted: bool | None, extractor: WhisperFeatureExtractor) -> bool:
     """Whether `device` is to make the features: as it is wanted; or, unset, if it is a GPU that can.
 
-    One that does not give what the CPU gives of the same clip is not trusted with it, and a warning says so.
+    If the GPU's features differ from the CPU's, the CPU makes them, and a note says so.
     """
     if wanted is not None or device.type != "cuda":
         return bool(wanted)
@@ -103,10 +103,10 @@ def makes_features(device: torch.device, *, wanted: bool | None, extractor: Whis
     difference = float(np.abs(made - log_mel(noise, extractor)).max())
     if difference < LARGEST_DIFFERENCE:
         return True
-    warnings.warn(
-        f"data.features_on_device: {device} gives log-mel features that differ by {difference:.2g} from the CPU's, so "
-        "the CPU makes them; is matrix multiplication allowed to round, as TF32 does?",
-        stacklevel=2,
+    say(
+        f"note: data.features_on_device: the log-mel features of {device} differ by {difference:.2g} from the CPU's, "
+        "so the CPU makes them; is matrix multiplication allowed to round, as TF32 does?",
+        to_stderr=True,
     )
     return False
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from accel_asr.errors import UserError, SeveralProblemsError, raise_all, setting_shown_as, user_errors_exit
+from accel_asr.errors import SeveralProblemsError, UserError, raise_all, setting_shown_as, user_errors_exit
 from tests.refusals import refused
 
 COLUMN = UserError("there is no such column", setting="--data.text_column", value="said", remedy="give another")

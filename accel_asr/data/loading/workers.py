@@ -207,7 +207,7 @@ def receive(connection: socket.socket) -> Any:
 
 
 def _read(connection: socket.socket, size: int) -> memoryview:
-    content = memoryview(np.empty(size, dtype=np.uint8))  # type: ignore[arg-type]  # not filled with zeros first
+    content = np.empty(size, dtype=np.uint8).data  # not filled with zeros first
     left = content
     while left:
         read = connection.recv_into(left, len(left), _WAIT_FOR_ALL)

@@ -213,7 +213,7 @@ class WindowPlan:
         slots: list[list[int]] = [[] for _ in range(self.num_processes * self.accumulation_steps)]
         seconds = np.zeros(len(slots))
         for row in rows[np.argsort(-self.durations_s[rows], kind="stable")]:
-            least = int(seconds.argmin())
+            least = int(np.argmin(seconds))
             slots[least].append(int(row))
             seconds[least] += self.durations_s[row]
         return slots

@@ -3,13 +3,13 @@
 import gc
 import os
 import socket
-import warnings
 from datetime import timedelta
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, parse_flag_from_env, set_seed
 
+from accel_asr.console.printing import say
 from accel_asr.errors import UserError
 from accel_asr.training.launch.sharding import settle_sharding
 
@@ -42,12 +42,6 @@ def start_accelerator(
             "fp16; use no"
         )
     _check_engine(has_accelerator=has_accelerator)
-    if precision == "bf16" and not has_accelerator and not _cpu_multiplies_bf16():
-        warnings.warn(
-            "training.mixed_precision: this CPU has neither AVX512-BF16 nor AMX; on such a one bf16 was 4 to 12 times "
-            "slower than fp32, use no",
-            stacklevel=2,
-        )
     if not has_accelerator:
         _talk_over_loopback()
     # without cpu=True a machine that has no accelerator starts ranks that each believe to be alone
@@ -62,6 +56,12 @@ def start_accelerator(
             f"the launcher started {launched} processes, but this one sees {accelerator.num_processes}: each "
             "would train alone and write the same folder; launch with --multi_gpu --num_processes N, or with one of "
             "launch_configs/"
+        )
+    if precision == "bf16" and not has_accelerator and accelerator.is_main_process and not _cpu_multiplies_bf16():
+        say(
+            "note: training.mixed_precision: bf16 is slower than fp32 (4 to 12 times, when it was measured) on a CPU "
+            "like this one, without AVX512-BF16 and AMX; use no",
+            to_stderr=True,
         )
     settle_sharding(accelerator)
     set_seed(seed)
