@@ -110,13 +110,14 @@ def train(config: Config) -> int:
         config.data,
         config.evaluation,
         seed=training.seed,
+        num_workers=training.dataloader_num_workers,
         device=accelerator.device,
         pack=training.pack,
     )
     model, processor, data = job.model, job.processor, job.data
     for notice in data.notices:
         display.say_line(notice)
-    base_model, language = modeling.base_digest(model, processor), getattr(model.generation_config, "language", None)
+    base_model, language = modeling.base_digest(model, processor), job.decoding.language
 
     # 3. Plan: which utterances are in which step of which rank, and how much of its window the encoder hears
     plan, last_step = plan_training(training, data, num_processes=accelerator.num_processes)
@@ -235,9 +236,6 @@ def train(config: Config) -> int:
         plan=plan,
         last_step=last_step,
         context=context,
-        batch_size=evaluation.per_device_eval_batch_size,
-        num_workers=training.dataloader_num_workers,
-        is_compiled=evaluation.compile_decoding,
         full_context_margin=evaluation.full_context_margin,
         accelerator=accelerator,
         agreement=agreement,

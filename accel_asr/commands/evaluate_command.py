@@ -98,6 +98,7 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
                 config.data,
                 datasets,
                 seed=config.training.seed,
+                num_workers=config.training.dataloader_num_workers,
                 most_utterances=options.utterances,
             )
         if name == names[0]:
@@ -118,13 +119,7 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
     silence: dict[str, list[HeardInSilence]] = {}
     for name in names:
         results[name] = score_sets(
-            models[name],
-            sets[name],
-            accelerator=accelerator,
-            batch_size=config.evaluation.per_device_eval_batch_size,
-            num_workers=config.training.dataloader_num_workers,
-            features_on_device=config.data.features_on_device,
-            is_compiled=config.evaluation.compile_decoding,
+            models[name], sets[name], accelerator=accelerator, features_on_device=config.data.features_on_device
         )
         silence[name] = [] if options.no_silence else score_silence(models[name], accelerator=accelerator)
         models[name].model.to("cpu")
@@ -163,13 +158,13 @@ def _show(results: "dict[str, list[SetResult]]", silence: "dict[str, list[HeardI
 
 def _decoding(loaded: "LoadedModel", config: Config) -> dict[str, Any]:
     """How the transcripts were made."""
-    generation = loaded.model.generation_config
+    decoding = loaded.decoding
     return {
-        "language": getattr(generation, "language", None),
-        "task": getattr(generation, "task", None),
-        "num_beams": generation.num_beams,
-        "max_new_tokens": generation.max_new_tokens,
-        "compiled": config.evaluation.compile_decoding,
+        "language": decoding.language,
+        "task": decoding.task,
+        "num_beams": decoding.num_beams,
+        "max_new_tokens": decoding.max_new_tokens,
+        "compiled": decoding.is_compiled,
         "normalizer": config.evaluation.normalizer,
         "model_commit": getattr(loaded.model.config, "_commit_hash", None),
     }

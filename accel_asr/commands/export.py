@@ -21,6 +21,7 @@ from accel_asr.run.model_settings import settings_of_model
 
 if TYPE_CHECKING:
     from accel_asr.data.loading.batches import ClipItems
+    from accel_asr.evaluation.decoding_settings import Decoding
     from accel_asr.exporting.exported import ExportedModel
     from accel_asr.exporting.parity import Parity
     from accel_asr.run.job import Job
@@ -137,7 +138,7 @@ def export(config: Config, options: argparse.Namespace) -> int:
     for notice in job.data.notices:
         say(visible(notice))
     items = job.validation_items.first(min(options.utterances or len(job.data.validation), len(job.data.validation)))
-    if not any(job.normalizer(utterance.text) for utterance in items.utterances):
+    if not any(job.decoding.normalizer(utterance.text) for utterance in items.utterances):
         raise UserError(f"--utterances: the first {options.utterances} have no text to score; give a larger number")
     if config.evaluation.num_beams != 1:
         say(f"note: compared greedily, not with evaluation.num_beams {config.evaluation.num_beams}")
@@ -152,13 +153,10 @@ def export(config: Config, options: argparse.Namespace) -> int:
     if converted.why_not_faster_whisper:
         say(f"note: faster-whisper can't run this model, CTranslate2 can: {converted.why_not_faster_whisper}")
     exported = writing.open_converted(unchecked, converted, processor=job.processor, threads=torch.get_num_threads())
-    parity = _compare(
-        job,
-        items,
-        exported,
-        batch_size=evaluation.per_device_eval_batch_size,
-        most_points=options.max_wer_difference,
+    decoding = dataclasses.replace(  # not compiled: few are decoded
+        job.decoding, max_new_tokens=job.model.generation_config.max_new_tokens, is_compiled=False
     )
+    parity = _compare(job, items, exported, decoding, most_points=options.max_wer_difference)
     _show(parity, runtime=exported.runtime)
     record = writing.export_record(
         model_name=options.model,
@@ -167,7 +165,7 @@ def export(config: Config, options: argparse.Namespace) -> int:
         quantization=options.quantization,
         runtime=exported.runtime,
         why_not_faster_whisper=converted.why_not_faster_whisper,
-        language=getattr(job.model.generation_config, "language", None) or _english_only(job),
+        language=decoding.language or _english_only(job),
         data=_name_of_data(config),
         normalizer=evaluation.normalizer,
         parity=parity.record(),
@@ -177,7 +175,7 @@ def export(config: Config, options: argparse.Namespace) -> int:
 
 
 def _compare(
-    job: "Job", items: "ClipItems", exported: "ExportedModel", *, batch_size: int, most_points: float
+    job: "Job", items: "ClipItems", exported: "ExportedModel", decoding: "Decoding", *, most_points: float
 ) -> "Parity":
     from accel_asr.console.bars import progress_bar
     from accel_asr.evaluation.evaluating import evaluate_model
@@ -190,15 +188,14 @@ def _compare(
         here = evaluate_model(
             job.model.to(accelerator.device),
             items,
+            decoding,
             accelerator=accelerator,
             collator=job.collator,
-            normalizer=job.normalizer,
-            batch_size=batch_size,
             on_batch=bar.update,
         ).scored
     with progress_bar(total, desc="transcribe there", unit="utterances") as bar:
         there = score_exported(
-            exported, items, here, model=job.model, normalizer=job.normalizer, on_utterance=bar.update
+            exported, items, here, model=job.model, normalizer=decoding.normalizer, on_utterance=bar.update
         )
     return compare_transcripts(here, there, most_points=most_points)
 

@@ -147,10 +147,9 @@ def verify(config: Config, *, most_utterances: int) -> int:
     checks += compare_evaluation(
         model,
         job.validation_items.first(len(validation)),
+        replace(job.decoding, batch_size=batch_size, num_workers=0, is_compiled=False),
         accelerator=accelerator,
         collator=job.collator,
-        normalizer=job.normalizer,
-        batch_size=batch_size,
     )
     checks = worst_of_ranks(checks)
     if accelerator.is_main_process:

@@ -15,6 +15,7 @@ from transformers import CompileConfig, WhisperForConditionalGeneration
 
 from accel_asr.data.loading.batches import EvaluationBatch
 from accel_asr.errors import UserError
+from accel_asr.evaluation.decoding_settings import Decoding
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class CompiledDecoding:
 
 @contextmanager
 def compiled_decoding(
-    model: WhisperForConditionalGeneration, batches: Sequence[EvaluationBatch]
+    model: WhisperForConditionalGeneration, batches: Sequence[EvaluationBatch], decoding: Decoding
 ) -> Iterator[CompiledDecoding]:
     """For these batches of an evaluation, at least one. Nothing that was compiled stays on `model` after it.
 
@@ -45,8 +46,8 @@ def compiled_decoding(
 
     compile_config = CompileConfig()
     compile_config._compile_all_devices = True  # as it was asked for; else transformers does it on a GPU only
-    settings, positions = model.generation_config, model.config.max_target_positions
-    longest = min(max(batch.start_tokens for batch in batches) + settings.max_new_tokens, positions)
+    positions = model.config.max_target_positions
+    longest = min(max(batch.start_tokens for batch in batches) + decoding.max_new_tokens, positions)
     try:
         yield CompiledDecoding(
             rows=max(len(batch.rows) for batch in batches),

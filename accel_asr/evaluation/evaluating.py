@@ -10,11 +10,10 @@ from transformers import WhisperForConditionalGeneration
 
 from accel_asr.data.loading.batches import ClipItems
 from accel_asr.data.loading.collator import Collator
+from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.evaluation.intervals import rate_intervals
-from accel_asr.evaluation.normalizers import Normalizer
 from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, score_utterance, scores_by
-from accel_asr.model.audio_context import SpeechContext
 from accel_asr.ranks.agreement import Agreement
 
 
@@ -47,22 +46,16 @@ class Evaluation:
 def evaluate_model(
     model: WhisperForConditionalGeneration,
     items: ClipItems,
+    decoding: Decoding,
     *,
     accelerator: Accelerator,
     collator: Collator,
-    normalizer: Normalizer,
-    batch_size: int,
-    num_workers: int = 0,
-    audio_context: SpeechContext | None = None,
-    is_compiled: bool = False,
     agreement: Agreement | None = None,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Evaluation:
     """Score `model` on every utterance of `items` exactly once. Every rank must call this, and gets the same result.
 
     Args:
-        audio_context: Hear the speech of each batch and no more of the window; None is all of it.
-        is_compiled: Decode by a compiled step of the decoder; greedy only.
         agreement: On when to stop before the end; without it on failures alone.
 
     Raises:
@@ -73,16 +66,13 @@ def evaluate_model(
     transcription = transcribe_utterances(
         model,
         items,
+        decoding,
         accelerator=accelerator,
         collator=collator,
-        batch_size=batch_size,
-        num_workers=num_workers,
-        audio_context=audio_context,
-        is_compiled=is_compiled,
         agreement=agreement,
         on_batch=on_batch,
     )
-    scored = [score_utterance(transcript, normalizer) for transcript in transcription.transcripts]
+    scored = [score_utterance(transcript, decoding.normalizer) for transcript in transcription.transcripts]
     return Evaluation(
         score=corpus_score(scored),
         loss=transcription.loss,

@@ -17,8 +17,9 @@ from accel_asr.data.loading.collator import Batch, Collator
 from accel_asr.data.loading.prefetch import MadeAhead
 from accel_asr.data.selection.utterances import Utterance
 from accel_asr.evaluation.compiled_decoding import CompiledDecoding, compiled_decoding
+from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.scoring import Transcript
-from accel_asr.model.audio_context import SpeechContext, encode
+from accel_asr.model.audio_context import encode
 from accel_asr.model.chunked_loss import token_loss_as_logits
 from accel_asr.model.spelling import Spelling
 from accel_asr.ranks.agreement import POLL_S, Agreement
@@ -44,23 +45,17 @@ class Share:
 def transcribe_utterances(
     model: WhisperForConditionalGeneration,
     items: ClipItems,
+    decoding: Decoding,
     *,
     accelerator: Accelerator,
     collator: Collator,
-    batch_size: int,
-    num_workers: int = 0,
-    audio_context: SpeechContext | None = None,
-    is_compiled: bool = False,
     agreement: Agreement | None = None,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Transcription:
     """Generate a transcript for each utterance. Every rank must call this; every rank gets the whole table.
 
     Args:
-        model: Unwrapped; how it transcribes stands in its generation settings (`modeling.configure_generation`), but
-            each row's own language, task and prompt are given to it.
-        audio_context: Hear the speech of each batch and no more of the window; None is all of it.
-        is_compiled: Decode by a compiled step of the decoder, see `compiled_decoding`; greedy only.
+        model: Unwrapped. Each row's own language, task and prompt are given to its decoder.
         agreement: On when to stop before the end; without it on failures alone.
         on_batch: Called after each batch of this rank with the number of utterances in it.
 
@@ -70,17 +65,16 @@ def transcribe_utterances(
         UserError: the step can't be compiled here; the data of some rank can't be loaded.
     """
     agreement = agreement or Agreement(accelerator)
-    batches = evaluation_batches(items, batch_size)
+    batches = evaluation_batches(items, decoding.batch_size)
     mine = batches[accelerator.process_index :: accelerator.num_processes]
-    with compiled_decoding(model, mine) if is_compiled and mine else nullcontext() as compiled:
+    with compiled_decoding(model, mine, decoding) if decoding.is_compiled and mine else nullcontext() as compiled:
         share = transcribe_batches(
             model,
             items,
             mine,
+            decoding,
             accelerator=accelerator,
             collator=collator,
-            num_workers=num_workers,
-            audio_context=audio_context,
             compiled=compiled,
             agreement=agreement,
             on_batch=on_batch,
@@ -94,11 +88,10 @@ def transcribe_batches(
     model: WhisperForConditionalGeneration,
     items: ClipItems,
     batches: Sequence[EvaluationBatch],
+    decoding: Decoding,
     *,
     accelerator: Accelerator,
     collator: Collator,
-    num_workers: int = 0,
-    audio_context: SpeechContext | None = None,
     compiled: CompiledDecoding | None = None,
     agreement: Agreement | None = None,
     on_batch: Callable[[int], object] = lambda utterances: None,
@@ -115,8 +108,8 @@ def transcribe_batches(
     """
     was_training = model.training
     model.eval()
-    share = Share(rows=[], losses=[])
-    with closing(evaluation_loader(items, batches, collator=collator, num_workers=num_workers)) as loaded:
+    share, context = Share(rows=[], losses=[]), decoding.audio_context
+    with closing(evaluation_loader(items, batches, collator=collator, num_workers=decoding.num_workers)) as loaded:
         for wanted, batch_on_cpu in zip(batches, _as_agreed(loaded, agreement), strict=True):
             batch = batch_on_cpu.to(accelerator.device)
             failed = {item.utterance_id: item.reason for item in batch.failed}
@@ -128,9 +121,10 @@ def transcribe_batches(
                     hypotheses, cut_off, loss_sum = _transcribe_batch(
                         model,
                         batch,
+                        decoding,
                         spelling=items.encoder.spelling,
                         start_tokens=wanted.start_tokens,
-                        positions=audio_context.positions_for(wanted.longest_s) if audio_context else None,
+                        positions=context.positions_for(wanted.longest_s) if context else None,
                         compiled=compiled,
                     )
                 silent = is_silent(batch.input_features).tolist()
@@ -194,6 +188,7 @@ def whole_table(utterances: Sequence[Utterance], shares: Share) -> Transcription
 def _transcribe_batch(
     model: WhisperForConditionalGeneration,
     batch: Batch,
+    decoding: Decoding,
     *,
     spelling: Spelling,
     start_tokens: int,
@@ -217,7 +212,6 @@ def _transcribe_batch(
             use_cache=False,
         ).logits
     loss_sum = float(loss)
-    settings = model.generation_config
     given = batch.decoder_input_ids[:, :start_tokens]
     options: dict[str, object] = {}
     if compiled:
@@ -229,9 +223,10 @@ def _transcribe_batch(
         model,
         encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
         decoder_input_ids=given,
-        max_new_tokens=min(settings.max_new_tokens, model.config.max_target_positions - start_tokens),
+        max_new_tokens=min(decoding.max_new_tokens, model.config.max_target_positions - start_tokens),
+        num_beams=decoding.num_beams,
         **options,
     )[: len(batch.labels), start_tokens:]
     # generation ends at the end-of-text token; a row that never made one was cut off
-    cut_off = [settings.eos_token_id not in row for row in generated.tolist()]
+    cut_off = [model.generation_config.eos_token_id not in row for row in generated.tolist()]
     return [spelling.text(row) for row in generated.tolist()], cut_off, loss_sum

@@ -23,17 +23,25 @@ def load_model_and_sets(
     datasets: Sequence[DatasetName],
     *,
     seed: int,
+    num_workers: int = 0,
     most_utterances: int | None = None,
 ) -> tuple[LoadedModel, list[EvaluationSet], list[str]]:
     """A model, the sets as it takes them, and notices for the user.
 
     Args:
+        num_workers: Processes that load the audio.
         datasets, most_utterances: As for `load_evaluation_sets`.
 
     Raises:
         UserError: as the parts of it raise.
     """
-    loaded = load_model(settings, evaluation, language_of_rows=data.language_column is not None, keep_language=True)
+    loaded = load_model(
+        settings,
+        evaluation,
+        language_of_rows=data.language_column is not None,
+        num_workers=num_workers,
+        keep_language=True,
+    )
     sets, notices = load_evaluation_sets(
         data,
         datasets,
@@ -43,7 +51,7 @@ def load_model_and_sets(
         seed=seed,
         most_utterances=most_utterances,
     )
-    if loaded.encoder.languages and loaded.model.generation_config.language is None:
+    if loaded.encoder.languages and loaded.decoding.language is None:
         for one in sets:
             require_languages(loaded.model, one.utterances)
     for one in sets:
@@ -78,16 +86,12 @@ def score_sets(
     sets: Sequence[EvaluationSet],
     *,
     accelerator: Accelerator,
-    batch_size: int,
-    num_workers: int,
     features_on_device: bool | None = None,
-    is_compiled: bool = False,
 ) -> list[SetResult]:
     """Every utterance of every set exactly once, over all ranks. Every rank must call this.
 
     Args:
         features_on_device: As `data.features_on_device`.
-        is_compiled: As for `evaluate_model`.
     """
     model = loaded.model.to(accelerator.device)
     collator = loaded.collator_for(accelerator.device, features_on_device=features_on_device)
@@ -104,12 +108,9 @@ def score_sets(
             evaluation = evaluate_model(
                 model,
                 items,
+                loaded.decoding,
                 accelerator=accelerator,
                 collator=collator,
-                normalizer=loaded.normalizer,
-                batch_size=batch_size,
-                num_workers=num_workers,
-                is_compiled=is_compiled,
                 on_batch=advance,
             )
         results.append(SetResult(one, evaluation))

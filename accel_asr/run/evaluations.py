@@ -1,6 +1,6 @@
 """The evaluations of a run: scored at its audio contexts, shown, written down, and the best model kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ class RunEvaluations:
 
     Args:
         context: How much of the window training hears, None where it is all of it.
-        is_compiled: As `evaluation.compile_decoding`.
         full_context_margin: As `evaluation.full_context_margin`.
     """
 
@@ -42,9 +41,6 @@ class RunEvaluations:
     plan: WindowPlan | StreamPlan
     last_step: int
     context: SpeechContext | None
-    batch_size: int
-    num_workers: int
-    is_compiled: bool
     full_context_margin: float
     accelerator: Accelerator
     agreement: Agreement
@@ -119,13 +115,9 @@ class RunEvaluations:
             return evaluate_model(
                 whole,
                 self.job.validation_items,
+                replace(self.job.decoding, audio_context=audio_context),
                 accelerator=self.accelerator,
                 collator=self.job.collator,
-                normalizer=self.job.normalizer,
-                batch_size=self.batch_size,
-                num_workers=self.num_workers,
-                audio_context=audio_context,
-                is_compiled=self.is_compiled,
                 agreement=self.agreement,
                 on_batch=lambda utterances: bar.update(utterances * self.accelerator.num_processes),
             )

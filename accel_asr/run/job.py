@@ -25,7 +25,8 @@ from accel_asr.data.splits import load_train_and_validation
 from accel_asr.data.streaming.stream_items import StreamItems, StreamPlan, StreamWindows
 from accel_asr.data.streaming.streams import Place, StreamOrder
 from accel_asr.errors import UserError
-from accel_asr.evaluation.normalizers import Normalizer, load_normalizer
+from accel_asr.evaluation.decoding_settings import Decoding
+from accel_asr.evaluation.normalizers import load_normalizer
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.languages import known_language
 from accel_asr.training.schedule import whole_warmup_steps
@@ -40,7 +41,7 @@ class LoadedModel:
 
     model: WhisperForConditionalGeneration
     processor: WhisperProcessor
-    normalizer: Normalizer
+    decoding: Decoding
     encoder: LabelEncoder
     collator: Collator
 
@@ -57,7 +58,8 @@ class LoadedModel:
             UserError: the normaliser leaves nothing of any.
         """
         most = min(evaluation.generation_max_length, self.encoder.room)
-        found = reference_faults(utterances, encoder=self.encoder, normalizer=self.normalizer, max_new_tokens=most)
+        normalizer = self.decoding.normalizer
+        found = reference_faults(utterances, encoder=self.encoder, normalizer=normalizer, max_new_tokens=most)
         if problem := found.problem(normalizer_name=evaluation.normalizer):
             raise UserError(problem)
         return found.warnings(normalizer_name=evaluation.normalizer, max_new_tokens=most, room=self.encoder.room)
@@ -69,7 +71,7 @@ class Job:
 
     model: WhisperForConditionalGeneration
     processor: WhisperProcessor
-    normalizer: Normalizer
+    decoding: Decoding
     data: RunData
     train_items: ClipItems
     validation_items: ClipItems
@@ -100,7 +102,7 @@ class Job:
                     self.processor.feature_extractor,
                     encoder,
                     self.data.stream,
-                    has_language=not encoder.languages or self.model.generation_config.language is not None,
+                    has_language=not encoder.languages or self.decoding.language is not None,
                 ),
                 StreamOrder(self.data.stream, rank=rank, num_processes=plan.num_processes, seed=plan.seed),
                 plan,
@@ -128,11 +130,17 @@ class Job:
 
 
 def load_model(
-    settings: ModelConfig, evaluation: EvaluationConfig, *, language_of_rows: bool, keep_language: bool = False
+    settings: ModelConfig,
+    evaluation: EvaluationConfig,
+    *,
+    language_of_rows: bool,
+    num_workers: int = 0,
+    keep_language: bool = False,
 ) -> LoadedModel:
     """Load a model and tell it what to do.
 
     Args:
+        num_workers: Processes that load the audio of an evaluation.
         language_of_rows: The data may say what is spoken, so that `settings.language` need not.
         keep_language: Where `settings.language` is unset, it is what the model was tuned for.
 
@@ -155,7 +163,13 @@ def load_model(
     return LoadedModel(
         model=model,
         processor=processor,
-        normalizer=load_normalizer(evaluation.normalizer, processor.tokenizer),
+        decoding=Decoding.of_model(
+            model,
+            normalizer=load_normalizer(evaluation.normalizer, processor.tokenizer),
+            batch_size=evaluation.per_device_eval_batch_size,
+            num_workers=num_workers,
+            is_compiled=evaluation.compile_decoding,
+        ),
         encoder=LabelEncoder(
             processor.tokenizer,
             max_label_tokens=model.config.max_target_positions,
@@ -175,19 +189,26 @@ def load_job(
     evaluation: EvaluationConfig,
     *,
     seed: int,
+    num_workers: int = 0,
     device: torch.device = CPU,
     pack: bool = False,
 ) -> Job:
     """Load everything, the same on every rank. Each rank does it for itself, so that none waits for another.
 
     Args:
+        num_workers: Processes that load the audio of an evaluation.
         device: The one that trains, which may be the one to make the features.
         pack: As `load_train_and_validation` takes it.
 
     Raises:
         UserError: as the parts of it raise; or the normaliser leaves no validation text to score.
     """
-    loaded = load_model(model_settings, evaluation, language_of_rows=data_settings.language_column is not None)
+    loaded = load_model(
+        model_settings,
+        evaluation,
+        language_of_rows=data_settings.language_column is not None,
+        num_workers=num_workers,
+    )
     model, processor, encoder = loaded.model, loaded.processor, loaded.encoder
     if model_settings.freeze_encoder:
         modeling.freeze_encoder(model)
@@ -228,7 +249,7 @@ def load_job(
     return Job(
         model=model,
         processor=processor,
-        normalizer=loaded.normalizer,
+        decoding=loaded.decoding,
         data=data,
         train_items=train_items,
         validation_items=validation_items,

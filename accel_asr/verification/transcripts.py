@@ -7,9 +7,9 @@ from transformers import WhisperForConditionalGeneration
 
 from accel_asr.data.loading.batches import ClipItems, evaluation_batches
 from accel_asr.data.loading.collator import Collator
+from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.evaluating import evaluate_model
 from accel_asr.evaluation.generation import transcribe_batches, whole_table
-from accel_asr.evaluation.normalizers import Normalizer
 from accel_asr.evaluation.scoring import corpus_score, score_utterance
 from accel_asr.run.display import percent
 from accel_asr.verification.checks import TOLERANCES, Check, relative_difference, same_ids
@@ -18,11 +18,10 @@ from accel_asr.verification.checks import TOLERANCES, Check, relative_difference
 def compare_evaluation(
     model: WhisperForConditionalGeneration,
     items: ClipItems,
+    decoding: Decoding,
     *,
     accelerator: Accelerator,
     collator: Collator,
-    normalizer: Normalizer,
-    batch_size: int,
 ) -> list[Check]:
     """Transcribe `items` on this rank alone, then on all ranks together. Every rank must call this.
 
@@ -32,18 +31,11 @@ def compare_evaluation(
     Raises:
         AssertionError: an utterance is missing from the gathered table, or there twice; on every rank.
     """
-    batches = evaluation_batches(items, batch_size)
-    share = transcribe_batches(model, items, batches, accelerator=accelerator, collator=collator)
+    batches = evaluation_batches(items, decoding.batch_size)
+    share = transcribe_batches(model, items, batches, decoding, accelerator=accelerator, collator=collator)
     alone = whole_table(items.utterances, share)
-    score = corpus_score([score_utterance(transcript, normalizer) for transcript in alone.transcripts])
-    together = evaluate_model(
-        model,
-        items,
-        accelerator=accelerator,
-        collator=collator,
-        normalizer=normalizer,
-        batch_size=batch_size,
-    )
+    score = corpus_score([score_utterance(transcript, decoding.normalizer) for transcript in alone.transcripts])
+    together = evaluate_model(model, items, decoding, accelerator=accelerator, collator=collator)
     transcripts = [row.transcript for row in together.scored]
     wanted = [utterance.utterance_id for utterance in items.utterances]
     different = sum(one != other for one, other in zip(alone.transcripts, transcripts, strict=True))

@@ -63,16 +63,21 @@ class Own:
         is_compiled: bool = False,
     ) -> tuple[float, list[str]]:
         """Loss of a token, and the transcripts."""
+        from accel_asr.evaluation.decoding_settings import Decoding
         from accel_asr.evaluation.generation import transcribe_utterances
 
         found = transcribe_utterances(
             self.unwrapped,
             items,  # type: ignore[arg-type]
+            Decoding.of_model(
+                self.unwrapped,
+                normalizer=str.strip,
+                batch_size=batch_size,
+                audio_context=audio_context,
+                is_compiled=is_compiled,
+            ),
             accelerator=self.accelerator,
             collator=self.material.collator,
-            batch_size=batch_size,
-            audio_context=audio_context,
-            is_compiled=is_compiled,
         )
         return found.loss, [transcript.hypothesis for transcript in found.transcripts]
 

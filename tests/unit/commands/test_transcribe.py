@@ -15,6 +15,7 @@ from accel_asr.audio.decoding import to_float32
 from accel_asr.commands import transcribe
 from accel_asr.data.loading.batches import ClipItems
 from accel_asr.errors import UserError
+from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.model.pretrained import save_model_folder
 from accel_asr.transcription.segments import TimedText
@@ -63,7 +64,8 @@ def long_file(utterances, tmp_path: Path) -> Path:
 def expected(model_and_processor, utterances, encoder, accelerator, collator) -> list[str]:
     model, processor = model_and_processor
     items = ClipItems(utterances[:3], feature_extractor=processor.feature_extractor, encoder=encoder)
-    table = transcribe_utterances(model, items, accelerator=accelerator, collator=collator, batch_size=1)
+    decoding = Decoding.of_model(model, normalizer=str.strip, batch_size=1)
+    table = transcribe_utterances(model, items, decoding, accelerator=accelerator, collator=collator)
     return [row.hypothesis for row in table.transcripts]
 
 

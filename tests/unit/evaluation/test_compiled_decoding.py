@@ -23,6 +23,7 @@ from accel_asr.data.loading.collator import Collator
 from accel_asr.data.reading.rows import Row
 from accel_asr.errors import UserError
 from accel_asr.evaluation import compiled_decoding, generation
+from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.generation import Transcription, transcribe_utterances
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.audio_context import SpeechContext, hear_any_context
@@ -56,14 +57,9 @@ def transcribe(model_and_processor, clip_items, accelerator, collator) -> Callab
     def run(
         model=None, *, items: ClipItems = clip_items, batch_size: int = 3, collator: Collator = collator, **options
     ) -> Transcription:
-        return transcribe_utterances(
-            model or model_and_processor[0],
-            items,
-            accelerator=accelerator,
-            collator=collator,
-            batch_size=batch_size,
-            **options,
-        )
+        model = model or model_and_processor[0]
+        decoding = Decoding.of_model(model, normalizer=str.strip, batch_size=batch_size, **options)
+        return transcribe_utterances(model, items, decoding, accelerator=accelerator, collator=collator)
 
     return run
 
@@ -244,10 +240,9 @@ def test_a_model_that_is_trained_in_bf16(model_and_processor, clip_items, collat
         transcribe_utterances(
             accelerator.unwrap_model(model),
             clip_items,
+            Decoding.of_model(model, normalizer=str.strip, batch_size=3, is_compiled=is_compiled),
             accelerator=accelerator,
             collator=collator,
-            batch_size=3,
-            is_compiled=is_compiled,
         )
         for is_compiled in (False, True)
     ]

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import math
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems
 from accel_asr.data.reading.rows import Row
 from accel_asr.evaluation import generation
+from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.evaluating import Evaluation, evaluate_model
 from accel_asr.evaluation.generation import Transcription, transcribe_utterances
 from accel_asr.evaluation.scoring import Transcript, corpus_score, score_utterance
@@ -24,6 +26,8 @@ from tests.odd_tokenizers import with_tokenizer
 from tests.tiny_datasets import tone_utterances, wav_bytes
 from tests.unit.data.local_sources import utterances_of
 
+decoding_of = functools.partial(Decoding.of_model, normalizer=str.lower)
+
 
 @pytest.fixture
 def transcribe(model_and_processor, utterances, encoder, accelerator, collator):
@@ -33,9 +37,9 @@ def transcribe(model_and_processor, utterances, encoder, accelerator, collator):
         return transcribe_utterances(
             model or own,
             ClipItems(chosen, feature_extractor=processor.feature_extractor, encoder=encoder),
+            decoding_of(model or own, batch_size=batch_size),
             accelerator=accelerator,
             collator=collator,
-            batch_size=batch_size,
             on_batch=on_batch,
         )
 
@@ -226,10 +230,9 @@ def test_an_evaluation_holds_the_scores_of_its_transcripts(
     result = evaluate_model(
         model_and_processor[0],
         clip_items,
+        decoding_of(model_and_processor[0], batch_size=4),
         accelerator=accelerator,
         collator=collator,
-        normalizer=str.lower,
-        batch_size=4,
     )
     plain: Transcription = transcribe()
     assert [scored.transcript for scored in result.scored] == plain.transcripts
@@ -263,10 +266,9 @@ def test_a_recording_that_vanished_is_scored_as_an_empty_hypothesis_in_its_place
         return evaluate_model(
             model_and_processor[0],
             clip_files,
+            decoding_of(model_and_processor[0], batch_size=batch_size),
             accelerator=accelerator,
             collator=collator,
-            normalizer=str.lower,
-            batch_size=batch_size,
             on_batch=counts.append,
         )
 
@@ -294,8 +296,9 @@ def test_when_no_recording_is_left_all_hypotheses_are_empty(
 ) -> None:
     for path in tmp_path.glob("clip-*.wav"):
         path.unlink()
+    model = model_and_processor[0]
     told = transcribe_utterances(
-        model_and_processor[0], clip_files, accelerator=accelerator, collator=collator, batch_size=3
+        model, clip_files, decoding_of(model, batch_size=3), accelerator=accelerator, collator=collator
     )
     assert [row.hypothesis for row in told.transcripts] == [""] * 7
     assert all(row.audio_problem for row in told.transcripts)
@@ -316,7 +319,8 @@ def test_each_row_is_transcribed_in_its_own_language_and_after_its_own_prompt(
         for index, ((words, clip), (language, prompt, task)) in enumerate(zip(tone_utterances(4), said, strict=True))
     ]
     items = ClipItems(utterances_of(rows, tmp_path), feature_extractor=processor.feature_extractor, encoder=encoder)
-    table = transcribe_utterances(model, items, accelerator=accelerator, collator=collator, batch_size=batch_size)
+    decoding = decoding_of(model, batch_size=batch_size)
+    table = transcribe_utterances(model, items, decoding, accelerator=accelerator, collator=collator)
     for row, utterance, (language, prompt, task) in zip(table.transcripts, items.utterances, said, strict=True):
         features = processor.feature_extractor(
             to_float32(utterance.samples()), sampling_rate=16_000, return_tensors="pt"
@@ -329,7 +333,7 @@ def test_each_row_is_transcribed_in_its_own_language_and_after_its_own_prompt(
         assert row.hypothesis == text.removeprefix(prompt or "").strip()
         assert row.language == language
     plain = ClipItems(utterances[:4], feature_extractor=processor.feature_extractor, encoder=encoder)
-    bare = transcribe_utterances(model, plain, accelerator=accelerator, collator=collator, batch_size=batch_size)
+    bare = transcribe_utterances(model, plain, decoding, accelerator=accelerator, collator=collator)
     assert bare.transcripts[3].hypothesis == table.transcripts[3].hypothesis
     assert [one.hypothesis != other.hypothesis for one, other in zip(bare.transcripts, table.transcripts, strict=True)][
         :3
@@ -347,10 +351,9 @@ def test_features_made_on_the_device_give_the_same(
             transcribe_utterances(
                 model,
                 clip_items,
+                decoding_of(model, batch_size=3, audio_context=audio_context),
                 accelerator=accelerator,
                 collator=dataclasses.replace(collator, features_on_device=on_device),
-                batch_size=3,
-                audio_context=audio_context,
             )
         )
     assert tables[0].transcripts == tables[1].transcripts
@@ -397,5 +400,7 @@ def test_control_tokens_are_no_words_whatever_the_tokenizer_says_of_them(
 
     monkeypatch.setattr(generation.GenerationMixin, "generate", generate)
     items = ClipItems(utterances, feature_extractor=processor.feature_extractor, encoder=encoder)
-    table = transcribe_utterances(model, items, accelerator=accelerator, collator=collator, batch_size=4)
+    table = transcribe_utterances(
+        model, items, decoding_of(model, batch_size=4), accelerator=accelerator, collator=collator
+    )
     assert {row.hypothesis for row in table.transcripts} == {"my card"}

@@ -1,0 +1,63 @@
+"""How the transcripts of an evaluation are made and scored: one value, made once from the settings and handed down."""
+
+from dataclasses import dataclass
+
+from transformers import WhisperForConditionalGeneration
+
+from accel_asr.evaluation.normalizers import Normalizer
+from accel_asr.model.audio_context import SpeechContext
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """`load_model` makes it; who evaluates passes it on whole, with `dataclasses.replace` where something differs.
+
+    The model's own generation settings have the same language, task, length and beams, so that whoever loads the saved
+    folder transcribes as it was scored here.
+
+    Args:
+        language: The run's, as the model's code; None for an English-only model and where each row says its own.
+        task: None for an English-only model.
+        max_new_tokens: Most tokens of a transcript, start tokens not counted.
+        num_beams: 1 is greedy.
+        normalizer: What both texts go through before the normalised scores.
+        batch_size: Utterances in one generation batch of one rank.
+        num_workers: Processes of each rank that load the audio; 0 is none.
+        is_compiled: Decode by a compiled step of the decoder, see `compiled_decoding`; greedy only.
+        audio_context: Encode the speech of each batch and a margin; None is the whole window.
+    """
+
+    language: str | None
+    task: str | None
+    max_new_tokens: int
+    num_beams: int
+    normalizer: Normalizer
+    batch_size: int
+    num_workers: int = 0
+    is_compiled: bool = False
+    audio_context: SpeechContext | None = None
+
+    @classmethod
+    def of_model(
+        cls,
+        model: WhisperForConditionalGeneration,
+        *,
+        normalizer: Normalizer,
+        batch_size: int,
+        num_workers: int = 0,
+        is_compiled: bool = False,
+        audio_context: SpeechContext | None = None,
+    ) -> "Decoding":
+        """With the language, task, length and beams that `configure_generation` has given to `model`."""
+        generation = model.generation_config
+        return cls(
+            language=getattr(generation, "language", None),
+            task=getattr(generation, "task", None),
+            max_new_tokens=generation.max_new_tokens,
+            num_beams=generation.num_beams,
+            normalizer=normalizer,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            is_compiled=is_compiled,
+            audio_context=audio_context,
+        )
