@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from accel_asr.config.command_line import names_data, parse_config
 from accel_asr.config.settings import Config
-from accel_asr.console.printing import OptionParser, say, table_console
+from accel_asr.console.printing import OptionParser, percent, say, table_console
 from accel_asr.console.public_text import public, visible
 from accel_asr.errors import UserError
 from accel_asr.exporting.packages import FORMATS, QUANTIZATIONS, require_packages
@@ -204,7 +204,7 @@ def _show(parity: "Parity", *, runtime: str) -> None:
     """Print the table, and a few of the transcripts that differ."""
     from rich.table import Table
 
-    from accel_asr.evaluation.score_tables import percent, shown
+    from accel_asr.evaluation.score_tables import shown
 
     rates = ("wer", "wer_ortho", "cer")
     table = Table(title=f"{parity.here.utterances} utterances, transcribed here and there", title_justify="left")

@@ -9,6 +9,7 @@ import argparse
 import atexit
 import errno
 import json
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -190,6 +191,11 @@ def table_console(*, width: int = 80, file: IO[str] | None = None) -> "Console":
     )
     console.width = max(console.width, width)
     return console
+
+
+def percent(rate: float | None) -> str:
+    """0.0512 as `5.12%`, 12.5 as `1,250.00%`; `n/a` for a rate that is not defined."""
+    return "n/a" if rate is None or not math.isfinite(rate) else f"{100 * rate:,.2f}%"
 
 
 class OptionParser(argparse.ArgumentParser):

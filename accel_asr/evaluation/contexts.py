@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from accel_asr.console.printing import percent
+
 
 def full_context_problem(record: Mapping[str, Any], baseline: Mapping[str, Any] | None, *, margin: float) -> str | None:
     """What to say loudly about an evaluation at the whole window; None where all is well, or nothing was trained.
@@ -18,11 +20,7 @@ def full_context_problem(record: Mapping[str, Any], baseline: Mapping[str, Any] 
         return None
     return (
         f"WARNING: at its whole window the model of step {record['step']} is worse than the untouched one: WER "
-        f"{100 * record['wer']:.2f}% against {100 * baseline['wer']:.2f}% (and {_percent(record['speech_context'])} at "
-        "the speech context). Whoever loads it has it hear the whole window: train for longer, so that the last steps, "
-        "which hear it too, are more, or leave out training.audio_context: speech"
+        f"{percent(record['wer'])} against {percent(baseline['wer'])} (and {percent(record['speech_context']['wer'])} "
+        "at the speech context). Whoever loads it has it hear the whole window: train for longer, so that the last "
+        "steps, which hear it too, are more, or leave out training.audio_context: speech"
     )
-
-
-def _percent(record: Mapping[str, Any]) -> str:
-    return "n/a" if record["wer"] is None else f"{100 * record['wer']:.2f}%"

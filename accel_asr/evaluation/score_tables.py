@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from accel_asr.console.printing import table_console
+from accel_asr.console.printing import percent, table_console
 from accel_asr.console.public_text import visible
 from accel_asr.evaluation.alignments import Confusion, confusions
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
@@ -181,11 +181,6 @@ def verdict(found: Difference) -> str:
     if found.is_clear:
         return "better" if found.difference < 0 else "worse"
     return "equal" if found.difference == 0 and found.interval == (0, 0) else "could be chance"
-
-
-def percent(rate: float) -> str:
-    """0.0512 as `5.12%`; a rate that is not defined as `n/a`."""
-    return "n/a" if math.isnan(rate) else f"{100 * rate:.2f}%"
 
 
 def points(difference: float) -> str:

@@ -1,17 +1,40 @@
 """Writing that a crash or a full disk can't leave half done: write beside, flush, rename."""
 
+import errno
 import json
 import math
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from accel_asr.console.public_text import known_secrets, without_secrets
+from accel_asr.errors import UserError
 
 WRITING, OUTGOING = ".writing", ".outgoing"  # ends of the names of files and folders that are being written or replaced
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether it says that no space is left, or that a quota is used up."""
+    if isinstance(error, SafetensorError):  # wraps the error of the operating system
+        return f"os error {errno.ENOSPC}" in str(error)
+    return isinstance(error, OSError) and error.errno in _FULL_DISK
+
+
+def full_disk_error(folder: Path, *, setting: str, remedy: str) -> UserError:
+    """What to raise where `is_full_disk`.
+
+    Args:
+        setting: The setting that names `folder`.
+        remedy: What to do beside making room: `or give another folder by --output_dir`.
+    """
+    return UserError("no space is left on its disk", setting=setting, value=folder, remedy=f"make room, {remedy}")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -48,17 +71,28 @@ def _finite(content: Any, secrets: Sequence[str]) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write beside, flush, rename."""
+    """Write `text` in UTF-8, complete or not at all."""
+    with file_written_whole(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def file_written_whole(path: Path, *, is_shared: bool = False) -> Iterator[Path]:
+    """Give the path of a new file to write; on leaving, flush it to disk and put it in the place of `path`.
+
+    Args:
+        is_shared: Several processes may write `path` at the same time. The last to finish wins.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}{WRITING}")
+    writer = f".{secrets.token_hex(4)}" if is_shared else ""
+    beside = path.with_name(f".{path.name}{writer}{WRITING}")
     try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        yield beside
+        _flush_to_disk(beside)
         beside.replace(path)
     except BaseException:
-        beside.unlink(missing_ok=True)  # on a full disk it would be in the way
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)  # on a full disk it would be in the way
         raise
 
 
@@ -66,8 +100,8 @@ def write_text(path: Path, text: str) -> None:
 def folder_written_whole(folder: Path) -> Iterator[Path]:
     """Give a new folder to fill; on leaving, flush it to disk and put it in the place of `folder`.
 
-    A crash leaves the old folder (between two renamings under another name, which the next run undoes), and never a
-    half-written one.
+    A crash never leaves half a folder. Between the two renames the old folder has another name, which the next run
+    undoes.
     """
     beside = folder.with_name(f".{folder.name}{WRITING}")
     shutil.rmtree(beside, ignore_errors=True)

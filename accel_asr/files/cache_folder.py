@@ -11,10 +11,14 @@ from filelock import FileLock, Timeout
 
 from accel_asr.console.printing import say
 from accel_asr.errors import UserError
+from accel_asr.files.atomic_writes import folder_written_whole, full_disk_error, is_full_disk
 
-SAID_AFTER_S = 10.0  # a wait for another process that is longer is told of
+SAID_AFTER_S = 10.0  # a longer wait for another process is reported
 LONGEST_WAIT_S = 24 * 3600.0  # the index of a very large set takes hours
 CACHE_VARIABLE = "ACCEL_ASR_CACHE"
+SETTING = "--data.cache_dir"
+_DENIED = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
+_OTHER_FOLDER = f"or give another folder by {SETTING} or ${CACHE_VARIABLE}"
 
 
 def default_cache_dir() -> Path:
@@ -26,7 +30,9 @@ def default_cache_dir() -> Path:
         return Path.home() / ".cache" / "accel_asr"
     except RuntimeError as error:  # a container's user without a name and HOME
         raise UserError(
-            f"data.cache_dir: this user has no home folder; give --data.cache_dir <folder>, or set {CACHE_VARIABLE}"
+            "is not set, and this user has no home folder",
+            setting=SETTING,
+            remedy=f"give a folder, or set {CACHE_VARIABLE}",
         ) from error
 
 
@@ -36,29 +42,33 @@ def make_cache_folder(folder: Path, *, cache_dir: Path) -> None:
     Raises:
         UserError: it can't be made.
     """
-    try:
+    with cache_errors_explained(cache_dir, every_error=True):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(_remedy(cache_dir, f"it can't be written ({error.strerror})")) from error
 
 
 @contextmanager
-def cache_errors_explained(folder: Path) -> Iterator[None]:
-    """Turn a full disk and a folder that can't be written into one message.
+def cache_errors_explained(folder: Path, *, every_error: bool = False) -> Iterator[None]:
+    """Turn a full disk and a folder that can't be written into a message about the cache.
+
+    Args:
+        every_error: Explain whatever else the operating system refuses, too.
 
     Raises:
-        UserError: as said.
+        UserError: the folder can't be written.
     """
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            told = "no space is left"
-        elif error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
-            told = f"it can't be written ({error.strerror})"
-        else:
-            raise
-        raise UserError(_remedy(folder, told)) from error
+        if is_full_disk(error):
+            raise full_disk_error(folder, setting=SETTING, remedy=_OTHER_FOLDER) from error
+        if every_error or error.errno in _DENIED:
+            raise UserError(
+                f"it can't be written ({error.strerror})",
+                setting=SETTING,
+                value=folder,
+                remedy=_OTHER_FOLDER.removeprefix("or "),
+            ) from error
+        raise
 
 
 @contextmanager
@@ -81,8 +91,7 @@ def cache_locked(lock: Path, *, work: str) -> Iterator[None]:
             who = f"{_holder(lock)} is making {work}"
             if waited_s >= LONGEST_WAIT_S:
                 raise UserError(
-                    f"data.cache_dir: {who} since {waited_s / 3600:.0f} hours; end it, or give another folder by "
-                    "--data.cache_dir"
+                    f"{who} since {waited_s / 3600:.0f} hours", setting=SETTING, remedy=f"end it, {_OTHER_FOLDER}"
                 ) from None
             if waited_s == SAID_AFTER_S:
                 say(f"waiting: {who}", to_stderr=True)
@@ -106,12 +115,14 @@ def _holder(lock: Path) -> str:
 
 
 def reserve_files(folder: Path, sizes: Mapping[str, int], *, cache_dir: Path, setting: str, otherwise: str) -> bool:
-    """Make `folder` with these files, by name and length in bytes, with all of their room taken; whole or not at all.
+    """Make `folder` with these files and take all of their disk space now; complete or not at all.
 
-    The caller holds the lock that other processes wait for. Where the folder is, with these files, it stays as it is.
+    The caller holds the lock that other processes wait for. A folder that has these files stays as it is.
 
     Args:
-        setting: What asks for it, with its value, for the message; `otherwise` says what happens without it.
+        sizes: Length in bytes of each file, by name.
+        setting: The setting that asks for it, and is true.
+        otherwise: What happens without it, for the message.
 
     Returns:
         Whether it was there and had to be made anew, since a file was missing or of another length.
@@ -126,33 +137,22 @@ def reserve_files(folder: Path, sizes: Mapping[str, int], *, cache_dir: Path, se
         shutil.rmtree(folder)
     size, free = sum(sizes.values()), shutil.disk_usage(folder.parent).free
     too_large = UserError(
-        f"{setting} needs {size / 1e9:.2f} GB in {str(cache_dir)!r}, where {free / 1e9:.2f} GB are free; make room, "
-        f"give another folder by --data.cache_dir, or leave out {setting.partition(':')[0]}: {otherwise}"
+        f"needs {size / 1e9:.2f} GB in {str(cache_dir)!r}, where {free / 1e9:.2f} GB are free",
+        setting=setting,
+        value=True,
+        remedy=f"make room, give another folder by {SETTING}, or leave it out: {otherwise}",
     )
     if size > free:
         raise too_large
-    writing = folder.with_name(f"{folder.name}.writing")
-    shutil.rmtree(writing, ignore_errors=True)
-    writing.mkdir()
     try:
-        for name, length in sizes.items():
-            with (writing / name).open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, max(length, 1))
-        writing.rename(folder)
+        with folder_written_whole(folder) as writing:
+            for name, length in sizes.items():
+                with (writing / name).open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, max(length, 1))
     except OSError as error:
-        shutil.rmtree(writing, ignore_errors=True)
-        if error.errno == errno.ENOSPC:
-            raise too_large from error
-        raise
+        raise (too_large if is_full_disk(error) else error) from error
     return was_damaged
 
 
 def _has_length(path: Path, length: int) -> bool:
     return path.is_file() and path.stat().st_size == length
-
-
-def _remedy(cache_dir: Path, told: str) -> str:
-    return (
-        f"data.cache_dir: {str(cache_dir)!r}: {told}; make room, or give another folder by --data.cache_dir or "
-        f"${CACHE_VARIABLE}"
-    )

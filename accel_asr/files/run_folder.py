@@ -12,7 +12,7 @@ from typing import IO
 from safetensors import SafetensorError
 
 from accel_asr.errors import UserError
-from accel_asr.files.atomic_writes import OUTGOING, WRITING
+from accel_asr.files.atomic_writes import OUTGOING, WRITING, full_disk_error, is_full_disk
 
 try:
     import fcntl
@@ -22,7 +22,7 @@ except ImportError:  # Windows
 CONFIG_FILE = "config.yaml"
 CHECKPOINTS_DIR = "checkpoints"
 LOCK_FILE = ".lock"
-_FULL_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+SETTING = "--output_dir"
 _CHECKPOINT = re.compile(r"step-\d{8,}")
 _held_locks: list[IO[bytes]] = []  # a lock lasts as long as its file is open
 
@@ -30,32 +30,37 @@ _held_locks: list[IO[bytes]] = []  # a lock lasts as long as its file is open
 def claim_run_folder(output_dir: Path, *, resume: bool) -> None:
     """Refuse a folder that holds another run, and lock it for this one; call before anything is written.
 
-    Only the first rank locks. The lock is the process's own: it goes with the process, however that ends.
+    Only the first rank locks. The lock goes with the process, however that ends.
 
     Raises:
         UserError: the folder is a file, holds a run that is not to be resumed, can't be written, or is being written
             by another process.
     """
+    another = f"give another folder by {SETTING}"
     if os.path.exists(output_dir / CONFIG_FILE) and not resume:  # Path.exists raises where it may not look
         raise UserError(
-            f"output_dir: {str(output_dir)!r} already holds a run; go on with it by --checkpoint.resume true, or give "
-            "another folder by --output_dir"
+            "already holds a run",
+            setting=SETTING,
+            value=output_dir,
+            remedy=f"continue it with --checkpoint.resume true, or {another}",
         )
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"output_dir: {str(output_dir)!r} can't be made a folder ({error.strerror}); give another by --output_dir"
+            f"can't be made a folder ({error.strerror})", setting=SETTING, value=output_dir, remedy=another
         ) from error
     if not os.access(output_dir, os.W_OK):
-        raise UserError(f"output_dir: {str(output_dir)!r} can't be written; give another folder by --output_dir")
+        raise UserError("can't be written", setting=SETTING, value=output_dir, remedy=another)
     if os.environ.get("RANK", "0") == "0":
         try:
             _lock(output_dir)
         except OSError as error:
             raise UserError(
-                f"output_dir: {str(output_dir / LOCK_FILE)!r} can't be written ({error.strerror}); remove it, or give "
-                "another folder by --output_dir"
+                f"its file {LOCK_FILE} can't be written ({error.strerror})",
+                setting=SETTING,
+                value=output_dir,
+                remedy=f"remove that, or {another}",
             ) from error
         _clear_up_after_a_crash(output_dir)
 
@@ -72,20 +77,22 @@ def _lock(output_dir: Path) -> None:
         if error.errno not in (errno.EACCES, errno.EAGAIN):
             return  # a file system without locks
         raise UserError(
-            f"output_dir: another process is writing {str(output_dir)!r}; wait for it to end, or give another folder "
-            "by --output_dir"
+            "another process is writing it",
+            setting=SETTING,
+            value=output_dir,
+            remedy=f"wait for it to end, or give another folder by {SETTING}",
         ) from error
     _held_locks.append(file)
 
 
 def _clear_up_after_a_crash(output_dir: Path) -> None:
-    """Remove half-written folders, and put back one that was about to be replaced."""
+    """Remove what is half written, and put back a folder that was about to be replaced."""
     for parent in (output_dir, output_dir / CHECKPOINTS_DIR):
-        for left in parent.glob(f".*{WRITING}"):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-        for left in parent.glob(f".*{OUTGOING}"):
-            replaced = left.with_name(left.name.removeprefix(".").removesuffix(OUTGOING))
-            shutil.rmtree(left) if replaced.exists() else left.rename(replaced)
+        for half in parent.glob(f".*{WRITING}"):
+            shutil.rmtree(half) if half.is_dir() else half.unlink()
+        for outgoing in parent.glob(f".*{OUTGOING}"):
+            replaced = outgoing.with_name(outgoing.name.removeprefix(".").removesuffix(OUTGOING))
+            shutil.rmtree(outgoing) if replaced.exists() else outgoing.rename(replaced)
 
 
 @contextmanager
@@ -98,18 +105,14 @@ def full_disk_explained(output_dir: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        full = isinstance(error, OSError) and error.errno in _FULL_DISK_ERRNOS
-        # safetensors wraps the error of the operating system in one of its own
-        if not (full or (isinstance(error, SafetensorError) and "os error 28" in str(error))):
+        if not is_full_disk(error):
             raise
-        raise UserError(
-            f"output_dir: no space is left on the disk of {str(output_dir)!r}; make room, and {_way_on(output_dir)}"
-        ) from error
+        raise full_disk_error(output_dir, setting=SETTING, remedy=f"and {_way_to_continue(output_dir)}") from error
 
 
 @contextmanager
 def failed_writes_explained(output_dir: Path) -> Iterator[None]:
-    """As `full_disk_explained`, and so for whatever else the file system refuses: put it around nothing but writing.
+    """Explain whatever the file system refuses, a full disk among it: put it around nothing but writing.
 
     Raises:
         UserError: `output_dir` can't be written (any more).
@@ -121,13 +124,16 @@ def failed_writes_explained(output_dir: Path) -> Iterator[None]:
         if isinstance(error, SafetensorError) and "os error" not in str(error):
             raise
         raise UserError(
-            f"output_dir: {str(output_dir)!r} can't be written any more ({error}); mend that, and {_way_on(output_dir)}"
+            f"can't be written any more ({error})",
+            setting=SETTING,
+            value=output_dir,
+            remedy=f"mend that, and {_way_to_continue(output_dir)}",
         ) from error
 
 
-def _way_on(output_dir: Path) -> str:
+def _way_to_continue(output_dir: Path) -> str:
     checkpoints = list_checkpoints(output_dir)
-    return f"go on from {str(checkpoints[-1])!r} by --checkpoint.resume true" if checkpoints else "start again"
+    return f"continue from {str(checkpoints[-1])!r} with --checkpoint.resume true" if checkpoints else "start again"
 
 
 def checkpoint_path(output_dir: Path, step: int) -> Path:
@@ -136,6 +142,6 @@ def checkpoint_path(output_dir: Path, step: int) -> Path:
 
 
 def list_checkpoints(output_dir: Path) -> list[Path]:
-    """The complete checkpoints, oldest first. One that is being written has another name, and so has a user's copy."""
-    found = (output_dir / CHECKPOINTS_DIR).glob("step-[0-9]*")
-    return sorted(path for path in found if _CHECKPOINT.fullmatch(path.name) and path.is_dir())
+    """The complete checkpoints, oldest first: neither one that is being written nor a user's copy of another name."""
+    folders = (output_dir / CHECKPOINTS_DIR).glob("step-[0-9]*")
+    return sorted(path for path in folders if _CHECKPOINT.fullmatch(path.name) and path.is_dir())

@@ -13,6 +13,7 @@ from huggingface_hub.utils import get_token, validate_repo_id
 
 from accel_asr.console.printing import say as say_line
 from accel_asr.errors import UserError
+from accel_asr.files.atomic_writes import write_text
 from accel_asr.publishing.hub_faults import HUB_ERRORS, in_short, remedy_for, status_of, with_retries
 from accel_asr.publishing.model_card import make_model_card
 from accel_asr.publishing.upload_plan import CARD_FILE, PlannedFile, plan_upload, require_finished_run, told_size
@@ -184,13 +185,10 @@ def _commit(
 
 def _write_card(run_dir: Path, *, hub_model_id: str) -> None:
     """Put the card into `best/`, complete or not at all; nothing else there is touched."""
-    beside = run_dir / f".{CARD_FILE}.writing"  # not in best/, which is sent; a resumed run clears it up after a crash
     card = make_model_card(run_dir, hub_model_id=hub_model_id)
     try:
-        card.save(beside)
-        beside.replace(run_dir / "best" / CARD_FILE)
+        write_text(run_dir / "best" / CARD_FILE, str(card))
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise UserError(
             f"RUN_DIR: the card {str(run_dir / 'best' / CARD_FILE)!r} can't be written ({error.strerror}); make room, "
             "or push a copy of the folder that you may write to"

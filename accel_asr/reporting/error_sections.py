@@ -4,13 +4,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from accel_asr.console.printing import percent
 from accel_asr.evaluation.alignments import Confusion, confusions
 from accel_asr.evaluation.breakdowns import PartScore
 from accel_asr.evaluation.hallucinations import find_hallucinations
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.reporting.charts import Bar, bar, nice_marks
 from accel_asr.reporting.run_records import Told
-from accel_asr.reporting.wording import interval, percent, percent_tick
+from accel_asr.reporting.wording import interval, percent_tick
 
 MAX_PARTS = 12
 MAX_PART_NAME = 60  # characters

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from accel_asr.console.printing import percent
 from accel_asr.evaluation.comparing import Comparison
 from accel_asr.reporting.run_records import BASELINE, BEST, LAST, RunRecords, Told
 from accel_asr.reporting.wording import (
@@ -13,7 +14,6 @@ from accel_asr.reporting.wording import (
     in_a_hundred,
     interval,
     number,
-    percent,
     verdict,
     wrong_words,
 )

@@ -1,6 +1,5 @@
 """Pictures for papers: plots/*.png of curves and breakdowns at 300 dots an inch."""
 
-import io
 import math
 import re
 import warnings
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_asr.evaluation.breakdowns import PartScore
-from accel_asr.files.atomic_writes import WRITING
+from accel_asr.files.atomic_writes import file_written_whole
 from accel_asr.reporting.charts import Series, thin
 from accel_asr.reporting.curves import CER, LEARNING_RATE, LOSS, WER, curve_series
 from accel_asr.reporting.error_sections import COLUMN_TITLES, MAX_PARTS
@@ -118,16 +117,11 @@ def _figure(height_inches: float) -> "tuple[Figure, Axes]":
 
 def _save(figure: "Figure", path: Path) -> Path:
     """Complete or not at all."""
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with file_written_whole(path) as beside, warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", "Glyph .* missing", UserWarning
         )  # of a writing that matplotlib has no font for
-        figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}{WRITING}")
-    beside.write_bytes(buffer.getvalue())
-    beside.replace(path)
+        figure.savefig(beside, format="png", dpi=DOTS_PER_INCH)
     return path
 
 

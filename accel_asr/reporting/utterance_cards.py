@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from accel_asr.console.printing import percent
 from accel_asr.evaluation.comparing import Change, Comparison
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.model.languages import language_name
 from accel_asr.reporting.media import Clip, Clips
 from accel_asr.reporting.word_marks import MarkedText, ShownText, marked, shown_text
-from accel_asr.reporting.wording import count, percent, seconds
+from accel_asr.reporting.wording import count, seconds
 
 MAX_WORST, MAX_IMPROVED, MAX_WORSENED = 20, 10, 5
 MAX_ID = 200  # characters

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from accel_asr.console.printing import percent
 from accel_asr.console.public_text import public
 from accel_asr.evaluation.intervals import Difference
 
@@ -11,12 +12,6 @@ from accel_asr.evaluation.intervals import Difference
 def number(value: float | None) -> float:
     """JSON has no nan: a rate that is not defined is null there."""
     return float("nan") if value is None else float(value)
-
-
-def percent(rate: float | None) -> str:
-    """0.0512 as `5.12%`; `n/a` where there is no such rate."""
-    rate = number(rate)
-    return f"{100 * rate:,.2f}%" if math.isfinite(rate) else "n/a"
 
 
 def percent_tick(rate: float) -> str:

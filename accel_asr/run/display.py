@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from rich.table import Table
 
 from accel_asr.console.bars import TRAINING_LINE_S, Bar, ProgressLines, bars_are_seen, progress_bar, text_bar
-from accel_asr.console.printing import table_console
+from accel_asr.console.printing import percent, table_console
 from accel_asr.console.public_text import visible, visible_lines
 from accel_asr.evaluation.score_tables import shown
 from accel_asr.evaluation.scoring import ScoredUtterance
@@ -271,8 +271,3 @@ def note_on_times() -> str:
         "its window, the times of its segments may be coarser than before. Where they matter, train with "
         "--data.timestamps_probability 0.5"
     )
-
-
-def percent(rate: float) -> str:
-    """0.0512 as `5.12%`; a rate that is not defined as `n/a`."""
-    return "n/a" if math.isnan(rate) else f"{100 * rate:.2f}%"

@@ -5,13 +5,13 @@ import math
 from accelerate import Accelerator
 from transformers import WhisperForConditionalGeneration
 
+from accel_asr.console.printing import percent
 from accel_asr.data.loading.batches import ClipItems, evaluation_batches
 from accel_asr.data.loading.collator import Collator
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.evaluating import evaluate_model
 from accel_asr.evaluation.generation import transcribe_batches, whole_table
 from accel_asr.evaluation.scoring import corpus_score, score_utterance
-from accel_asr.run.display import percent
 from accel_asr.verification.checks import TOLERANCES, Check, relative_difference, same_ids
 
 

@@ -66,9 +66,10 @@ def test_a_second_signal_ends_at_once(job: TonesJob) -> None:
 
 def test_a_checkpoint_that_does_not_fit_on_the_disk_ends_all_ranks_within_a_few_steps(job: TonesJob) -> None:
     told = " ".join(job.said("full disk").split())
-    assert told.count("no space is left on the disk") == 1
-    assert "error: output_dir: no space is left on the disk of 'run'; make room, and go on from " in told
-    assert "'run/checkpoints/step-00000004' by --checkpoint.resume true" in told
+    assert told.count("no space is left on its disk") == 1
+    assert "error: --output_dir 'run': no space is left" in told
+    assert "make room, and continue from " in told
+    assert "'run/checkpoints/step-00000004' with --checkpoint.resume true" in told
     for rank in (0, 1):
         assert "Traceback" not in job.said("full disk", rank)
     assert "error" not in job.said("full disk", 1)

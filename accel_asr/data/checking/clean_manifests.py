@@ -24,6 +24,7 @@ from accel_asr.data.reading.sources import read_source
 from accel_asr.data.reading.time_columns import TimeSettings
 from accel_asr.data.selection.run_sources import cache_dir_of, source_name
 from accel_asr.errors import UserError
+from accel_asr.files.atomic_writes import file_written_whole
 
 _BATCH_ROWS = 5_000
 _CELLS = ["utterance_id", "path", "offset", "dataset_row", "start_s", "end_s", "text"]
@@ -121,33 +122,28 @@ def _write(data: DataConfig, target: Path, parts: list[CheckedPart], *, extract_
     inside = os.path.join(folder, "")
     audio_column = source.audio_column or data.audio_column
     paths = AudioPaths(folder, allow_outside=False)
-    writing = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with writing.open("w", encoding="utf-8") as file:
-            for part, split in zip(parts, splits, strict=True):
-                columns = _columns(data, part)
-                asked = source_name(data, source, part.split, validates=part.validates)
-                carried = carried_cells(
-                    asked, rows=len(part.part.index), cache_dir=cache_dir_of(data), keep_times="start" not in columns
-                )
-                clean.left_out += [f"column {column!r}, which JSON can't hold" for column in carried.left_out]
-                if carried.times and asked.times != TimeSettings():
-                    clean.settings |= {"start_column": "start", "end_column": "end", "duration_column": "null"}
-                for row, cells in _rows(part):
-                    audio = _own_file(part, cells)
-                    if audio is None:
-                        assert extract_to is not None
-                        audio = _extract(part, row, extract_to)
-                        clean.extracted += 1
-                    others = {column: values[row] for column, values in carried.columns.items()}
-                    told = {column: cells[cell] for column, cell in columns.items()}
-                    line = {**told, **others, ID_COLUMN: cells["utterance_id"], SPLIT_COLUMN: split}
-                    file.write(_line(audio_column, _relative(audio, inside, paths), line))
-                    clean.rows += 1
-            _carry_over_other_splits(file, clean, data, parts, splits, inside=inside, paths=paths)
-        writing.replace(target)
-    finally:
-        writing.unlink(missing_ok=True)
+    with file_written_whole(target) as beside, beside.open("w", encoding="utf-8") as file:
+        for part, split in zip(parts, splits, strict=True):
+            columns = _columns(data, part)
+            asked = source_name(data, source, part.split, validates=part.validates)
+            carried = carried_cells(
+                asked, rows=len(part.part.index), cache_dir=cache_dir_of(data), keep_times="start" not in columns
+            )
+            clean.left_out += [f"column {column!r}, which JSON can't hold" for column in carried.left_out]
+            if carried.times and asked.times != TimeSettings():
+                clean.settings |= {"start_column": "start", "end_column": "end", "duration_column": "null"}
+            for row, cells in _rows(part):
+                audio = _own_file(part, cells)
+                if audio is None:
+                    assert extract_to is not None
+                    audio = _extract(part, row, extract_to)
+                    clean.extracted += 1
+                others = {column: values[row] for column, values in carried.columns.items()}
+                told = {column: cells[cell] for column, cell in columns.items()}
+                line = {**told, **others, ID_COLUMN: cells["utterance_id"], SPLIT_COLUMN: split}
+                file.write(_line(audio_column, _relative(audio, inside, paths), line))
+                clean.rows += 1
+        _carry_over_other_splits(file, clean, data, parts, splits, inside=inside, paths=paths)
     try:
         paths.refuse_bad()
     except UserError:

@@ -3,13 +3,13 @@
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from accel_asr.data.indexing.index import Index
+from accel_asr.files.atomic_writes import file_written_whole
 from accel_asr.files.cache_folder import cache_errors_explained
 from accel_asr.files.content_hash import hash_of
 
@@ -37,12 +37,11 @@ def kept_numbers(index: Index, name: str, facts: Any, compute: Callable[[], np.n
     except (OSError, ValueError, EOFError):  # none yet, or torn
         pass
     numbers = compute()
-    writing = path.with_suffix(f".{os.getpid()}.npy")
     with cache_errors_explained(index.folder):
         file = io.BytesIO()
         np.save(file, numbers, allow_pickle=False)
-        writing.write_bytes(file.getvalue() + _checksum(file.getvalue()))
-        writing.replace(path)
+        with file_written_whole(path, is_shared=True) as beside:
+            beside.write_bytes(file.getvalue() + _checksum(file.getvalue()))
     return numbers
 
 

@@ -26,6 +26,7 @@ from accel_asr.data.reading.shard_names import is_shard_pattern
 from accel_asr.data.reading.sources import Source, SourceName, read_source
 from accel_asr.data.reading.table_files import is_table_pattern
 from accel_asr.errors import UserError
+from accel_asr.files.atomic_writes import WRITING, folder_written_whole
 from accel_asr.files.cache_folder import cache_errors_explained, cache_locked, make_cache_folder
 from accel_asr.files.content_hash import hash_of_file
 
@@ -179,11 +180,9 @@ def _build(
     # now, and not when all is decoded: what is changed meanwhile must be seen the next time
     dependencies = [[os.path.abspath(path), file_signature(path)] for path in source.dependencies]
     folder = home / f"{time.time_ns():020d}"
-    for left in home.glob("writing-*"):  # by a process that was killed: this one has the lock
-        shutil.rmtree(left, ignore_errors=True)
-    writing = home / f"writing-{os.getpid()}"
-    writing.mkdir()
-    try:
+    for half_written in home.glob(f".*{WRITING}"):  # by a process that was killed: this one has the lock
+        shutil.rmtree(half_written, ignore_errors=True)
+    with folder_written_whole(folder) as writing:
         look = Survey(source.dataset_audio, sampling_rate_hz=sampling_rate_hz, channel=channel)
         found = look.over(source.rows, look.header, title=f"index {title}")
         rows, found, cut_already = look.whole_where_cut(source.rows, found, title=f"index {title}")
@@ -205,9 +204,6 @@ def _build(
         }
         facts["digests"] = _digests(writing, facts)
         (writing / FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
-        writing.rename(folder)
-    finally:
-        shutil.rmtree(writing, ignore_errors=True)
     return Index(folder, source.dataset_audio)
 
 

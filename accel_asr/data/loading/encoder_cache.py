@@ -152,7 +152,7 @@ def open_encoder_cache(
             folder,
             {"outputs": size, "checksums": clips * CHECKSUM_BYTES},
             cache_dir=cache_dir,
-            setting="model.cache_encoder_outputs: true",
+            setting="--model.cache_encoder_outputs",
             otherwise="the encoder then hears each clip in every epoch",
         )
     cache = EncoderCache(folder, clips=clips, shape=shape)

@@ -1,13 +1,10 @@
 """Read and download files over http(s); a connection that is cut is taken up again where it broke off."""
 
-import errno
 import hashlib
 import http.client
 import io
 import json
-import os
 import re
-import secrets
 import string
 import time
 import urllib.request
@@ -20,6 +17,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from accel_asr.console.bars import waiting_is_said
 from accel_asr.errors import UserError
+from accel_asr.files.atomic_writes import file_written_whole
+from accel_asr.files.cache_folder import cache_errors_explained
 
 TIMEOUT_S = 30.0
 MAX_RESUMES = 5
@@ -267,19 +266,17 @@ def download(url: str, folder: Path, *, on_bytes: Callable[[int], None] | None =
     with waiting_is_said(f"getting {without_secrets(url)}"), ResumingStream(url) as stream:
         if known is not None and known == (stream.total_bytes, stream.etag):  # of servers that answer no HEAD
             return path
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            size_bytes = _write(path, stream, on_bytes=on_bytes)
-            # after the file: one that is newer than its description is fetched again, and that is all
+        with cache_errors_explained(folder, every_error=True):
+            size_bytes = 0
+            with file_written_whole(path, is_shared=True) as beside, beside.open("wb") as file:
+                while chunk := stream.read(CHUNK_BYTES):
+                    size_bytes += file.write(chunk)
+                    if on_bytes is not None:
+                        on_bytes(len(chunk))
+            # after the file: a file that is newer than its description is only fetched again
             description = {"url": without_secrets(url), "size_bytes": size_bytes, "etag": stream.etag}
-            _write(described, io.BytesIO(json.dumps(description, indent=2).encode()))
-        except OSError as error:
-            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise UserError(
-                f"data.name_or_path: can't keep {without_secrets(url)} in {str(folder)!r}: "
-                f"{'no space is left' if is_full else error.strerror}; "
-                f"{'make room there, or give another folder' if is_full else 'give a folder that can be written'}"
-            ) from error
+            with file_written_whole(described, is_shared=True) as beside:
+                beside.write_text(json.dumps(description, indent=2), encoding="utf-8")
     return path
 
 
@@ -302,22 +299,3 @@ def _described_by_server(url: str) -> tuple[int | None, str | None] | None:
         if trouble.status is None or trouble.status in (404, 410):
             raise trouble.user_error(url) from trouble
         return None
-
-
-def _write(path: Path, content: io.IOBase, *, on_bytes: Callable[[int], None] | None = None) -> int:
-    """Write a file that appears when it is whole; returns its size in bytes."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")  # each process its own
-    size_bytes = 0
-    try:
-        with beside.open("xb") as file:
-            while chunk := content.read(CHUNK_BYTES):
-                file.write(chunk)
-                size_bytes += len(chunk)
-                if on_bytes is not None:
-                    on_bytes(len(chunk))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return size_bytes

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from accel_asr.errors import UserError
+from accel_asr.files.atomic_writes import write_text
 from accel_asr.model.folder.configuration import is_count, setting
 from accel_asr.model.folder.folder_files import ModelFiles, UnfitFileError, read_json
 
@@ -109,12 +110,9 @@ def drop_unusable_alignment_heads(folder: Path, generation: Mapping[str, Any], c
     mended = {name: value for name, value in generation.items() if name != "alignment_heads"}
     if usable:
         mended["alignment_heads"] = usable
-    beside = folder / f".{GENERATION}.writing"
     try:
-        beside.write_text(json.dumps(mended, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        beside.replace(folder / GENERATION)
+        write_text(folder / GENERATION, json.dumps(mended, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise UserError(
             f"RUN_DIR: {str(folder / GENERATION)!r} names alignment heads that the decoder lacks, and can't be mended "
             f"({error.strerror}); push a copy of the folder that you may write to"

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import math
 import os
 import subprocess
 import sys
@@ -11,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from accel_asr.console import printing
-from accel_asr.console.printing import OptionParser, UnfailingStream, json_to_print, print_result, say, table_console
+from accel_asr.console.printing import (
+    OptionParser,
+    UnfailingStream,
+    json_to_print,
+    percent,
+    print_result,
+    say,
+    table_console,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -183,3 +192,10 @@ def test_a_terminal_that_has_gone_costs_nothing(tmp_path: Path) -> None:
 def test_controls_are_shown_as_text(write: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
     write("a\x1b[2J\u202eb\rc\nd")
     assert capsys.readouterr().out == "a\\x1b[2J\\u202eb\\rc\nd\n"
+
+
+@pytest.mark.parametrize(
+    ("rate", "shown"), [(0.0512, "5.12%"), (0.0, "0.00%"), (12.5, "1,250.00%"), (math.nan, "n/a"), (None, "n/a")]
+)
+def test_rates_are_shown_in_percent(rate: float | None, shown: str) -> None:
+    assert percent(rate) == shown

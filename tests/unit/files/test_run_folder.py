@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from accel_asr.errors import UserError
 from accel_asr.files.atomic_writes import folder_written_whole, write_json, write_json_lines
 from accel_asr.files.run_folder import CONFIG_FILE, checkpoint_path, claim_run_folder, full_disk_explained
+from tests.refusals import refused
 
 
 def names(folder: Path) -> list[str]:
@@ -34,12 +34,8 @@ def test_a_folder_with_other_things_in_it_can_be_claimed(tmp_path: Path) -> None
 
 def test_a_folder_that_holds_a_run_is_refused_unless_it_is_resumed(tmp_path: Path) -> None:
     (tmp_path / CONFIG_FILE).write_text("")
-    with pytest.raises(UserError) as caught:
+    with refused("--output_dir", "another folder", value=tmp_path, remedy="--checkpoint.resume true"):
         claim_run_folder(tmp_path, resume=False)
-    told = str(caught.value)
-    assert told.startswith(f"output_dir: {str(tmp_path)!r} already holds a run")
-    assert "--checkpoint.resume true" in told
-    assert "--output_dir" in told
     claim_run_folder(tmp_path, resume=True)
 
 
@@ -52,7 +48,7 @@ def test_resuming_where_nothing_is_starts_anew(tmp_path: Path) -> None:
 def test_a_file_in_the_way_is_named(tmp_path: Path, resume: bool) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(UserError, match=f"output_dir: {str(path)!r} can't be made a folder"):
+        with refused("--output_dir", "folder", value=path):
             claim_run_folder(path, resume=resume)
 
 
@@ -70,7 +66,7 @@ def test_a_folder_that_another_process_writes_is_refused_until_that_is_gone(tmp_
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "claimed\n"
-        with pytest.raises(UserError, match=f"another process is writing {str(tmp_path)!r}"):
+        with refused("--output_dir", "another process", value=tmp_path, remedy="wait"):
             claim_run_folder(tmp_path, resume=True)
         holder.kill()
     claim_run_folder(tmp_path, resume=True)  # a process that was killed holds nothing
@@ -87,7 +83,7 @@ def test_what_can_t_be_a_run_folder_is_one_message(tmp_path: Path, kind: str) ->
         (path / ".lock").mkdir(parents=True)
     else:
         path = tmp_path / ("x" * 300)
-    with pytest.raises(UserError, match=r"^output_dir: .*--output_dir"):
+    with refused("--output_dir", value=path, remedy="--output_dir"):
         claim_run_folder(path, resume=False)
 
 
@@ -119,12 +115,10 @@ FULL = [
 
 @pytest.mark.parametrize("error", FULL, ids=["disk", "quota", "safetensors"])
 def test_a_full_disk_is_one_message_that_names_the_last_checkpoint(tmp_path: Path, error: Exception) -> None:
-    said = f"no space is left on the disk of {str(tmp_path)!r}.*start again"
-    with pytest.raises(UserError, match=said), full_disk_explained(tmp_path):
+    with refused("--output_dir", "no space", value=tmp_path, remedy="start again"), full_disk_explained(tmp_path):
         raise error
     checkpoint_path(tmp_path, 30).mkdir(parents=True)
-    said = "go on from .*step-00000030' by --checkpoint.resume true"
-    with pytest.raises(UserError, match=said), full_disk_explained(tmp_path):
+    with refused("--output_dir", "step-00000030", remedy="--checkpoint.resume true"), full_disk_explained(tmp_path):
         raise error
 
 

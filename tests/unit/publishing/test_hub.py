@@ -1,6 +1,7 @@
 """A push against a Hub on loopback, by the real client in this process: what is sent, and what is only told."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,10 @@ import pytest
 
 from accel_asr.commands import push
 from accel_asr.errors import UserError
+from accel_asr.files.atomic_writes import WRITING
 from accel_asr.publishing import hub as publishing
 from accel_asr.publishing.hub import check_may_push, describe_push, push_run
+from accel_asr.publishing.upload_plan import plan_upload
 from tests.hub_server import LoopbackHub
 from tests.unit.publishing.hub_client import CARD, fingerprints, hub_of_this_process, make_finished_run
 
@@ -184,17 +187,17 @@ def test_before_training_a_token_that_is_not_valid_is_said(hub: LoopbackHub, mon
 
 def test_a_card_that_can_not_be_written_whole_leaves_the_one_before(hub: LoopbackHub, run: Path, monkeypatch) -> None:
     (run / "best" / "README.md").write_text("the one before")
-    before = fingerprints(run)
+    before, planned = fingerprints(run), plan_upload(run, include_tensorboard=False)
 
-    class FullDisk:
-        def save(self, path: Path) -> None:
-            assert not path.is_relative_to(run / "best")  # or a crash would leave half a card to be published
-            path.write_text("half of")
-            raise OSError(28, "No space left on device")
+    def full(_: int) -> None:
+        half = [path.name for path in (run / "best").iterdir() if path.read_bytes() and path.name.endswith(WRITING)]
+        assert half == [".README.md.writing"]  # hidden, so never published
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(publishing, "make_model_card", lambda run_dir, *, hub_model_id: FullDisk())
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match=r"README.md' can't be written \(No space left on device\)"):
         push_run(run, hub_model_id=NAME)
+    assert plan_upload(run, include_tensorboard=False) == planned
     assert (fingerprints(run), (run / "best" / "README.md").read_text()) == (before, "the one before")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from accel_asr.evaluation.scoring import Transcript, score_utterance
 from accel_asr.run import display as progress
-from accel_asr.run.display import Display, percent
+from accel_asr.run.display import Display
 from accel_asr.training.step import StepResult
 
 SCORED = [score_utterance(Transcript("clip-0", 1.0, "[bold]my card", "my car", False), str.lower)]
@@ -38,11 +38,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     for name in ("perf_counter", "monotonic"):
         monkeypatch.setattr(progress.time, name, lambda: made.now_s)
     return made
-
-
-@pytest.mark.parametrize(("rate", "shown"), [(0.0512, "5.12%"), (0.0, "0.00%"), (2.5, "250.00%"), (math.nan, "n/a")])
-def test_rates_are_shown_in_percent(rate: float, shown: str) -> None:
-    assert percent(rate) == shown
 
 
 def test_the_table_shows_every_evaluation_so_far(

@@ -32,6 +32,7 @@ from accel_asr.errors import UserError
 from accel_asr.files import cache_folder
 from accel_asr.files.cache_folder import default_cache_dir, make_cache_folder
 from accel_asr.files.content_hash import hash_of, hash_of_file
+from tests.refusals import refused
 from tests.tiny_datasets import make_minds14_like, wav_bytes
 from tests.unit.data.local_sources import AUDIO_TYPE, part_of, utterances_of, write_rows
 
@@ -544,7 +545,7 @@ def test_an_index_of_another_format_is_built_anew(
 
 def test_what_a_killed_process_left_is_taken_away_and_never_read(folder: Path, cache: Path) -> None:
     first = opened(folder, cache)
-    left = first.folder.parent / "writing-1"
+    left = first.folder.parent / ".1.writing"
     shutil.copytree(first.folder, left)
     touch_manifest(folder)
     second = opened(folder, cache)
@@ -739,17 +740,15 @@ def test_a_full_or_read_only_cache_is_explained(
 
     module, name = (cache_folder, "FileLock") if where == "lock" else (index_building, "_write_rows")
     monkeypatch.setattr(module, name, refuse)
-    with pytest.raises(UserError) as caught:
+    with refused(
+        "--data.cache_dir", told, value=cache, remedy="give another folder by --data.cache_dir or $ACCEL_ASR_CACHE"
+    ):
         opened(folder, cache)
-    assert str(caught.value) == (
-        f"data.cache_dir: {str(cache)!r}: {told}; make room, or give another folder by --data.cache_dir or "
-        "$ACCEL_ASR_CACHE"
-    )
 
 
 def test_a_file_in_the_place_of_the_cache_is_explained(folder: Path, cache: Path) -> None:
     cache.write_text("")
-    with pytest.raises(UserError, match=r"data\.cache_dir: .* it can't be written \(Not a directory\)"):
+    with refused("--data.cache_dir", "can't be written (Not a directory)", value=cache):
         opened(folder, cache)
 
 
@@ -768,5 +767,5 @@ def test_the_columns_of_an_index_are_those_of_its_schema(folder: Path, cache: Pa
 def test_a_cache_that_can_not_be_made_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for place in (tmp_path / "file" / "cache", Path("/proc/nothing/cache")):
-        with pytest.raises(UserError, match=r"^data\.cache_dir: .*: it can't be written \(.*\); make room, or give"):
+        with refused("--data.cache_dir", "can't be written", value=place, remedy="give another folder"):
             make_cache_folder(place / "index", cache_dir=place)

@@ -18,6 +18,7 @@ from accel_asr.data.selection.utterances import Utterance, Utterances
 from accel_asr.data.text_processing import CONTROL_TOKENS, CONTROL_TOKENS_BEFORE, TIMES, WRONG_TIMES, TextProcessing
 from accel_asr.errors import UserError
 from accel_asr.model.written_tokens import TimedWords
+from tests.refusals import refused
 from tests.tiny_datasets import wav_bytes
 from tests.unit.data.local_sources import RATE_HZ, part_of, utterances_of
 
@@ -307,7 +308,7 @@ def test_label_lengths_that_can_not_be_kept_are_explained(
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(np, "save", refuse)
-    with pytest.raises(UserError, match=r"data\.cache_dir: .* no space is left; make room, or give another folder"):
+    with refused("--data.cache_dir", "no space is left", remedy="make room"):
         label_lengths(part, encoder)
 
 
