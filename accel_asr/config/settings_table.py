@@ -1,52 +1,59 @@
-"""The README's table of settings, from the same field documentation as `--help`.
+"""The page of all settings, from the same field documentation as `--help`.
 
-`python -m accel_asr.config.settings_table README.md` writes it in its place; a test compares.
+`python -m accel_asr.config.settings_table docs/settings.md` writes it; a test compares.
 """
 
+import inspect
 import sys
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import yaml
 from docstring_parser import parse_from_object
 
-from accel_asr.config.settings import Config
+from accel_asr.config.settings import Config, SourceConfig
 
-BEGIN = (
-    "<!-- settings: written by `python -m accel_asr.config.settings_table README.md` from the field documentation -->"
-)
-END = "<!-- end of settings -->"
+HEAD = """\
+<!-- written by `python -m accel_asr.config.settings_table docs/settings.md` from the field documentation -->
+# Settings
 
-
-def settings_table() -> str:
-    """A Markdown table with a row for each setting: name, default, meaning."""
-    rows = ["| setting | default | meaning |", "|---|---|---|"]
-    rows += [f"| `{name}` | `{default}` | {meaning} |" for name, default, meaning in documented_settings(Config)]
-    return "\n".join(rows)
+Set them in a YAML file under their section, or on the command line by their full name; the command line wins.
+`--config` names the file, or a recipe. `--print_config` shows all settings, resolved.
+"""
 
 
-def documented_settings(section: type, prefix: str = "") -> list[tuple[str, str, str]]:
-    """(dotted name, default as YAML, meaning) of every setting of a section, nested sections included."""
+def settings_page() -> str:
+    """Markdown: a heading and a table for each section."""
+    parts = [HEAD]
+    for prefix, section in [*sections(Config), ("data.sources[].", SourceConfig)]:
+        parts.append(f"\n## {prefix.removesuffix('.') or 'The run'}\n\n{inspect.getdoc(section)}\n\n")
+        parts.append("| setting | default | meaning |\n|---|---|---|\n")
+        parts += [
+            f"| `{name}` | `{default}` | {meaning} |\n" for name, default, meaning in settings_of(section, prefix)
+        ]
+    return "".join(parts)
+
+
+def sections(section: type, prefix: str = "") -> Iterator[tuple[str, type]]:
+    """(dotted prefix, class) of a section, and of those inside it."""
+    yield prefix, section
+    for field in fields(section):
+        if isinstance(field.type, type) and is_dataclass(field.type):
+            yield from sections(field.type, f"{prefix}{field.name}.")
+
+
+def settings_of(section: type, prefix: str) -> list[tuple[str, str, str]]:
+    """(dotted name, default as YAML, meaning as a cell of a table) of each setting of a section itself."""
     meanings = {param.arg_name: param.description or "" for param in parse_from_object(section).params}
     settings = []
-    default = section()
-    for field in fields(default):
-        value = getattr(default, field.name)
-        if is_dataclass(value):
-            settings += documented_settings(type(value), prefix=f"{prefix}{field.name}.")
-        else:
-            shown = yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
+    for field in fields(section):
+        default = getattr(section(), field.name)
+        if not is_dataclass(default):
+            shown = yaml.safe_dump(default, default_flow_style=True).removesuffix("...\n").strip()
             settings.append((prefix + field.name, shown, " ".join(meanings[field.name].split()).replace("|", "\\|")))
     return settings
 
 
-def with_settings(readme: str) -> str:
-    """`readme` with the table in its place."""
-    before, rest = readme.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{settings_table()}\n{END}{after}"
-
-
 if __name__ == "__main__":
-    path = Path(sys.argv[1])
-    path.write_text(with_settings(path.read_text(encoding="utf-8")), encoding="utf-8")
+    Path(sys.argv[1]).write_text(settings_page(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Measure, print the table and, last, one JSON line: `python -m benchmarks.speed`; or write the README's table.
+"""Measure, print the table and, last, one JSON line: `python -m benchmarks.speed`; or write the table of docs/speed.md.
 
 On one CUDA device (nobody has run it there yet), all rows of whisper-tiny's size, the reference job's included, and
 what a step of large-v3-turbo's size makes of the device:
@@ -33,7 +33,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.results import Row, line_of_page, results_page, rows_of_page, table, with_readme_table
+from benchmarks.speed.results import Row, line_of_page, results_page, rows_of_page, table, with_page_table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "numpy", "scipy", "soundfile", "safetensors")
@@ -82,12 +82,12 @@ def main() -> None:
     parser.add_argument("--mixed_precision", choices=["no", "bf16"], default="no")
     parser.add_argument("--output", type=Path, help="also write a page with all of it, such as results/DATE-speed.md")
     parser.add_argument("--add", action="store_true", help="keep what --output has of other rows")
-    parser.add_argument("--readme", type=Path, help="write the table of --from into this file, and measure nothing")
+    parser.add_argument("--page", type=Path, help="write the table of --from into this file, and measure nothing")
     parser.add_argument("--from", type=Path, dest="results", help="a file of benchmarks/results")
     options = parser.parse_args()
-    if options.readme:
-        told = options.readme.read_text(encoding="utf-8"), options.results.read_text(encoding="utf-8")
-        options.readme.write_text(with_readme_table(*told), encoding="utf-8")
+    if options.page:
+        told = options.page.read_text(encoding="utf-8"), options.results.read_text(encoding="utf-8")
+        options.page.write_text(with_page_table(*told), encoding="utf-8")
         return
     if options.rows is None:
         left_out = ON_REQUEST if options.device == "cuda" else {*ON_REQUEST, *ON_CUDA_ONLY}

@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.speed.timing import WIDEST_INTERVAL, Ratio, Times, ratio
 
-README_BEGIN = "<!-- speed: written by `python -m benchmarks.speed --readme README.md --from RESULTS.md` -->"
-README_END = "<!-- end of speed -->"
+TABLE_BEGIN = "<!-- speed: written by `python -m benchmarks.speed --page docs/speed.md --from RESULTS.md` -->"
+TABLE_END = "<!-- end of speed -->"
 FEWEST_ROUNDS = 5
 HOW = """\
 `seed` is a plain hand-written loop (`benchmarks/speed/hand_written.py`), `trainer` transformers' Seq2SeqTrainer with
@@ -201,8 +201,8 @@ def line_of_page(page: str) -> dict[str, Any]:
     return found
 
 
-def readme_table(rows: list[dict[str, Any]]) -> str:
-    """Markdown, the README's choice of columns, from the records of a JSON line."""
+def page_table(rows: list[dict[str, Any]]) -> str:
+    """Markdown, docs/speed.md's choice of columns, from the records of a JSON line."""
     lines = ["| what | against | ours | theirs | ratio (95% interval) | target |", "|---|---|---|---|---|---|"]
     for row in rows:
         if row["ours"] is None:
@@ -216,11 +216,11 @@ def readme_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def with_readme_table(readme: str, results: str) -> str:
-    """`readme` with the table of a results file, whose JSON line is looked for, in its place."""
-    before, rest = readme.split(README_BEGIN)
-    _, after = rest.split(README_END)
-    return f"{before}{README_BEGIN}\n{readme_table(line_of_page(results)['rows'])}\n{README_END}{after}"
+def with_page_table(page: str, results: str) -> str:
+    """`page` with the table of a results file, whose JSON line is looked for, in its place."""
+    before, rest = page.split(TABLE_BEGIN)
+    _, after = rest.split(TABLE_END)
+    return f"{before}{TABLE_BEGIN}\n{page_table(line_of_page(results)['rows'])}\n{TABLE_END}{after}"
 
 
 def _number(value: float | None) -> str:

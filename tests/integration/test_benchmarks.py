@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.speed.results import Row, readme_table, with_readme_table
+from benchmarks.speed.results import Row, page_table, with_page_table
 from benchmarks.speed.timing import Ratio, in_turns, ratio
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -179,13 +179,13 @@ def test_a_target_in_seconds_has_nobody_to_compare_with() -> None:
     slow = replace(job, ours=15.5)
     assert slow.verdict == "missed"
     assert replace(job, ours=None).verdict == "not measured"
-    assert readme_table([slow.record()]).endswith("| reference job | after imports | 15.5 s |  |  | <= 15 s: missed |")
+    assert page_table([slow.record()]).endswith("| reference job | after imports | 15.5 s |  |  | <= 15 s: missed |")
 
 
-def test_the_readme_has_the_table_of_the_newest_results() -> None:
+def test_the_page_has_the_table_of_the_newest_results() -> None:
     newest = max((REPOSITORY / "benchmarks" / "results").glob("*-speed.md")).read_text(encoding="utf-8")
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert with_readme_table(readme, newest) == readme, "run: python -m benchmarks.speed --readme README.md --from ..."
-    broken = readme.replace("| what | against | ours |", "| what | against | mine |")
-    assert broken != readme
-    assert with_readme_table(broken, newest) == readme
+    page = (REPOSITORY / "docs" / "speed.md").read_text(encoding="utf-8")
+    assert with_page_table(page, newest) == page, "run: python -m benchmarks.speed --page docs/speed.md --from ..."
+    broken = page.replace("| what | against | ours |", "| what | against | mine |")
+    assert broken != page
+    assert with_page_table(broken, newest) == page

@@ -1,12 +1,11 @@
-"""The table of settings: whole dotted names, as the command line takes them, and defaults as YAML."""
+"""The page of settings: whole dotted names, as the command line takes them, and defaults as YAML."""
 
 from dataclasses import dataclass, field
-
-import pytest
+from pathlib import Path
 
 from accel_asr.config.command_line import parse_config
 from accel_asr.config.settings import Config
-from accel_asr.config.settings_table import BEGIN, END, documented_settings, with_settings
+from accel_asr.config.settings_table import sections, settings_of, settings_page
 
 
 @dataclass(frozen=True)
@@ -28,45 +27,27 @@ class Outer:
     """A section."""
 
 
-@dataclass(frozen=True)
-class Whole:
-    """All."""
-
-    outer: Outer = field(default_factory=Outer)
-    """A section."""
-
-
 def test_sections_in_sections_have_their_whole_dotted_names() -> None:
-    assert documented_settings(Whole) == [
-        ("outer.count", "null", "How many."),
-        ("outer.inner.names", "{}", r"What a\|b means."),
-    ]
+    assert list(sections(Outer, "outer.")) == [("outer.", Outer), ("outer.inner.", Inner)]
+    assert settings_of(Outer, "outer.") == [("outer.count", "null", "How many.")]
+    assert settings_of(Inner, "outer.inner.") == [("outer.inner.names", "{}", r"What a\|b means.")]
 
 
-def test_each_name_is_there_once_and_is_one_that_the_command_line_takes(tmp_path) -> None:
-    settings = {name: default for name, default, _ in documented_settings(Config)}
-    assert len(settings) == len(documented_settings(Config)) > 50
+def test_each_name_is_there_once_and_is_one_that_the_command_line_takes(tmp_path: Path) -> None:
+    rows = [row for prefix, section in sections(Config) for row in settings_of(section, prefix)]
+    settings = {name: default for name, default, _ in rows}
+    assert len(settings) == len(rows) > 50
     assert {"data.text.lowercase", "data.text.replacements", "training.seed", "output_dir"} <= set(settings)
     arguments = [part for name, default in settings.items() if default != "null" for part in (f"--{name}", default)]
     (tmp_path / "empty.yaml").write_text("{}")  # else the settings of a recipe are taken
-    given = [
-        "--config",
-        str(tmp_path / "empty.yaml"),
-        "--data.name_or_path",
-        "clips.csv",
-        "--data.eval_rows",
-        "5",
-        "--output_dir",
-        str(tmp_path),
-    ]
+    given = ["--config", str(tmp_path / "empty.yaml"), "--output_dir", str(tmp_path)]
+    given += ["--data.name_or_path", "clips.csv", "--data.eval_rows", "5"]
     assert parse_config([*given, *arguments]) == parse_config(given)
 
 
-@pytest.mark.parametrize("before", ["", "an old table"])
-def test_the_table_takes_the_place_of_the_old_one_and_the_rest_stays(before: str) -> None:
-    readme = f"# Title\n\n{BEGIN}\n{before}\n{END}\n\nmore\n"
-    written = with_settings(readme)
-    assert written.startswith(f"# Title\n\n{BEGIN}\n| setting | default | meaning |\n")
-    assert written.endswith(f" |\n{END}\n\nmore\n")
-    assert "an old table" not in written
-    assert with_settings(written) == written
+def test_the_page_has_a_table_for_each_section() -> None:
+    page = settings_page()
+    for heading in ("The run", "model", "data", "data.text", "training", "hub", "data.sources[]"):
+        assert f"\n## {heading}\n\n" in page
+    assert "| `data.text.lowercase` | `false` | " in page
+    assert "| `data.sources[].weight` | `null` | " in page
