@@ -1,6 +1,6 @@
-"""Fixtures of all tests: a random Whisper with a window of two seconds, clips of tones, and no way to the network.
+"""Which tests run by default, and what they share: a tiny random Whisper, clips of tones, and no network.
 
-Heavy imports are inside the fixtures, so that tests of the command line start at once.
+Heavy imports are inside the fixtures, so that a test which needs no model waits for none.
 """
 
 import copy
@@ -21,26 +21,45 @@ if TYPE_CHECKING:
     from accel_asr.data.loading.collator import Collator
     from accel_asr.data.selection.utterances import Utterances
 
-# before torch is imported. The models are tiny: on a busy machine a second thread costs ten times what it gains, and
-# two processes of tests want a core each
+# Set before torch is imported. The models are tiny: a second thread costs more than it gains, and two processes of
+# tests want a core each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 WINDOW_S = 2
 FIGURE = "figure"  # the name of a property of a test's report
-MAX_NEW_TOKENS = 12  # an untrained model never ends by itself
+MAX_NEW_TOKENS = 12  # an untrained model never stops by itself
+INTEGRATION = Path(__file__).with_name("integration")
+QUICK = "not slow and not integration and not realmodel"
 SAMPLE_RATE_HZ = 16_000
 
 ModelAndProcessor = tuple["WhisperForConditionalGeneration", "WhisperProcessor"]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Without `-m`: `pytest` alone runs the quick tests, `pytest PATH` everything there but the slow ones."""
+    if not config.option.markexpr:
+        is_path_given = config.args_source is config.ArgsSource.ARGS
+        config.option.markexpr = "not slow" if is_path_given else QUICK
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects, and before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if INTEGRATION in item.path.parents:
+            item.add_marker("integration")
+        if not item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))  # a file's tests share what they launch
+    items.sort(key=lambda item: not item.get_closest_marker("slow"))  # the longest first: no core idles at the end
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_network() -> Iterator[None]:
-    """Only loopback: a test that would quietly depend on the network fails at once."""
+    """Allow only loopback: a test that would quietly depend on the network fails at once."""
     connect = socket.socket.connect
 
     def connect_to_loopback(self: socket.socket, address: Any) -> None:
         if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
-            raise OSError(f"a test wanted to connect to {address}")
+            raise OSError(f"a test tried to connect to {address}")
         connect(self, address)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -49,8 +68,8 @@ def no_network() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Indexes and downloads go into a temporary folder, those of processes that a test starts too."""
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep indexes and downloads in a temporary folder, also those of processes that a test starts."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACCEL_ASR_CACHE", str(folder))
@@ -59,11 +78,11 @@ def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
 
 @pytest.fixture(autouse=True)
 def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests start as if nobody had launched them, whatever stands in the environment."""
+    """Start each test without the variables that a launcher sets."""
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "ACCELERATE_USE_CPU"):
         monkeypatch.delenv(name, raising=False)
     for name in ("ACCELERATE_MIXED_PRECISION", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"):
-        monkeypatch.setenv(name, "")  # so that monkeypatch puts back what `start_accelerator` takes out
+        monkeypatch.setenv(name, "")  # so that monkeypatch restores what `start_accelerator` removes
         monkeypatch.delenv(name)
 
 
@@ -101,13 +120,13 @@ def _loaded(tiny_folder: Path) -> ModelAndProcessor:
 
 @pytest.fixture
 def model_and_processor(_loaded: ModelAndProcessor) -> ModelAndProcessor:
-    """The tiny model, told to transcribe English in few tokens; a copy, to do with as one likes."""
+    """A copy of the tiny model, set to transcribe English in few tokens; a test may change it."""
     return copy.deepcopy(_loaded)
 
 
 @pytest.fixture
 def accelerator() -> Iterator["Accelerator"]:
-    """One process on the CPU; Accelerate's process-wide state is forgotten before and after."""
+    """One process on the CPU; Accelerate's process-wide state is reset before and after."""
     from accelerate import Accelerator
 
     forget_accelerate()
@@ -116,7 +135,7 @@ def accelerator() -> Iterator["Accelerator"]:
 
 
 def forget_accelerate() -> None:
-    """Let the next `Accelerator` start as the first one of a process does."""
+    """Let the next `Accelerator` start as the first of a process does."""
     from accelerate.state import AcceleratorState, GradientState, PartialState
 
     AcceleratorState._reset_state()
@@ -126,7 +145,7 @@ def forget_accelerate() -> None:
 
 @pytest.fixture(scope="session")
 def utterances(tmp_path_factory: pytest.TempPathFactory) -> "Utterances":
-    """Seven tone clips `clip-0` to `clip-6`, 0.5 to 1.2 s, with labels of 11 to 19 tokens; not in order of length."""
+    """Seven tone clips, `clip-0` to `clip-6`, 0.5 to 1.2 s in no order, with labels of 11 to 19 tokens."""
     from accel_asr.data.reading.rows import Row
     from tests.tiny_datasets import tone_utterances, wav_bytes
     from tests.unit.data.local_sources import utterances_of
@@ -139,7 +158,7 @@ def utterances(tmp_path_factory: pytest.TempPathFactory) -> "Utterances":
 
 @pytest.fixture
 def encoder(model_and_processor: ModelAndProcessor) -> "LabelEncoder":
-    """Of the tiny model, told to transcribe English."""
+    """Encodes labels for the tiny model, in English."""
     from accel_asr.data.labels import LabelEncoder
 
     return LabelEncoder(model_and_processor[1].tokenizer)
@@ -149,7 +168,7 @@ def encoder(model_and_processor: ModelAndProcessor) -> "LabelEncoder":
 def clip_items(
     utterances: "Utterances", model_and_processor: ModelAndProcessor, encoder: "LabelEncoder"
 ) -> "ClipItems":
-    """The seven clips as training and evaluation take them, with untimed labels."""
+    """The seven clips as training and evaluation read them, with untimed labels."""
     from accel_asr.data.loading.batches import ClipItems
 
     return ClipItems(utterances, feature_extractor=model_and_processor[1].feature_extractor, encoder=encoder)
@@ -159,10 +178,7 @@ def clip_items(
 def clip_files(
     model_and_processor: ModelAndProcessor, encoder: "LabelEncoder", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> "ClipItems":
-    """The seven clips as files `clip-0.wav` to `clip-6.wav` in `tmp_path`, indexed while all are there.
-
-    As of a large set, only their headers have been read.
-    """
+    """The seven clips as files `clip-0.wav` to `clip-6.wav` in `tmp_path`, indexed by their headers only."""
     from accel_asr.data.indexing import index_building
     from accel_asr.data.loading.batches import ClipItems
     from accel_asr.data.reading.rows import Row
@@ -176,13 +192,13 @@ def clip_files(
         rows.append(Row(path.name, path, " ".join(words)))
     monkeypatch.setattr(index_building, "DECODED_UP_FRONT_S", 0.0)
     utterances = utterances_of(rows, tmp_path)
-    assert all(utterance.duration_s > 0 for utterance in utterances)  # not nan: all can be read
+    assert all(utterance.duration_s > 0 for utterance in utterances)  # not nan: all are readable
     return ClipItems(utterances, feature_extractor=model_and_processor[1].feature_extractor, encoder=encoder)
 
 
 @pytest.fixture(scope="session")
 def collator(_loaded: ModelAndProcessor) -> "Collator":
-    """Collates what the tiny model takes."""
+    """Collates batches for the tiny model."""
     from accel_asr.data.loading.collator import Collator
 
     model, processor = _loaded
@@ -195,7 +211,7 @@ def collator(_loaded: ModelAndProcessor) -> "Collator":
 
 @pytest.fixture(scope="session")
 def realdata() -> Path:
-    """Real recordings, see `tests.real_material`."""
+    """The folder of real recordings, see `tests.real_material`."""
     from tests.real_material import realdata_folder
 
     return realdata_folder()
@@ -203,7 +219,7 @@ def realdata() -> Path:
 
 @pytest.fixture(scope="session")
 def whisper_tiny_en() -> Path:
-    """OpenAI's whisper-tiny.en, the real weights; only for tests marked `realmodel`."""
+    """OpenAI's whisper-tiny.en with its real weights; only for tests marked `realmodel`."""
     from tests.real_material import realmodel_folder
 
     return realmodel_folder("whisper-tiny.en")
@@ -211,7 +227,7 @@ def whisper_tiny_en() -> Path:
 
 @pytest.fixture(scope="session")
 def whisper_base() -> Path:
-    """OpenAI's multilingual whisper-base, the real weights; only for tests marked `realmodel`."""
+    """OpenAI's multilingual whisper-base with its real weights; only for tests marked `realmodel`."""
     from tests.real_material import realmodel_folder
 
     return realmodel_folder("whisper-base")
@@ -219,7 +235,7 @@ def whisper_base() -> Path:
 
 @pytest.fixture
 def print_figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Print a measured figure at the end of the session, also where the test passes in a process of its own."""
+    """Print a measured figure at the end of the session, also from a pytest-xdist worker."""
     return lambda line: record_property(FIGURE, line)
 
 
