@@ -27,4 +27,4 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Links out of `docs/` lead to pages of the site where there are such, else to the repository."""
     for name, target in ROOT_PAGES.items():
         markdown = markdown.replace(f"](../{name}", f"]({target}")
-    return markdown.replace("](../", f"]({config.repo_url}/blob/main/")
+    return markdown.replace("](../", f"]({config.extra['repository']}/blob/main/")

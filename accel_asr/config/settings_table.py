@@ -24,14 +24,12 @@ Set them in a YAML file under their section, or on the command line by their ful
 
 
 def settings_page() -> str:
-    """Markdown: a heading and a table for each section."""
+    """Markdown: a heading and a list for each section. No table: on a telephone its columns would break the names."""
     parts = [HEAD]
     for prefix, section in [*sections(Config), ("data.sources[].", SourceConfig)]:
         parts.append(f"\n## {prefix.removesuffix('.') or 'The run'}\n\n{inspect.getdoc(section)}\n\n")
-        parts.append("| setting | default | meaning |\n|---|---|---|\n")
-        parts += [
-            f"| `{name}` | `{default}` | {meaning} |\n" for name, default, meaning in settings_of(section, prefix)
-        ]
+        for name, default, meaning in settings_of(section, prefix):
+            parts.append(f"- **`{name}`**, default `{default}`<br>\n  {meaning}\n")
     return "".join(parts)
 
 
@@ -44,14 +42,14 @@ def sections(section: type, prefix: str = "") -> Iterator[tuple[str, type]]:
 
 
 def settings_of(section: type, prefix: str) -> list[tuple[str, str, str]]:
-    """(dotted name, default as YAML, meaning as a cell of a table) of each setting of a section itself."""
+    """(dotted name, default as YAML, meaning) of each setting of a section itself."""
     meanings = {param.arg_name: param.description or "" for param in parse_from_object(section).params}
     settings = []
     for field in fields(section):
         default = getattr(section(), field.name)
         if not is_dataclass(default):
             shown = yaml.safe_dump(default, default_flow_style=True).removesuffix("...\n").strip()
-            settings.append((prefix + field.name, shown, " ".join(meanings[field.name].split()).replace("|", "\\|")))
+            settings.append((prefix + field.name, shown, " ".join(meanings[field.name].split())))
     return settings
 
 

@@ -35,7 +35,6 @@ BASH = [block for block in all_blocks() if block.language == "bash"]
 COMMANDS_WITH_A_PARSER = {"transcribe": transcribe, "push": push, "report": report, "demo": demo}
 PROGRAMS_OF_OTHERS = {"bash", "cat", "hf", "mkdocs", "mypy", "ruff", "sbatch"}
 SECTIONS = ("model", "data", "training", "evaluation", "checkpoint", "tracking", "hub")
-REPOSITORY_URL = "https://github.com/accel-asr/accel-asr"
 
 
 @pytest.fixture
@@ -219,6 +218,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_of_the_repository_that_a_page_names_exist(page: Path) -> None:
+    folders = "accel_asr|benchmarks|docs|launch_configs|notebooks|tests|tools"
+    named = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text(encoding="utf-8"))
+    assert [name for name in named if not (REPOSITORY / name).exists()] == []
+
+
 def test_every_page_is_in_the_navigation() -> None:
     def pages_of(entries: Any) -> list[str]:
         if isinstance(entries, str):
@@ -229,7 +235,6 @@ def test_every_page_is_in_the_navigation() -> None:
     site = yaml.safe_load((REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"))
     from_the_root = {"index.md", "contributing.md", "changelog.md"}
     assert set(pages_of(site["nav"])) == {page.name for page in DOCS.glob("*.md")} | from_the_root
-    assert site["repo_url"] == REPOSITORY_URL
 
 
 # -- the front door

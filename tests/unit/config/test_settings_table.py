@@ -13,7 +13,7 @@ class Inner:
     """Of the second depth."""
 
     names: dict[str, str] = field(default_factory=dict)
-    """What a|b
+    """What it
     means."""
 
 
@@ -30,7 +30,7 @@ class Outer:
 def test_sections_in_sections_have_their_whole_dotted_names() -> None:
     assert list(sections(Outer, "outer.")) == [("outer.", Outer), ("outer.inner.", Inner)]
     assert settings_of(Outer, "outer.") == [("outer.count", "null", "How many.")]
-    assert settings_of(Inner, "outer.inner.") == [("outer.inner.names", "{}", r"What a\|b means.")]
+    assert settings_of(Inner, "outer.inner.") == [("outer.inner.names", "{}", "What it means.")]
 
 
 def test_each_name_is_there_once_and_is_one_that_the_command_line_takes(tmp_path: Path) -> None:
@@ -45,9 +45,9 @@ def test_each_name_is_there_once_and_is_one_that_the_command_line_takes(tmp_path
     assert parse_config([*given, *arguments]) == parse_config(given)
 
 
-def test_the_page_has_a_table_for_each_section() -> None:
+def test_the_page_has_each_setting_in_its_section() -> None:
     page = settings_page()
     for heading in ("The run", "model", "data", "data.text", "training", "hub", "data.sources[]"):
         assert f"\n## {heading}\n\n" in page
-    assert "| `data.text.lowercase` | `false` | " in page
-    assert "| `data.sources[].weight` | `null` | " in page
+    assert "- **`data.text.lowercase`**, default `false`<br>\n" in page
+    assert "- **`data.sources[].weight`**, default `null`<br>\n" in page
