@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         UserError: not the folder of a run, no evaluation of that step, or the page can't be written.
     """
     options = build_parser().parse_args(arguments)
-    from accel_asr.reporting.plots import write_plots
+    from accel_asr.reporting.charts import PLOTS_DIR, draw_charts, write_plots
     from accel_asr.reporting.report_page import REPORT_FILE, write_report
     from accel_asr.reporting.run_records import read_run
 
@@ -44,12 +44,16 @@ def main(arguments: list[str]) -> int:
         problem = " ".join(str(error).split())
         say(f"note: the data can't be opened, so there are no players in the report: {problem}")
     path = options.output or run_dir / REPORT_FILE
+    charts = draw_charts(records)
     try:
-        written = write_report(records, path, samples_of=samples_of, without_audio=problem)
-        plots = write_plots(records) if options.output is None else []  # a page elsewhere is a second look
+        write_report(records, charts, path, samples_of=samples_of, without_audio=problem)
+        # a page elsewhere is a second look
+        plots = write_plots(charts, run_dir / PLOTS_DIR) if options.output is None else []
     except OSError as error:
-        raise UserError(f"--output: can't write {error.filename or str(path)!r} ({error.strerror})") from error
-    say(f"report      {written.path} ({written.size_bytes / 1e6:.1f} MB)")
+        raise UserError(
+            f"can't be written ({error.strerror})", setting="--output", value=error.filename or str(path)
+        ) from error
+    say(f"report      {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if plots:
         say(f"plots       {plots[0].parent} ({', '.join(plot.name for plot in plots)})")
     return 0

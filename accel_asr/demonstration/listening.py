@@ -1,4 +1,4 @@
-"""What one press of the button does: check the recording, hear it with each model, draw it."""
+"""What one press of the button does: check the recording, transcribe it with each model, draw it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from accel_asr.audio.decoding import AudioError, decode, probe
-from accel_asr.demonstration.pictures import log_mel_picture, waveform_picture
+from accel_asr.audio.decoding import AudioError, decode, probe, to_int16
+from accel_asr.audio.pictures import log_mel_picture, waveform_picture
 from accel_asr.transcription.segments import TimedText
 from accel_asr.transcription.transcriber import Transcriber
 
 
 class DemoError(Exception):
-    """What a visitor is told, in a sentence, when there is nothing to show."""
+    """A sentence for the visitor, when there is nothing to show."""
 
 
 @dataclass(frozen=True)
@@ -27,23 +27,22 @@ class Heard:
 
 
 def listen(path: str | None, *, transcribers: Sequence[Transcriber], max_duration_s: float) -> Heard:
-    """Transcribe a recording of any length with each model; pictures are of what fits the first model's window.
+    """Transcribe a recording of any length with each model; the pictures show what fits the first model's window.
 
     Raises:
         DemoError: there is no recording, or none that can be used.
     """
-    samples = _samples(path, transcribers[0].sampling_rate_hz, max_duration_s)
-    rate_hz = transcribers[0].sampling_rate_hz
     extractor = transcribers[0].processor.feature_extractor
-    shown = samples[: extractor.n_samples]
-    duration_s, shown_s = len(samples) / rate_hz, len(shown) / rate_hz
-    note = f"{duration_s:.1f} s of audio"
+    rate_hz = extractor.sampling_rate
+    samples = _samples(path, rate_hz, max_duration_s)
+    shown = to_int16(samples[: extractor.n_samples])
+    note = f"{len(samples) / rate_hz:.1f} s of audio"
     if len(shown) < len(samples):
-        note += f"; the pictures show the first {shown_s:.0f} s, as much as the model hears at once"
+        note += f"; the pictures show the first {len(shown) / rate_hz:.0f} s, as much as the model hears at once"
     if not shown.any():
         note += "; it is silent, and a model may hear words in silence"
     return Heard(
-        texts=[_shown(_transcribe(one, samples)) for one in transcribers],
+        texts=[_shown(_transcribe(transcriber, samples)) for transcriber in transcribers],
         note=note,
         waveform=waveform_picture(shown, sampling_rate_hz=rate_hz),
         log_mel=log_mel_picture(shown, feature_extractor=extractor),
@@ -51,6 +50,7 @@ def listen(path: str | None, *, transcribers: Sequence[Transcriber], max_duratio
 
 
 def _samples(path: str | None, rate_hz: int, max_duration_s: float) -> np.ndarray:
+    """float32, mono, shape (samples,)."""
     if path is None:
         raise DemoError("There is no recording yet. Record something, or choose a file; then press the button.")
     try:
@@ -62,8 +62,8 @@ def _samples(path: str | None, rate_hz: int, max_duration_s: float) -> np.ndarra
         raise DemoError(f"This recording can't be used: {error}.") from error
     if duration_s > max_duration_s:
         raise DemoError(
-            f"This recording is {duration_s / 60:.1f} minutes long, and this page takes {max_duration_s / 60:g} at "
-            "the most. `accel-asr transcribe` takes any length."
+            f"This recording is {duration_s / 60:.1f} minutes long, and this page takes at most "
+            f"{max_duration_s / 60:g}. `accel-asr transcribe` takes any length."
         )
     return samples
 
@@ -74,14 +74,12 @@ def _transcribe(transcriber: Transcriber, samples: np.ndarray) -> TimedText:
     return transcriber.transcribe_short([samples], timed=False)[0]
 
 
-def _shown(spoken: TimedText) -> str:
-    if not spoken.text:
-        return "(nothing was heard)"
-    if len(spoken.segments) == 1:
-        return spoken.text
+def _shown(transcript: TimedText) -> str:
+    if len(transcript.segments) <= 1:
+        return transcript.text or "(no words)"
     return "\n".join(
         f"{_clock(segment.start_s)} – {_clock(segment.end_s)}  {segment.text}"  # noqa: RUF001
-        for segment in spoken.segments
+        for segment in transcript.segments
     )
 
 

@@ -1,199 +1,308 @@
-"""Where the marks of a chart stand: numbers to places in an SVG, which the template draws."""
+"""The charts of a run, drawn by matplotlib: as SVG inside report.html, and as PNG in plots/ for papers."""
 
+import io
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from accel_asr.evaluation.intervals import Interval
+import numpy as np
 
-WIDTH, HEIGHT = 360, 230  # in the SVG's own units; shown at about that many pixels, so that its letters stay readable
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 38  # room for the axes
-MAX_POINTS = 300
-BAND_SHARE = 0.5  # of the largest value: how far above it an interval is shown
-MAX_DOTTED = 40  # a line of more points has no dots
-BAR_WIDTH = 200
+from accel_asr.evaluation.breakdowns import PartScore
+from accel_asr.files.atomic_writes import file_written_whole
+from accel_asr.reporting.error_sections import column_title, largest_parts
+from accel_asr.reporting.run_records import RunRecords
+from accel_asr.reporting.wording import number, percent_tick, small
 
-Point = tuple[float, float]  # (step, value)
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PLOTS_DIR = "plots"
+DOTS_PER_INCH = 300
+WIDTH_INCHES, HEIGHT_INCHES = 3.5, 2.4  # a column of a paper
+MAX_POINTS = 300  # a longer line shows means of neighbours
+MAX_DOTTED = 40  # a longer line has no dots
+SPARE_SHARE = 0.5  # how far above the largest value an axis may go on, to show its interval
+MAX_LABEL = 24  # characters of a part's name
+
+LOSS, LEARNING_RATE, GRADIENT_NORM = "Loss", "Learning rate", "Gradient norm"
+WER, CER = "Word error rate", "Character error rate"
+INK, QUIET, EDGE, BEFORE = "#1b1f24", "#59636e", "#d1d9e0", "#b8c0c8"
+LINE_COLOURS = ("#0a58ca", "#b34700", "#116329")
+# In the page, a colour of the figure is a variable of the style sheet, so that charts follow dark mode.
+PAGE_COLOURS = {INK: "ink", QUIET: "quiet", EDGE: "edge", BEFORE: "edge"}
+PAGE_COLOURS |= dict(zip(LINE_COLOURS, ("blue", "orange", "green"), strict=True))
+STYLE: dict[Any, Any] = {
+    "figure.constrained_layout.use": True,
+    "font.family": "DejaVu Sans",  # comes with matplotlib; the page puts its own in its place
+    "font.size": 8,
+    "text.color": INK,
+    "text.parse_math": False,  # a dollar sign in the data starts no formula
+    "axes.labelcolor": INK,
+    "axes.edgecolor": QUIET,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": EDGE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "svg.fonttype": "none",  # text stays text: in the page's font, found by a search, in any script
+}
+_IDS = re.compile(r' id="[A-Za-z0-9.]+_\d+"')  # of groups, the same in every figure; those of markers and clips stay
+_STYLE_ELEMENT = re.compile(r"<style.*?</style>", re.S)  # would hold for the whole page
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One figure. `name` is its file's, without the ending; `description` says in words what it shows."""
+
+    name: str
+    title: str
+    description: str
+    figure: "Figure"
+
+    def svg(self) -> str:
+        """An `<svg>` to stand in a page: no ids shared with other charts, nothing fetched, texts escaped."""
+        no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        text = self._saved("svg", transparent=True, metadata=no_metadata).decode("utf-8")
+        text = _STYLE_ELEMENT.sub("", text[text.index("<svg") :])
+        return re.sub(r"<[^>]+>", _for_page, text)
+
+    def png(self) -> bytes:
+        """At 300 dots an inch."""
+        return self._saved("png", dpi=DOTS_PER_INCH)
+
+    def _saved(self, kind: str, **options: Any) -> bytes:
+        buffer = io.BytesIO()
+        with _style(self.name), warnings.catch_warnings():
+            # a script that matplotlib's font lacks
+            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+            if self.figure.get_layout_engine() is not None:  # lay it out once for both kinds: that takes longest
+                self.figure.draw_without_rendering()
+                self.figure.set_layout_engine("none")
+            self.figure.savefig(buffer, format=kind, **options)
+        return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Charts:
+    """`curves` over optimizer steps; `parts`: error rates by part of the data, by column."""
+
+    curves: list[Chart]
+    parts: dict[str, Chart]
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line of a chart; `band` has an interval for each point, `name` is empty where there is but one line."""
+    """One line. `rows`, shape (points, 4): step, value, and the bounds of its interval, nan where it has none."""
 
-    points: Sequence[Point]
-    name: str = ""
-    band: Sequence[Interval] = ()
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A mark on an axis, at so many units from the left or the top."""
-
-    at: float
-    label: str
-
-
-@dataclass(frozen=True)
-class DrawnLine:
-    """`path` and `band` are as the attributes of SVG want them; `dots` are places; `number` chooses the colour."""
-
-    number: int
     name: str
-    path: str
-    band: str
-    dots: list[Point]
+    rows: np.ndarray
 
 
-@dataclass(frozen=True)
-class LineChart:
-    """A chart as the template draws it; `told` says it in words, for those who can't see it.
+def draw_charts(records: RunRecords) -> Charts:
+    """All charts for which the run has numbers."""
+    with _style():
+        curves = [
+            chart
+            for title, series in curve_series(records).items()
+            if (chart := line_chart(title, series, ring_at=records.chosen.step if records.chosen else None))
+        ]
+        parts: dict[str, Chart] = {}
+        if records.chosen is not None:
+            model = "best" if records.is_best else f"step {records.chosen.step:,}"
+            before = records.baseline.parts if records.baseline else {}
+            for column, now in records.chosen.parts.items():
+                name = f"wer_by_{_file_name(column)}"
+                while name in [chart.name for chart in parts.values()]:
+                    name += "_"
+                chart = bar_chart(name, column_title(column), now, before.get(column, []), model=model)
+                if chart is not None:
+                    parts[column] = chart
+    return Charts(curves, parts)
 
-    `averaged` is how many values each point of a long line is the mean of, 1 where all are drawn. `ring` is around the
-    point that the page tells of.
+
+def write_plots(charts: Charts, folder: Path) -> list[Path]:
+    """Write each chart as a PNG, complete or not at all; returns the paths.
+
+    Raises:
+        OSError: they can't be written.
     """
-
-    title: str
-    told: str
-    lines: list[DrawnLine]
-    x_ticks: list[Tick]
-    y_ticks: list[Tick]
-    averaged: int = 1
-    ring: Point | None = None
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = LEFT
-    right: int = field(default=WIDTH - RIGHT)
-    top: int = TOP
-    bottom: int = field(default=HEIGHT - BOTTOM)
+    paths = []
+    for chart in [*charts.curves, *charts.parts.values()]:
+        path = folder / f"{chart.name}.png"
+        with file_written_whole(path) as beside:
+            beside.write_bytes(chart.png())
+        paths.append(path)
+    return paths
 
 
-@dataclass(frozen=True)
-class Bar:
-    """A bar from 0 on with its interval, in units of a drawing of BAR_WIDTH."""
+def curve_series(records: RunRecords) -> dict[str, list[Series]]:
+    """The lines of each chart, by its title. Early in a run, some have no points."""
+    train, evals, short = records.train_lines, records.eval_lines, records.speech_context_lines
+    return {
+        WER: [
+            _series("normalised", evals, "wer", "wer_interval"),
+            _series("as written", evals, "wer_ortho"),
+            _series("normalised, speech context", short, "wer"),
+        ],
+        CER: [_series("", evals, "cer", "cer_interval")],
+        LOSS: [_series("training", train, "loss"), _series("validation", evals, "loss")],
+        LEARNING_RATE: [_series("", train, "learning_rate")],
+        GRADIENT_NORM: [_series("", train, "grad_norm")],
+    }
 
-    length: float
-    low: float
-    high: float
 
-
-def line_chart(
-    title: str,
-    series: Sequence[Series],
-    *,
-    label: Callable[[float], str],
-    ring_at: float | None = None,
-    from_zero: bool = False,
-) -> LineChart | None:
-    """Lay out a chart over optimizer steps; None where no series has a point. Values that are not finite are left out.
+def line_chart(title: str, series: Sequence[Series], *, ring_at: int | None = None) -> Chart | None:
+    """A chart over optimizer steps; None if no series has a point.
 
     Args:
-        label: How a value is written.
-        ring_at: The step of the point of the first series to be ringed.
-        from_zero: The axis begins at 0.
+        ring_at: In a chart of error rates, the step whose point in the first series is ringed.
     """
-    kept = [_finite(one) for one in series]
-    kept = [one for one in kept if one.points]
-    if not kept:
+    series = [line for line in series if len(line.rows)]
+    if not series:
         return None
-    thinned = [thin(one) for one in kept]
-    averaged = max(math.ceil(len(one.points) / MAX_POINTS) for one in kept)
-    steps = [step for one in kept for step, _ in one.points]
-    values = [value for one in thinned for _, value in one.points]
-    # an interval of few utterances, or of a model that talks without end, would press the line flat
-    most = max(values) + BAND_SHARE * abs(max(values))
-    bounds = [bound for one in thinned for interval in one.band for bound in interval if math.isfinite(bound)]
-    values += [min(bound, most) for bound in bounds]
-    x_marks = nice_marks(min(steps), max(steps), most=5, whole=True)
-    y_marks = nice_marks(0.0 if from_zero else min(values), max(values), most=5)
-    x_low, x_high = min(steps), max(*steps, min(steps) + 1)
-    y_low, y_high = y_marks[0], y_marks[-1]
+    is_rate = title in (WER, CER)
+    figure, axes = _axes(HEIGHT_INCHES)
+    drawn = [thinned(line.rows) for line in series]
+    for line, rows, colour, style in zip(series, drawn, LINE_COLOURS, ("-", "--", ":"), strict=False):
+        steps, values, low, high = rows.T
+        marker = "o" if len(steps) <= MAX_DOTTED else None
+        axes.plot(steps, values, style, color=colour, marker=marker, markersize=2.5, linewidth=1.2, label=line.name)
+        if not np.isnan(low).all():
+            axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0, label="95% interval")
+    ringed = series[0].rows[series[0].rows[:, 0] == ring_at]
+    if is_rate and len(ringed):
+        place = ringed[0, :2]
+        axes.plot(*place, "o", color=INK, markersize=8, markerfacecolor="none", linestyle="", label=f"step {ring_at:,}")
+    if is_rate or title == LEARNING_RATE:
+        axes.set_ylim(0, _top(np.concatenate(drawn)))
+    _label_axes(axes, title, is_rate=is_rate)
+    if len(axes.get_legend_handles_labels()[0]) > 1:
+        figure.legend(loc="outside lower center", ncols=2)
+    size = math.ceil(max(len(line.rows) for line in series) / MAX_POINTS)
+    smoothed = f". Each point is the mean of {size} values" if size > 1 else ""
+    return Chart(_file_name(title), title, _in_words(series, is_rate=is_rate) + smoothed, figure)
 
-    def place(point: Point) -> Point:
-        across = (point[0] - x_low) / (x_high - x_low)
-        up = min(1.0, (point[1] - y_low) / (y_high - y_low))
-        return round(LEFT + across * (WIDTH - LEFT - RIGHT), 1), round(
-            HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM), 1
+
+def bar_chart(
+    name: str, title: str, now: Sequence[PartScore], before: Sequence[PartScore], *, model: str
+) -> Chart | None:
+    """Word error rates of the largest parts, beside those before training; None if no part has a rate."""
+    parts = [part for part in largest_parts(now) if math.isfinite(part.score.wer)]
+    if not parts:
+        return None
+    befores: Mapping[str, PartScore] = {part.value: part for part in before}
+    groups = [(model, LINE_COLOURS[0], parts)]
+    if befores:
+        groups.append(("before training", BEFORE, [befores[part.value] for part in parts if part.value in befores]))
+    figure, axes = _axes(0.8 + 0.32 * len(parts))
+    height = 0.8 / len(groups)
+    rows = {part.value: row for row, part in enumerate(parts)}
+    for place, (label, colour, group) in enumerate(groups):
+        rates = np.array([part.score.wer for part in group])
+        bounds = np.array([part.interval for part in group]).reshape(-1, 2)
+        errors = np.nan_to_num(np.maximum(0, [rates - bounds[:, 0], bounds[:, 1] - rates]))
+        places = [rows[part.value] + place * height for part in group]
+        axes.barh(
+            places, rates, height, xerr=errors, color=colour, label=label, error_kw={"linewidth": 0.8, "ecolor": INK}
         )
-
-    ringed = next((point for point in kept[0].points if point[0] == ring_at), None)
-    return LineChart(
-        title=title,
-        told=_in_words(title, kept, label),
-        lines=[_drawn(number, one, place) for number, one in enumerate(thinned)],
-        x_ticks=[Tick(place((mark, y_low))[0], f"{mark:,.0f}") for mark in x_marks if x_low <= mark <= x_high],
-        y_ticks=[Tick(place((x_low, mark))[1], label(mark)) for mark in y_marks],
-        averaged=averaged,
-        ring=place(ringed) if ringed else None,
-    )
-
-
-def thin(series: Series) -> Series:
-    """At most MAX_POINTS points: means of as many neighbours each. Nothing is left out, but smoothed."""
-    size = math.ceil(len(series.points) / MAX_POINTS)
-    if size <= 1:
-        return series
-
-    def mean(items: Sequence[tuple[float, float]]) -> tuple[float, float]:
-        return sum(one for one, _ in items) / len(items), sum(other for _, other in items) / len(items)
-
-    def means(items: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-        return [mean(items[first : first + size]) for first in range(0, len(items), size)]
-
-    return Series(means(series.points), series.name, means(series.band))
+    labels = [f"{_short(part.value)} ({part.score.utterances:,})" for part in parts]
+    axes.set_yticks([row + height * (len(groups) - 1) / 2 for row in range(len(parts))], labels)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_xlim(0, _longest_bar([part for _, _, group in groups for part in group]))
+    axes.xaxis.set_major_formatter(lambda rate, _: percent_tick(rate))
+    axes.set_xlabel(f"{WER} by {_short(title)}")
+    if befores:
+        figure.legend(loc="outside lower center", ncols=2)
+    return Chart(name, f"{WER} by {title}", "the numbers are in the table", figure)
 
 
-def nice_marks(low: float, high: float, *, most: int, whole: bool = False) -> list[float]:
-    """Round numbers from `low` or below to `high` or above."""
+def thinned(rows: np.ndarray) -> np.ndarray:
+    """At most MAX_POINTS rows: means of neighbours, so that nothing is left out."""
+    size = math.ceil(len(rows) / MAX_POINTS)
+    return rows if size <= 1 else np.stack([rows[i : i + size].mean(axis=0) for i in range(0, len(rows), size)])
+
+
+def _series(name: str, lines: Sequence[Mapping[str, Any]], value: str, interval: str = "") -> Series:
+    """Of lines of metrics.jsonl; values that are not finite are left out."""
+    rows = [[line["step"], number(line.get(value)), *map(number, line.get(interval) or (None, None))] for line in lines]
+    table = np.array(rows, dtype=float).reshape(-1, 4)
+    return Series(name, table[np.isfinite(table[:, 1])])
+
+
+def _top(rows: np.ndarray) -> float | None:
+    """The end of an axis: a very wide interval, of few utterances or of endless loops, would press the line flat."""
+    values = rows[:, 1].max()
+    bounds = np.nanmax(rows[:, 3], initial=values)
+    return float(1.05 * min(bounds, (1 + SPARE_SHARE) * values)) or None
+
+
+def _longest_bar(parts: Sequence[PartScore]) -> float | None:
+    """The end of an axis of bars: beside a part of endless loops, the others must be told apart."""
+    rates = [part.score.wer for part in parts if math.isfinite(part.score.wer)]
+    highest = min(max(rates), 1.0) if min(rates) < 1 else max(rates)
+    bounds = [part.interval[1] for part in parts if math.isfinite(part.interval[1])]
+    return 1.05 * min(max([highest, *bounds]), (1 + SPARE_SHARE) * highest) or None
+
+
+def _label_axes(axes: "Axes", title: str, *, is_rate: bool) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    if high <= low:
-        low, high = (low, low + 1) if whole or not low else sorted((0.0, 2 * low))
-    locator = MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10], integer=whole, min_n_ticks=2)
-    return [float(mark) for mark in locator.tick_values(low, high)]
+    axes.set_xlabel("Optimizer step")
+    axes.set_ylabel(title)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_major_formatter((lambda rate, _: percent_tick(rate)) if is_rate else "{x:.3g}")
 
 
-def bar(rate: float, interval: Interval, *, highest: float) -> Bar | None:
-    """The bar of a rate on a scale that ends at `highest`; None where the rate is not defined."""
-    if not math.isfinite(rate) or highest <= 0:
-        return None
-    low, high = (bound if math.isfinite(bound) else rate for bound in interval)
-    return Bar(*(round(BAR_WIDTH * min(value / highest, 1.0), 1) for value in (rate, low, high)))
+def _in_words(series: Sequence[Series], *, is_rate: bool) -> str:
+    label = percent_tick if is_rate else small
+    sentences = []
+    for line in series:
+        ends = len(line.rows) - 1
+        words = {0: "", ends: "then ", int(line.rows[:, 1].argmin()): "lowest "} if ends else {0: ""}
+        points = [f"{words[row]}{label(line.rows[row, 1])} at step {line.rows[row, 0]:,.0f}" for row in sorted(words)]
+        sentences.append((f"{line.name}: " if line.name else "") + ", ".join(points))
+    return "; ".join(sentences)
 
 
-def _finite(series: Series) -> Series:
-    kept = [number for number, (_, value) in enumerate(series.points) if math.isfinite(value)]
-    return Series(
-        [series.points[number] for number in kept],
-        series.name,
-        [series.band[number] for number in kept] if series.band else (),
-    )
+@contextmanager
+def _style(name: str = "") -> Iterator[None]:
+    """matplotlib's settings for our figures, which are put back afterwards; `name` makes the ids of an SVG its own."""
+    from matplotlib import rc_context
+
+    with rc_context(STYLE | {"svg.hashsalt": name}):
+        yield
 
 
-def _drawn(number: int, series: Series, place: Callable[[Point], Point]) -> DrawnLine:
-    places = [place(point) for point in series.points]
-    steps = [step for step, _ in series.points]
-    edges = [(step, low, high) for step, (low, high) in zip(steps, series.band, strict=False) if math.isfinite(low)]
-    around = [place((step, high)) for step, _, high in edges] + [place((step, low)) for step, low, _ in reversed(edges)]
-    return DrawnLine(
-        number=number,
-        name=series.name,
-        path=_pairs(places),
-        band=_pairs(around) if len(edges) > 1 else "",
-        dots=places if len(places) <= MAX_DOTTED else [],
-    )
+def _axes(height_inches: float) -> "tuple[Figure, Axes]":
+    """Of a figure outside pyplot, which would keep it for ever."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH_INCHES, height_inches))
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
 
 
-def _pairs(places: Sequence[Point]) -> str:
-    return " ".join(f"{x:g},{y:g}" for x, y in places)
+def _for_page(tag: re.Match[str]) -> str:
+    text = _IDS.sub("", tag[0])
+    return re.sub("|".join(PAGE_COLOURS), lambda colour: f"var(--{PAGE_COLOURS[colour[0]]})", text)
 
 
-def _in_words(title: str, series: Sequence[Series], label: Callable[[float], str]) -> str:
-    told = []
-    for one in series:
-        (first_step, first), (last_step, last) = one.points[0], one.points[-1]
-        lowest_step, lowest = min(one.points, key=lambda point: point[1])
-        told.append(
-            f"{one.name or title}: {label(first)} at step {first_step:,.0f}, lowest {label(lowest)} at step "
-            f"{lowest_step:,.0f}, {label(last)} at step {last_step:,.0f}"
-        )
-    return "; ".join(told)
+def _file_name(title: str) -> str:
+    return re.sub(r"[^\w-]+", "_", title.lower())[:60]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_LABEL else text[: MAX_LABEL - 1] + "…"

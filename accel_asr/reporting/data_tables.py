@@ -1,4 +1,4 @@
-"""What the run was trained and scored on, and what was left out of it, as data_summary.json tells it."""
+"""What the run was trained and scored on, and what was left out, from data_summary.json."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +11,12 @@ from accel_asr.reporting.wording import count, hours, seconds, small
 MAX_EXAMPLES = 20
 MAX_NAME = 200  # characters
 MAX_NOTICES = 30
+SOURCE_FACTS = ("subset", "revision", "train_split", "eval_split", "language", "task", "weight")
 
 
 @dataclass(frozen=True)
-class Reason:
-    """Why rows were left out, how many, and the first of them: (utterance id, particulars)."""
+class DroppedRows:
+    """Why rows were left out, how many, and the first of them: (utterance id, details)."""
 
     reason: str
     count: int
@@ -29,28 +30,28 @@ class DataAccount:
     parts: list[tuple[str, dict[str, str]]]
     sources: list[tuple[str, str]]
     text_steps: list[str]
-    dropped: list[Reason]
+    dropped: list[DroppedRows]
     notices: list[str]
 
 
 def data_account(records: RunRecords) -> DataAccount:
-    """Of a run that has not come so far, with nothing in it."""
+    """Empty if the run has not read its data yet."""
     summary = records.data_summary
     dropped = [
-        Reason(reason, int(told["count"]), _examples(told.get("examples", ())))
-        for reason, told in summary.get("dropped", {}).items()
+        DroppedRows(reason, int(rows["count"]), _examples(rows.get("examples", ())))
+        for reason, rows in summary.get("dropped", {}).items()
     ]
-    later = dict(summary.get("left_out_in_training", {}))
-    unreadable = later.pop("unreadable", ())
-    dropped += [Reason(f"{reason} (left out of the stream)", int(number), []) for reason, number in later.items()]
+    in_training = dict(summary.get("left_out_in_training", {}))
+    unreadable = in_training.pop("unreadable", ())
+    dropped += [
+        DroppedRows(f"{reason} (left out of the stream)", int(rows), []) for reason, rows in in_training.items()
+    ]
     if unreadable:
-        dropped.append(Reason("could not be used when its turn came", len(unreadable), _left_out(records)))
+        recordings = [recording for line in records.left_out_lines for recording in line.get("recordings", ())]
+        dropped.append(DroppedRows("could not be decoded during training", len(unreadable), _examples(recordings)))
+    parts = {"Training": summary.get("train"), "Validation": summary.get("validation")}
     return DataAccount(
-        parts=[
-            (title, _facts(summary[part]))
-            for part, title in (("train", "Training"), ("validation", "Validation"))
-            if part in summary
-        ],
+        parts=[(title, _facts(part)) for title, part in parts.items() if part is not None],
         sources=_sources(summary),
         text_steps=_text_steps(summary.get("text", {})),
         dropped=dropped,
@@ -71,35 +72,28 @@ def _facts(part: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _sources(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, particulars)."""
-    told = []
+    """(name, details)."""
+    named = []
     sources: Sequence[Mapping[str, Any]] = summary.get("sources") or [summary.get("source", {})]
     for source in sources:
         facts = [
             f"{name} {small(value) if isinstance(value, float) else value}"
-            for name in ("subset", "revision", "train_split", "eval_split", "language", "task", "weight")
+            for name in SOURCE_FACTS
             if (value := source.get(name)) is not None
         ]
-        if source.get("validate") is False:
-            facts.append("not validated on")
+        facts += ["not in the validation data"] if source.get("validate") is False else []
         if source.get("name_or_path"):
-            name = source.get("name")
-            title = f"{name}: {source['name_or_path']}" if name else source["name_or_path"]
-            told.append((public(title), ", ".join(facts)))
-    return told
+            title = ": ".join(filter(None, [source.get("name"), source["name_or_path"]]))
+            named.append((public(title), ", ".join(facts)))
+    return named
 
 
 def _text_steps(text: Mapping[str, Any]) -> list[str]:
     steps = [f"“{old}” replaced by “{new}”" for old, new in text.get("replacements", {}).items()]
-    steps += ["times that were written in them taken out"] if text.get("written_times") == "read" else []
+    steps += ["times written in them taken out"] if text.get("written_times") == "read" else []
     steps += ["punctuation removed"] if text.get("remove_punctuation") else []
     return steps + (["turned into lower case"] if text.get("lowercase") else [])
 
 
 def _examples(examples: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
-    return [(public(str(name))[:MAX_NAME], str(told)[:MAX_NAME]) for name, told in examples[:MAX_EXAMPLES]]
-
-
-def _left_out(records: RunRecords) -> list[tuple[str, str]]:
-    found = [recording for line in records.left_out_lines for recording in line.get("recordings", ())]
-    return _examples(found)
+    return [(public(str(name))[:MAX_NAME], str(details)[:MAX_NAME]) for name, details in examples[:MAX_EXAMPLES]]

@@ -1,4 +1,4 @@
-"""The first thing a reader wants to know: is the model better, by how much, and how sure is that."""
+"""What a reader wants to know first: is the model better, by how much, and how sure is that."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from accel_asr.console.printing import percent
 from accel_asr.evaluation.comparing import Comparison
-from accel_asr.reporting.run_records import BASELINE, BEST, LAST, RunRecords, Told
+from accel_asr.reporting.run_records import BASELINE, BEST, LAST, RunRecords
 from accel_asr.reporting.wording import (
     count,
     difference_sentence,
@@ -24,12 +24,19 @@ RATES = {
     "cer": ("Wrong characters", "character error rate (CER), {normalised}"),
     "sentence_error_rate": ("Utterances with any error", "sentence error rate"),
 }
-NORMALISED = {"basic": "without regard to punctuation and capitals", "none": "as written"}
+NORMALISED = {"basic": "ignoring punctuation and capitals", "none": "as written"}
+VERDICTS = {  # how the title begins, and its tone
+    "better beyond chance": ("Better beyond chance", "good"),
+    "worse beyond chance": ("Worse beyond chance", "bad"),
+    "could be chance": ("The difference could be chance", "open"),
+    "no difference": ("No difference", "open"),
+    "the difference is unknown": ("The difference is unknown", "open"),
+}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A rate and its 95% interval, in words."""
+    """A rate and its 95% interval, as text."""
 
     rate: str
     interval: str
@@ -37,16 +44,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One rate of all models."""
+    """One rate, of each model."""
 
     name: str
-    explained: str
+    explanation: str
     cells: list[Cell]
 
 
 @dataclass(frozen=True)
 class Headline:
-    """`title` is the whole report in one line; `tone` is good, bad, or open; `columns` are the models of `rows`."""
+    """`title` is the report in one line; `tone` is good, bad or open; `columns` are the models of `rows`."""
 
     title: str
     tone: str
@@ -56,20 +63,47 @@ class Headline:
 
 
 def headline(records: RunRecords, comparison: Comparison | None) -> Headline:
-    """Of the evaluation that the report tells of.
+    """About the evaluation that the report is about.
 
     Args:
-        comparison: With the baseline; None where there is none.
+        comparison: With the baseline, if there is one.
     """
     if records.chosen is None:
         return Headline("Nothing has been scored yet", "open", ["This run has no evaluation yet."], [], [])
+    title, tone = _title(records, comparison)
+    normalizer = records.config.get("evaluation", {}).get("normalizer", "basic")
+    normalised = NORMALISED.get(normalizer, f"after the normaliser {normalizer}")
+    models = _models(records)
+    rows = [
+        ScoreRow(
+            name,
+            explanation.format(normalised=normalised),
+            [Cell(percent(record.get(rate)), interval(record.get(f"{rate}_interval"))) for record in models.values()],
+        )
+        for rate, (name, explanation) in RATES.items()
+    ]
+    return Headline(title, tone, _sentences(records, comparison), list(models), rows)
+
+
+def _title(records: RunRecords, comparison: Comparison | None) -> tuple[str, str]:
+    assert records.chosen is not None
+    if comparison is None or records.baseline is None:
+        return wrong_words(records.chosen.record["wer"]), "open"
+    beginning, tone = VERDICTS[verdict(comparison.differences["wer"])]
+    change = wrong_words(records.chosen.record["wer"], number(records.baseline.record["wer"]))
+    return f"{beginning}: {change}", tone
+
+
+def _sentences(records: RunRecords, comparison: Comparison | None) -> list[str]:
+    assert records.chosen is not None
     record = records.chosen.record
     what = f"the model of step {record['step']:,}"
-    models = _models(records)
-    title, tone = _title(records, comparison)
-    sentences = [_in_a_hundred_words(number(record["wer"]), records.baseline, what=what)]
-    if math.isnan(number(record["wer"])):
-        sentences = ["There was nothing to count errors in: every reference is empty after normalisation."]
+    rate = number(record["wer"])
+    if math.isnan(rate):
+        sentences = ["There are no words to count errors in: every reference is empty after normalisation."]
+    else:
+        before = number(records.baseline.record["wer"]) if records.baseline else None
+        sentences = [_in_a_hundred_words(rate, before, what=what)]
     if comparison is not None:
         sentences.append(difference_sentence(comparison.differences["wer"], what=what))
         changed = f"{comparison.changed_transcripts:,} of {count(record['utterances'], 'transcript')}"
@@ -78,13 +112,12 @@ def headline(records: RunRecords, comparison: Comparison | None) -> Headline:
         sentences.append("This is the model before training; it has not been scored since.")
     else:
         sentences.append(
-            "The model was not scored before training (evaluation.eval_on_start is false), so what training has gained "
-            "can't be told."
+            "The model was not scored before training (evaluation.eval_on_start is false), so the gain is unknown."
         )
     if "speech_context" in record:
         at_speech = wrong_words(record["speech_context"]["wer"])
         sentences.append(
-            "That is at the whole window, as most programs use a model; hearing the speech alone, as it was trained to "
+            "That is at the whole window, as most programs use a model; hearing only the speech, as in training "
             f"(training.audio_context): {at_speech}."
         )
     evaluations = sum(line["step"] > 0 for line in records.eval_lines)
@@ -93,64 +126,35 @@ def headline(records: RunRecords, comparison: Comparison | None) -> Headline:
             f"It was chosen as the best of {evaluations} evaluations on these very recordings, so expect a few more "
             "errors on others."
         )
-    normalizer = records.config.get("evaluation", {}).get("normalizer", "basic")
-    normalised = NORMALISED.get(normalizer, f"after the normaliser {normalizer}")
-    rows = [
-        ScoreRow(name, explained.format(normalised=normalised), [_cell(rate, of) for of in models.values()])
-        for rate, (name, explained) in RATES.items()
-    ]
-    return Headline(title, tone, sentences, list(models), rows)
+    return sentences
 
 
-def _in_a_hundred_words(rate: float, baseline: Told | None, *, what: str) -> str:
+def _in_a_hundred_words(rate: float, before: float | None, *, what: str) -> str:
     """The WER as a sentence for people who do not know the word."""
-    before = number(baseline.record["wer"]) if baseline else 0.0
     if rate <= 1:
-        told = f"Of 100 words that were said, {what} gets {in_a_hundred(rate)} wrong"
+        sentence = f"Of 100 words that were said, {what} gets {in_a_hundred(rate)} wrong"
     else:
-        told = (
+        sentence = (
             f"For every 100 words that were said, {what} makes {in_a_hundred(rate)} errors: words that nobody said "
             "count too, so there can be more errors than words"
         )
-    if baseline is None:
-        return f"{told}."
+    if before is None:
+        return f"{sentence}."
     more = ", more errors than words, since words that nobody said count too" if before > 1 >= rate else ""
-    return f"{told}; before training it was {in_a_hundred(before)}{more}."
-
-
-def _title(records: RunRecords, comparison: Comparison | None) -> tuple[str, str]:
-    assert records.chosen is not None
-    if comparison is None or records.baseline is None:
-        return wrong_words(records.chosen.record["wer"]), "open"
-    change = wrong_words(records.chosen.record["wer"], number(records.baseline.record["wer"]))
-    titles = {
-        "better beyond chance": (f"Better beyond chance: {change}", "good"),
-        "worse beyond chance": (f"Worse beyond chance: {change}", "bad"),
-        "could be chance": (f"The difference could be chance: {change}", "open"),
-        "no difference": (f"No difference: {change}", "open"),
-        "no difference can be told": (f"No difference can be told: {change}", "open"),
-    }
-    return titles[verdict(comparison.differences["wer"])]
+    return f"{sentence}; before training it was {in_a_hundred(before)}{more}."
 
 
 def _models(records: RunRecords) -> dict[str, Mapping[str, Any]]:
+    """The evaluations to show side by side, by the titles of their columns."""
     assert records.chosen is not None
-    models: dict[str, Mapping[str, Any]] = {}
-    if records.baseline is not None:
-        models["Before training"] = records.baseline.record
-    chosen, last = records.chosen.record, records.summary.get(LAST)
-    of_step = "Before training" if chosen["step"] == 0 else f"Step {chosen['step']:,}"
-    is_last = last is not None and last["step"] == chosen["step"]
+    chosen, best, last = records.chosen.record, records.summary.get(BEST), records.summary.get(LAST)
+    title = "Before training" if chosen["step"] == 0 else f"Step {chosen['step']:,}"
     if records.is_best:
-        of_step = f"{'Best and last' if is_last else 'Best'} (step {chosen['step']:,})"
-    models[of_step] = chosen
-    best = records.summary.get(BEST)
-    if best is not None and best["step"] != chosen["step"]:
-        models[f"Best (step {best['step']:,})"] = best
-    if last is not None and last["step"] != chosen["step"]:
-        models[f"Last (step {last['step']:,})"] = last
+        is_last = last is not None and last["step"] == chosen["step"]
+        title = f"{'Best and last' if is_last else 'Best'} (step {chosen['step']:,})"
+    models = {"Before training": records.baseline.record} if records.baseline else {}
+    models[title] = chosen
+    for name, record in (("Best", best), ("Last", last)):
+        if record is not None and record["step"] != chosen["step"]:
+            models[f"{name} (step {record['step']:,})"] = record
     return models
-
-
-def _cell(rate: str, record: Mapping[str, Any]) -> Cell:
-    return Cell(percent(record.get(rate)), interval(record.get(f"{rate}_interval")))

@@ -1,16 +1,15 @@
-"""What a run left in its folder, read back; also of a run that was stopped or still goes."""
+"""What a run left in its folder, read back; the run may have ended, been stopped, or still be going."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from accel_asr.config.settings_files import read_yaml
 from accel_asr.errors import UserError
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
+from accel_asr.evaluation.run_files import read_record, read_scored, unreadable
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.files.run_folder import CONFIG_FILE
 
@@ -18,8 +17,8 @@ BASELINE, BEST, LAST = "baseline", "best", "last"
 
 
 @dataclass(frozen=True)
-class Told:
-    """One evaluation: its record as metrics.jsonl has it, and the utterances behind it, in the order of the data."""
+class Evaluation:
+    """One evaluation: its record as in metrics.jsonl, and its utterances in the order of the data."""
 
     record: Mapping[str, Any]
     scored: list[ScoredUtterance]
@@ -30,18 +29,18 @@ class Told:
 
     @cached_property
     def parts(self) -> dict[str, list[PartScore]]:
-        """The scores of parts of the data, by column; resampled once for page and plots, as that takes its time."""
+        """The scores of parts of the data, by column. Page and charts share them, since resampling is slow."""
         return breakdowns(self.scored)
 
 
 @dataclass(frozen=True)
 class RunRecords:
-    """All that a report needs of a run folder.
+    """All that a report needs from a run folder.
 
-    `chosen` is the evaluation that the report tells of, None where the run has none yet: that of the best model, or of
-    the step that was asked for. `baseline` is None where the untouched model was not scored. `summary` is empty, and
-    `environment` and `data_summary` too, where the run did not come that far. `eval_lines` are at the whole window;
-    `speech_context_lines` are at its own, of a run with `training.audio_context: speech`.
+    `chosen` is the evaluation that the report is about: the best model's, or that of the requested step; None if there
+    is none yet. `baseline` is None if the untouched model was not scored. `summary`, `environment` and `data_summary`
+    are empty if the run did not get that far. `eval_lines` were scored at the whole window, `speech_context_lines` at
+    the length of the speech (`training.audio_context: speech`).
     """
 
     run_dir: Path
@@ -53,8 +52,8 @@ class RunRecords:
     eval_lines: list[dict[str, Any]]
     speech_context_lines: list[dict[str, Any]]
     left_out_lines: list[dict[str, Any]]
-    chosen: Told | None
-    baseline: Told | None
+    chosen: Evaluation | None
+    baseline: Evaluation | None
     finished: bool
 
     @property
@@ -72,35 +71,39 @@ def read_run(run_dir: Path, *, step: int | None = None) -> RunRecords:
     """Read a run folder, whether the run has ended or not.
 
     Args:
-        step: Tell of the evaluation at this optimizer step; None is the best one.
+        step: The optimizer step of the evaluation to report; None for the best.
 
     Raises:
-        UserError: it is no run folder; it has no evaluation of that step; a file of it is torn or of another version.
+        UserError: it is no run folder, it has no evaluation of that step, or a file is torn or of another version.
     """
     if not (run_dir / CONFIG_FILE).is_file():
         raise UserError(
-            f"RUN_DIR: {str(run_dir)!r} is not the folder of a run (it has no {CONFIG_FILE}); give a run's output_dir"
+            f"is not the folder of a run (it has no {CONFIG_FILE})",
+            setting="RUN_DIR",
+            value=run_dir,
+            remedy="give a run's output_dir",
         )
-    with _read_or_named(run_dir / CONFIG_FILE):
-        config = dict(read_yaml(run_dir / CONFIG_FILE))
     environment, data_summary, summary = (
-        _read_json(run_dir / name) for name in ("environment.json", "data_summary.json", "summary.json")
+        read_record(run_dir / name) if (run_dir / name).is_file() else {}
+        for name in ("environment.json", "data_summary.json", "summary.json")
     )
-    with _read_or_named(run_dir / "metrics.jsonl"):
-        lines = _read_metrics(run_dir / "metrics.jsonl")
+    lines = _read_metrics(run_dir / "metrics.jsonl")
     # of a run that was copied in part, or whose disk was full, one of the two may be missing or end too early
     evals = {int(record["step"]): record for record in summary.values()}
     evals |= {int(line["step"]): line for line in _measured_alike(lines) if line["kind"] == "eval"}
     summary = summary or _summary_of(evals)
     if step is not None and step not in evals:
         known = ", ".join(map(str, sorted(evals))) or "none"
-        raise UserError(f"--step: there was no evaluation at step {step}; those of this run: {known}")
-    told_step = step if step is not None else summary.get(BEST, summary.get(BASELINE, {})).get("step")
-    baseline = summary.get(BASELINE)
-    baseline_step = baseline["step"] if baseline and baseline["step"] != told_step else None
+        raise UserError("no evaluation at this step", setting="--step", value=step, remedy=f"those of the run: {known}")
+    chosen_step = step if step is not None else summary.get(BEST, summary.get(BASELINE, {})).get("step")
+    baseline_step = summary.get(BASELINE, {}).get("step")
+
+    def evaluation(at: int | None) -> Evaluation | None:
+        return Evaluation(evals[at], read_scored(run_dir, at)) if at is not None and at in evals else None
+
     return RunRecords(
         run_dir=run_dir,
-        config=config,
+        config=read_record(run_dir / CONFIG_FILE),
         environment=environment,
         data_summary=data_summary,
         summary=summary,
@@ -108,77 +111,32 @@ def read_run(run_dir: Path, *, step: int | None = None) -> RunRecords:
         eval_lines=[evals[number] for number in sorted(evals)],
         speech_context_lines=[line for line in lines if line["kind"] == "eval_speech_context"],
         left_out_lines=[line for line in lines if line["kind"] == "left_out"],
-        chosen=_told(run_dir, told_step, evals),
-        baseline=_told(run_dir, baseline_step, evals),
+        chosen=evaluation(chosen_step),
+        baseline=evaluation(baseline_step) if baseline_step != chosen_step else None,
         finished=(run_dir / "last").is_dir(),
     )
 
 
-def read_scored(path: Path) -> list[ScoredUtterance]:
-    """The utterances of an evaluations/*.jsonl.
-
-    Raises:
-        UserError: it is not there, torn, or of another version.
-    """
-    try:
-        with path.open(encoding="utf-8") as file:
-            return [ScoredUtterance.from_json(json.loads(line)) for line in file]
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            f"RUN_DIR: {str(path)!r} is not as this version of accel_asr writes it (what is amiss: {error}), so there "
-            "can be no report of this run; make it with the version that trained it, or score the model anew by "
-            f"`accel-asr evaluate --model {path.parent.parent / BEST}`"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"RUN_DIR: {str(path)!r} can't be read ({' '.join(str(error).split())}); tell of another evaluation by "
-            "--step, or copy the file anew"
-        ) from error
-
-
-def _told(run_dir: Path, step: int | None, evals: Mapping[int, dict[str, Any]]) -> Told | None:
-    if step is None or step not in evals:
-        return None
-    return Told(evals[step], read_scored(run_dir / "evaluations" / f"step-{step:08d}.jsonl"))
-
-
 def _measured_alike(lines: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-    """Those after the yardstick was last changed by a resume: scores of before can't stand beside them."""
+    """Those since a resume last changed how scores are measured: earlier scores can't be compared with them."""
     changes = [number for number, line in enumerate(lines) if line["kind"] == "measured_otherwise"]
     return lines[changes[-1] :] if changes else lines
 
 
 def _summary_of(evals: Mapping[int, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """As training would have written it: ties are the earlier's, and what is not a number is no rate."""
+    """As training would have written it: of equal scores the earlier is the best, and an undefined rate never is."""
     trained = [evals[step] for step in sorted(evals) if step > 0]
     scored = [record for record in trained if record.get("wer") is not None]
-    found = {BASELINE: evals.get(0), BEST: min(scored, key=lambda record: record["wer"], default=None)}
-    found[LAST] = trained[-1] if trained else None
-    return {name: record for name, record in found.items() if record is not None}
-
-
-@contextmanager
-def _read_or_named(path: Path) -> Iterator[None]:
-    """Raises: UserError: the file is torn or can't be read."""
-    try:
-        yield
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        problem = " ".join(str(error).split())
-        raise UserError(
-            f"RUN_DIR: {str(path)!r} can't be read ({problem}); it is torn, or no file of a run. Copy it anew, or take "
-            "it away if it is not config.yaml: the report then does without it"
-        ) from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """Of a file that the run may not have written yet: then nothing."""
-    with _read_or_named(path):
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    summary = {BASELINE: evals.get(0), BEST: min(scored, key=lambda record: record["wer"], default=None)}
+    summary[LAST] = trained[-1] if trained else None
+    return {name: record for name, record in summary.items() if record is not None}
 
 
 def _read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Of a run that still goes, the last line may be half written: it is left for the next report."""
+    """The lines of metrics.jsonl; the last may be half written while the run is going, and is left out then."""
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error

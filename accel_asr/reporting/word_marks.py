@@ -1,4 +1,4 @@
-"""Aligned words of an utterance as a page marks them; of texts without spaces, aligned characters."""
+"""Aligned words of an utterance as a page marks them; aligned characters for texts without spaces."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from accel_asr.console.public_text import visible
 from accel_asr.evaluation.alignments import Edit, align_words
 from accel_asr.evaluation.scoring import ScoredUtterance
 
-MAX_SHOWN, MAX_UNFOLDED = 60, 400  # units that are seen at once, and when the rest is unfolded
-MAX_TEXT = 2_000  # characters of a text as it was written
-_LONG_WORD = 16  # characters a word on average: Chinese, Japanese, Thai; German has 6, Finnish 8
+MAX_SHOWN, MAX_UNFOLDED = 60, 400  # words (or characters) shown at once, and after unfolding
+MAX_TEXT = 2_000  # characters of a text as written
+_LONG_WORD = 16  # characters of an average word: more in Chinese, Japanese and Thai; German has 6, Finnish 8
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Equal words, or one edit: what was said (empty when made up) and what was heard (empty when missed)."""
+    """Equal words, or one edit: what was said (empty if it was added) and what was heard (empty if it was missed)."""
 
     edit: Edit
     said: str
@@ -24,7 +24,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class MarkedText:
-    """`shown` at once, `folded` when asked for; `left_out` units are not in the page. `unit` is word or character."""
+    """`shown` at once, `folded` on request; `left_out` units are not in the page. `unit` is word or character."""
 
     shown: list[Mark]
     folded: list[Mark]
@@ -34,7 +34,7 @@ class MarkedText:
 
 @dataclass(frozen=True)
 class ShownText:
-    """A text as it was written, and how many characters were left out at its end."""
+    """A text as written, and how many characters of its end are left out."""
 
     text: str
     left_out: int
@@ -46,47 +46,41 @@ def marked(utterance: ScoredUtterance) -> MarkedText:
     said, heard = (" ".join(map(visible, text.split())) for text in texts)
     by_character = has_no_spaces(said)
     if by_character:
-        said, heard = (" ".join(character for character in text if not character.isspace()) for text in (said, heard))
-    units = list(_units(said, heard))
+        said, heard = (" ".join(text.replace(" ", "")) for text in (said, heard))
+    marks = list(_marks(said, heard))
     glue = "" if by_character else " "
     return MarkedText(
-        shown=_joined(units[:MAX_SHOWN], glue),
-        folded=_joined(units[MAX_SHOWN:MAX_UNFOLDED], glue),
-        left_out=max(0, len(units) - MAX_UNFOLDED),
+        shown=_joined(marks[:MAX_SHOWN], glue),
+        folded=_joined(marks[MAX_SHOWN:MAX_UNFOLDED], glue),
+        left_out=max(0, len(marks) - MAX_UNFOLDED),
         unit="character" if by_character else "word",
     )
 
 
 def has_no_spaces(text: str) -> bool:
-    """Whether the text is of a writing that does not put spaces between words."""
+    """Whether the text is in a script that puts no spaces between words."""
     words = text.split()
     return bool(words) and sum(map(len, words)) / len(words) > _LONG_WORD
 
 
 def shown_text(text: str, *, most: int = MAX_TEXT) -> ShownText:
-    """The first `most` characters of a long text."""
+    """The first `most` characters."""
     return ShownText(visible(text[:most]), max(0, len(text) - most))
 
 
-def _units(said: str, heard: str) -> Iterator[Mark]:
-    """One for each word or edit."""
+def _marks(said: str, heard: str) -> Iterator[Mark]:
+    """A mark for each word or edit."""
     for run in align_words(said, heard):
-        if run.edit == "equal":
-            yield from (Mark("equal", word, word) for word in run.reference)
-        elif run.edit == "substitute":
-            yield from (
-                Mark("substitute", one, other) for one, other in zip(run.reference, run.hypothesis, strict=True)
-            )
-        elif run.edit == "delete":
-            yield from (Mark("delete", word, "") for word in run.reference)
-        else:
-            yield from (Mark("insert", "", word) for word in run.hypothesis)
+        # a deletion has no words on one side, an insertion none on the other
+        length = max(len(run.reference), len(run.hypothesis))
+        for i in range(length):
+            yield Mark(run.edit, "".join(run.reference[i : i + 1]), "".join(run.hypothesis[i : i + 1]))
 
 
-def _joined(units: list[Mark], glue: str) -> list[Mark]:
+def _joined(marks: list[Mark], glue: str) -> list[Mark]:
     """Neighbours under the same edit as one mark, so that a page of long transcripts stays small."""
     joined: list[Mark] = []
-    for edit, run in groupby(units, key=lambda mark: mark.edit):
+    for edit, run in groupby(marks, key=lambda mark: mark.edit):
         together = list(run)
         if edit == "substitute":
             joined += together

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import soundfile
 
-pytest.importorskip("matplotlib")
-
 from accel_asr.demonstration.listening import DemoError, Heard, listen
 from accel_asr.transcription.transcriber import Fallback, Transcriber
 
@@ -28,7 +26,7 @@ def heard(samples: np.ndarray, folder: Path, *transcribers: Transcriber, max_dur
 def test_each_model_has_its_text(transcriber: Transcriber, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, RATE_HZ).astype(np.float32)
     other = Transcriber(transcriber.model, transcriber.processor, language="de", task="translate", num_beams=4)
-    expected = [one.transcribe_short([noise], timed=False)[0].text for one in (transcriber, other)]
+    expected = [model.transcribe_short([noise], timed=False)[0].text for model in (transcriber, other)]
     answer = heard(noise, tmp_path, transcriber, other)
     assert answer.texts == expected
     assert expected[0] != expected[1]
@@ -45,7 +43,7 @@ def test_a_long_recording_has_times_and_pictures_of_its_beginning(transcriber: T
     assert answer.note == "5.0 s of audio; the pictures show the first 2 s, as much as the model hears at once"
 
 
-def test_silence_is_said_to_be_silence(transcriber: Transcriber, tmp_path: Path) -> None:
+def test_silence_is_pointed_out(transcriber: Transcriber, tmp_path: Path) -> None:
     assert "silent" in heard(np.zeros(RATE_HZ, np.float32), tmp_path, transcriber).note
 
 
@@ -58,12 +56,14 @@ def test_what_is_too_long_is_refused_by_its_header(
     transcriber: Transcriber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("accel_asr.demonstration.listening.decode", lambda *_, **__: pytest.fail("was decoded"))
-    with pytest.raises(DemoError, match=r"is 0\.1 minutes long, and this page takes 0\.05 at the most"):
+    with pytest.raises(DemoError, match=r"is 0\.1 minutes long, and this page takes at most 0\.05"):
         heard(np.zeros(4 * RATE_HZ, np.float32), tmp_path, transcriber, max_duration_s=3.0)
 
 
 @pytest.mark.parametrize("kind", ["text", "torn", "empty", "nothing"])
-def test_what_is_no_recording_is_told_in_a_sentence(transcriber: Transcriber, tmp_path: Path, kind: str) -> None:
+def test_a_visitor_gets_a_sentence_about_what_is_no_recording(
+    transcriber: Transcriber, tmp_path: Path, kind: str
+) -> None:
     path = tmp_path / "x.wav"
     soundfile.write(path, np.zeros(0 if kind == "empty" else RATE_HZ, np.int16), RATE_HZ)
     if kind == "torn":

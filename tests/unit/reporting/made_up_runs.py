@@ -1,8 +1,8 @@
 """Run folders for tests, as training leaves them, of pairs of texts; nothing is trained."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +75,16 @@ def tone(utterance_id: str) -> np.ndarray:
     return (8_000 * np.sin(2 * np.pi * 440 * time_s)).astype(np.int16)
 
 
-def edit_lines(path: Path, change: Any) -> None:
-    """Give each JSON object of a file to `change`, and write what it has made of it."""
+def rename(scored: Sequence[ScoredUtterance], names: Iterable[str]) -> list[ScoredUtterance]:
+    """The same with other utterance ids."""
+    return [
+        replace(utterance, transcript=replace(utterance.transcript, utterance_id=name))
+        for utterance, name in zip(scored, names, strict=False)
+    ]
+
+
+def edit_lines(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Let `change` alter each JSON object of a file."""
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     for line in lines:
         change(line)

@@ -2,11 +2,19 @@
 
 from pathlib import Path
 
+import pytest
+
 from accel_asr.evaluation.comparing import compare
 from accel_asr.reporting.headline import Headline, headline
 from accel_asr.reporting.run_records import read_run
 from tests.unit.evaluation.made_up_scores import score_pairs
 from tests.unit.reporting.made_up_runs import a_run, make_run
+
+SAID = [f"word {number}" for number in range(20)]
+RIGHT = list(zip(SAID, SAID, strict=True))
+WRONG = [(text, "x y") for text in SAID]
+LOOPING = [("pay", "pay " * 9)] * 20
+NO_LOOP = [("pay", "pay")] * 20
 
 
 def headline_of(folder: Path, *, step: int | None = None) -> Headline:
@@ -17,63 +25,53 @@ def headline_of(folder: Path, *, step: int | None = None) -> Headline:
 
 def test_three_utterances_of_which_one_did_not_change_could_be_chance(tmp_path: Path) -> None:
     # with one in 27 resamples only the unchanged one is drawn, and the interval reaches 0
-    told = headline_of(a_run(tmp_path / "run"))
-    assert told.title == "The difference could be chance: 0.00% of the words are wrong now, 62.50% before"
-    assert told.tone == "open"
-    assert told.columns == ["Before training", "Best (step 10)", "Last (step 20)"]
-    wer = told.rows[0]
-    assert [cell.rate for cell in wer.cells] == ["62.50%", "0.00%", "12.50%"]
-    assert wer.cells[1].interval == "0.0\u20130.0%"
-    assert any("chosen as the best of 2 evaluations" in sentence for sentence in told.sentences)
+    shown = headline_of(a_run(tmp_path / "run"))
+    assert shown.title == "The difference could be chance: 0.00% of the words are wrong now, 62.50% before"
+    assert shown.tone == "open"
+    assert shown.columns == ["Before training", "Best (step 10)", "Last (step 20)"]
+    assert [cell.rate for cell in shown.rows[0].cells] == ["62.50%", "0.00%", "12.50%"]
+    assert shown.rows[0].cells[1].interval == "0.0\u20130.0%"
+    assert "the best of 2 evaluations" in shown.sentences[-1]
+    # another step stands beside the best
+    assert headline_of(tmp_path / "run", step=20).columns == ["Before training", "Step 20", "Best (step 10)"]
 
 
-def test_a_clear_difference_is_told_as_one(tmp_path: Path) -> None:
-    said = [f"word {number}" for number in range(20)]
-    right, wrong = list(zip(said, said, strict=True)), [(text, "x y") for text in said]
-    better = make_run(tmp_path / "better", {0: score_pairs(wrong), 10: score_pairs(right)})
-    worse = make_run(tmp_path / "worse", {0: score_pairs(right), 10: score_pairs(wrong)})
-    assert headline_of(better).tone == "good"
-    assert headline_of(better).title.startswith("Better beyond chance: 0.00%")
-    assert headline_of(better).columns == ["Before training", "Best and last (step 10)"]
-    assert headline_of(worse).tone == "bad"
-    assert headline_of(worse).title.startswith("Worse beyond chance: 100.00%")
+@pytest.mark.parametrize(
+    ("before", "now", "tone", "title", "sentence"),
+    [
+        (WRONG, RIGHT, "good", "Better beyond chance: 0.00% of the words", "gets none wrong"),
+        (RIGHT, WRONG, "bad", "Worse beyond chance: 100.00% of the words", "gets about 100 wrong"),
+        ([("", "hi")], [("", "")], "open", "The difference is unknown: n/a", "no words to count errors in"),
+        # words that nobody said count too: errors for every 100 words, not percent of them
+        (
+            LOOPING,
+            NO_LOOP,
+            "good",
+            "Better beyond chance: 0.00 word errors for every 100 words now, 800.00",
+            "800, more",
+        ),
+        (NO_LOOP, LOOPING, "bad", "Worse beyond chance: 800.00 word errors for every 100 words", "makes about 800 err"),
+    ],
+)
+def test_the_title_says_what_changed_and_how_sure_that_is(
+    tmp_path: Path, before: list, now: list, tone: str, title: str, sentence: str
+) -> None:
+    shown = headline_of(make_run(tmp_path / "run", {0: score_pairs(before), 10: score_pairs(now)}))
+    assert shown.tone == tone
+    assert shown.title.startswith(title)
+    assert sentence in shown.sentences[0]
+    assert shown.columns == ["Before training", "Best and last (step 10)"]
+    assert LOOPING not in (before, now) or not any("%" in text for text in (shown.title, shown.sentences[0]))
 
 
-def test_without_a_baseline_it_says_that_the_gain_is_not_known(tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "run", {10: score_pairs([("pay the bill", "pay a bill")])})
-    told = headline_of(folder)
-    assert told.title == "33.33% of the words are wrong"
-    assert any("evaluation.eval_on_start is false" in sentence for sentence in told.sentences)
-
-
-def test_a_run_that_has_only_its_baseline_tells_of_it(tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "run", {0: score_pairs([("pay the bill", "pay a bill")])}, finished=False)
-    assert headline_of(folder).columns == ["Before training"]
-    assert any("before training; it has not been scored since" in told for told in headline_of(folder).sentences)
-
-
-def test_another_step_stands_beside_the_best(tmp_path: Path) -> None:
-    told = headline_of(a_run(tmp_path / "run"), step=20)
-    assert told.columns == ["Before training", "Step 20", "Best (step 10)"]
-
-
-def test_where_there_are_no_words_there_is_no_rate(tmp_path: Path) -> None:
-    told = headline_of(make_run(tmp_path / "run", {0: score_pairs([("", "hi")]), 10: score_pairs([("", "")])}))
-    assert "No difference can be told" in told.title
-    assert told.sentences[0].startswith("There was nothing to count errors in")
-    assert told.rows[0].cells[0].rate == "n/a"
-
-
-def test_a_model_that_makes_up_words_has_errors_for_every_100_words_not_percent_of_them(tmp_path: Path) -> None:
-    looping, right = [("pay", "pay " * 9)] * 20, [("pay", "pay")] * 20
-    mended = headline_of(make_run(tmp_path / "mended", {0: score_pairs(looping), 10: score_pairs(right)}))
-    assert mended.title == "Better beyond chance: 0.00 word errors for every 100 words now, 800.00 before"
-    assert (
-        "Of 100 words that were said, the model of step 10 gets none wrong; before training it was about 800"
-        in (mended.sentences[0])
-    )
-    assert "words that nobody said count too" in mended.sentences[0]
-    spoilt = headline_of(make_run(tmp_path / "spoilt", {0: score_pairs(right), 10: score_pairs(looping)}))
-    assert "800.00 word errors for every 100 words now, 0.00 before" in spoilt.title
-    assert "For every 100 words that were said, the model of step 10 makes about 800 errors" in spoilt.sentences[0]
-    assert not any("%" in sentence for sentence in (spoilt.title, spoilt.sentences[0]))
+@pytest.mark.parametrize(
+    ("step", "column", "sentence"),
+    [
+        (10, "Best and last (step 10)", "evaluation.eval_on_start is false"),
+        (0, "Before training", "it has not been scored since"),
+    ],
+)
+def test_with_one_evaluation_it_says_what_is_missing(tmp_path: Path, step: int, column: str, sentence: str) -> None:
+    shown = headline_of(make_run(tmp_path / "run", {step: score_pairs([("pay the bill", "pay a bill")])}))
+    assert (shown.title, shown.columns) == ("33.33% of the words are wrong", [column])
+    assert sentence in shown.sentences[1]

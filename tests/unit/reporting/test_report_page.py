@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from accel_asr.errors import UserError
+from accel_asr.reporting.charts import draw_charts
 from accel_asr.reporting.report_page import MAX_BYTES, render, write_report
 from accel_asr.reporting.run_records import read_run
+from tests.refusals import refused
 from tests.unit.evaluation.made_up_scores import score_pairs
-from tests.unit.reporting.made_up_runs import SAMPLING_RATE_HZ, a_run, edit_lines, make_run, tone
+from tests.unit.reporting.made_up_runs import SAMPLING_RATE_HZ, a_run, edit_lines, make_run, rename, tone
 
 SCRIPT = "<script>alert(1)</script>"
 ATTRIBUTE = '" onload="alert(1)" \' onerror=\'alert(1)'
@@ -52,15 +53,15 @@ class Outline(HTMLParser):
 
 
 def page_of(folder: Path, *, step: int | None = None, **more: object) -> str:
-    return render(read_run(folder, step=step), **more)  # type: ignore[arg-type]
+    records = read_run(folder, step=step)
+    return render(records, draw_charts(records), **more)  # type: ignore[arg-type]
 
 
 def test_texts_of_the_data_stay_texts_wherever_they_stand(tmp_path: Path) -> None:
     nasty = f"{SCRIPT} {ATTRIBUTE}\x1b[2J\u202e"
     scored = score_pairs([(nasty, "x"), ("y", nasty)], columns={nasty: nasty}, language=ATTRIBUTE, source=SCRIPT)
     other = score_pairs([("y", "")], columns={nasty: "b"}, language="en", source="b", audio_problem=nasty, cut_off=True)
-    for one in [*scored, *other]:
-        object.__setattr__(one.transcript, "utterance_id", f"{nasty}{id(one)}")
+    scored = rename([*scored, *other], [f"{nasty}{row}" for row in range(3)])
     summary = {
         "source": {"name_or_path": nasty, "subset": nasty, "revision": None},
         "text": {"replacements": {nasty: nasty}},
@@ -72,7 +73,7 @@ def test_texts_of_the_data_stay_texts_wherever_they_stand(tmp_path: Path) -> Non
     }  # fmt: skip
     folder = make_run(
         tmp_path / f"run{ATTRIBUTE.replace('/', '')}",
-        {0: [*scored, *other], 10: [*scored, *other]},
+        {0: scored, 10: scored},
         data_summary=summary,
         settings=["--hub.hub_model_id", "a/b", "--model.name_or_path", f"{SCRIPT} {ATTRIBUTE}"],
     )
@@ -81,14 +82,15 @@ def test_texts_of_the_data_stay_texts_wherever_they_stand(tmp_path: Path) -> Non
     assert not {name for name, _ in outline.attributes if name.startswith("on")}
     assert outline.text.count(SCRIPT) > 10
     # marks that turn the direction of writing would make a file's name read as another's
-    told = outline.text + "".join(str(value) for _, value in outline.attributes)
-    assert not set(told) & {"\x1b", "\u202e"}
+    everything = outline.text + "".join(str(value) for _, value in outline.attributes)
+    assert not set(everything) & {"\x1b", "\u202e"}
     assert outline.text.count(r"\x1b[2J\u202e") > 10
 
 
 def test_only_data_of_its_own_is_named_and_the_policy_forbids_the_rest(tmp_path: Path) -> None:
     outline = Outline(page_of(a_run(tmp_path / "run"), samples_of=tone))
-    addresses = [value or "" for name, value in outline.attributes if name in ("src", "href", "srcset", "action")]
+    links = ("src", "href", "xlink:href", "srcset", "action")
+    addresses = [value or "" for name, value in outline.attributes if name in links]
     assert addresses
     assert {address.split(":")[0] if ":" in address else address[0] for address in addresses} == {"data", "#"}
     policy = next(value for name, value in outline.attributes if name == "content" and "default-src" in (value or ""))
@@ -105,41 +107,40 @@ def test_headings_go_down_one_step_at_a_time_and_cells_know_their_headers(tmp_pa
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
     assert page.count("<th ") == page.count('scope="row"') + page.count('scope="col"')
     assert "<th>" not in page
+    assert page.count("<svg") == page.count('<div role="img" aria-label="') > 0
     assert page.count("<img") == len(re.findall(r'<img [^>]*alt="Log-mel spectrogram', page)) > 0
 
 
 def test_a_run_that_was_stopped_says_so_and_shows_what_there_is(tmp_path: Path) -> None:
-    outline = Outline(page_of(a_run(tmp_path / "run", finished=False)))
-    assert "This run has not come to its end" in outline.text
-    assert "until step 20" in outline.text
-    assert "has not come to its end" not in Outline(page_of(a_run(tmp_path / "whole"))).text
+    stopped = Outline(page_of(a_run(tmp_path / "run", finished=False))).text
+    assert "This run is not finished" in stopped
+    assert "up to step 20" in stopped
+    assert "is not finished" not in Outline(page_of(a_run(tmp_path / "whole"))).text
 
 
-def test_a_run_that_has_just_begun_is_a_page_too(tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "run", {}, finished=False)
-    outline = Outline(page_of(folder))
-    assert "Nothing has been written of its training yet" in outline.text
-    assert "There is nothing to draw yet" in outline.text
-    assert "svg" not in outline.tags
+@pytest.mark.parametrize(
+    ("train_steps", "charts", "text"),
+    [(0, 0, ["has not logged a step yet", "There is nothing to draw yet"]), (5, 3, ["Nothing has been scored yet"])],
+)
+def test_a_run_that_has_just_begun_is_a_page_too(
+    tmp_path: Path, train_steps: int, charts: int, text: list[str]
+) -> None:
+    outline = Outline(page_of(make_run(tmp_path / "run", {}, train_steps=train_steps, finished=False)))
+    assert outline.tags.count("svg") == charts
+    assert not [words for words in text if words not in outline.text]
 
 
-def test_a_run_with_losses_only_has_its_curves(tmp_path: Path) -> None:
-    outline = Outline(page_of(make_run(tmp_path / "run", {}, train_steps=5, finished=False)))
-    assert outline.tags.count("svg") == 3
-    assert "Nothing has been scored yet" in outline.text
-
-
-def test_a_run_that_streamed_tells_of_its_shards(tmp_path: Path) -> None:
+def test_a_streaming_run_shows_its_shards_and_what_was_left_out(tmp_path: Path) -> None:
     summary = {"train": {"shards": 12, "streamed": True}, "left_out_in_training": {"no text": 3, "unreadable": ["u9"]}}
     text = Outline(page_of(a_run(tmp_path / "run", data_summary=summary))).text
     assert "streamed from 12 shards" in text
     assert "no text (left out of the stream)" in text
-    assert "could not be used when its turn came" in text
+    assert "could not be decoded during training" in text
 
 
-def test_why_there_are_no_players_is_told(tmp_path: Path) -> None:
+def test_the_page_says_why_there_are_no_players(tmp_path: Path) -> None:
     page = page_of(a_run(tmp_path / "run"), step=20, without_audio="the disk is not there")
-    assert "There are no players and pictures in this page: the disk is not there." in Outline(page).text
+    assert "This page has no players and pictures: the disk is not there." in Outline(page).text
     assert "<audio" not in page
     assert "This is the evaluation of step 20, not that of the best model." in Outline(page).text
 
@@ -156,11 +157,12 @@ def test_however_large_the_run_the_page_is_below_ten_megabytes(tmp_path: Path, m
         "notices": ["n" * 10_000] * 100,
     }
     folder = make_run(tmp_path / "run", {0: before, 10: after}, train_steps=5_000, data_summary=summary)
-    written = write_report(read_run(folder), folder / "report.html", samples_of=lambda name: noise)
-    assert 5_000_000 < written.size_bytes == written.path.stat().st_size < MAX_BYTES
-    text = Outline(written.path.read_text(encoding="utf-8")).text
-    assert "recordings did not fit into this page" in text
-    assert "more are not in this page" in text
+    records = read_run(folder)
+    path = write_report(records, draw_charts(records), folder / "report.html", samples_of=lambda name: noise)
+    assert 5_000_000 < path.stat().st_size < MAX_BYTES
+    text = Outline(path.read_text(encoding="utf-8")).text
+    assert "recordings left out, to keep this page below 10 MB" in text
+    assert "more are left out of this page" in text
     assert "Each point is the mean of" in text
 
 
@@ -169,8 +171,9 @@ def test_a_place_that_can_not_be_written_is_an_error_and_leaves_nothing(tmp_path
 
     folder = a_run(tmp_path / "run", settings=["--data.name_or_path", str(tmp_path / "gone")])
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(UserError, match="--output: can't write"):
-        report.main([str(folder), "--output", str(tmp_path / "file" / "report.html")])
+    page = tmp_path / "file" / "report.html"
+    with refused("--output", "can't be written"):
+        report.main([str(folder), "--output", str(page)])
 
 
 def test_a_run_on_short_contexts_shows_both(tmp_path: Path) -> None:
@@ -185,7 +188,7 @@ def test_a_run_on_short_contexts_shows_both(tmp_path: Path) -> None:
     short = [{**json.loads(line), "kind": "eval_speech_context"} for line in lines if '"eval"' in line]
     with (run / "metrics.jsonl").open("a") as file:
         file.writelines(json.dumps(line) + "\n" for line in short)
-    page = render(read_run(run))
+    page = page_of(run)
     assert "normalised, speech context" in page
-    assert "hearing the speech alone, as it was trained to (training.audio_context)" in page
+    assert "hearing only the speech, as in training (training.audio_context)" in page
     assert "(training.audio_context): 12.50% of the words are wrong." in page

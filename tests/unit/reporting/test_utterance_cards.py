@@ -1,4 +1,4 @@
-"""Which utterances are shown, and what is told of them."""
+"""Which utterances are shown, and what their cards say."""
 
 from accel_asr.evaluation.comparing import compare
 from accel_asr.reporting.media import Clips
@@ -9,7 +9,7 @@ from tests.unit.reporting.made_up_runs import tone
 
 def test_those_with_the_most_wrong_words_come_first_and_those_without_errors_not_at_all() -> None:
     scored = score_pairs([("a b c d", "a b x y"), ("a", "a"), ("a b c", "x y z"), ("a b", "x y"), ("", "made up")])
-    assert [one.transcript.utterance_id for one in worst_utterances(scored)] == ["u2", "u3", "u0"]
+    assert [utterance.transcript.utterance_id for utterance in worst_utterances(scored)] == ["u2", "u3", "u0"]
     assert len(worst_utterances(scored, most=2)) == 2
 
 
@@ -22,7 +22,7 @@ def test_a_recording_stands_in_the_page_once() -> None:
     assert worst.clip_at is None
     assert improved.clip is None
     assert improved.clip_at == worst.anchor != improved.anchor
-    assert improved.told == "1 wrong of 2 words (50.00%); before training 2 wrong of 2 words (100.00%)"
+    assert improved.errors == "1 wrong of 2 words (50.00%); before training 2 wrong of 2 words (100.00%)"
     assert worst.language == "de"
 
 

@@ -9,35 +9,34 @@ from accel_asr.reporting import wording
 
 
 def test_a_rate_that_is_not_defined_is_not_a_number() -> None:
-    assert (wording.percent(0.0512), wording.percent(None), wording.percent(math.nan)) == ("5.12%", "n/a", "n/a")
     assert wording.interval([0.0911, 0.123]) == "9.1\u201312.3%"
     assert wording.interval([None, None]) == wording.interval(None) == ""
 
 
 @pytest.mark.parametrize(
-    ("difference", "interval", "told"),
+    ("difference", "interval", "verdict"),
     [
         (-0.2, (-0.25, -0.15), "better beyond chance"),
         (0.2, (0.15, 0.25), "worse beyond chance"),
         (-0.01, (-0.03, 0.01), "could be chance"),
         (0.0, (-0.1, 0.1), "could be chance"),
         (0.0, (0.0, 0.0), "no difference"),
-        (math.nan, (math.nan, math.nan), "no difference can be told"),
+        (math.nan, (math.nan, math.nan), "the difference is unknown"),
     ],
 )
-def test_a_difference_is_told_with_how_sure_it_is(difference: float, interval: tuple[float, float], told: str) -> None:
+def test_a_difference_says_how_sure_it_is(difference: float, interval: tuple[float, float], verdict: str) -> None:
     found = Difference(difference, interval, 0.5)
-    assert wording.verdict(found) == told
+    assert wording.verdict(found) == verdict
     sentence = wording.difference_sentence(found, what="the model")
-    assert told in sentence or ("as it was" in sentence if difference == 0 else "can't be told" in sentence)
+    assert verdict in sentence or ("the same as before" in sentence if difference == 0 else "is unknown" in sentence)
 
 
-def test_the_interval_of_an_improvement_is_told_as_an_improvement() -> None:
-    told = wording.difference_sentence(Difference(-0.2, (-0.25, -0.15), 0.0), what="the model")
-    assert "is 20.00 percentage points lower than before (95% interval: 15.00 to 25.00)" in told
-    told = wording.difference_sentence(Difference(-0.01, (-0.03, 0.01), 0.3), what="the model")
-    assert "1.00 percentage points lower" in told
-    assert "from -3.00 to +1.00" in told
+def test_the_interval_of_an_improvement_has_its_sign() -> None:
+    sentence = wording.difference_sentence(Difference(-0.2, (-0.25, -0.15), 0.0), what="the model")
+    assert "is 20.00 percentage points lower than before (95% interval: 15.00 to 25.00)" in sentence
+    sentence = wording.difference_sentence(Difference(-0.01, (-0.03, 0.01), 0.3), what="the model")
+    assert "1.00 percentage points lower" in sentence
+    assert "from -3.00 to +1.00" in sentence
 
 
 def test_settings_have_their_whole_name() -> None:
@@ -55,14 +54,18 @@ def test_settings_have_their_whole_name() -> None:
 
 def test_counts_and_times() -> None:
     assert (wording.count(1, "word"), wording.count(1_234, "word")) == ("1 word", "1,234 words")
-    assert [wording.hours(of) for of in (12.34, 0.3286, 0.002)] == ["12.3 hours", "20 minutes", "7 seconds"]
-    assert [wording.in_a_hundred(of) for of in (0.0, 0.004, 0.1044)] == ["none", "fewer than 1", "about 10"]
+    assert [wording.hours(duration_h) for duration_h in (12.34, 0.3286, 0.002)] == [
+        "12.3 hours",
+        "20 minutes",
+        "7 seconds",
+    ]
+    assert [wording.in_a_hundred(rate) for rate in (0.0, 0.004, 0.1044)] == ["none", "fewer than 1", "about 10"]
     assert wording.in_a_hundred(3.0) == "about 300"
-    assert [wording.percent_tick(of) for of in (0.025, 0.3, 12.5)] == ["2.5%", "30%", "1,250%"]
+    assert [wording.percent_tick(rate) for rate in (0.025, 0.3, 12.5)] == ["2.5%", "30%", "1,250%"]
 
 
 @pytest.mark.parametrize(
-    ("rate", "before", "told"),
+    ("rate", "before", "sentence"),
     [
         (0.1234, None, "12.34% of the words are wrong"),
         (0.1234, 1.0, "12.34% of the words are wrong now, 100.00% before"),
@@ -71,5 +74,5 @@ def test_counts_and_times() -> None:
         (None, None, "n/a of the words are wrong"),
     ],
 )
-def test_more_than_all_of_the_words_can_not_be_wrong(rate: float | None, before: float | None, told: str) -> None:
-    assert wording.wrong_words(rate, before) == told
+def test_more_than_all_of_the_words_can_not_be_wrong(rate: float | None, before: float | None, sentence: str) -> None:
+    assert wording.wrong_words(rate, before) == sentence

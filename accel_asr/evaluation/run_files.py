@@ -1,0 +1,57 @@
+"""What a run wrote about itself, read back by its report and its model card."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from accel_asr.config.settings_files import read_yaml
+from accel_asr.errors import UserError
+from accel_asr.evaluation.scoring import ScoredUtterance
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The mapping in a JSON or YAML file of a run.
+
+    Raises:
+        UserError: it is missing or torn.
+    """
+    try:
+        content = read_yaml(path) if path.suffix == ".yaml" else json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it holds no settings by name")
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    return content
+
+
+def read_scored(run_dir: Path, step: int) -> list[ScoredUtterance]:
+    """The scored transcripts of the evaluation at an optimizer step.
+
+    Raises:
+        UserError: they are missing, torn, or of another version.
+    """
+    path = run_dir / "evaluations" / f"step-{step:08d}.jsonl"
+    try:
+        with path.open(encoding="utf-8") as file:
+            return [ScoredUtterance.from_json(json.loads(line)) for line in file]
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"it is not in the format of this version of accel_asr (at fault: {error})",
+            setting="RUN_DIR",
+            value=path,
+            remedy="use the version that trained the run, or score the model again with "
+            f"`accel-asr evaluate --model {run_dir / 'best'}`",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> UserError:
+    """The refusal of a file that is torn or out of reach."""
+    reason = " ".join(str(error).split())
+    return UserError(
+        f"can't be read ({reason})",
+        setting="RUN_DIR",
+        value=path,
+        remedy="copy it from the run again",
+    )
