@@ -58,7 +58,7 @@ def train(config: Config) -> int:
     from accel_asr.data.streaming.streams import Place
     from accel_asr.evaluation.contexts import full_context_problem
     from accel_asr.model import pretrained as modeling
-    from accel_asr.model.audio_context import SpeechContext, hear_any_context
+    from accel_asr.model.audio_context import SpeechContext
     from accel_asr.publishing.hub import check_may_push, push_run
     from accel_asr.ranks.agreement import Agreement
     from accel_asr.ranks.main_process import write_on_main_process
@@ -127,7 +127,6 @@ def train(config: Config) -> int:
     context = None
     if training.audio_context == "speech":
         context = SpeechContext.of_model(model, window_s=modeling.window_s(processor))
-        hear_any_context(model)
 
     # 4. Optimizer. The schedule is not prepared: Accelerate steps a prepared one num_processes times
     model.to(accelerator.device)

@@ -20,7 +20,7 @@ from accel_asr.evaluation.compiled_decoding import CompiledDecoding, compiled_de
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.scoring import Transcript
 from accel_asr.model.audio_context import encode
-from accel_asr.model.chunked_loss import token_loss_as_logits
+from accel_asr.model.chunked_loss import summed_token_loss
 from accel_asr.model.spelling import Spelling
 from accel_asr.ranks.agreement import POLL_S, Agreement
 
@@ -205,13 +205,13 @@ def _transcribe_batch(
         encoded = model.get_encoder()(batch.input_features).last_hidden_state
     else:
         encoded = encode(model.get_encoder(), batch.heard(2 * positions).input_features)
-    with token_loss_as_logits(model, positions=batch.target_positions, labels=batch.target_labels):
-        loss = model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
-            decoder_input_ids=batch.decoder_input_ids,
-            use_cache=False,
-        ).logits
-    loss_sum = float(loss)
+    hidden = model.model(
+        encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
+        decoder_input_ids=batch.decoder_input_ids,
+        use_cache=False,
+    ).last_hidden_state
+    targets = hidden.flatten(0, 1)[batch.target_positions]
+    loss_sum = float(summed_token_loss(targets, model.proj_out.weight, batch.target_labels))
     given = batch.decoder_input_ids[:, :start_tokens]
     options: dict[str, object] = {}
     if compiled:

@@ -16,11 +16,13 @@ from xxhash import xxh3_128
 
 from accel_asr.console.bars import waiting_is_said
 from accel_asr.errors import UserError
+from accel_asr.model.folder.configuration import ARCHITECTURE
 from accel_asr.model.folder.examination import examine, say_notes, why_no_weights
 from accel_asr.model.folder.folder_files import raise_hub_problem
 from accel_asr.model.folder.generation_settings import usable_alignment_heads
 from accel_asr.model.languages import NO_STAND_INS, language_of_labels
 from accel_asr.model.tokenizer_probe import require_fitting_tokenizer
+from accel_asr.model.whisper_for_training import WhisperForTraining
 from accel_asr.quickstart import model_source
 
 
@@ -37,7 +39,7 @@ def quiet_libraries() -> None:
 
 def load_model_and_processor(
     name_or_path: str, *, revision: str | None = None
-) -> tuple[WhisperForConditionalGeneration, WhisperProcessor]:
+) -> tuple[WhisperForTraining, WhisperProcessor]:
     """Load from a local folder, the Hub, or the embedded quickstart; weights in fp32, attention by SDPA.
 
     Safetensors only: a pickled checkpoint could run code. What of the model is not used is said on stderr.
@@ -50,7 +52,7 @@ def load_model_and_processor(
     try:
         with waiting_is_said(f"loading the model {name_or_path}"):
             # from_pretrained would keep a half precision checkpoint in half; training needs fp32 master weights
-            model, loaded = WhisperForConditionalGeneration.from_pretrained(
+            model, loaded = WhisperForTraining.from_pretrained(
                 source,
                 revision=revision,
                 dtype=torch.float32,
@@ -269,6 +271,8 @@ def save_model_folder(
 ) -> None:
     """Write a Hugging Face model folder (safetensors, tokenizer, generation settings) that `pipeline` loads."""
     model.save_pretrained(folder, **save_options)
+    model.config.architectures = [ARCHITECTURE]  # save_pretrained has named its own class there
+    model.config.save_pretrained(folder)
     processor.save_pretrained(folder)
     # transformers 5 leaves out what other tools read, and what its own tokenizer.normalize needs when loaded again
     processor.feature_extractor.save_pretrained(folder)

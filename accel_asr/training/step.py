@@ -14,7 +14,6 @@ from torch.nn.parallel import DistributedDataParallel
 from accel_asr.console.public_text import visible
 from accel_asr.data.loading.collator import Batch, FailedItem
 from accel_asr.errors import UserError
-from accel_asr.model.chunked_loss import token_loss_as_logits
 from accel_asr.training.launch.sharding import whole_tensor
 from accel_asr.training.random_state import random_state_kept
 
@@ -64,7 +63,7 @@ def settle_gradient_buckets(model: nn.Module, batch: Batch, *, accelerator: Acce
         return
     with random_state_kept(accelerator.device):
         batch = batch.to(accelerator.device)
-        accelerator.backward(_summed_loss(model, batch, accelerator=accelerator))
+        accelerator.backward(_summed_loss(model, batch))
     model.zero_grad()
 
 
@@ -114,7 +113,7 @@ def train_step(
     for index, batch in enumerate(window):
         is_last = index == len(window) - 1
         with torch.enable_grad() if is_last else accelerator.no_sync(model):
-            loss_sum = _summed_loss(model, batch, accelerator=accelerator)
+            loss_sum = _summed_loss(model, batch)
             # DDP averages gradients over the ranks: times num_processes turns that into the sum
             accelerator.backward(loss_sum * (accelerator.num_processes / target_tokens))
         loss_sums.append(loss_sum.detach())
@@ -141,11 +140,15 @@ def train_step(
     )
 
 
-def _summed_loss(model: nn.Module, batch: Batch, *, accelerator: Accelerator) -> torch.Tensor:
-    """Forward pass, through the model's wrapper, to the sum of the batch's token losses."""
-    unwrapped = accelerator.unwrap_model(model)
-    with token_loss_as_logits(unwrapped, positions=batch.target_positions, labels=batch.target_labels):
-        return model(**batch.model_inputs(), decoder_input_ids=batch.decoder_input_ids, use_cache=False).logits
+def _summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Forward pass of a `WhisperForTraining`, through its wrapper, to the sum of the batch's token losses."""
+    return model(
+        **batch.model_inputs(),
+        decoder_input_ids=batch.decoder_input_ids,
+        use_cache=False,
+        target_positions=batch.target_positions,
+        target_labels=batch.target_labels,
+    ).loss_sum
 
 
 def _non_finite_message(

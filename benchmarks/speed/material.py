@@ -21,6 +21,7 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.collator import Batch, Collator, Item
+from accel_asr.model.whisper_for_training import WhisperForTraining
 
 RATE_HZ = 16_000
 POSITIONS_PER_SECOND = 50
@@ -83,11 +84,9 @@ class Material:
         self.encoder = LabelEncoder(self.processor.tokenizer)
         self.extractor: WhisperFeatureExtractor = self.processor.feature_extractor
 
-    def model(self, *, attention: str) -> WhisperForConditionalGeneration:
+    def model(self, *, attention: str) -> WhisperForTraining:
         """A copy of the model, on the device."""
-        model = WhisperForConditionalGeneration.from_pretrained(
-            self.model_dir, attn_implementation=attention, dtype=torch.float32
-        )
+        model = WhisperForTraining.from_pretrained(self.model_dir, attn_implementation=attention, dtype=torch.float32)
         # fixed sinusoids; transformers 5 marks them as trainable when it loads a model
         model.get_encoder().embed_positions.requires_grad_(False)
         return model.to(self.device)

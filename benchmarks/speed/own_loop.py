@@ -12,7 +12,7 @@ from transformers import WhisperForConditionalGeneration
 
 from accel_asr.data.loading.collator import Batch, Item
 from accel_asr.model import pretrained as modeling
-from accel_asr.model.audio_context import SpeechContext, hear_any_context
+from accel_asr.model.audio_context import SpeechContext
 from accel_asr.training.launch.topology import start_accelerator
 from accel_asr.training.schedule import set_learning_rate
 from accel_asr.training.step import StepResult, build_optimizer, train_step
@@ -23,9 +23,7 @@ from benchmarks.speed.material import RATE_HZ, Material
 class Own:
     """Model and optimizer as the loop has them, and what it does with them."""
 
-    def __init__(
-        self, material: Material, *, mixed_precision: str, any_context: bool = False, frozen_encoder: bool = False
-    ) -> None:
+    def __init__(self, material: Material, *, mixed_precision: str, frozen_encoder: bool = False) -> None:
         self.material = material
         self.accelerator = start_accelerator(mixed_precision=mixed_precision, gradient_accumulation_steps=1, seed=0)
         self.unwrapped = material.model(attention="sdpa")
@@ -37,8 +35,6 @@ class Own:
             max_new_tokens=material.size.max_new_tokens,
             num_beams=1,
         )
-        if any_context:
-            hear_any_context(self.unwrapped)
         if frozen_encoder:
             modeling.freeze_encoder(self.unwrapped)
         self.unwrapped.train()

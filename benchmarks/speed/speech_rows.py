@@ -69,7 +69,7 @@ def speech_epoch_rows(bench: Bench) -> list[Row]:
 
 
 def _own(bench: Bench) -> Own:
-    return Own(bench.material, mixed_precision=bench.mixed_precision, any_context=True)
+    return Own(bench.material, mixed_precision=bench.mixed_precision)
 
 
 def _positions(bench: Bench, context: SpeechContext) -> int:

@@ -26,7 +26,7 @@ from accel_asr.evaluation import compiled_decoding, generation
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.generation import Transcription, transcribe_utterances
 from accel_asr.model import pretrained as modeling
-from accel_asr.model.audio_context import SpeechContext, hear_any_context
+from accel_asr.model.audio_context import SpeechContext
 from tests.conftest import MAX_NEW_TOKENS, forget_accelerate
 from tests.tiny_datasets import tone_utterances, wav_bytes
 from tests.tiny_models import make_tiny_whisper
@@ -178,7 +178,6 @@ def test_of_parts_of_the_window_there_are_two_compilations_however_many_lengths(
     modeling.configure_generation(
         model, processor, language="en", task="transcribe", max_new_tokens=MAX_NEW_TOKENS, num_beams=1
     )
-    hear_any_context(model)
     context = SpeechContext.of_model(model, window_s=10)
     rows = [
         Row(f"clip-{index}", wav_bytes(clip.repeat(times)), " ".join(words))

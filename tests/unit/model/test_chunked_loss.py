@@ -1,4 +1,4 @@
-"""The loss in pieces beside torch's cross-entropy of all logits: numbers, gradients, precisions, what is not made."""
+"""The loss in chunks beside torch's cross-entropy of all logits: numbers, gradients, precisions, what is not made."""
 
 import math
 from collections.abc import Callable
@@ -9,22 +9,21 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from accel_asr.data.loading.collator import IGNORED_LABEL
-from accel_asr.model import chunked_loss as token_loss
-from accel_asr.model.chunked_loss import summed_token_loss, token_loss_as_logits
+from accel_asr.model import chunked_loss
+from accel_asr.model.chunked_loss import summed_token_loss
 
 TARGETS, WIDTH, VOCABULARY = 10, 16, 50
-PIECES_OF = {"one piece": 2**23, "pieces of 4, 4, 2": 4 * VOCABULARY, "one target at a time": 1}
+CHUNKS = {"one chunk": 2**23, "chunks of 4, 4, 2": 4 * VOCABULARY, "one target at a time": 1}
 
 
-@pytest.fixture(params=PIECES_OF)
-def _in_pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_loss, "LOGITS_AT_ONCE", PIECES_OF[request.param])
+@pytest.fixture(params=CHUNKS)
+def _in_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunked_loss, "CHUNK_NUMBERS", CHUNKS[request.param])
 
 
 @pytest.fixture
-def _in_three_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_loss, "LOGITS_AT_ONCE", 4 * VOCABULARY)
+def _in_three_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunked_loss, "CHUNK_NUMBERS", 4 * VOCABULARY)
 
 
 def inputs(
@@ -69,7 +68,7 @@ class Operations(TorchDispatchMode):
 # -- numbers
 
 
-@pytest.mark.usefixtures("_in_pieces")
+@pytest.mark.usefixtures("_in_chunks")
 def test_loss_and_gradients_are_those_of_all_logits() -> None:
     hidden, weight, labels = inputs()
     loss, expected = summed_token_loss(hidden, weight, labels), plain(hidden, weight, labels)
@@ -96,7 +95,7 @@ def test_logits_far_apart_have_a_finite_loss() -> None:
     assert hidden.grad.tolist() == [[1, -1]]
 
 
-@pytest.mark.usefixtures("_in_three_pieces")
+@pytest.mark.usefixtures("_in_three_chunks")
 def test_two_micro_batches_add_their_gradients() -> None:
     hidden, weight, labels = inputs()
     halves = [slice(0, 7), slice(7, 10)]
@@ -138,11 +137,11 @@ def test_no_targets_have_a_loss_of_nothing_and_gradients() -> None:
 
 
 def test_the_logits_of_all_targets_are_never_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_loss, "LOGITS_AT_ONCE", 10 * VOCABULARY)
+    monkeypatch.setattr(chunked_loss, "CHUNK_NUMBERS", 10 * VOCABULARY)
     hidden, weight, labels = inputs(100)
     with Operations() as operations:
         summed_token_loss(hidden, weight, labels).backward()
-    assert operations.products == 3 * 10  # logits and two gradients, of ten pieces
+    assert operations.products == 3 * 10  # logits and two gradients, of ten chunks
     assert operations.largest == max(
         100 * WIDTH, VOCABULARY * WIDTH
     )  # the states, the weight, and not 100 * VOCABULARY
@@ -175,7 +174,7 @@ def test_without_gradients_only_the_loss_is_made() -> None:
     torch.testing.assert_close(loss, plain(*inputs()).detach(), rtol=1e-6, atol=0)
 
 
-@pytest.mark.usefixtures("_in_three_pieces")
+@pytest.mark.usefixtures("_in_three_chunks")
 def test_the_device_is_never_waited_for() -> None:
     with FakeTensorMode():  # tensors without numbers: whatever had to read one would fail
         hidden, weight = torch.empty(TARGETS, WIDTH).requires_grad_(), torch.empty(VOCABULARY, WIDTH).requires_grad_()
@@ -186,7 +185,7 @@ def test_the_device_is_never_waited_for() -> None:
 # -- precision
 
 
-@pytest.mark.usefixtures("_in_three_pieces")
+@pytest.mark.usefixtures("_in_three_chunks")
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 1e-2), (torch.float16, 2e-3)])
 def test_autocast_makes_logits_in_half_precision_and_the_loss_in_fp32(dtype: torch.dtype, tolerance: float) -> None:
     hidden, weight, labels = inputs(width=64)
@@ -208,7 +207,7 @@ def test_the_loss_of_many_targets_in_bf16_is_summed_in_fp32() -> None:
     assert float(loss) == pytest.approx(4096 * math.log(3), rel=1e-5)  # bf16 would be off by up to 0.4%
 
 
-@pytest.mark.usefixtures("_in_three_pieces")
+@pytest.mark.usefixtures("_in_three_chunks")
 def test_weights_in_bf16_have_gradients_in_bf16() -> None:
     # as FSDP2 keeps them within a forward pass
     hidden, weight, labels = inputs()
@@ -250,55 +249,3 @@ def test_a_scale_that_is_too_high_is_seen() -> None:
         loss = summed_token_loss(half, weight, labels)
     (loss * 2.0**24).backward()
     assert not half.grad.isfinite().all()
-
-
-# -- within the model
-
-
-def test_a_model_says_its_loss_for_logits(model_and_processor, collator, clip_items) -> None:
-    model, _ = model_and_processor
-    model.eval()
-    batch = collator([clip_items[0, row] for row in range(3)])
-    assert len(batch.target_positions) < batch.labels.numel()  # some rows are shorter
-    given = {"input_features": batch.input_features, "decoder_input_ids": batch.decoder_input_ids, "use_cache": False}
-
-    def gradients(loss: torch.Tensor) -> list[torch.Tensor]:
-        model.zero_grad()
-        loss.backward()
-        return [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
-
-    logits = model(**given).logits
-    expected = F.cross_entropy(
-        logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum"
-    )
-    labels = batch.labels.flatten()[batch.target_positions]
-    with token_loss_as_logits(model, positions=batch.target_positions, labels=labels):
-        loss = model(**given).logits
-    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
-    ours, theirs = gradients(loss), gradients(expected)
-    assert len(ours) == len(theirs)
-    for one, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-    assert torch.equal(model(**given).logits, logits)  # as before
-
-
-def test_a_model_says_logits_again_after_an_error(model_and_processor) -> None:
-    model, _ = model_and_processor
-    nothing = torch.zeros(0, dtype=torch.long)
-    with pytest.raises(KeyError), token_loss_as_logits(model, positions=nothing, labels=nothing):
-        raise KeyError
-    assert model.proj_out(torch.zeros(2, model.config.d_model)).shape == (2, model.config.vocab_size)
-
-
-def test_a_batch_without_targets_has_a_loss_of_nothing_and_gradients_for_all(model_and_processor, collator) -> None:
-    model, _ = model_and_processor
-    batch = collator([])
-    labels = batch.labels.flatten()[batch.target_positions]
-    with token_loss_as_logits(model, positions=batch.target_positions, labels=labels):
-        loss = model(
-            input_features=batch.input_features, decoder_input_ids=batch.decoder_input_ids, use_cache=False
-        ).logits
-    loss.backward()
-    assert float(loss.detach()) == 0
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    assert all(parameter.grad is not None and not parameter.grad.any() for parameter in trained)

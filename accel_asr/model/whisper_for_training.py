@@ -1,0 +1,58 @@
+"""Whisper as it is trained: one subclass, which adds two things to the forward pass and nothing to the weights.
+
+1. Given target positions and labels, the forward pass returns the summed loss of these tokens in place of logits. The
+   loss must come out of `forward`, since that is what DDP, FSDP2 and autocast wrap: only there are sharded weights
+   whole, is autocast on, and do gradients get synchronised.
+2. Features may be shorter than the window (`audio_context`), which transformers' encoder refuses.
+
+Without targets and with whole windows it is transformers' model: `generate` and evaluation see no difference. Names of
+weights are the same, and `save_model_folder` writes an ordinary WhisperForConditionalGeneration.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import WhisperForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutput, ModelOutput
+
+from accel_asr.model.audio_context import encode
+from accel_asr.model.chunked_loss import summed_token_loss
+
+
+@dataclass
+class TokenLoss(ModelOutput):
+    """loss_sum: the cross-entropies of all targets, added up in fp32, a scalar."""
+
+    loss_sum: torch.Tensor | None = None
+
+
+class WhisperForTraining(WhisperForConditionalGeneration):
+    """See the module."""
+
+    @functools.wraps(WhisperForConditionalGeneration.forward)  # `generate` looks at the names of the arguments
+    def forward(
+        self,
+        input_features: torch.Tensor | None = None,
+        *others: Any,
+        target_positions: torch.Tensor | None = None,
+        target_labels: torch.Tensor | None = None,
+        **options: Any,
+    ) -> Any:
+        """As transformers' own; with targets a `TokenLoss`.
+
+        Args:
+            input_features: Log-mel, (batch, mel bins, 2 x encoder positions); at most the window.
+            target_positions: (targets,), indices into the flattened (batch x tokens) positions of the decoder.
+            target_labels: (targets,), the token at each of them.
+        """
+        if input_features is not None and input_features.shape[-1] < 2 * self.config.max_source_positions:
+            masked = self.model._mask_input_features(input_features)  # SpecAugment, if the model's configuration has it
+            encoded = encode(self.get_encoder(), masked)
+            input_features, options["encoder_outputs"] = None, BaseModelOutput(last_hidden_state=encoded)
+        if target_positions is None or target_labels is None:
+            return super().forward(input_features, *others, **options)
+        hidden = self.model(input_features, *others, **options).last_hidden_state
+        targets = hidden.flatten(0, 1)[target_positions]
+        return TokenLoss(loss_sum=summed_token_loss(targets, self.proj_out.weight, target_labels))
