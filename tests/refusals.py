@@ -12,13 +12,15 @@ ANY: Any = object()
 
 
 @contextmanager
-def refused(setting: str | None = ANY, *words: str, value: object = ANY, remedy: str = "") -> Iterator[None]:
+def refused(
+    setting: str | None = ANY, *words: str, value: object = ANY, remedy: str = ""
+) -> Iterator[pytest.ExceptionInfo[UserError]]:
     """Expect a refusal of `setting`, of `value`, whose remedy has the words `remedy` and whose text has all `words`.
 
     Of several problems that are reported at once, it is the one about `setting`.
     """
     with pytest.raises(UserError) as refusal:
-        yield
+        yield refusal
     about_it = [error for error in refusal.value.errors if setting is ANY or error.setting == setting]
     assert len(about_it) == 1, refusal.value
     (error,) = about_it

@@ -16,6 +16,7 @@ from accel_asr.console.public_text import public, visible
 from accel_asr.errors import UserError
 from accel_asr.exporting.packages import FORMATS, QUANTIZATIONS, require_packages
 from accel_asr.model.folder.examination import refuse_unfit_folder
+from accel_asr.model.folder.generation_settings import is_multilingual
 from accel_asr.quickstart import model_source
 from accel_asr.run.model_settings import settings_of_model
 
@@ -245,7 +246,7 @@ def _conclude(parity: "Parity", unchecked: Path, output_dir: Path) -> int:
 
 
 def _english_only(job: "Job") -> str | None:
-    return None if getattr(job.model.generation_config, "is_multilingual", True) else "en"
+    return None if is_multilingual(job.model.generation_config) else "en"
 
 
 def _name_of_data(config: Config) -> str:

@@ -9,8 +9,9 @@ import numpy as np
 from transformers import WhisperTokenizer
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
+from accel_asr.model.folder.token_ids import NO_TIMESTAMPS, PREVIOUS, START
 from accel_asr.model.languages import NO_STAND_INS, token_language
-from accel_asr.model.spelling import MOST_CHARACTERS, NO_TIMESTAMPS, PREVIOUS, START, Spelling
+from accel_asr.model.spelling import MOST_CHARACTERS, Spelling
 from accel_asr.model.written_tokens import TimedWords
 
 TIMESTAMP_STEP_S = 0.02  # Whisper's timestamp tokens are 20 ms apart

@@ -10,6 +10,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from accel_asr.audio.decoding import to_int16
 from accel_asr.audio.log_mel import log_mel
 from accel_asr.data.labels import LabelEncoder
+from accel_asr.model.folder.generation_settings import is_multilingual
 
 _DURATIONS_S = (1.0, 5.0, 20.0)
 _SEED = 0
@@ -48,7 +49,7 @@ def probe_silence(
     prefix = encoder.prefix()
     settings = model.generation_config
     options = {}
-    if getattr(settings, "is_multilingual", True) and settings.language is None:
+    if is_multilingual(settings) and settings.language is None:
         options["language"] = "en"  # as for rows, whose own tokens take its place
     with torch.no_grad():
         generated = model.generate(

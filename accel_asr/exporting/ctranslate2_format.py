@@ -9,6 +9,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor, Whis
 
 from accel_asr.exporting.exported import Clip, ExportedModel
 from accel_asr.exporting.processor_files import ctranslate2_max_length, read_settings
+from accel_asr.model.folder.generation_settings import is_multilingual
 from accel_asr.model.spelling import Spelling
 
 FASTER_WHISPER_FRAMES = 3000  # pad_or_trim in faster_whisper/audio.py has no other
@@ -39,7 +40,7 @@ def why_not_faster_whisper(
     frames = processor.feature_extractor.nb_max_frames
     if frames != FASTER_WHISPER_FRAMES:
         return f"it pads every clip to {FASTER_WHISPER_FRAMES} frames, and this model takes {frames}"
-    if getattr(model.generation_config, "is_multilingual", True) != told_multilingual:
+    if is_multilingual(model.generation_config) != told_multilingual:
         said, is_so = ("multilingual", "English-only") if told_multilingual else ("English-only", "multilingual")
         tokens = model.config.vocab_size
         return f"by its vocabulary of {tokens:,} tokens it would take this model for {said}, and it is {is_so}"

@@ -12,6 +12,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from accel_asr.exporting.exported import Clip
 from accel_asr.exporting.processor_files import read_settings
+from accel_asr.model.folder.generation_settings import is_multilingual
 from accel_asr.model.spelling import Spelling
 
 MODEL_FILE = "ggml-model.bin"
@@ -51,7 +52,7 @@ def why_not_whisper_cpp(model: WhisperForConditionalGeneration, processor: Whisp
     frames, vocabulary = processor.feature_extractor.nb_max_frames, model.config.vocab_size
     if frames != FRAMES:
         return f"it hears windows of 30 s ({FRAMES} frames), and this model takes {frames} frames"
-    multilingual = getattr(model.generation_config, "is_multilingual", True)
+    multilingual = is_multilingual(model.generation_config)
     if VOCABULARIES.get(vocabulary) is not multilingual:
         kind = "a multilingual" if multilingual else "an English-only"
         return f"it knows special tokens by the size of OpenAI's vocabularies, and {vocabulary:,} is not {kind} model's"

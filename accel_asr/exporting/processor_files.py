@@ -6,6 +6,8 @@ from typing import Any
 
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
+from accel_asr.model.folder.generation_settings import is_multilingual
+
 SETTINGS_FILE = "transcribe_settings.json"
 MOST_CTRANSLATE2_TOKENS = 224  # CTranslate2 makes at most half of max_length, and faster-whisper gives it at most 448
 
@@ -25,7 +27,7 @@ def faster_whisper_settings(model: WhisperForConditionalGeneration, *, prompt_to
     suppresses tokens that it chooses by itself.
     """
     generation = model.generation_config
-    multilingual = getattr(generation, "is_multilingual", True)
+    multilingual = is_multilingual(generation)
     return {
         "language": generation.language if multilingual else "en",
         "task": generation.task if multilingual else "transcribe",
@@ -60,7 +62,7 @@ def ggml_settings(model: WhisperForConditionalGeneration) -> dict[str, Any]:
     return {
         "model": {"print_progress": False, "print_realtime": False, "print_timestamps": False},
         "transcribe": {
-            "language": (generation.language if getattr(generation, "is_multilingual", True) else None) or "en",
+            "language": (generation.language if is_multilingual(generation) else None) or "en",
             "no_timestamps": True,
             "single_segment": True,
             "no_context": True,

@@ -1,4 +1,4 @@
-"""Load a Whisper model with its processor, and tell it which language and task it is for."""
+"""Load a Whisper model with its processor, set its language and task, save it."""
 
 import copy
 import hashlib
@@ -17,20 +17,19 @@ from xxhash import xxh3_128
 from accel_asr.console.bars import waiting_is_said
 from accel_asr.errors import UserError
 from accel_asr.model.folder.configuration import ARCHITECTURE
-from accel_asr.model.folder.examination import examine, say_notes, why_no_weights
+from accel_asr.model.folder.examination import SETTING, examine, say_notes, why_no_weights
 from accel_asr.model.folder.folder_files import raise_hub_problem
-from accel_asr.model.folder.generation_settings import usable_alignment_heads
+from accel_asr.model.folder.generation_settings import is_multilingual, usable_alignment_heads
 from accel_asr.model.languages import NO_STAND_INS, language_of_labels
-from accel_asr.model.tokenizer_probe import require_fitting_tokenizer
+from accel_asr.model.spelling import require_spelling
 from accel_asr.model.whisper_for_training import WhisperForTraining
 from accel_asr.quickstart import model_source
 
 
 def quiet_libraries() -> None:
-    """Errors only, and no progress bars for files that are there already.
+    """Errors only, and no progress bars for cached files.
 
-    `generate` warns at every call about settings that are as they should be, and a Hub that is out of reach is
-    reported once by us and not at each try.
+    `generate` warns at every call about settings that are right, and an unreachable Hub is reported by us, once.
     """
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -42,10 +41,10 @@ def load_model_and_processor(
 ) -> tuple[WhisperForTraining, WhisperProcessor]:
     """Load from a local folder, the Hub, or the embedded quickstart; weights in fp32, attention by SDPA.
 
-    Safetensors only: a pickled checkpoint could run code. What of the model is not used is said on stderr.
+    Safetensors only: a pickled checkpoint could run code. Notes on what is not used go to stderr.
 
     Raises:
-        UserError: not found, not a Whisper model that fits together, or the Hub can't be reached; with the remedy.
+        UserError: not found, not a whole Whisper whose parts fit together, or the Hub can't be reached.
     """
     source = model_source(name_or_path)
     examined = examine(source, name=name_or_path, revision=revision)
@@ -67,18 +66,20 @@ def load_model_and_processor(
             raise_hub_problem(name_or_path, OSError(why) if why else error)
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise UserError(
-            f"model.name_or_path: {name_or_path!r} can't be loaded as a Whisper model and its processor ({reason})"
+            f"can't be loaded as a Whisper model and its processor ({reason})", setting=SETTING, value=name_or_path
         ) from error
     missing = sorted(loaded["missing_keys"])
     if missing:  # from_pretrained fills them with random numbers
-        raise UserError(f"model.name_or_path: {name_or_path!r} lacks weights: {', '.join(missing)}")
+        raise UserError(f"lacks weights: {', '.join(missing)}", setting=SETTING, value=name_or_path)
     damaged = not_finite(dict(model.named_parameters()))
     if damaged:
         raise UserError(
-            f"model.name_or_path: {name_or_path!r} has weights that are not finite (NaN, infinity): {damaged[0]}, one "
-            f"of {len(damaged):,}; its training went wrong, so give an earlier checkpoint"
+            f"has weights that are not finite (NaN, infinity): {named_not_finite(damaged)}",
+            setting=SETTING,
+            value=name_or_path,
+            remedy="its training diverged: give an earlier checkpoint",
         )
-    require_fitting_tokenizer(processor.tokenizer, model_name=name_or_path)
+    require_spelling(processor.tokenizer, model_name=name_or_path)
     _keep_usable_alignment_heads(model)
     say_notes(examined.notes, name=name_or_path)
     # sinusoids, not weights; transformers 5 marks them as trainable when it loads a model
@@ -97,36 +98,35 @@ def configure_generation(
     language_of_rows: bool = False,
     stand_ins: Mapping[str, str] = NO_STAND_INS,
 ) -> None:
-    """Fix how transcripts are made, in the model's own generation settings.
+    """Write language, task, length and beams into the model's generation settings and its tokenizer.
 
-    Nothing is guessed for each clip (detecting the language costs an encoder pass), the labels start with the same
-    tokens, and whoever loads the saved model later, `pipeline` included, transcribes as it was scored here.
+    So labels start with the tokens that `generate` is given, no language is detected for each clip, and whoever loads
+    the saved model, `pipeline` included, transcribes as it was scored here.
 
     Args:
         max_new_tokens: Most tokens of a transcript, start tokens not counted; cut to what the decoder can hold.
-        language_of_rows: Rows say what is spoken: without a `language`, whoever loads the saved model has it detected.
+        language_of_rows: Rows name their language: without a `language` the saved model detects it.
         stand_ins: `model.language_stand_ins`.
 
     Raises:
-        UserError: a multilingual model without a language, a language it does not know, or an English-only model
-            that is asked for anything else.
+        UserError: as `language_of_labels`.
     """
     generation = model.generation_config
     generation.forced_decoder_ids = None  # the old way to set the language; it would contradict the new one
     if getattr(model.config, "forced_decoder_ids", None) is not None:
         model.config.forced_decoder_ids = None
-    is_multilingual = getattr(generation, "is_multilingual", True)
+    has_languages = is_multilingual(generation)
     code = language_of_labels(
         language,
         task,
-        is_multilingual=is_multilingual,
+        is_multilingual=has_languages,
         lang_to_id=getattr(generation, "lang_to_id", None),
         language_of_rows=language_of_rows,
         stand_ins=stand_ins,
     )
-    if is_multilingual:
+    if has_languages:
         generation.language, generation.task = code, task
-        # where only rows say what is spoken, their languages take the place of this one in every label
+        # where only rows name a language, theirs replaces this one in every label
         processor.tokenizer.set_prefix_tokens(language=code or "en", task=task, predict_timestamps=False)
     room = model.config.max_target_positions - len(processor.tokenizer.prefix_tokens)
     generation.max_length = None
@@ -135,7 +135,7 @@ def configure_generation(
 
 
 def window_s(processor: WhisperProcessor) -> float:
-    """Seconds of audio that the encoder takes at once: 30 for OpenAI's models."""
+    """The encoder's window in seconds: 30 for OpenAI's models."""
     extractor = processor.feature_extractor
     return extractor.n_samples / extractor.sampling_rate
 
@@ -147,7 +147,7 @@ def freeze_encoder(model: WhisperForConditionalGeneration) -> None:
 
 
 def require_constant_encoder(model: WhisperForConditionalGeneration) -> None:
-    """The encoder must say the same of a clip whenever it hears it, in training too.
+    """The encoder's outputs can be cached only if they are the same in every epoch.
 
     Raises:
         UserError: the model's configuration has dropout, layer drop or SpecAugment.
@@ -160,17 +160,18 @@ def require_constant_encoder(model: WhisperForConditionalGeneration) -> None:
         "activation_dropout": config.activation_dropout,
         "encoder_layerdrop": config.encoder_layerdrop,
     }
-    found = ", ".join(f"{name} {value}" for name, value in chances.items() if value)
-    if found:
+    random_parts = ", ".join(f"{name} {value}" for name, value in chances.items() if value)
+    if random_parts:
         raise UserError(
-            f"model.cache_encoder_outputs: true does not go with the model's config.json, which has {found}: the "
-            "encoder would hear each clip otherwise in every epoch; set that to 0 or false there, or leave out "
-            "model.cache_encoder_outputs"
+            f"the encoder's outputs differ from epoch to epoch: the model's config.json has {random_parts}",
+            setting="--model.cache_encoder_outputs",
+            value=True,
+            remedy="set that to 0 or false there, or leave this out",
         )
 
 
 def encoder_digest(model: WhisperForConditionalGeneration) -> str:
-    """A checksum of the encoder's weights, and of how it reckons with them: equal ones say the same of the same."""
+    """A checksum of the encoder's weights and settings: equal encoders give equal outputs."""
     config = model.config
     digest = hashlib.sha256(
         f"{config.encoder_attention_heads} {config.activation_function} {config.scale_embedding}".encode()
@@ -182,13 +183,13 @@ def encoder_digest(model: WhisperForConditionalGeneration) -> str:
 
 
 _TRAINS_ALIKE = ("drop", "mask_", "apply_spec_augment", "activation_function", "scale_embedding", "attention_heads")
-_SAID_OF_TOKENS = ("is_multilingual", "decoder_start_token_id", "suppress_tokens", "begin_suppress_tokens")
+_TOKEN_SETTINGS = ("is_multilingual", "decoder_start_token_id", "suppress_tokens", "begin_suppress_tokens")
 
 
 def base_digest(model: WhisperForConditionalGeneration, processor: WhisperProcessor) -> str:
-    """A checksum of what training begins with: weights, the settings they are trained by, vocabulary and features.
+    """A checksum of the base model: weights, the settings that training depends on, vocabulary and features.
 
-    Another folder or revision with the same content has the same one.
+    It depends on the content only, not on the folder or revision.
     """
     config, extractor = model.config.to_dict(), processor.feature_extractor
     digest = xxh3_128()
@@ -198,7 +199,7 @@ def base_digest(model: WhisperForConditionalGeneration, processor: WhisperProces
     facts = {name: value for name, value in config.items() if any(part in name for part in _TRAINS_ALIKE)}
     facts["features"] = [extractor.feature_size, extractor.sampling_rate, extractor.hop_length, extractor.n_fft]
     facts["window"] = extractor.chunk_length
-    facts["tokens"] = [getattr(model.generation_config, name, None) for name in _SAID_OF_TOKENS]
+    facts["tokens"] = [getattr(model.generation_config, name, None) for name in _TOKEN_SETTINGS]
     digest.update(json.dumps([facts, sorted(processor.tokenizer.get_vocab().items())], sort_keys=True).encode())
     return digest.hexdigest()
 
@@ -206,13 +207,13 @@ def base_digest(model: WhisperForConditionalGeneration, processor: WhisperProces
 def not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
     """The names of the tensors that hold NaN or infinity, such as weights or the optimizer's moments.
 
-    Reads each tensor once at the speed of memory, and waits for the device once.
+    Reads each tensor once, and waits for the device once.
     """
     floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() and tensor.numel()}
     if not floats:
         return []
-    # a sum is not finite if a term is not, and adds up ten times as fast as isfinite looks; it may overflow by itself,
-    # so what it suspects is looked at
+    # a sum is not finite where a term is not, and ten times as fast as isfinite; it may also overflow by itself, so
+    # suspects are checked
     sums = torch.stack([tensor.sum(dtype=torch.float32) for tensor in floats.values()])
     suspects = [name for name, is_finite in zip(floats, sums.isfinite().tolist(), strict=True) if not is_finite]
     return [name for name in suspects if not bool(floats[name].isfinite().all())]
@@ -238,16 +239,17 @@ def require_finite_folder(folder: Path) -> None:
         try:
             broken = not_finite_in_file(path)
         except (OSError, SafetensorError) as error:
-            raise UserError(f"{str(path)!r} can't be read ({error}); nothing is published") from error
+            raise UserError(f"can't be read ({error}); nothing is published", value=path) from error
         if broken:
             raise UserError(
-                f"{str(path)!r} has weights that are not finite ({named_not_finite(broken)}): training diverged. "
-                "Nothing is published; train again with a lower --training.learning_rate or --training.weight_decay"
+                f"weights are not finite ({named_not_finite(broken)}): training diverged; nothing is published",
+                value=path,
+                remedy="train again with a lower --training.learning_rate or --training.weight_decay",
             )
 
 
 def named_not_finite(names: Sequence[str]) -> str:
-    """The first of these names and how many more there are, for a message."""
+    """The first of these names and how many more there are."""
     return f"{names[0]}, and {len(names) - 1:,} more tensors" if len(names) > 1 else names[0]
 
 
@@ -258,7 +260,7 @@ def parameter_counts(model: nn.Module) -> tuple[int, int]:
 
 
 def without_weights(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
-    """A model of the same kind and settings on torch's `meta` device. Give it memory, then tie its weights."""
+    """A model of the same settings on torch's `meta` device. Give it memory, then tie its weights."""
     with torch.device("meta"):
         empty = WhisperForConditionalGeneration(copy.deepcopy(model.config))
     assert not list(empty.buffers()), "they would be left empty"
@@ -282,7 +284,7 @@ def save_model_folder(
 
 
 def _keep_usable_alignment_heads(model: WhisperForConditionalGeneration) -> None:
-    """What is saved, exported or pushed names no head that the decoder lacks: CTranslate2 crashes on such."""
+    """Drop alignment heads that the decoder lacks, before it is saved or exported: CTranslate2 crashes on them."""
     settings, config = model.generation_config, model.config
     heads = getattr(settings, "alignment_heads", None)
     usable, others = usable_alignment_heads(
@@ -291,4 +293,4 @@ def _keep_usable_alignment_heads(model: WhisperForConditionalGeneration) -> None
     if others and usable:
         settings.alignment_heads = usable
     elif heads is not None and not usable:
-        del settings.alignment_heads  # not []: those who read it then choose heads themselves
+        del settings.alignment_heads  # not []: without it, other programs choose heads themselves

@@ -2,7 +2,7 @@
 
 A tokenizer finds its added tokens in any text, and leaves out of transcripts what is flagged as special. Both depend on
 flags that many folders lack (timestamps never have them; a folder with `added_tokens.json` has none). So texts are
-spelled by a copy of the tokenizer that has no added tokens, and control tokens are known by their numbers.
+spelled by a copy of the tokenizer without added tokens, and control tokens are recognised by their ids.
 """
 
 import json
@@ -13,12 +13,14 @@ from functools import cached_property
 from tokenizers import Tokenizer
 from transformers import WhisperTokenizer
 
+from accel_asr.errors import UserError
+from accel_asr.model.folder.token_ids import BORROW, NO_TIMESTAMPS, START
 from accel_asr.model.written_tokens import CONTROL_TOKEN
 
-START, NO_TIMESTAMPS, PREVIOUS = "<|startoftranscript|>", "<|notimestamps|>", "<|startofprev|>"
 # more than 448 tokens, of which the longest has 128 letters: a text of 50 MB would keep the tokenizer busy for minutes
 MOST_CHARACTERS = 60_000
 _PIECE = re.compile(r"\s*\S+|\s+")
+_PROBES = ("say it again", "Ünïcödé, हिन्दी, ภาษาไทย, 你好, 😀")
 
 
 class Spelling:
@@ -39,7 +41,7 @@ class Spelling:
         self._lowest_control_id = min(self._first_control_id, *self._other_control_ids)
 
     def is_control(self, token_id: int) -> bool:
-        """Whether a token is no part of a text."""
+        """Whether a token is not part of a text."""
         return token_id >= self._first_control_id or token_id in self._other_control_ids
 
     def ids(self, text: str) -> tuple[int, ...]:
@@ -51,29 +53,28 @@ class Spelling:
         """`ids` of each text, all at once."""
         texts = [text[:MOST_CHARACTERS] for text in texts]
         encoded = self._ordinary.encode_batch(texts, add_special_tokens=False)
-        return [self._checked(text, found.ids) for text, found in zip(texts, encoded, strict=True)]
+        return [self._checked(text, encoding.ids) for text, encoding in zip(texts, encoded, strict=True)]
 
     def text(self, token_ids: Iterable[int]) -> str:
-        """What these tokens say, without control tokens and without white space around it."""
-        said: str = self._tokenizer.decode([number for number in token_ids if not self.is_control(number)])
-        return said.strip()
+        """The text of these tokens, without control tokens and surrounding white space."""
+        text: str = self._tokenizer.decode([number for number in token_ids if not self.is_control(number)])
+        return text.strip()
 
     def _checked(self, text: str, ids: list[int]) -> tuple[int, ...]:
         if max(ids, default=-1) < self._lowest_control_id or not any(map(self.is_control, ids)):
             return tuple(ids)
-        # only odd tokenizers come here: one whose plain vocabulary spells a control token, or whose token for what it
-        # can't spell is one
+        # an odd tokenizer: its plain vocabulary, or its token for what it can't spell, holds a control token
         safe: list[int] = []
         for piece in _PIECE.findall(text):
-            found = self._ordinary.encode(piece, add_special_tokens=False).ids
-            if any(map(self.is_control, found)):
-                found = [
+            spelled = self._ordinary.encode(piece, add_special_tokens=False).ids
+            if any(map(self.is_control, spelled)):
+                spelled = [
                     number
                     for character in piece
                     for number in self._ordinary.encode(character, add_special_tokens=False).ids
                     if not self.is_control(number)
                 ]
-            safe += found
+            safe += spelled
         return tuple(safe)
 
     @cached_property
@@ -82,3 +83,20 @@ class Spelling:
         facts = json.loads(self._tokenizer.backend_tokenizer.to_str())
         facts |= {"added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
         return Tokenizer.from_str(json.dumps(facts))
+
+
+def require_spelling(tokenizer: WhisperTokenizer, *, model_name: str) -> None:
+    """The one check of a tokenizer that needs it loaded; all others are `examination`'s.
+
+    Raises:
+        UserError: texts do not come back as they were.
+    """
+    spelling = Spelling(tokenizer)
+    for text in _PROBES:
+        if spelling.text(spelling.ids(text)) != text:
+            raise UserError(
+                f"its tokenizer can't spell {text!r}",
+                setting="--model.name_or_path",
+                value=model_name,
+                remedy=f"the vocabulary is damaged: {BORROW}",
+            )

@@ -12,7 +12,8 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from accel_asr.errors import UserError
-from accel_asr.model.languages import known_language, language_code
+from accel_asr.model.folder.generation_settings import is_multilingual
+from accel_asr.model.languages import known_language, require_english
 from accel_asr.model.pretrained import load_model_and_processor, quiet_libraries
 from accel_asr.model.spelling import Spelling
 from accel_asr.transcription.segments import Segment, TimedText, joined, repeats_itself, spread, tidied, whole
@@ -200,7 +201,7 @@ class Transcriber:
         value = next(iter(heard.values()))
         clips = len(value.last_hidden_state if isinstance(value, BaseModelOutput) else value)
         if self.task is None:
-            is_english_only = not getattr(self.model.generation_config, "is_multilingual", True)
+            is_english_only = not is_multilingual(self.model.generation_config)
             return options, ["en" if is_english_only else None] * clips
         languages = [self.language] * clips
         if self.language is None:
@@ -249,19 +250,14 @@ def load_transcriber(
     settings = model.generation_config
     settings.forced_decoder_ids = None  # the old way to set the language; it would contradict the new one
     assumes_language = False
-    if not getattr(settings, "is_multilingual", True):
-        if language_code(language or "en") != "en" or (task or "transcribe") != "transcribe":
-            asked = [f"--{name} {value}" for name, value in (("language", language), ("task", task)) if value]
-            raise UserError(
-                f"{' '.join(asked)}: the model {name_or_path!r} is English-only and knows neither languages nor tasks; "
-                "leave them out, or choose a multilingual model"
-            )
+    if not is_multilingual(settings):
+        require_english(language, task, options="--")
         language = task = None
     elif getattr(settings, "lang_to_id", None) is None:
         if language is not None:
             known_language(language, None, setting="--language")  # says why not
         if task == "translate":
-            raise UserError(f"--task translate: the generation settings of {name_or_path!r} name no tasks")
+            raise UserError("the model's generation settings list no tasks", setting="--task", value=task)
         language = task = None
     else:
         tuned_for = getattr(settings, "language", None) or None
@@ -294,5 +290,7 @@ def find_device(name: str | None) -> torch.device:
     here = ["cpu", *([accelerator.type] if accelerator else [])]
     here += [f"{accelerator.type}:{index}" for index in range(count) if accelerator is not None]
     if name not in here:
-        raise UserError(f"--device {name}: there is no such device here; there are: {', '.join(here)}")
+        raise UserError(
+            "there is no such device here", setting="--device", value=name, remedy=f"give one of {', '.join(here)}"
+        )
     return torch.device(name)

@@ -11,8 +11,9 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.errors import UserError
 from accel_asr.model.folder.examination import examine
 from accel_asr.model.folder.folder_files import raise_hub_problem
+from accel_asr.model.folder.generation_settings import is_multilingual
 from accel_asr.model.languages import language_name, language_of_labels
-from accel_asr.model.tokenizer_probe import require_fitting_tokenizer
+from accel_asr.model.spelling import require_spelling
 from accel_asr.quickstart import model_source
 
 
@@ -43,17 +44,17 @@ def load_model_limits(model: ModelConfig, *, language_of_rows: bool) -> ModelLim
     examined = examine(model_source(model.name_or_path), name=model.name_or_path, revision=model.revision)
     tokenizer = _load_tokenizer(model)
     generation = examined.generation
-    require_fitting_tokenizer(tokenizer, model_name=model.name_or_path)
-    is_multilingual = generation.get("is_multilingual", True)
+    require_spelling(tokenizer, model_name=model.name_or_path)
+    has_languages = is_multilingual(generation)
     language = language_of_labels(
         model.language,
         model.task,
-        is_multilingual=is_multilingual,
+        is_multilingual=has_languages,
         lang_to_id=generation.get("lang_to_id"),
         language_of_rows=language_of_rows,
         stand_ins=model.language_stand_ins,
     )
-    if is_multilingual:
+    if has_languages:
         # as in training: where only rows say what is spoken, theirs take the place of this one in every label
         tokenizer.set_prefix_tokens(language=language or "en", task=model.task, predict_timestamps=False)
     return ModelLimits(
@@ -78,6 +79,6 @@ def _load_tokenizer(model: ModelConfig) -> WhisperTokenizer:
             raise_hub_problem(model.name_or_path, error)
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise UserError(
-            f"model.name_or_path: the tokenizer of {model.name_or_path!r} can't be loaded ({reason})"
+            f"its tokenizer can't be loaded ({reason})", setting="--model.name_or_path", value=model.name_or_path
         ) from error
     return tokenizer

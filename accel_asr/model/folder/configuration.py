@@ -1,6 +1,6 @@
 """config.json: is it a Whisper's, and are its numbers those of a model that can be built?"""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 WHISPER = "whisper"
@@ -38,16 +38,6 @@ MOST = {  # ten times the largest Whisper and more; beyond, building the model t
     "max_source_positions": 30_000,  # 10 minutes
     "max_target_positions": 16_384,
 }
-DROPOUTS = ("dropout", "attention_dropout", "activation_dropout", "encoder_layerdrop", "decoder_layerdrop")
-MASKED_SHARES = ("mask_time_prob", "mask_feature_prob")
-FLAGS = (
-    *("tie_word_embeddings", "scale_embedding", "apply_spec_augment", "use_cache", "is_encoder_decoder"),
-    "use_weighted_layer_sum",
-)
-OTHER_COUNTS = (
-    *("mask_time_length", "mask_time_min_masks", "mask_feature_length", "mask_feature_min_masks"),
-    *("classifier_proj_size", "median_filter_width"),
-)
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 ACTIVATIONS = {
     *("gelu", "gelu_10", "gelu_fast", "gelu_new", "gelu_python", "gelu_pytorch_tanh", "gelu_python_tanh"),
@@ -57,14 +47,70 @@ ACTIVATIONS = {
 REMOTE_CODE = ("auto_map", "custom_pipelines", "trust_remote_code")
 
 
+Fitting = Mapping[str, tuple[str, Callable[[Any], bool]]]  # setting -> what to give, and whether a value is that
+
+
 def setting(config: Mapping[str, Any], name: str) -> Any:
-    """A size, or what transformers takes it for where config.json leaves it out."""
+    """A size, or transformers' default where config.json leaves it out."""
     return config.get(name, DEFAULTS[name])
 
 
 def is_count(value: Any) -> bool:
     """Whether it is a whole number; JSON's true and 4.0 are not."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_flag(value: Any) -> bool:
+    """Whether it is true or false."""
+    return isinstance(value, bool)
+
+
+def misfits(place: str, settings: Mapping[str, Any], fitting: Fitting) -> list[str]:
+    """The settings in file `place` with a value that does not fit; what is left out fits."""
+    return [
+        f"{place}: {name} is {settings[name]!r}; give {what}"
+        for name, (what, fits) in fitting.items()
+        if name in settings and not fits(settings[name])
+    ]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+# beside the sizes: settings that only training looks at, or nobody; transformers refuses other types
+FITTING: Fitting = {
+    **dict.fromkeys(
+        ("dropout", "attention_dropout", "activation_dropout", "encoder_layerdrop", "decoder_layerdrop"),
+        ("a number from 0 to below 1", lambda value: _is_number(value) and 0 <= value < 1),
+    ),
+    **dict.fromkeys(
+        ("mask_time_prob", "mask_feature_prob"),
+        ("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1),
+    ),
+    **dict.fromkeys(
+        ("tie_word_embeddings", "scale_embedding", "apply_spec_augment", "use_cache", "use_weighted_layer_sum"),
+        ("true or false", is_flag),
+    ),
+    "is_encoder_decoder": ("true, as a Whisper has both", lambda value: value is True),
+    **dict.fromkeys(
+        (
+            *("mask_time_length", "mask_time_min_masks", "mask_feature_length", "mask_feature_min_masks"),
+            *("classifier_proj_size", "median_filter_width"),
+        ),
+        ("a whole number of at least 0", lambda value: is_count(value) and value >= 0),
+    ),
+    "init_std": ("a number such as 0.02", lambda value: isinstance(value, float) and value >= 0),
+    "bos_token_id": ("a token's id", lambda value: value is None or is_count(value)),
+    **dict.fromkeys(
+        ("dtype", "torch_dtype"),
+        (f"one of {', '.join(DTYPES)}", lambda value: value is None or str(value).removeprefix("torch.") in DTYPES),
+    ),
+    "activation_function": (
+        "an activation that there is; Whisper's is gelu",
+        lambda value: isinstance(value, str) and value in ACTIVATIONS,
+    ),
+}
 
 
 def kind_problem(config: Mapping[str, Any]) -> str | None:
@@ -99,7 +145,7 @@ def kind_problem(config: Mapping[str, Any]) -> str | None:
 
 
 def configuration_problems(config: Mapping[str, Any]) -> list[str]:
-    """Numbers that no Whisper has, and what can't be loaded as plain weights."""
+    """Values that no Whisper has, and weights that are not plain ones."""
     problems = []
     for name, most in MOST.items():
         value = setting(config, name)
@@ -117,10 +163,18 @@ def configuration_problems(config: Mapping[str, Any]) -> list[str]:
             )
     if width % 2 or width < 4:
         problems.append(f"config.json: d_model is {width}; it must be even, and at least 4")
-    problems += _training_problems(config)
-    activation = config.get("activation_function", "gelu")
-    if not isinstance(activation, str) or activation not in ACTIVATIONS:
-        problems.append(f"config.json: activation_function is {activation!r}, which there is not; Whisper's is gelu")
+    unfit = misfits("config.json", config, FITTING)
+    problems += unfit
+    if not unfit and config.get("apply_spec_augment"):
+        rooms = {
+            "mask_time_length": 2 * setting(config, "max_source_positions"),
+            "mask_feature_length": setting(config, "num_mel_bins"),
+        }
+        problems += [
+            f"config.json: {name} is {config[name]}, and apply_spec_augment needs 1 to {room}"
+            for name, room in rooms.items()
+            if not 1 <= config.get(name, 1) <= room
+        ]
     if config.get("quantization_config") is not None:
         problems.append(
             "config.json has a quantization_config: its weights are quantised, and can't be trained or "
@@ -134,60 +188,10 @@ def configuration_problems(config: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _training_problems(config: Mapping[str, Any]) -> list[str]:
-    """Settings that only training looks at, or nobody; transformers refuses those of another type."""
-    problems = [
-        f"config.json: {name} is {value!r}; give a number from 0 to below 1"
-        for name in DROPOUTS
-        if not _is_number(value := config.get(name, 0.0)) or not 0 <= value < 1
-    ]
-    problems += [
-        f"config.json: {name} is {value!r}; give a number from 0 to 1"
-        for name in MASKED_SHARES
-        if not _is_number(value := config.get(name, 0.0)) or not 0 <= value <= 1
-    ]
-    problems += [
-        f"config.json: {name} is {value!r}; give true or false"
-        for name in FLAGS
-        if not isinstance(value := config.get(name, False), bool)
-    ]
-    if config.get("is_encoder_decoder", True) is False:
-        problems.append("config.json: is_encoder_decoder is False, and a Whisper has both; set it to true")
-    problems += [
-        f"config.json: {name} is {value!r}; give a whole number of at least 0"
-        for name in OTHER_COUNTS
-        if not is_count(value := config.get(name, 0)) or value < 0
-    ]
-    if not problems and config.get("apply_spec_augment"):
-        rooms = (
-            ("mask_time_length", 2 * setting(config, "max_source_positions")),
-            ("mask_feature_length", setting(config, "num_mel_bins")),
-        )
-        problems += [
-            f"config.json: {name} is {config[name]}, and apply_spec_augment needs 1 to {room}"
-            for name, room in rooms
-            if not 1 <= config.get(name, 1) <= room
-        ]
-    deviation = config.get("init_std", 0.02)
-    if not isinstance(deviation, float) or deviation < 0:
-        problems.append(f"config.json: init_std is {deviation!r}; give a number such as 0.02")
-    begin = config.get("bos_token_id")
-    if begin is not None and not is_count(begin):
-        problems.append(f"config.json: bos_token_id is {begin!r}; give a token's id")
-    for name in ("dtype", "torch_dtype"):
-        if (dtype := config.get(name)) is not None and str(dtype).removeprefix("torch.") not in DTYPES:
-            problems.append(f"config.json: {name} is {dtype!r}; give one of {', '.join(DTYPES)}")
-    return problems
-
-
 def configuration_notes(config: Mapping[str, Any]) -> list[str]:
-    """What of config.json is not followed."""
+    """What in config.json has no effect here."""
     notes = [f"config.json: {name} is ignored; no code of a model is run" for name in REMOTE_CODE if name in config]
     classes = config.get("architectures") or [ARCHITECTURE]
     if not set(map(str, classes)) & set(SAME_WEIGHTS):
         notes.append(f"config.json: architectures says {classes[0]}; loaded as a {ARCHITECTURE}")
     return notes
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""One examination of a model, used by every command before anything heavy is imported, and by all that load one."""
+"""The examination of a model folder: every command makes it before heavy imports, and loading makes it no other."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -18,18 +18,14 @@ from accel_asr.model.folder.token_ids import read_tokens, token_problems
 from accel_asr.model.folder.weights import examine_weights
 
 MOST_PROBLEMS = 12
-MOST_SHOWN = 100  # letters of a name
-SETTING = "model.name_or_path"
+SETTING = "--model.name_or_path"
 
 Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
 class Examined:
-    """A model that fits together: its settings, and notes of what of it is not used.
-
-    audio: the settings of its feature extractor.
-    """
+    """A model that fits together: its settings, those of its feature extractor, and notes on what is not used of it."""
 
     config: dict[str, Any]
     generation: dict[str, Any]
@@ -38,7 +34,7 @@ class Examined:
 
 
 def refuse_unfit_folder(source: str, *, name: str, setting: str = SETTING) -> None:
-    """Examine a model if it is a local folder; what is on the Hub is examined when it is loaded.
+    """Examine a model if it is a local folder; a model on the Hub is examined when it is loaded.
 
     Args:
         source: Where the model is.
@@ -46,7 +42,7 @@ def refuse_unfit_folder(source: str, *, name: str, setting: str = SETTING) -> No
         setting: Which setting or option gave it.
 
     Raises:
-        UserError: the folder can't be used; the message says what it is and how to mend it.
+        UserError: it can't be used; the message says why and what to do.
     """
     if _is_here(source, name=name, setting=setting):
         examine(source, name=name, setting=setting)
@@ -59,7 +55,7 @@ def examine(source: str, *, name: str, revision: str | None = None, setting: str
         source, name, setting: As for `refuse_unfit_folder`, but the model may be on the Hub.
 
     Raises:
-        UserError: it can't be used; the message has all that is wrong with it. Or the Hub can't be reached.
+        UserError: it can't be used, with all reasons; or the Hub can't be reached.
     """
     path, is_here = Path(source), _is_here(source, name=name, setting=setting)
     files: ModelFiles = LocalFolder(path) if is_here else HubRepository(source, revision)
@@ -73,40 +69,40 @@ def examine(source: str, *, name: str, revision: str | None = None, setting: str
     except OSError as error:  # a folder or file that may not be looked at
         problems.append(f"it can't be read ({error.strerror or error}); give one that you may read")
     if problems:
-        raise UserError(_message(problems, name=name, setting=setting))
+        raise UserError(_reasons(problems), setting=setting, value=name)
     return examined
 
 
 def _is_here(source: str, *, name: str, setting: str) -> bool:
-    """Raises: UserError: it can't be known, for a name that no file can have, or for want of rights."""
+    """Raises: UserError: no file can have that name, or you may not look."""
     try:
         return Path(source).exists()
     except OSError as error:
-        shown = name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}..."
-        raise UserError(
-            f"{setting}: {shown!r} can't be looked at ({error.strerror}); give a folder that you may read, or a name "
-            "on the Hub"
-        ) from error
+        problem, remedy = (
+            f"can't be looked at ({error.strerror})",
+            "give a folder that you may read, or a name on the Hub",
+        )
+        raise UserError(problem, setting=setting, value=name, remedy=remedy) from error
 
 
 def why_no_weights(name: str, *, revision: str | None, config: Mapping[str, Any]) -> str | None:
-    """For a repository of the Hub that could not be loaded: what it holds instead of a whole Whisper, if that is so."""
+    """What a repository on the Hub, which could not be loaded, holds in place of a whole Whisper."""
     files = HubRepository(name, revision)
     return other_kind(files.names(), config, folder=None, shown=name, read=lambda name: read_json(files, name))
 
 
 def say_notes(notes: list[str], *, name: str) -> None:
-    """Notes for the user, on stderr; of several ranks the first one speaks."""
+    """Print notes for the user on stderr, on the first rank only."""
     if os.environ.get("RANK", "0") == "0":
         for note in notes:
             say(f"note: model {name!r}: {visible(note)}", to_stderr=True)
 
 
 def _examined(files: ModelFiles, problems: list[str], *, shown: str) -> Examined:
-    """What was found; what is wrong is added to `problems`.
+    """Examine all parts, and add what is wrong to `problems`.
 
     Raises:
-        UnfitFileError: nothing else can be said.
+        UnfitFileError: no more can be examined.
     """
     config = read_json(files, "config.json")
     folder = files.folder if isinstance(files, LocalFolder) else None
@@ -127,7 +123,7 @@ def _examined(files: ModelFiles, problems: list[str], *, shown: str) -> Examined
         weights = examine_weights(LocalFolder(folder), config)
         problems += weights.problems
         notes += weights.notes
-        sized = {**config, **weights.sizes}  # the rest is measured by the weights
+        sized = {**config, **weights.sizes}  # the other files have to fit the weights
     place, audio = _part(problems, lambda: read_audio_settings(files)) or ("", None)
     generation = _part(problems, lambda: read_generation(files))
     tokens = _part(problems, lambda: read_tokens(files))
@@ -143,7 +139,7 @@ def _examined(files: ModelFiles, problems: list[str], *, shown: str) -> Examined
 
 
 def _part(problems: list[str], read: Callable[[], Part]) -> Part | None:
-    """A part of the model; where it can't be used, None, and `problems` says why."""
+    """A part of the model; None, with the reason in `problems`, where it can't be used."""
     try:
         return read()
     except UnfitFileError as error:
@@ -151,10 +147,10 @@ def _part(problems: list[str], read: Callable[[], Part]) -> Part | None:
         return None
 
 
-def _message(problems: list[str], *, name: str, setting: str) -> str:
+def _reasons(problems: list[str]) -> str:
     if len(problems) == 1:
-        return f"{setting}: {name!r} can't be used: {problems[0]}"
+        return f"can't be used: {problems[0]}"
     shown = [f"  {problem}" for problem in problems[:MOST_PROBLEMS]]
     if len(problems) > MOST_PROBLEMS:
         shown.append(f"  and {len(problems) - MOST_PROBLEMS} more")
-    return "\n".join([f"{setting}: {name!r} can't be used, for {len(problems)} reasons:", *shown])
+    return "\n".join([f"can't be used, for {len(problems)} reasons:", *shown])

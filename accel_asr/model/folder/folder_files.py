@@ -68,10 +68,7 @@ class HubRepository:
 
         try:
             return {path.split("/")[0] for path in HfApi().list_repo_files(self.name, revision=self.revision)}
-        except (
-            OSError,
-            ValueError,
-        ):  # those of the Hub's client, which loading meets too
+        except (OSError, ValueError):  # the Hub's client raises these; loading will meet them too
             return set()
 
     def path(self, name: str) -> Path | None:
@@ -103,15 +100,17 @@ def raise_hub_problem(name: str, error: Exception) -> NoReturn:
     """
     here = Path(name).expanduser()
     if name.startswith("~") and here.exists():
-        hint = f"write it without ~: {here}"
+        remedy = f"write it without ~: {here}"
     else:
-        hint = (
-            "check the name and the network, or give --model.name_or_path <folder>, or try the embedded quickstart "
-            "(--config quickstart), which needs no network"
+        remedy = (
+            "check the name and the network, give a folder, or try the quickstart (--config quickstart), which "
+            "needs no network"
         )
     raise UserError(
-        f"model.name_or_path: {name!r} is not a local folder, and the Hugging Face Hub did not give it "
-        f"({' '.join(str(error).split())}); {hint}"
+        f"is not a local folder, and the Hugging Face Hub did not give it ({' '.join(str(error).split())})",
+        setting="--model.name_or_path",
+        value=name,
+        remedy=remedy,
     ) from error
 
 
@@ -130,16 +129,16 @@ def read_json(files: ModelFiles, name: str) -> dict[str, Any] | None:
         content = path.read_bytes()
         refuse_pointer(content[:100], name)
         # as text: from bytes json takes UTF-16 and a byte order mark too, which transformers does not
-        found = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
+        loaded = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
     except OSError as error:
         raise UnfitFileError(f"{name} can't be read ({error.strerror})") from error
     except RecursionError as error:
         raise UnfitFileError(f"{name} nests too deeply for such a file; get it again") from error
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are
         raise UnfitFileError(f"{name} is no valid JSON ({error}); get it again, or mend it") from error
-    if not isinstance(found, dict):
-        raise UnfitFileError(f"{name} holds a {type(found).__name__} and not an object ({{...}}); get it again")
-    return found
+    if not isinstance(loaded, dict):
+        raise UnfitFileError(f"{name} holds a {type(loaded).__name__} and not an object ({{...}}); get it again")
+    return loaded
 
 
 def refuse_pointer(first_bytes: bytes, name: str) -> None:

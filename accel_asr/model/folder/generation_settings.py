@@ -1,20 +1,20 @@
 """generation_config.json: what transcribing needs, and which of its alignment heads the decoder has."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from accel_asr.errors import UserError
 from accel_asr.files.atomic_writes import write_text
-from accel_asr.model.folder.configuration import is_count, setting
+from accel_asr.model.folder.configuration import Fitting, is_count, is_flag, misfits, setting
 from accel_asr.model.folder.folder_files import ModelFiles, UnfitFileError, read_json
 
 GENERATION = "generation_config.json"
 MOST_BEAMS = 1_000
-FITTING: dict[str, tuple[str, Callable[[Any], bool]]] = {  # setting -> what it has to be, and whether a value is that
-    "is_multilingual": ("true or false", lambda value: isinstance(value, bool)),
-    "return_timestamps": ("true or false", lambda value: isinstance(value, bool)),
+FITTING: Fitting = {
+    "is_multilingual": ("true or false", is_flag),
+    "return_timestamps": ("true or false", is_flag),
     "do_sample": ("false: no transcript is drawn at random", lambda value: value is False),
     "num_return_sequences": ("1", lambda value: is_count(value) and value == 1),
     "bos_token_id": ("a token's id", lambda value: is_count(value) and 0 <= value < 2**31),
@@ -26,7 +26,7 @@ FITTING: dict[str, tuple[str, Callable[[Any], bool]]] = {  # setting -> what it 
     "suppress_tokens": ("a list of token ids", lambda value: isinstance(value, list)),
     "begin_suppress_tokens": ("a list of token ids", lambda value: isinstance(value, list)),
 }
-NEUTRAL: dict[str, tuple[Any, ...]] = {  # setting -> the values by which Whisper's `generate` does without it
+NEUTRAL: dict[str, tuple[Any, ...]] = {  # setting -> the values that leave Whisper's `generate` as it is
     **dict.fromkeys(("constraints", "force_words_ids", "stop_strings", "dola_layers", "watermarking_config"), (None,)),
     **dict.fromkeys(("return_dict_in_generate", "token_healing"), (None, False)),
     "num_beam_groups": (None, 1),
@@ -34,6 +34,13 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {  # setting -> the values by which Whispe
     "guidance_scale": (None, 1),
     "cache_implementation": (None, "static", "dynamic"),
 }
+
+
+def is_multilingual(generation: Any) -> bool:
+    """Whether a model has tokens for languages and tasks; it has unless its settings, read or loaded, say otherwise."""
+    if isinstance(generation, Mapping):
+        return generation.get("is_multilingual", True)
+    return getattr(generation, "is_multilingual", True)
 
 
 def read_generation(files: ModelFiles) -> dict[str, Any]:
@@ -56,12 +63,8 @@ def read_generation(files: ModelFiles) -> dict[str, Any]:
 
 
 def generation_problems(generation: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    """Numbers that can't be."""
-    problems = [
-        f"{GENERATION}: {name} is {value!r}; give {what}, or leave it out"
-        for name, (what, fits) in FITTING.items()
-        if (value := generation.get(name)) is not None and not fits(value)
-    ]
+    """Values that `generate` can't use."""
+    problems = misfits(GENERATION, {name: value for name, value in generation.items() if value is not None}, FITTING)
     problems += [
         f"{GENERATION}: {name} is {value!r}, which a Whisper can't be run with here; take it out"
         for name, neutral in NEUTRAL.items()
@@ -73,7 +76,7 @@ def generation_problems(generation: Mapping[str, Any], config: Mapping[str, Any]
         if value is not None and not (is_count(value) and 1 <= value <= most):
             reason = f"the decoder has {positions} positions" if most == positions else "that is no number of beams"
             problems.append(f"{GENERATION}: {name} is {value!r}, and {reason}; give a whole number from 1 to {most}")
-    if generation.get("is_multilingual", True) and generation.get("lang_to_id") and not generation.get("task_to_id"):
+    if is_multilingual(generation) and generation.get("lang_to_id") and not generation.get("task_to_id"):
         problems.append(
             f"{GENERATION} names languages (lang_to_id) and no tasks (task_to_id); copy it from the model that it was "
             "made from"
@@ -82,10 +85,10 @@ def generation_problems(generation: Mapping[str, Any], config: Mapping[str, Any]
 
 
 def usable_alignment_heads(heads: Any, *, layers: int, heads_of_layer: int) -> tuple[list[list[int]], list[Any]]:
-    """(heads that the decoder has, the others), of `alignment_heads`: pairs of a layer and a head.
+    """Split `alignment_heads`, pairs of a layer and a head, into those that the decoder has and the others.
 
-    Word times come from their cross-attention. CTranslate2 reads beyond its memory for a layer that is not there, as of
-    a distilled model that kept the settings of the model that it was distilled from.
+    Word times come from their cross-attention. CTranslate2 reads beyond its memory for a layer that is not there, as in
+    distilled models that kept the settings of their teacher.
     """
     if heads is None:
         return [], []
@@ -102,7 +105,7 @@ def usable_alignment_heads(heads: Any, *, layers: int, heads_of_layer: int) -> t
 
 
 def drop_unusable_alignment_heads(folder: Path, generation: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Write generation_config.json anew where it names heads that the decoder lacks, complete or not at all."""
+    """Rewrite generation_config.json without the heads that the decoder lacks, if any."""
     layers, heads = setting(config, "decoder_layers"), setting(config, "decoder_attention_heads")
     usable, others = usable_alignment_heads(generation.get("alignment_heads"), layers=layers, heads_of_layer=heads)
     if not others:
@@ -114,18 +117,20 @@ def drop_unusable_alignment_heads(folder: Path, generation: Mapping[str, Any], c
         write_text(folder / GENERATION, json.dumps(mended, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise UserError(
-            f"RUN_DIR: {str(folder / GENERATION)!r} names alignment heads that the decoder lacks, and can't be mended "
-            f"({error.strerror}); push a copy of the folder that you may write to"
+            f"it names alignment heads that the decoder lacks, and can't be mended ({error.strerror})",
+            setting="RUN_DIR",
+            value=folder / GENERATION,
+            remedy="push a copy of the folder that you may write to",
         ) from error
 
 
 def alignment_notes(generation: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    """What is said where heads are dropped."""
+    """A note where heads are dropped."""
     layers, heads = setting(config, "decoder_layers"), setting(config, "decoder_attention_heads")
     usable, others = usable_alignment_heads(generation.get("alignment_heads"), layers=layers, heads_of_layer=heads)
     if not others:
         return []
-    rest = f"{len(usable)} stay" if usable else "none stays, so word times are made from heads that are chosen anew"
+    rest = f"{len(usable)} stay" if usable else "none stays, so word times come from heads that are chosen anew"
     return [
         f"{GENERATION}: {len(others)} of its alignment heads are dropped, such as {others[0]}: the decoder has "
         f"{layers} layers of {heads} heads; {rest}"

@@ -19,6 +19,7 @@ MEANINGS = {  # setting -> (token, files that need it)
     "no_timestamps_token_id": (NO_TIMESTAMPS, (GENERATION,)),
 }
 DEFAULT_IDS = {"decoder_start_token_id": 50_257, "eos_token_id": 50_256, "pad_token_id": 50_256}  # of transformers
+TIMES = 1501  # every 20 ms from 0.00 to 30.00 s
 BORROW = "take it from the model that it was made from"
 TOKENIZER_CONFIG, CHAT = "tokenizer_config.json", "chat_template.json"
 BESIDE = ("special_tokens_map.json", ADDED, "normalizer.json")  # read where they are there
@@ -105,6 +106,27 @@ def token_problems(
         problems += _suppression_problems(place, settings, tokens, vocabulary)
     if generation is not None:
         problems += _language_problems(generation, tokens)
+    return problems + _misplaced(tokens)
+
+
+def _misplaced(tokens: Mapping[str, int]) -> list[str]:
+    """Languages and times, which transformers finds by their place after another token and not by their names."""
+    from transformers.models.whisper.tokenization_whisper import LANGUAGES, TASK_IDS  # slow to import
+
+    languages = {f"<|{code}|>": tokens[START] + 1 + place for place, code in enumerate(LANGUAGES)}
+    times = {f"<|{step * 0.02:.2f}|>": tokens[NO_TIMESTAMPS] + 1 + step for step in range(TIMES)}
+    problems = []
+    # older folders have no times at all: their ids follow from the rule
+    for kind, places, first in (("languages", languages, START), ("times", times, NO_TIMESTAMPS)):
+        wrong = [token for token, place in places.items() if tokens.get(token, place) != place]
+        if wrong:
+            problems.append(
+                f"the tokenizer has {kind} that do not follow {first} one by one in Whisper's order, such as "
+                f"{wrong[0]}; {BORROW}"
+            )
+    missing = [f"<|{task}|>" for task in TASK_IDS if f"<|{task}|>" not in tokens]
+    if missing and any(token in tokens for token in languages):
+        problems.append(f"the tokenizer has languages, and no {' or no '.join(missing)}; {BORROW}")
     return problems
 
 
@@ -130,7 +152,7 @@ def _token_of(index: Any, tokens: Mapping[str, int]) -> str | None:
 
 
 def _padding_problems(place: str, settings: Mapping[str, Any], tokens: Mapping[str, int]) -> list[str]:
-    """Padding may be any token that says nothing: <|endoftext|>, another special one, or the empty one of large-v3."""
+    """Padding may be any token without text: <|endoftext|>, another special one, or the empty one of large-v3."""
     value = settings.get("pad_token_id", DEFAULT_IDS["pad_token_id"] if place == CONFIG else tokens[END])
     token = _token_of(value, tokens)
     if token == "" or (token is not None and re.fullmatch(r"<\|[a-z]+\|>", token)):

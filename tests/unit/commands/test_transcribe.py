@@ -20,6 +20,7 @@ from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.model.pretrained import save_model_folder
 from accel_asr.transcription.segments import TimedText
 from accel_asr.transcription.transcriber import Transcriber
+from tests.refusals import refused
 
 RATE_HZ = 16_000
 # a random model's transcripts are improbable, all of them: it would go through every temperature
@@ -270,7 +271,7 @@ def test_an_output_folder_that_is_a_file_is_refused(recordings: list[Path], tmp_
 
 
 def test_a_model_that_is_not_there_is_named(recordings: list[Path]) -> None:
-    with pytest.raises(UserError, match=r"'\./missing' is not a local folder"):
+    with refused("--model.name_or_path", "not a local folder", value="./missing"):
         run("--model", "./missing", recordings[0])
 
 

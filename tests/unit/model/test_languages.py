@@ -4,7 +4,6 @@ import pytest
 from transformers.models.whisper.tokenization_whisper import LANGUAGES, TO_LANGUAGE_CODE
 
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.errors import UserError
 from accel_asr.model import languages
 from accel_asr.model.languages import (
     known_language,
@@ -14,6 +13,7 @@ from accel_asr.model.languages import (
     token_language,
     unknown_language,
 )
+from tests.refusals import refused
 
 TOKENS = [f"<|{code}|>" for code in list(LANGUAGES)[:99]]
 
@@ -96,67 +96,52 @@ def test_labels_and_rows_take_the_token_of_the_stand_in(encoder: LabelEncoder) -
 
 
 @pytest.mark.parametrize(
-    ("stand_ins", "told"),
+    ("stand_ins", "words"),
     [
-        ({"German": "nl"}, ["{German: nl}", "knows 'German' itself", "leave it out"]),
-        ({"ckb": "klingon"}, ["{ckb: klingon}", "does not know 'klingon'", "give one of af, am"]),
+        ({"German": "nl"}, ["knows 'German' itself", "leave it out"]),
+        ({"ckb": "klingon"}, ["does not know 'klingon'", "give one of af, am"]),
     ],
 )
-def test_stand_ins_that_make_no_sense(stand_ins: dict[str, str], told: list[str]) -> None:
-    with pytest.raises(UserError) as caught:
+def test_stand_ins_that_make_no_sense(stand_ins: dict[str, str], words: list[str]) -> None:
+    with refused("--model.language_stand_ins", *words, value=stand_ins):
         language_of_labels("en", "transcribe", is_multilingual=True, lang_to_id=TOKENS, stand_ins=stand_ins)
-    message = str(caught.value)
-    assert message.startswith("model.language_stand_ins: ")
-    assert all(one in message for one in told)
 
 
-# -- what a user is told
+# -- refusals
 
 
 @pytest.mark.parametrize("language", ["wo", "ckb", "dv", "klingon"])
-def test_an_unknown_language_is_answered_with_the_way_on(language: str) -> None:
-    with pytest.raises(UserError) as caught:
+def test_an_unknown_language_is_answered_with_a_stand_in(language: str) -> None:
+    with refused("--model.language", "the model does not know", value=language, remedy=f"{{{language}: fa}}"):
         known_language(language, TOKENS)
-    message = str(caught.value)
-    assert message.startswith(f"model.language: the model does not know {language!r}")
-    assert f"model.language_stand_ins: {{{language}: fa}}" in message
-    assert len(message.split("it knows: ")[1].split(", ")) == 99
+    assert len(unknown_language(language, list(LANGUAGES)).split("it knows: ")[1].split(", ")) == len(LANGUAGES)
 
 
 @pytest.mark.parametrize(
-    ("language", "way_on"),
+    ("language", "known", "remedy"),
     [
-        ("", "give one language"),
-        ("de,en", "give one language"),
-        ("auto", "data.language_column"),
-        ("mul", "set model.la"),
+        ("", TOKENS, "give one language"),
+        ("de,en", TOKENS, "give one language"),
+        ("auto", TOKENS, "data.language_column"),
+        ("mul", TOKENS, "set model.la"),
+        ("de", ["<|en|>"], "choose a multilingual model"),
     ],
 )
-def test_what_is_no_language_gets_no_stand_in(language: str, way_on: str) -> None:
-    with pytest.raises(UserError) as caught:
-        known_language(language, TOKENS)
-    assert way_on in str(caught.value)
-    assert "stand" not in str(caught.value)
+def test_where_no_stand_in_helps_none_is_proposed(language: str, known: list[str], remedy: str) -> None:
+    with refused("--model.language", remedy=remedy) as refusal:
+        known_language(language, known)
+    assert "stand" not in str(refusal.value)
 
 
-def test_an_english_only_model_is_answered_with_another_model() -> None:
-    told = unknown_language("de", ["en"])
-    assert "choose a multilingual model" in told
-    assert "stand" not in told
-
-
-def test_a_name_with_a_slip_is_answered_with_the_one_that_is_meant() -> None:
-    with pytest.raises(UserError, match=r"'Germn' \(do you mean german\?\)"):
+def test_a_typing_error_is_answered_with_the_language_that_is_meant() -> None:
+    with refused("--model.language", "'Germn' (do you mean german?)"):
         known_language("Germn", TOKENS)
 
 
-def test_an_option_names_no_setting_of_training() -> None:
-    with pytest.raises(UserError) as caught:
+def test_an_option_of_a_command_mentions_no_setting_of_training() -> None:
+    with refused("--language", value="ckb", remedy="stood in for it") as refusal:
         known_language("ckb", TOKENS, setting="--language")
-    message = str(caught.value)
-    assert message.startswith("--language: the model does not know 'ckb'")
-    assert "stood in for it" in message
-    assert "model." not in message
+    assert "model." not in str(refusal.value)
 
 
 @pytest.mark.parametrize("language", [None, "en", "en-US", "English", "eng"])
@@ -164,7 +149,17 @@ def test_an_english_only_model_takes_english_by_any_name(language: str | None) -
     assert language_of_labels(language, "transcribe", is_multilingual=False, lang_to_id=None) is None
 
 
-@pytest.mark.parametrize(("language", "stand_ins"), [("de-DE", {}), ("ckb", {"ckb": "en"})])
-def test_an_english_only_model_has_no_tokens_to_lend(language: str, stand_ins: dict[str, str]) -> None:
-    with pytest.raises(UserError, match="English-only"):
-        language_of_labels(language, "transcribe", is_multilingual=False, lang_to_id=None, stand_ins=stand_ins)
+@pytest.mark.parametrize(
+    ("language", "task", "stand_ins", "refused_settings"),
+    [
+        ("de-DE", "transcribe", {}, ["language"]),
+        (None, "translate", {}, ["task"]),
+        ("ckb", "translate", {"ckb": "en"}, ["language", "task", "language_stand_ins"]),
+    ],
+)
+def test_an_english_only_model_can_do_nothing_else(
+    language: str | None, task: str, stand_ins: dict[str, str], refused_settings: list[str]
+) -> None:
+    for setting in refused_settings:
+        with refused(f"--model.{setting}", "English-only", remedy="choose a multilingual model"):
+            language_of_labels(language, task, is_multilingual=False, lang_to_id=None, stand_ins=stand_ins)

@@ -27,6 +27,7 @@ from accel_asr.data.streaming.streams import Place, Stream, StreamOrder, digest_
 from accel_asr.data.text_processing import CONTROL_TOKENS, CONTROL_TOKENS_BEFORE, TIMES, WRONG_TIMES, TextProcessing
 from accel_asr.errors import UserError
 from accel_asr.run.job import Job, load_job, plan_training
+from tests.refusals import refused
 from tests.tiny_datasets import tone_clip, wav_bytes
 from tests.unit.data.shard_server import write_tar
 
@@ -429,7 +430,7 @@ def test_the_job_streams_what_the_settings_say(tiny_folder: Path, tmp_path: Path
     )
     assert list(itertools.chain(*named(next(going_on)))) == [name for name, _ in expected[4:]]
     assert job.fingerprint() == job.data.stream.checksum
-    with pytest.raises(UserError, match=r"model.language is not set"):
+    with refused("--model.language", "not set"):
         load(None)  # the rows that are validated on say none
 
 

@@ -42,9 +42,10 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def refusal(folder: Path) -> str:
-    """What is said of a folder that can't be used."""
+    """Why a folder can't be used."""
     with pytest.raises(UserError) as caught:
         examine(str(folder), name=str(folder))
-    message = str(caught.value)
-    assert message.startswith(f"model.name_or_path: {str(folder)!r} can't be used")
-    return message
+    error = caught.value
+    assert (error.setting, error.value) == ("--model.name_or_path", str(folder))
+    assert error.problem.startswith("can't be used")
+    return error.problem

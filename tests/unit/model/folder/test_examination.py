@@ -11,9 +11,11 @@ import pytest
 
 from accel_asr.config.settings import ModelConfig
 from accel_asr.data.checking.model_limits import load_model_limits
-from accel_asr.errors import UserError
 from accel_asr.model.folder.examination import examine, refuse_unfit_folder
+from accel_asr.model.pretrained import load_model_and_processor
 from accel_asr.quickstart import BASE_MODEL_DIR
+from tests.odd_tokenizers import KINDS, with_tokenizer
+from tests.refusals import refused
 from tests.unit.model.folder.conftest import Spoil, refusal, write
 
 TEXT_TOKEN, END, START, LAST = 300, 400, 401, 607  # of the tiny model
@@ -202,6 +204,44 @@ def test_a_tokenizer_of_another_model_is_named(folder: Path) -> None:
         assert word in message
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tokenizer_that_only_lacks_flags_passes(tiny_folder: Path, tmp_path: Path, kind: str) -> None:
+    load_model_and_processor(str(with_tokenizer(tiny_folder, tmp_path / "odd", kind)))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kind"), [("<|0.02|>", "<|1.00|>", "times"), ("<|fr|>", "<|de|>", "languages")]
+)
+def test_times_and_languages_out_of_order(folder: Path, first: str, second: str, kind: str) -> None:
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokens = {token["content"]: token for token in tokenizer["added_tokens"]}
+    tokens[first]["content"], tokens[second]["content"] = second, first
+    write(folder / "tokenizer.json", json.dumps(tokenizer))
+    assert f"has {kind} that do not follow" in refusal(folder)
+
+
+def test_languages_without_tasks(folder: Path) -> None:
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    [task] = [token for token in tokenizer["added_tokens"] if token["content"] == "<|translate|>"]
+    task["content"] = "<|other|>"
+    write(folder / "tokenizer.json", json.dumps(tokenizer))
+    assert "has languages, and no <|translate|>" in refusal(folder)
+
+
+def test_letters_that_do_not_come_back_are_refused_by_training_and_check_data(folder: Path) -> None:
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary["?" * 7] = vocabulary.pop("Ã")  # the byte C3, with which Ü begins
+    write(folder / "tokenizer.json", json.dumps(tokenizer))
+    model = ModelConfig(name_or_path=str(folder), language="en")
+    for load in (
+        lambda: load_model_and_processor(str(folder)),
+        lambda: load_model_limits(model, language_of_rows=False),
+    ):
+        with refused("--model.name_or_path", "can't spell", "Ünïcödé", value=str(folder)):
+            load()
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -248,7 +288,7 @@ def test_files_beside_the_tokenizer_are_looked_at(folder: Path, name: str, conte
 
 
 def test_a_name_that_no_file_can_have_is_refused_in_words() -> None:
-    with pytest.raises(UserError, match=r"^--model: 'a{100}\.\.\.' can't be looked at"):
+    with refused("--model", "can't be looked at", value="a" * 300):
         refuse_unfit_folder("a" * 300, name="a" * 300, setting="--model")
 
 
@@ -284,7 +324,7 @@ def test_code_of_a_model_is_not_run_and_that_is_said(spoil: Spoil) -> None:
 def test_check_data_refuses_what_training_refuses(spoil: Spoil) -> None:
     folder = spoil("preprocessor_config.json", feature_size=128)
     model = ModelConfig(name_or_path=str(folder), language="en")
-    with pytest.raises(UserError, match="feature_size"):
+    with refused("--model.name_or_path", "feature_size", value=str(folder)):
         load_model_limits(model, language_of_rows=False)
 
 
