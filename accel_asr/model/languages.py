@@ -157,7 +157,7 @@ def known_language(
     known = _codes(lang_to_id)
     if language is None:
         raise UserError(
-            "not set, and the model is multilingual",
+            "is not set, and the model is multilingual",
             setting=setting,
             remedy=f"give the language spoken, such as --model.language en (the model knows: {', '.join(known)})",
         )

@@ -339,7 +339,7 @@ def test_an_english_only_model_needs_no_language_and_takes_no_other(tiny_english
 
 
 def test_a_model_that_can_not_be_had_is_answered_with_a_remedy(tmp_path: Path, monkeypatch) -> None:
-    with pytest.raises(UserError, match=r"model.name_or_path: .* it is empty"):
+    with refused("--model.name_or_path", "it is empty", value=str(tmp_path)):
         load_model_limits(ModelConfig(name_or_path=str(tmp_path)), language_of_rows=True)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     (tmp_path / "model.safetensors").touch()
