@@ -40,9 +40,7 @@ class UserError(Exception):
         super().__init__(problem)
 
     def __str__(self) -> str:
-        value = self.value
-        shown = "" if value is None else shortened(repr(str(value) if isinstance(value, os.PathLike) else value))
-        place = " ".join(part for part in (self.setting, shown) if part)
+        place = " ".join(part for part in (self.setting, _shown(self.value)) if part)
         sentence = f"{place}: {self.problem}" if place else self.problem
         return f"{sentence}; {self.remedy}" if self.remedy else sentence
 
@@ -55,6 +53,14 @@ class UserError(Exception):
         """The same error with some fields changed, to be raised `from` it: `error.but(setting="--against")`."""
         same = {name: getattr(self, name) for name in ("problem", "setting", "value", "remedy", "same_on_every_rank")}
         return UserError(**{**same, **fields})
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()  # as YAML has it
+    return shortened(repr(str(value) if isinstance(value, os.PathLike) else value))
 
 
 class SeveralProblemsError(UserError):

@@ -1,18 +1,18 @@
-"""Ranges and combinations of settings, checked before anything heavy is imported; all that is wrong is said at once."""
+"""Ranges and combinations of settings, checked before anything heavy is imported; every problem is reported at once."""
 
-import math
 import re
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from importlib.util import find_spec
 from typing import Any, get_args
 
-from accel_asr.config.setting_limits import name_problems, range_problems
-from accel_asr.config.settings import Config, DataConfig, HubConfig, TrackingConfig
-from accel_asr.console.public_text import HIDDEN, shortened
-from accel_asr.errors import UserError
+from accel_asr.config.setting_limits import name_errors, range_errors
+from accel_asr.config.settings import Config, DataConfig, HubConfig, TrackingConfig, settings_of
+from accel_asr.console.public_text import HIDDEN
+from accel_asr.errors import UserError, raise_all
 
-MOST_WEIGHT = 10**6  # of a source against the others; beyond it they would hardly be seen
+MOST_WEIGHT = 10**6  # of a source against the others; beyond it the others would hardly be heard
+_SOURCES = "--data.sources"
 
 
 def check_config(config: Config) -> None:
@@ -21,133 +21,126 @@ def check_config(config: Config) -> None:
     Raises:
         UserError: naming every setting that is wrong, its value and the remedy, all at once.
     """
-    problems = [*_unset_problems(config), *_hidden_problems(config.to_dict())]
-    if problems:
-        raise UserError("\n".join(problems))
-    problems = [
-        *_number_problems(config),
-        *name_problems(config.to_dict()),
-        *_pair_problems("data.text.replacements", config.data.text.replacements),
-        *_pair_problems("model.language_stand_ins", config.model.language_stand_ins),
-        *_source_problems(config.data),
-        *_split_problems(config.data),
-        *_combination_problems(config),
-        *_tracking_problems(config.tracking),
-        *_hub_problems(config.hub),
-    ]
-    if problems:
-        raise UserError("\n".join(problems))
+    raise_all([*_null_errors(config), *_hidden_errors(config.to_dict())])
+    raise_all(
+        [
+            *range_errors(config.to_dict()),
+            *name_errors(config.to_dict()),
+            *_table_errors("--data.text.replacements", config.data.text.replacements),
+            *_table_errors("--model.language_stand_ins", config.model.language_stand_ins),
+            *_source_errors(config.data),
+            *_validation_errors(config.data),
+            *_combination_errors(config),
+            *_tracking_errors(config.tracking),
+            *_hub_errors(config.hub),
+        ]
+    )
 
 
-def _unset_problems(config: Config) -> list[str]:
+def _null_errors(config: Config) -> Iterator[UserError]:
     """Settings that are null and may not be: the parser lets a null pass anywhere."""
-    return [
-        f"{section.name}.{setting.name}: null does not fit; give a value, or leave it out for the default"
-        for section in fields(config)
-        if is_dataclass(values := getattr(config, section.name))
-        for setting in fields(values)
-        if getattr(values, setting.name) is None and type(None) not in get_args(setting.type)
-    ] + [
-        f"data.sources: {setting.name} of source {number}: null does not fit; give a value, or leave it out"
-        for number, source in enumerate(config.data.sources or (), start=1)
-        for setting in fields(source)
-        if getattr(source, setting.name) is None and type(None) not in get_args(setting.type)
-    ]
+    needed = [(f"--{name}", setting, _value(config, name)) for name, setting in settings_of(Config)]
+    for number, source in enumerate(config.data.sources or (), start=1):
+        place = f"{_SOURCES}: {{}} of source {number}"
+        needed += [(place.format(setting.name), setting, getattr(source, setting.name)) for setting in fields(source)]
+    for place, setting, value in needed:
+        if value is None and type(None) not in get_args(setting.type):
+            remedy = "give a value, or leave it out for the default"
+            yield UserError("null does not fit", setting=place, remedy=remedy)
 
 
-def _hidden_problems(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Addresses out of a run's config.yaml, which leaves out what may be a secret."""
-    problems = []
+def _hidden_errors(settings: Mapping[str, Any], prefix: str = "--") -> Iterator[UserError]:
+    """Addresses from a run's config.yaml, where what may be a secret is left out."""
     for name, value in settings.items():
+        setting = f"{prefix}{name}"
         if isinstance(value, Mapping):
-            problems += _hidden_problems(value, f"{prefix}{name}.")
+            yield from _hidden_errors(value, f"{setting}.")
         elif HIDDEN in repr(value):
-            problems.append(
-                f"{prefix}{name}: {value!r} lacks the secret part of an address, which no run writes down; give the "
-                f"whole address again by --{prefix}{name}"
+            yield UserError(
+                "lacks the secret part of an address, which no run writes down",
+                setting=setting,
+                value=value,
+                remedy=f"give the whole address again by {setting}",
             )
-    return problems
 
 
-def _number_problems(config: Config) -> list[str]:
-    problems = range_problems(config.to_dict())
-    warmup = config.training.warmup_steps
-    if 1 < warmup < math.inf and warmup != int(warmup):
-        problems.append(
-            f"training.warmup_steps: {warmup} is no whole number; give one, or a share of the steps below 1"
-        )
-    return problems
-
-
-def _pair_problems(name: str, pairs: Mapping[Any, Any]) -> list[str]:
+def _table_errors(setting: str, table: Mapping[Any, Any]) -> Iterator[UserError]:
     """What is wrong with a table of texts by texts; the parser looks at the values only, and lets any text pass."""
-    problems = []
-    for old, new in pairs.items():
-        told = f"{name}: {{{old!r}: {new!r}}}"
+    for old, new in table.items():
         if not isinstance(old, str) or not isinstance(new, str):
-            problems.append(f"{told}: both must be texts; put them in quotes")
+            yield UserError("both must be texts", setting=setting, value={old: new}, remedy="put them in quotes")
         elif not old:
-            problems.append(f"{told}: an empty text stands for nothing; write what is meant, or leave it out")
-    return problems
+            remedy = "write what is to be replaced, or leave it out"
+            yield UserError("an empty text can't be replaced", setting=setting, value={old: new}, remedy=remedy)
 
 
-def _source_problems(data: DataConfig) -> list[str]:
+def _source_errors(data: DataConfig) -> Iterator[UserError]:
     """What is wrong with the list of sources, or that there is none."""
     if not data.sources:
-        if data.name_or_path is not None:
-            return []
-        return [
-            "data.name_or_path is not set; give a Hub dataset, a folder of audio, a manifest, or quickstart, or "
-            "several of them in data.sources"
-        ]
-    problems = []
+        if data.name_or_path is None:
+            yield UserError(
+                "is not set",
+                setting="--data.name_or_path",
+                remedy="give a Hub dataset, a folder of audio, a manifest, or quickstart, or several of them by "
+                + _SOURCES,
+            )
+        return
     if data.name_or_path is not None:
-        problems.append(
-            f"data.name_or_path, data.sources: {data.name_or_path!r} and a list are given; put all into the list"
+        yield UserError(
+            f"does not go with {_SOURCES}",
+            setting="--data.name_or_path",
+            value=data.name_or_path,
+            remedy="put all into the list",
         )
-    problems += [
-        f"data.sources: source {number} has no name_or_path; give a Hub dataset, a folder or a manifest"
-        for number, source in enumerate(data.sources, start=1)
-        if not source.name_or_path
-    ]
+    for number, source in enumerate(data.sources, start=1):
+        if not source.name_or_path:
+            remedy = "give a Hub dataset, a folder or a manifest"
+            yield UserError(f"source {number} has no name_or_path", setting=_SOURCES, remedy=remedy)
     weights = [source.weight for source in data.sources]
     if any(weight is not None and not 0 < weight <= MOST_WEIGHT for weight in weights):
-        problems.append(
-            f"data.sources: weights {shortened(str(weights))} are out of range; give finite numbers above 0, and at "
-            f"most {MOST_WEIGHT:,}"
-        )
-    elif len({weight is None for weight in weights}) > 1:
-        problems.append(f"data.sources: weights {weights}; give every source one, or none to train on every row")
+        remedy = f"give finite numbers above 0, and at most {MOST_WEIGHT:,}"
+        yield UserError(f"the weights {weights} are out of range", setting=_SOURCES, remedy=remedy)
+    elif None in weights and any(weights):
+        remedy = "give every source a weight, or none to train on every row"
+        yield UserError(f"the weights are {weights}", setting=_SOURCES, remedy=remedy)
     if not any(source.validate for source in data.sources):
-        problems.append("data.sources: validate is false for all of them; leave some source to validate on")
-    return problems
+        yield UserError(
+            "validate is false for all of them", setting=_SOURCES, remedy="leave some source to validate on"
+        )
 
 
-def _split_problems(data: DataConfig) -> list[str]:
+def _validation_errors(data: DataConfig) -> Iterator[UserError]:
+    """What is wrong with how the validation set is chosen: there is exactly one way."""
+    if data.eval_fraction is not None and not 0 < data.eval_fraction < 1:
+        remedy = "give a share between 0 and 1, such as 0.1"
+        yield UserError("is out of range", setting="--data.eval_fraction", value=data.eval_fraction, remedy=remedy)
+        return
     ways = ("eval_split", "eval_name_or_path", "train_rows", "eval_fraction", "eval_rows")
-    given = [f"data.{name}={getattr(data, name)}" for name in ways if getattr(data, name) is not None]
-    if data.eval_name_or_path is not None and data.eval_split is not None:
-        given.pop(0)  # it says which split of it
-    of_sources = [
-        f"{name}={getattr(source, name)} of a source"
+    chosen = {f"--data.{name}": getattr(data, name) for name in ways if getattr(data, name) is not None}
+    if data.eval_name_or_path is not None:
+        chosen.pop("--data.eval_split", None)  # it names the split of that
+    of_sources = {
+        f"{_SOURCES}: {name}": getattr(source, name)
         for source in data.sources
         for name in ("eval_split", "eval_name_or_path")
         if getattr(source, name) is not None
-    ]
+    }
     if of_sources and (data.eval_split is None or data.eval_name_or_path is not None):
-        given.insert(0, of_sources[0])
-    if data.eval_fraction is not None and not 0 < data.eval_fraction < 1:
-        return [f"data.eval_fraction: {data.eval_fraction} is out of range; give a share between 0 and 1, such as 0.1"]
-    if len(given) == 1:
-        if data.group_column is None or data.train_rows is None:
-            return []
-        return [
-            f"data.group_column: {data.group_column!r} does not go with {given[0]}, which says already what is held "
-            "out; set data.eval_fraction or data.eval_rows instead, or leave out data.group_column"
-        ]
-    have = " and ".join(given) or "none of them is set"
-    such = "" if given else ", such as --data.eval_fraction 0.1"
-    return [f"{', '.join(f'data.{name}' for name in ways)}: {have}; set exactly one to get a validation set{such}"]
+        chosen |= dict([*of_sources.items()][:1])
+    remedy = f"set exactly one of {', '.join(f'--data.{name}' for name in ways)}"
+    if not chosen:
+        problem = "is not set, and nothing else says what to validate on"
+        yield UserError(problem, setting="--data.eval_fraction", remedy=f"{remedy}, such as --data.eval_fraction 0.1")
+    elif len(chosen) > 1:
+        (setting, value), (other, other_value), *_ = chosen.items()
+        yield UserError(f"does not go with {other} {other_value}", setting=setting, value=value, remedy=remedy)
+    elif data.group_column is not None and data.train_rows is not None:
+        yield UserError(
+            f"does not go with --data.train_rows {data.train_rows}, which says already what is held out",
+            setting="--data.group_column",
+            value=data.group_column,
+            remedy="set --data.eval_fraction or --data.eval_rows instead, or leave out --data.group_column",
+        )
 
 
 _ROWS_FIRST = "which does not know all rows first"
@@ -166,75 +159,80 @@ _NOT_TOGETHER: dict[str, dict[str, str]] = {
     },
     "training.pack": {
         "training.group_by_length": "which makes all windows about equally long",
-        "training.batch_seconds": "which fills windows by itself: training.per_device_train_batch_size counts them",
+        "training.batch_seconds": "which fills windows itself: training.per_device_train_batch_size counts them",
         # its plan asks for the longest utterance of a step, which says nothing of how long a pack is
         "training.audio_context": "which fills the whole window",
     },
     "model.cache_encoder_outputs": {
         "data.streaming": "which needs the same clips in each epoch",
         "training.pack": "which needs the same windows in each epoch",
-        "training.audio_context": "which keeps what the encoder says of the whole window",
+        "training.audio_context": "which keeps the encoder's outputs for the whole window",
     },
 }
 
 
-def _combination_problems(config: Config) -> list[str]:
+def _combination_errors(config: Config) -> Iterator[UserError]:
     """Settings that do not go together, and those that another one needs."""
-    problems = []
     if config.data.streaming:
-        problems += [
-            f"{name} is not set, and data.streaming needs it: a stream has no epochs that could be counted; give a "
-            "number of optimizer steps"
-            for name in ("training.max_steps", "evaluation.eval_steps")
-            if _setting(config, name) is None
-        ]
-    problems += [
-        f"{name}: {_shown(value)} does not go with {other}, {why}; leave out one of them"
-        for other, names in _NOT_TOGETHER.items()
-        for name, why in names.items()
-        if _is_on(_setting(config, other)) and _is_on(value := _setting(config, name))
-    ]
+        for name in ("training.max_steps", "evaluation.eval_steps"):
+            if _value(config, name) is None:
+                problem = "is not set, and --data.streaming needs it: a stream has no epochs to count"
+                yield UserError(problem, setting=f"--{name}", remedy="give a number of optimizer steps")
+    for other, names in _NOT_TOGETHER.items():
+        for name, why in names.items():
+            value = _value(config, name)
+            if _is_on(_value(config, other)) and _is_on(value):
+                yield UserError(
+                    f"does not go with --{other}, {why}",
+                    setting=f"--{name}",
+                    value=None if isinstance(value, list) else value,
+                    remedy="leave out one of them",
+                )
     if config.training.audio_context == "speech" and not config.evaluation.eval_on_start:
-        problems.append(
-            "evaluation.eval_on_start: false does not go with training.audio_context: speech, which is judged against "
-            "the untouched model; leave it out"
+        yield UserError(
+            "does not go with --training.audio_context speech, which is judged against the untouched model",
+            setting="--evaluation.eval_on_start",
+            value=False,
+            remedy="leave it out",
         )
     if config.evaluation.compile_decoding and config.evaluation.num_beams > 1:
-        problems.append(
-            f"evaluation.num_beams: {config.evaluation.num_beams} does not go with evaluation.compile_decoding: "
-            "transformers compiles no beam search; leave out one of the two"
+        yield UserError(
+            "does not go with --evaluation.compile_decoding: transformers compiles no beam search",
+            setting="--evaluation.num_beams",
+            value=config.evaluation.num_beams,
+            remedy="leave out one of them",
         )
     if config.model.cache_encoder_outputs and not config.model.freeze_encoder:
-        problems.append(
-            "model.cache_encoder_outputs: true needs an encoder that stays as it is; add --model.freeze_encoder true, "
-            "or leave it out"
+        yield UserError(
+            "needs an encoder that is not trained",
+            setting="--model.cache_encoder_outputs",
+            value=True,
+            remedy="add --model.freeze_encoder true, or leave it out",
         )
-    return problems
 
 
 def _is_on(value: Any) -> bool:
     return bool(value) and value != "full"  # the audio context that changes nothing
 
 
-def _shown(value: Any) -> str:
-    return "a list" if isinstance(value, list) else str(value)
-
-
-def _tracking_problems(tracking: TrackingConfig) -> list[str]:
-    problems = []
+def _tracking_errors(tracking: TrackingConfig) -> Iterator[UserError]:
+    setting = "--tracking.report_to"
     for name in dict.fromkeys(tracking.report_to):
         package = find_spec(name)
         # without an origin it is a mere folder of that name, such as Weights & Biases leaves behind
         if package is None or package.origin is None:
             extra = f"accel-asr[{name}]" if name != "tensorboard" else "accel-asr"
-            problems.append(f"tracking.report_to: {name} is not installed; pip install '{extra}', or leave it out")
+            remedy = f"pip install '{extra}', or leave it out"
+            yield UserError(f"{name} is not installed", setting=setting, value=tracking.report_to, remedy=remedy)
     if len(set(tracking.report_to)) < len(tracking.report_to):
-        problems.append(f"tracking.report_to: {tracking.report_to} names one twice; give each once")
+        yield UserError("has a tracker twice", setting=setting, value=tracking.report_to, remedy="give each once")
     if not re.fullmatch(r"[\w-]{1,100}", tracking.project_name, re.ASCII):
-        problems.append(
-            f"tracking.project_name: {tracking.project_name!r} does not fit everywhere; give letters, digits, _ and -"
+        yield UserError(
+            "does not fit every tracker",
+            setting="--tracking.project_name",
+            value=tracking.project_name,
+            remedy="give letters, digits, _ and -",
         )
-    return problems
 
 
 def is_hub_name(name: str) -> bool:
@@ -242,14 +240,17 @@ def is_hub_name(name: str) -> bool:
     return [bool(part) for part in name.split("/")] == [True, True]
 
 
-def _hub_problems(hub: HubConfig) -> list[str]:
-    if hub.push_to_hub and not hub.hub_model_id:
-        return ["hub.push_to_hub: true needs a name; add --hub.hub_model_id user/name"]
+def _hub_errors(hub: HubConfig) -> Iterator[UserError]:
+    if hub.hub_model_id is None and hub.push_to_hub:
+        remedy = "add --hub.hub_model_id user/name"
+        yield UserError("needs a name", setting="--hub.push_to_hub", value=True, remedy=remedy)
     if hub.hub_model_id is not None and not is_hub_name(hub.hub_model_id):
-        return [f"hub.hub_model_id: {hub.hub_model_id!r} is not a Hub name; give user/name"]
-    return []
+        setting = "--hub.hub_model_id"
+        yield UserError("is not a Hub name", setting=setting, value=hub.hub_model_id, remedy="give user/name")
 
 
-def _setting(config: Config, dotted_name: str) -> Any:
-    section, name = dotted_name.split(".")
-    return getattr(getattr(config, section), name)
+def _value(config: Config, dotted_name: str) -> Any:
+    value: Any = config
+    for part in dotted_name.split("."):
+        value = getattr(value, part)
+    return value

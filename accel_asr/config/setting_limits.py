@@ -2,10 +2,10 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from accel_asr.console.public_text import shortened
+from accel_asr.errors import UserError
 
 
 class Range(NamedTuple):
@@ -54,18 +54,21 @@ RANGES: dict[str, Range] = {
 }
 
 
-def range_problems(settings: Mapping[str, Any]) -> list[str]:
-    """One line for each number out of its range, with setting, value and what to give."""
-    problems = []
+def range_errors(settings: Mapping[str, Any]) -> Iterator[UserError]:
+    """An error for each number that is out of its range."""
     for name, allowed in RANGES.items():
         value = _value(settings, name)
         if value is not None and not _is_in(value, allowed):
             why = f" ({allowed.why})" if allowed.why and value > allowed.low else ""
-            problems.append(f"{name}: {shortened(str(value), 40)} is out of range; give {_in_words(allowed)}{why}")
-    return problems
+            remedy = f"give {_in_words(allowed)}{why}"
+            yield UserError("is out of range", setting=f"--{name}", value=value, remedy=remedy)
+    warmup_steps = settings["training"]["warmup_steps"]
+    if 1 < warmup_steps < math.inf and warmup_steps != int(warmup_steps):
+        remedy = "give a whole number, or a share of the steps below 1"
+        yield UserError("is no whole number", setting="--training.warmup_steps", value=warmup_steps, remedy=remedy)
 
 
-# of settings that become names of files, branches or cards; a column may be called anything
+# settings that become names of files, branches or cards; a column may be called anything
 NAMES = (
     "output_dir",
     "model.name_or_path",
@@ -75,35 +78,36 @@ NAMES = (
     "data.revision",
     "data.train_split",
     "data.eval_split",
+    "data.eval_name_or_path",
+    "data.audio_root",
     "data.cache_dir",
     "data.license",
     "hub.license",
     "hub.hub_revision",
 )
-_FOLDERS = ("output_dir", "data.cache_dir")
+_NAMES_OF_SOURCES = ("name", *(name.removeprefix("data.") for name in NAMES if name.startswith("data.")))
+_FOLDERS = ("--output_dir", "--data.cache_dir")
 LONGEST_NAME, LONGEST_PATH = 255, 4096  # bytes that file systems take
 
 
-def name_problems(settings: Mapping[str, Any]) -> list[str]:
-    """One line for each name that no file system takes, or that would act on the screen which shows it."""
-    named = {name: _value(settings, name) for name in NAMES}
+def name_errors(settings: Mapping[str, Any]) -> Iterator[UserError]:
+    """An error for each name that no file system takes, or that would act on the screen which shows it."""
+    named = {f"--{name}": _value(settings, name) for name in NAMES}
     for number, source in enumerate(settings["data"]["sources"], start=1):
-        named |= {f"data.sources: {name} of source {number}": source[name] for name in ("name_or_path", "name")}
-    problems = []
-    for name, value in named.items():
+        named |= {f"--data.sources: {name} of source {number}": source.get(name) for name in _NAMES_OF_SOURCES}
+    for setting, value in named.items():
         if value is None:
             continue
-        shown = shortened(repr(value), 80)
         if any(ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xDC80 for letter in value):
-            problems.append(f"{name}: {shown} holds control characters; give a name without them")
-        elif name in _FOLDERS and not value:
-            problems.append(f"{name}: it is empty; give a folder, or leave it out")
+            problem, remedy = "has control characters", "give a name without them"
+        elif setting in _FOLDERS and not value:
+            problem, remedy = "is empty", "give a folder, or leave it out"
         elif _is_too_long(value):
-            problems.append(
-                f"{name}: {shown} is too long for a file system, which takes {LONGEST_NAME} bytes for a name and "
-                f"{LONGEST_PATH:,} for a path; give a shorter one"
-            )
-    return problems
+            problem = f"is longer than file systems take: {LONGEST_NAME} bytes for a name, {LONGEST_PATH:,} for a path"
+            remedy = "give a shorter one"
+        else:
+            continue
+        yield UserError(problem, setting=setting, value=value, remedy=remedy)
 
 
 def _is_too_long(name: str) -> bool:

@@ -3,7 +3,8 @@
 The field docstrings become `--help` and the README's table of settings. Nothing heavy is imported.
 """
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 MixedPrecision = Literal["no", "fp16", "bf16"]
@@ -328,3 +329,12 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain nested dictionaries, in the order of the sections."""
         return asdict(self)
+
+
+def settings_of(section: type, prefix: str = "") -> Iterator[tuple[str, "Field[Any]"]]:
+    """(dotted name, field) of every setting of a section, those of its own sections included."""
+    for setting in fields(section):
+        if isinstance(setting.type, type) and is_dataclass(setting.type):
+            yield from settings_of(setting.type, f"{prefix}{setting.name}.")
+        else:
+            yield f"{prefix}{setting.name}", setting

@@ -17,7 +17,7 @@ FOLDER = UserError("is not a folder", setting="MODEL", value=Path("a/b"), same_o
     [
         (COLUMN, "--data.text_column 'said': there is no such column; give another"),
         (FOLDER, "MODEL 'a/b': is not a folder"),
-        (UserError("needs a name", setting="--hub.push_to_hub", value=True), "--hub.push_to_hub True: needs a name"),
+        (UserError("needs a name", setting="--hub.push_to_hub", value=True), "--hub.push_to_hub true: needs a name"),
         (UserError("is torn", value=Path("x.wav")), "'x.wav': is torn"),
         (UserError("plain", remedy="wait"), "plain; wait"),
         (SeveralProblemsError([COLUMN, SeveralProblemsError([FOLDER])]), f"{COLUMN}\n{FOLDER}"),

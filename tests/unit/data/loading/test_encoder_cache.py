@@ -111,7 +111,7 @@ def test_a_chunk_is_filled_by_one_process_at_a_time_and_one_that_is_killed_gives
 
 
 def test_too_little_room_is_said_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = r"^--model\.cache_encoder_outputs True: needs 0\.00 GB in .*, where .* GB are free; make room, give another"
+    told = r"^--model\.cache_encoder_outputs true: needs 0\.00 GB in .*, where .* GB are free; make room, give another"
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 500))
         with pytest.raises(UserError, match=told):

@@ -1,0 +1,156 @@
+"""The settings that a user gives, looked at one by one: each wrong name or value gets a message that says what fits.
+
+jsonargparse reads them; its errors are texts of several lines, so none of them is shown.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+
+from accel_asr.config.settings import Config, SourceConfig, settings_of
+from accel_asr.errors import UserError, raise_all
+
+SETTINGS = {name: field.type for name, field in settings_of(Config)}
+SECTIONS = {name.rpartition(".")[0] for name in SETTINGS} - {""}
+_IN_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    NoneType: "null",
+    dict[str, str]: 'a table of texts in quotes, such as {"this": "that"}',
+    list[str]: "a list in brackets, such as [one, two]",
+    list[SourceConfig]: "a list of sections, such as [{name_or_path: ...}, {name_or_path: ...}]",
+}
+
+
+def settings_of_arguments(arguments: Sequence[str]) -> list[tuple[str, Any]]:
+    """(dotted name, value) of each setting on a command line.
+
+    Raises:
+        UserError: unknown names, names without a value, values without a name; all of them at once.
+    """
+    settings: list[tuple[str, Any]] = []
+    errors: list[UserError] = []
+    remaining = list(arguments)
+    while remaining:
+        option, equals, value = remaining.pop(0).partition("=")
+        name = option.removeprefix("--").removesuffix("+")
+        has_value = bool(equals) or bool(remaining and not remaining[0].startswith("--"))
+        if not option.startswith("--"):
+            errors.append(UserError("belongs to no setting", value=option, remedy="write --SETTING VALUE; see --help"))
+            continue
+        if has_value and not equals:
+            value = remaining.pop(0)
+        if name in SECTIONS:
+            section: Any = None
+            with suppress(yaml.YAMLError):
+                section = yaml.safe_load(value)
+            settings += settings_of_section(section if isinstance(section, Mapping) else value, errors, name=name)
+        elif error := _unknown(name):
+            errors.append(error)
+        elif not has_value:
+            errors.append(UserError("has no value", setting=option, remedy=f"give {in_words(SETTINGS[name])}"))
+        else:
+            settings.append((name, value))
+    raise_all(errors)
+    return settings
+
+
+def settings_of_section(content: Any, errors: list[UserError], *, name: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) of each setting in a section of a YAML file, or in the whole file; adds to `errors`."""
+    if not isinstance(content, Mapping):
+        value = "null" if content is None else content
+        remedy = "write its settings below it, or leave it out"
+        errors.append(UserError("is not a section", setting=f"--{name}" if name else None, value=value, remedy=remedy))
+        return
+    for key, value in content.items():
+        inner = f"{name}.{key}" if name else str(key)
+        if inner in SECTIONS or (value and isinstance(value, Mapping) and inner not in SETTINGS):
+            yield from settings_of_section(value, errors, name=inner)
+        elif error := _unknown(inner):
+            errors.append(error)
+        else:
+            yield inner, value
+
+
+def refuse_wrong_values(settings: Sequence[tuple[str, Any]], reads: Callable[[Mapping[str, Any]], object]) -> None:
+    """Find what does not fit among settings that can't be read together, by reading each alone.
+
+    Args:
+        reads: Raises where it can't read a nested mapping of settings.
+
+    Raises:
+        UserError: naming every setting whose value does not fit.
+    """
+
+    def fits(name: str, value: Any) -> bool:
+        for part in reversed(name.split(".")):
+            value = {part: value}
+        try:
+            reads(value)
+        except Exception:  # of jsonargparse or YAML
+            return False
+        return True
+
+    errors: list[UserError] = []
+    for name, value in settings:
+        if fits(name, value):
+            continue
+        if name == "data.sources" and (sources := _sections_of(value)):
+            errors += _source_errors(sources, lambda source: fits("data.sources", [source]))
+            continue
+        quotes = '; write "no" in quotes, YAML reads a bare no as false' if value is False else ""
+        remedy = f"give {in_words(SETTINGS.get(name, str))}{quotes}"
+        errors.append(UserError("does not fit", setting=f"--{name}", value=value, remedy=remedy))
+    raise_all(errors)
+
+
+def _sections_of(value: Any) -> list[Mapping[Any, Any]]:
+    """The sections in a value of data.sources; none where it is something else."""
+    if isinstance(value, str):
+        with suppress(yaml.YAMLError):
+            value = yaml.safe_load(value)
+    sections = value if isinstance(value, list) else [value]
+    return sections if all(isinstance(section, Mapping) for section in sections) else []
+
+
+def _source_errors(
+    sources: Sequence[Mapping[Any, Any]], fits: Callable[[Mapping[Any, Any]], bool]
+) -> Iterator[UserError]:
+    types = {setting.name: setting.type for setting in fields(SourceConfig)}
+    for number, source in enumerate(sources, start=1):
+        for name, value in source.items():
+            place = f"--data.sources: {name} of source {number}"
+            if name not in types:
+                near = difflib.get_close_matches(str(name), types, n=1) or [", ".join(types)]
+                yield UserError("there is no such setting", setting=place, remedy=f"did you mean {near[0]}?")
+            elif not fits({name: value}):
+                yield UserError("does not fit", setting=place, value=value, remedy=f"give {in_words(types[name])}")
+
+
+def _unknown(name: str) -> UserError | None:
+    if name in SETTINGS or name.rpartition(".")[0] in SETTINGS:  # the second: an entry of a table
+        return None
+    last = name.rpartition(".")[2]
+    near = [known for known in SETTINGS if known.rpartition(".")[2] == last]
+    near = near or difflib.get_close_matches(name, SETTINGS, n=1)
+    remedy = f"did you mean {' or '.join(f'--{known}' for known in near)}?" if near else "--help lists all of them"
+    return UserError("there is no such setting", setting=f"--{name}", remedy=remedy)
+
+
+def in_words(kind: Any) -> str:
+    """A setting's type for people: `a number, or null` of `float | None`, the choices of a `Literal`."""
+    if kind in _IN_WORDS:
+        return _IN_WORDS[kind]
+    parts = get_args(kind)
+    if get_origin(kind) is Literal:
+        return " or ".join(map(repr, parts))
+    if get_origin(kind) is list:
+        return f"a list in brackets, such as [{', '.join(get_args(parts[0])[:2])}], of {in_words(parts[0])}"
+    return ", or ".join(in_words(part) for part in parts if part is not int or float not in parts)

@@ -1,0 +1,245 @@
+"""Combinations of settings, each refused with setting, value and remedy."""
+
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accel_asr.config import cross_checks
+from accel_asr.config.cross_checks import check_config
+from accel_asr.config.settings import Config, DataConfig, SourceConfig, TextConfig
+from accel_asr.errors import UserError
+from tests.refusals import refused
+
+GOOD = Config(data=DataConfig(name_or_path="quickstart", train_rows=450))
+
+
+def changed(settings: dict[str, Any], config: Config = GOOD) -> Config:
+    for dotted_name, value in settings.items():
+        section, name = dotted_name.split(".")
+        config = replace(config, **{section: replace(getattr(config, section), **{name: value})})
+    return config
+
+
+def with_data(**settings: Any) -> Config:
+    return Config(data=DataConfig(**{"name_or_path": "quickstart", **settings}))
+
+
+# -- the validation set
+
+
+WAYS = [
+    {"eval_split": "test"},
+    {"train_rows": 450},
+    {"eval_fraction": 0.1},
+    {"eval_rows": 5},
+    {"eval_name_or_path": "dev.tsv"},
+    {"eval_name_or_path": "dev.tsv", "eval_split": "dev"},
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_there_is_exactly_one_way_to_a_validation_set(way: dict[str, Any]) -> None:
+    check_config(with_data(**way))
+    with refused("--data.eval_fraction", "--data.eval_fraction 0.1", value=None, remedy="exactly one"):
+        check_config(with_data())
+    other = {"eval_rows": 7} if "eval_rows" not in way else {"train_rows": 7}
+    name = next(iter(way)) if "train_rows" not in other else "train_rows"
+    with refused(f"--data.{name}", "does not go with --data.eval_rows", remedy="exactly one"):
+        check_config(with_data(**way, **other))
+
+
+def test_groups_go_with_rows_that_are_held_out_at_random() -> None:
+    with refused("--data.group_column", "--data.train_rows 450", value="speaker", remedy="--data.eval_fraction"):
+        check_config(with_data(group_column="speaker", train_rows=450))
+    for way in WAYS:
+        if "train_rows" not in way:
+            check_config(with_data(group_column="speaker", **way))
+
+
+@pytest.mark.parametrize("value", [0, 1, -0.1, 1.5, float("nan")])
+def test_a_held_out_share_is_strictly_between_none_and_all(value: float) -> None:
+    with refused("--data.eval_fraction", "out of range", remedy="a share between 0 and 1"):
+        check_config(with_data(eval_fraction=value))
+
+
+def test_a_run_without_data_is_asked_for_all_that_is_missing_at_once() -> None:
+    with pytest.raises(UserError) as caught:
+        check_config(Config())
+    assert [error.setting for error in caught.value.errors] == ["--data.name_or_path", "--data.eval_fraction"]
+
+
+# -- sources
+
+
+@pytest.mark.parametrize(
+    ("sources", "words"),
+    [
+        ([SourceConfig("a"), SourceConfig()], "source 2 has no name_or_path"),
+        ([SourceConfig("a", weight=1.0), SourceConfig("b")], "the weights are [1.0, None]"),
+        ([SourceConfig("a", weight=0.0)], "the weights [0.0] are out of range"),
+        ([SourceConfig("a", weight=2e6)], "the weights [2000000.0] are out of range"),
+        ([SourceConfig("a", validate=False)], "validate is false for all of them"),
+    ],
+)
+def test_what_is_wrong_with_a_list_of_sources(sources: list[SourceConfig], words: str) -> None:
+    with refused("--data.sources", words):
+        check_config(with_data(name_or_path=None, sources=sources, eval_rows=3))
+
+
+def test_sources_take_the_place_of_the_one_source_and_say_how_they_are_validated_once() -> None:
+    sources = [SourceConfig("a", eval_split="dev"), SourceConfig("b")]
+    with refused("--data.name_or_path", "--data.sources", value="quickstart"):
+        check_config(with_data(sources=sources, eval_split="test"))
+    with refused("--data.eval_rows", "--data.sources: eval_split dev", value=3):
+        check_config(with_data(name_or_path=None, sources=sources, eval_rows=3))
+    check_config(with_data(name_or_path=None, sources=sources, eval_split="test"))
+
+
+# -- tables, nulls, addresses without their secret part
+
+
+@pytest.mark.parametrize("pairs", [{"": "x"}, {3: "c"}, {None: "x"}, {"a": None}, {"a": 1}, {True: "x"}])
+def test_tables_of_texts_hold_texts(pairs: dict[Any, Any]) -> None:
+    remedy = "leave it out" if "" in pairs else "in quotes"
+    with refused("--data.text.replacements", value=pairs, remedy=remedy):
+        check_config(changed({"data.text": TextConfig(replacements=pairs)}))
+    with refused("--model.language_stand_ins", value=pairs, remedy=remedy):
+        check_config(changed({"model.language_stand_ins": pairs}))
+
+
+def test_null_is_for_what_may_be_null() -> None:
+    with refused("--model.name_or_path", "null does not fit"):
+        check_config(changed({"model.name_or_path": None}))
+    with refused("--data.text.lowercase", "null does not fit"):
+        check_config(changed({"data.text": TextConfig(lowercase=None)}))  # type: ignore[arg-type]
+    sources = [SourceConfig("a"), SourceConfig("b", validate=None)]  # type: ignore[arg-type]
+    with refused("--data.sources: validate of source 2", "null does not fit"):
+        check_config(with_data(name_or_path=None, sources=sources, eval_rows=3))
+
+
+def test_an_address_out_of_a_runs_config_is_asked_for_again() -> None:
+    hidden = "https://(hidden)@host/a.csv"
+    with refused("--data.name_or_path", value=hidden, remedy="again by --data.name_or_path"):
+        check_config(changed({"data.name_or_path": hidden}))
+
+
+# -- what does not go together
+
+
+STREAM = {
+    "data.streaming": True,
+    "data.train_rows": None,
+    "data.eval_rows": 9,
+    "training.max_steps": 9,
+    "evaluation.eval_steps": 3,
+}
+CACHED = {"model.cache_encoder_outputs": True, "model.freeze_encoder": True}
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "value", "other"),
+    [
+        (STREAM, "data.timestamps_probability", 0.5, "data.streaming"),
+        (STREAM, "data.group_column", "speaker", "data.streaming"),
+        (STREAM, "training.group_by_length", True, "data.streaming"),
+        (STREAM, "training.batch_seconds", 60.0, "data.streaming"),
+        (STREAM, "training.pack", True, "data.streaming"),
+        (STREAM, "training.audio_context", "speech", "data.streaming"),
+        ({"training.pack": True}, "training.group_by_length", True, "training.pack"),
+        ({"training.pack": True}, "training.batch_seconds", 60.0, "training.pack"),
+        ({"training.pack": True}, "training.audio_context", "speech", "training.pack"),
+        (CACHED, "training.audio_context", "speech", "model.cache_encoder_outputs"),
+        (CACHED, "training.pack", True, "model.cache_encoder_outputs"),
+        ({**STREAM, "model.freeze_encoder": True}, "model.cache_encoder_outputs", True, "model.cache_encoder_outputs"),
+        ({"training.audio_context": "speech"}, "evaluation.eval_on_start", False, "training.audio_context speech"),
+        ({"evaluation.compile_decoding": True}, "evaluation.num_beams", 2, "evaluation.compile_decoding"),
+    ],
+)
+def test_what_does_not_go_together(settings: dict[str, Any], name: str, value: Any, other: str) -> None:
+    check_config(changed(settings))
+    at_fault = name if name != "model.cache_encoder_outputs" else "data.streaming"
+    with refused(f"--{at_fault}", f"does not go with --{other}", value=value, remedy="leave"):
+        check_config(changed({**settings, name: value}))
+    if name not in ("data.group_column", "model.cache_encoder_outputs"):  # these need another setting, too
+        check_config(changed({name: value}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "remedy"),
+    [
+        ({**STREAM, "training.max_steps": None}, "training.max_steps", "a number of optimizer steps"),
+        ({**STREAM, "evaluation.eval_steps": None}, "evaluation.eval_steps", "a number of optimizer steps"),
+        ({"model.cache_encoder_outputs": True}, "model.cache_encoder_outputs", "--model.freeze_encoder true"),
+        ({"hub.push_to_hub": True}, "hub.push_to_hub", "--hub.hub_model_id user/name"),
+        *(
+            ({"hub.push_to_hub": True, "hub.hub_model_id": name}, "hub.hub_model_id", "give user/name")
+            for name in ("mine", "a/b/c", "/", "user/", "/name")
+        ),
+        ({"tracking.report_to": ["tensorboard"] * 2}, "tracking.report_to", "give each once"),
+        ({"tracking.project_name": "a/b"}, "tracking.project_name", "letters, digits"),
+        ({"tracking.project_name": ""}, "tracking.project_name", "letters, digits"),
+    ],
+)
+def test_what_a_setting_needs(settings: dict[str, Any], name: str, remedy: str) -> None:
+    with refused(f"--{name}", remedy=remedy):
+        check_config(changed(settings))
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    wrong = {"training.max_steps": 0, "data.max_bad_fraction": 2.0, "data.eval_split": "x", "hub.push_to_hub": True}
+    with pytest.raises(UserError) as caught:
+        check_config(changed(wrong))
+    assert {error.setting for error in caught.value.errors} == {f"--{name}" for name in wrong}
+
+
+# -- trackers
+
+
+def test_trackers_that_are_not_installed_are_named_with_their_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = cross_checks.find_spec
+    extras = ("wandb", "trackio")
+    monkeypatch.setattr(cross_checks, "find_spec", lambda name: None if name in extras else installed(name))
+    with pytest.raises(UserError) as caught:
+        check_config(changed({"tracking.report_to": ["tensorboard", *extras]}))
+    for error, name in zip(caught.value.errors, extras, strict=True):
+        assert (error.setting, name in error.problem) == ("--tracking.report_to", True)
+        assert f"accel-asr[{name}]" in str(error.remedy)
+
+
+def test_a_folder_that_wandb_left_behind_is_not_the_package(tmp_path: Path) -> None:
+    (tmp_path / "wandb" / "offline-run-1").mkdir(parents=True)
+    program = (
+        "import importlib.util, sys; sys.path[:] = [path for path in sys.path if 'site-packages' not in path]\n"
+        "from accel_asr.config.settings import TrackingConfig\n"
+        "from accel_asr.config.cross_checks import _tracking_errors\n"
+        "assert importlib.util.find_spec('wandb') is not None  # the folder\n"
+        "print(*_tracking_errors(TrackingConfig(report_to=['wandb'])))"
+    )
+    environment = {"PYTHONPATH": f"{Path(cross_checks.__file__).parents[2]}"}
+    child = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "wandb is not installed" in child.stdout
+
+
+# -- the configuration itself
+
+
+def test_a_configuration_can_not_be_changed_after_it_was_checked() -> None:
+    with pytest.raises(FrozenInstanceError):
+        GOOD.output_dir = "elsewhere"  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        GOOD.training.seed = 1  # type: ignore[misc]
+
+
+def test_the_dictionary_is_plain_and_in_the_order_of_the_sections() -> None:
+    content = GOOD.to_dict()
+    assert list(content) == [
+        *("output_dir", "model", "data", "training", "evaluation", "checkpoint", "tracking", "hub")
+    ]
+    assert content["data"]["train_rows"] == 450
+    assert content["tracking"]["report_to"] == ["tensorboard"]
