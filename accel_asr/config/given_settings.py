@@ -47,6 +47,8 @@ def settings_of_arguments(arguments: Sequence[str]) -> list[tuple[str, Any]]:
             continue
         if has_value and not equals:
             value = remaining.pop(0)
+        if option.endswith("+") and not value.startswith("["):  # one more entry of a list
+            value = f"[{value}]"
         if name in SECTIONS:
             section: Any = None
             with suppress(yaml.YAMLError):
@@ -102,9 +104,11 @@ def refuse_wrong_values(settings: Sequence[tuple[str, Any]], reads: Callable[[Ma
     for name, value in settings:
         if fits(name, value):
             continue
-        if name == "data.sources" and (sources := _sections_of(value)):
-            errors += _source_errors(sources, lambda source: fits("data.sources", [source]))
-            continue
+        if name == "data.sources":
+            in_sources = [*_source_errors(_sections_of(value), lambda source: fits("data.sources", [source]))]
+            errors += in_sources
+            if in_sources:
+                continue
         quotes = '; write "no" in quotes, YAML reads a bare no as false' if value is False else ""
         remedy = f"give {in_words(SETTINGS.get(name, str))}{quotes}"
         errors.append(UserError("does not fit", setting=f"--{name}", value=value, remedy=remedy))
@@ -128,8 +132,9 @@ def _source_errors(
         for name, value in source.items():
             place = f"--data.sources: {name} of source {number}"
             if name not in types:
-                near = difflib.get_close_matches(str(name), types, n=1) or [", ".join(types)]
-                yield UserError("there is no such setting", setting=place, remedy=f"did you mean {near[0]}?")
+                near = difflib.get_close_matches(str(name), types, n=1)
+                remedy = f"did you mean {near[0]}?" if near else f"a source has {', '.join(types)}"
+                yield UserError("there is no such setting", setting=place, remedy=remedy)
             elif not fits({name: value}):
                 yield UserError("does not fit", setting=place, value=value, remedy=f"give {in_words(types[name])}")
 

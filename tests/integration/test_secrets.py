@@ -158,7 +158,7 @@ def test_a_configuration_without_its_secret_part_asks_for_it(tried: Tried) -> No
     address = yaml.safe_load((tried.folder / "run" / "config.yaml").read_text())["data"]["name_or_path"]
     assert address.endswith("/clips-{0..0}.tar?(hidden)")
     answers = [line for line in tried.finished.err.splitlines() if "lacks the secret part" in line]
-    assert [line.partition(": '")[0] for line in answers] == ["error: data.name_or_path"]
+    assert [line.partition(" '")[0] for line in answers] == ["error: --data.name_or_path"]
     assert answers[0].endswith("give the whole address again by --data.name_or_path")
 
 
