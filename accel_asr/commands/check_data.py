@@ -68,7 +68,7 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
         most = min(config.evaluation.generation_max_length, limits.encoder.room)
         found = reference_faults(checked.validation, encoder=limits.encoder, normalizer=normalizer, max_new_tokens=most)
         if problem := found.problem(normalizer_name=config.evaluation.normalizer):
-            checked.refusals.append(problem)
+            checked.refusals.append(str(problem))
         references = {"normalizer": config.evaluation.normalizer, "max_new_tokens": most, **asdict(found)}
     report: dict[str, Any] = report_of(checked, model_name=config.model.name_or_path, references=references)
     report["clean_manifests"] = []

@@ -1,4 +1,4 @@
-"""Labels: a previous text, start-of-transcript, language, task, text, end-of-text; no longer than the decoder."""
+"""Labels: an optional prompt, start-of-transcript, language, task, text, end-of-text; no longer than the decoder."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,17 +22,17 @@ _BATCH_TEXTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """`token_ids` end with <|endoftext|>; the first `prompt_tokens` of them, a previous text, are not learnt."""
+    """`token_ids` end with <|endoftext|>; the first `prompt_tokens` of them, the prompt, are not targets."""
 
     token_ids: tuple[int, ...]
     prompt_tokens: int = 0
 
 
 class LabelEncoder:
-    """Text to labels as the decoder reads them.
+    """Encodes texts as labels.
 
     Args:
-        tokenizer: Told the run's language and task (`set_prefix_tokens`), which a row may override.
+        tokenizer: With the run's language and task set (`set_prefix_tokens`); a row may override them.
         max_label_tokens: The decoder's positions, 448 in OpenAI's models.
         stand_ins: `model.language_stand_ins`.
     """
@@ -48,7 +48,7 @@ class LabelEncoder:
         self.max_label_tokens = max_label_tokens
         self.stand_ins = dict(stand_ins)
         self.spelling = Spelling(tokenizer)
-        self._ids: dict[str, int] = tokenizer.get_vocab()  # not the added ones only: older folders have all in one file
+        self._ids: dict[str, int] = tokenizer.get_vocab()  # all of it: older folders have special tokens in there
         self.no_timestamps_id = self._ids[NO_TIMESTAMPS]
         self.first_timestamp_id = self.no_timestamps_id + 1
         self.start_id = self._ids[START]
@@ -56,26 +56,26 @@ class LabelEncoder:
 
     @cached_property
     def languages(self) -> frozenset[str]:
-        """Codes that labels can say; none for an English-only model, which has the tokens and no use for them."""
+        """Language codes for labels; empty for an English-only model, which has the tokens but does not use them."""
         if len(self.tokenizer.prefix_tokens) != MULTILINGUAL_PREFIX:
             return frozenset()
         return frozenset(code for code in LANGUAGES if f"<|{code}|>" in self._ids)
 
     @property
     def room(self) -> int:
-        """The most tokens of a transcript that the decoder can hold, its end counted."""
+        """The longest transcript that the decoder can hold, in tokens, end-of-text included."""
         return self.max_label_tokens - len(self.prefix())
 
     def knows_language(self, name: str) -> bool:
-        """Whether the model can be told that `name`, a code or a name, is spoken; an English-only one knows English."""
+        """Whether the model knows the language `name`, a code or a name; an English-only model knows English."""
         return self.token_language(name) is not None
 
     def token_language(self, name: str) -> str | None:
-        """The code whose token says that `name` is spoken, itself or what stands in for it; None where none does."""
+        """The code of the token for language `name`, or of its stand-in; None where there is none."""
         return token_language(name, self.languages or ("en",), self.stand_ins)
 
     def prefix(self, language: str | None = None, task: str | None = None) -> tuple[int, ...]:
-        """<|startoftranscript|> [<|language|> <|task|>] <|notimestamps|>, the run's own where the row says nothing.
+        """<|startoftranscript|> [<|language|> <|task|>] <|notimestamps|>; the run's own language and task by default.
 
         Args:
             language: One that the model knows; an English-only model has no tokens for it.
@@ -95,16 +95,16 @@ class LabelEncoder:
         prompt: str | None = None,
         timed: Sequence[TimedWords] = (),
     ) -> Label:
-        """The label of one text; a text that is too long is cut at a word, a prompt at its beginning.
+        """The label of one text. A text that is too long is cut at the end of a word, a prompt at its beginning.
 
         Args:
-            timed: The same text in parts, for a label that says when each is spoken; cut after a part.
+            timed: The same text in parts, for a label with timestamps; cut at the end of a part.
         """
         prefix = self.prefix(language, task)
         end = (self.tokenizer.eos_token_id,)
         room = self.max_label_tokens - len(prefix) - 1
         if timed:
-            prefix = self._timed_prefix(prefix)
+            prefix = self._without_no_timestamps(prefix)
             while len(ids := self._timed_ids(timed)) > room + 1 and len(timed) > 1:
                 timed = timed[:-1]
             ids = ids[: room + 1]
@@ -115,7 +115,7 @@ class LabelEncoder:
         return Label((*previous, *label), len(previous))
 
     def lengths(self, texts: Sequence[str]) -> np.ndarray:
-        """Tokens of each text's label without a prompt, uncut: int32, shape (texts,)."""
+        """Length of each text's uncut label without a prompt: int32, shape (texts,)."""
         around = len(self.prefix()) + 1
         counts = np.empty(len(texts), dtype=np.int32)
         for first in range(0, len(texts), _BATCH_TEXTS):
@@ -124,7 +124,7 @@ class LabelEncoder:
         return counts
 
     def cut(self, text: str, most_tokens: int) -> str:
-        """The longest run of words from the beginning of `text` that takes at most so many tokens."""
+        """The first words of `text` that fit into `most_tokens`."""
         words = text.split()
         low, high = 0, len(words)
         while low < high:
@@ -144,22 +144,16 @@ class LabelEncoder:
             (*ids[:begin], self.first_timestamp_id, *ids[begin + 1 : -1], end_id, ids[-1]), label.prompt_tokens
         )
 
-    def timed_pack(
-        self,
-        parts: Sequence[TimedWords],
-        *,
-        language: str | None = None,
-        task: str | None = None,
-    ) -> Label:
-        """The label of clips that share a window: what each says between its begin and its end in the window."""
-        prefix = self._timed_prefix(self.prefix(language, task))
+    def timed_pack(self, parts: Sequence[TimedWords], *, language: str | None = None, task: str | None = None) -> Label:
+        """The label of clips that share a window: each text between its begin and end in the window."""
+        prefix = self._without_no_timestamps(self.prefix(language, task))
         return Label((*prefix, *self._timed_ids(parts), self.tokenizer.eos_token_id))
 
     def timed_length(self, parts: Sequence[TimedWords], *, follows: bool = False) -> int:
-        """Tokens of a label with times without a prompt, uncut, and wherever it stands in a pack if it `follows`."""
+        """Length of an uncut label with timestamps and without a prompt; `follows`: after another text of a pack."""
         return len(self.prefix()) + len(self._timed_ids(parts, follows=follows))
 
-    def _timed_prefix(self, prefix: tuple[int, ...]) -> tuple[int, ...]:
+    def _without_no_timestamps(self, prefix: tuple[int, ...]) -> tuple[int, ...]:
         assert prefix[-1] == self.no_timestamps_id
         return prefix[:-1]
 
@@ -174,7 +168,7 @@ class LabelEncoder:
         return self.first_timestamp_id + math.floor(round(seconds / TIMESTAMP_STEP_S, 6))
 
     def _prompt_ids(self, prompt: str, *, room: int) -> tuple[int, ...]:
-        """<|startofprev|> and the end of the prompt: at most half of the decoder's positions, as Whisper takes."""
+        """<|startofprev|> and the end of the prompt: at most half of the decoder's positions, as in Whisper."""
         most = min(self.max_label_tokens // 2 - 1, room - 2)  # one for <|startofprev|>, one for an end time
         if self.previous_id is None or most < 1:
             return ()

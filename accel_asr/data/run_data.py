@@ -1,4 +1,4 @@
-"""What a run trains and validates on, with the account of what was kept and what was not."""
+"""What a run trains and validates on, and its summary."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +14,10 @@ from accel_asr.data.streaming.streams import Stream
 
 @dataclass(frozen=True)
 class RunData:
-    """`weights` are those of the training utterances' parts, None without; `summary` is data_summary.json.
+    """`weights` are those of the sources in `train`, None to use every row once; `summary` is data_summary.json.
 
-    Of a source that is streamed, `train` is empty, and `stream` is what is trained on. `packing` says which training
-    utterances may share a window, None where none do.
+    With a streamed source, `train` is empty and `stream` is trained on. `packing` says which training utterances may
+    share a window, None where none do.
     """
 
     train: Utterances
@@ -30,7 +30,7 @@ class RunData:
 
 
 def summary_of(utterances: Utterances, encoder: LabelEncoder) -> dict[str, Any]:
-    """How much it is, for data_summary.json."""
+    """Counts, hours and extremes, for data_summary.json."""
     durations_s = utterances.durations_s()
     lengths = utterances.numbers(lambda part: label_lengths(part, encoder))
     return {

@@ -1,4 +1,4 @@
-"""Training and validation utterances of a run, with the account of what was kept and what was not."""
+"""Training and validation utterances of a run, with what was kept, what was dropped and why."""
 
 from dataclasses import asdict
 from typing import Any
@@ -33,14 +33,14 @@ def load_train_and_validation(
     seed: int,
     pack: bool = False,
 ) -> RunData:
-    """Index, filter, and split. Every rank does it for itself; what one has indexed the others find.
+    """Index, filter, and split. Every rank calls this; an index that one rank has built is reused by the others.
 
     Args:
-        window_s: The most the model hears at once; it caps `data.max_duration_s`.
-        pack: Training utterances are to share windows; not with `data.streaming`.
+        window_s: The model's window; it caps `data.max_duration_s`.
+        pack: Let training utterances share windows; not with `data.streaming`.
 
     Raises:
-        UserError: as the parts of it raise.
+        UserError: a source can't be read or used, or its rows can't be split as the settings say.
     """
     sources = resolved_sources(data)
     if data.streaming:
@@ -50,7 +50,7 @@ def load_train_and_validation(
     all_drops = Drops()
 
     def prepare(source: SourceConfig, split: str, *, validates: bool = True) -> Utterances:
-        part, told = open_part(
+        part, part_notices = open_part(
             data, source, split, sampling_rate_hz=sampling_rate_hz, validates=validates, several=len(sources) > 1
         )
         utterances, drops = prepare_utterances(
@@ -61,30 +61,29 @@ def load_train_and_validation(
             cut_long_labels=data.long_labels == "cut",
         )
         label = part.prefix + (DEFAULT_VALIDATION_SPLIT if validates and part.prefix + split in rows else split)
-        told.append(f"{label}: kept {len(utterances):,} of {len(part.index):,} utterances; {drops.sentence()}")
+        part_notices.append(f"{label}: kept {len(utterances):,} of {len(part.index):,} utterances; {drops.sentence()}")
         cut = int((label_lengths(part, encoder)[utterances.row_of] > encoder.max_label_tokens).sum())
         if cut:
-            told.append(f"{label}: {cut:,} texts are too long for the decoder, and cut at a word")
-        notices.extend(notice for notice in told if notice not in notices)
+            part_notices.append(f"{label}: {cut:,} texts are too long for the decoder, and cut at a word")
+        notices.extend(notice for notice in part_notices if notice not in notices)
         rows[label] = len(part.index)
         all_drops.merge(drops)
         return utterances
 
     train = []
     for source in sources:
-        split, told = training_split(data, source)
-        notices += told
+        split, split_notices = training_split(data, source)
+        notices += split_notices
         train.append(prepare(source, split, validates=False))
     validation = given_validation(data, sources, train, prepare)
     if validation is None:
-        train, validation, notice = held_out(data, sources, train, seed=seed)
-        notices += notice
+        train, validation, held_out_notices = held_out(data, sources, train, seed=seed)
+        notices += held_out_notices
     settled = settle_overlap(train, validation, overlap=data.overlap)
     for trained, mask in zip(train, settled.left_out, strict=True):
         all_drops.add(VALIDATED_ON, int(mask.sum()), [(name, "") for name in trained.select(mask)[:MAX_EXAMPLES].ids()])
-    train = settled.train
     notices += settled.notices
-    together = Utterances.together(train)
+    together = Utterances.together(settled.train)
     shared = shared_values(data, together, validation)
     notices += notices_of(shared, is_held_out=data.eval_fraction is not None or data.eval_rows is not None)
     weights = None
@@ -98,7 +97,7 @@ def load_train_and_validation(
         "train": summary_of(together, encoder),
         "validation": summary_of(validation, encoder),
         "dropped": all_drops.summary(),
-        "overlap": {"recordings": settled.summary, **{one.kind: one.report() for one in shared}},
+        "overlap": {"recordings": settled.summary, **{values.kind: values.report() for values in shared}},
         "notices": notices,
     }
     packing = None
@@ -133,8 +132,11 @@ def given_validation(
 ) -> Utterances | None:
     """The validation splits of the sources, where they have any; None where rows are to be held out.
 
+    Args:
+        prepare: `prepare(source, split)` reads and filters one split.
+
     Raises:
-        UserError: as `prepare` raises; the split holds what is trained on; or it is of no source that is validated on.
+        UserError: as `prepare` raises; a split holds what is trained on; or no source has a split to validate on.
     """
     if data.sources and data.eval_name_or_path is not None:
         only = SourceConfig(name="validation", eval_name_or_path=data.eval_name_or_path)
@@ -147,22 +149,27 @@ def given_validation(
         if not source.validate or split is None:
             continue
         validation = prepare(source, split)
-        if validation.ids() == trained.ids() and checksums(validation) == checksums(trained):
+        if validation.ids() == trained.ids() and _checksums(validation) == _checksums(trained):
             if source.eval_name_or_path is not None:
                 raise UserError(
-                    f"data.eval_name_or_path: {source.eval_name_or_path!r} holds the very utterances that are trained "
-                    "on; give another file, or hold some of them out with --data.eval_fraction"
+                    "holds the same utterances that are trained on",
+                    setting="--data.eval_name_or_path",
+                    value=source.eval_name_or_path,
+                    remedy="give another file, or hold some of them out with --data.eval_fraction",
                 )
             raise UserError(
-                f"data.eval_split: {split!r} holds the very utterances of data.train_split="
-                f"{source.train_split or data.train_split}, so the source does not tell them apart; set "
-                "data.eval_fraction instead, or data.eval_name_or_path where they are in a file of their own"
+                f"holds the same utterances as data.train_split={source.train_split or data.train_split}, so the "
+                "source has no such split",
+                setting="--data.eval_split",
+                value=split,
+                remedy="set data.eval_fraction instead, or data.eval_name_or_path if they are in a file of their own",
             )
         parts.append(validation)
     if not parts:
         raise UserError(
-            "data.sources: no source that is validated on has an eval_split or eval_name_or_path; give it one, or set "
-            "its validate to true"
+            "no source that is validated on has an eval_split or eval_name_or_path",
+            setting="--data.sources",
+            remedy="give one of them a split, or set its validate to true",
         )
     return Utterances.together(parts)
 
@@ -170,32 +177,36 @@ def given_validation(
 def held_out(
     data: DataConfig, sources: list[SourceConfig], train: list[Utterances], *, seed: int
 ) -> tuple[list[Utterances], Utterances, list[str]]:
-    """What is left to train on of each source, what is held out of all that are validated on, and notices."""
+    """What remains to train on of each source, what is held out of those that are validated on, and notices.
+
+    Raises:
+        UserError: the settings ask for none or for all rows; or all rows of one source are held out.
+    """
     numbers = [number for number, source in enumerate(sources) if source.validate]
     together = Utterances.together([train[number] for number in numbers])
     count = len(together)
     notices: list[str] = []
     if data.train_rows is not None:
-        held = split_first(count, train_rows=data.train_rows)
+        is_held_out = split_first(count, train_rows=data.train_rows)
     else:
         wanted = count_to_hold_out(count, eval_fraction=data.eval_fraction, eval_rows=data.eval_rows)
         if data.group_column is None:
-            held = split_random(count, count=wanted, seed=seed)
+            is_held_out = split_random(count, count=wanted, seed=seed)
         else:
             groups = together.cells("group")
-            held, notice = split_groups(groups, together.ids, count=wanted, seed=seed, column=data.group_column)
+            is_held_out, notice = split_groups(groups, together.ids, count=wanted, seed=seed, column=data.group_column)
             notices.append(notice)
-    left = list(train)
+    remaining = list(train)
     for part, number in enumerate(numbers):
-        left[number] = train[number].select(~held[together.part_of == part])
-        if not len(left[number]):
+        remaining[number] = train[number].select(~is_held_out[together.part_of == part])
+        if not len(remaining[number]):
             raise UserError(
-                f"data.sources: all of {sources[number].name!r} is held out for validation, nothing of it is left to "
-                "train on; hold out less, or set its validate to false"
+                f"all of {sources[number].name!r} is held out for validation, nothing of it is left to train on",
+                setting="--data.sources",
+                remedy="hold out less, or set its validate to false",
             )
-    return left, together.select(held), notices
+    return remaining, together.select(is_held_out), notices
 
 
-def checksums(utterances: Utterances) -> list[int]:
-    """Of the indexes that they are of."""
+def _checksums(utterances: Utterances) -> list[int]:
     return [part.index.facts["checksum"] for part in utterances.parts]

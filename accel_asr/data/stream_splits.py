@@ -1,4 +1,4 @@
-"""A stream to train on, with what is validated on read from it first."""
+"""A stream to train on, with its validation rows read first."""
 
 from dataclasses import asdict
 
@@ -21,18 +21,18 @@ from accel_asr.errors import UserError
 def load_stream(
     data: DataConfig, source: SourceConfig, encoder: LabelEncoder, *, sampling_rate_hz: int, window_s: float
 ) -> RunData:
-    """A stream to train on; what is validated on is read from it now, and kept in an index like any other source.
+    """A stream to train on; validation rows are read now and indexed like those of any other source.
 
     Args:
-        window_s: The most the model hears at once; it caps `data.max_duration_s`.
+        window_s: The model's window; it caps `data.max_duration_s`.
 
     Raises:
-        UserError: as opening shards and preparing utterances raise; or the validation split is the one trained on.
+        UserError: as opening shards and preparing utterances raise; or the validation split is the training split.
     """
     max_duration_s = min(data.max_duration_s, window_s)
     name = source_name(data, source, data.train_split)
     stream = open_shards(name)
-    part, told = _validation_part(data, source, name, stream, sampling_rate_hz=sampling_rate_hz)
+    part, part_notices = _validation_part(data, source, name, stream, sampling_rate_hz=sampling_rate_hz)
     index = part.index
     validation, drops = prepare_utterances(
         part,
@@ -42,15 +42,15 @@ def load_stream(
         cut_long_labels=data.long_labels == "cut",
     )
     validated = frozenset[str]()
-    if data.overlap != "allow":  # what comes is not known before it is there, so that nothing can be refused first
-        validated = frozenset(filter(None, (digest_of(one.recording) for one in validation)))
-    rows_held = tuple(index.facts["rows_of_shards"]) if data.eval_rows is not None else ()
+    if data.overlap != "allow":  # rows of a stream aren't known in advance, so they can be dropped but not refused
+        validated = frozenset(filter(None, (digest_of(utterance.recording) for utterance in validation)))
+    held_out = tuple(index.facts["rows_of_shards"]) if data.eval_rows is not None else ()
     notices = [
         *stream.notices,
-        *told,
-        f"{data.train_split}: streamed from {len(stream)} shards; what is left out is counted while it is trained on",
+        *part_notices,
+        f"{data.train_split}: streamed from {len(stream)} shards; dropped rows are counted during training",
         "rows of the stream whose recording is validated on are "
-        + ("trained on all the same (data.overlap: allow)" if data.overlap == "allow" else "left out, and counted"),
+        + ("trained on anyway (data.overlap: allow)" if data.overlap == "allow" else "dropped, and counted"),
         f"validation: kept {len(validation):,} of {len(index):,} utterances; {drops.sentence()}",
     ]
     summary = {
@@ -63,16 +63,15 @@ def load_stream(
         "dropped": drops.summary(),
         "notices": notices,
     }
-    nothing = validation.select(np.zeros(0, dtype=np.int64))
     return RunData(
-        nothing,
-        validation,
-        None,
-        summary,
-        notices,
-        Stream(
+        train=validation.select(np.zeros(0, dtype=np.int64)),
+        validation=validation,
+        weights=None,
+        summary=summary,
+        notices=notices,
+        stream=Stream(
             stream,
-            rows_held,
+            held_out,
             data.streaming_block_rows,
             part.text,
             max_duration_s,
@@ -86,15 +85,17 @@ def load_stream(
 def _validation_part(
     data: DataConfig, source: SourceConfig, name: SourceName, stream: Shards, *, sampling_rate_hz: int
 ) -> tuple[Part, list[str]]:
-    """The index of what is validated on: a source of its own, another split of the stream, or its first rows."""
+    """The index of the validation rows: another source, another split of the stream, or the stream's first rows."""
     if source.eval_name_or_path is not None:
         split = validation_split(data, source)
         assert split is not None
         return open_part(data, source, split, sampling_rate_hz=sampling_rate_hz, validates=True)
     if data.eval_split and parts_of_split(data.eval_split)[0] == parts_of_split(data.train_split)[0]:
         raise UserError(
-            f"data.eval_split: {data.eval_split!r} is what is trained on, or a part of it; give another split, or hold "
-            "out the first rows of the stream with data.eval_rows"
+            "is the split that is trained on, or a part of it",
+            setting="--data.eval_split",
+            value=data.eval_split,
+            remedy="give another split, or hold out the first rows of the stream with data.eval_rows",
         )
     if data.eval_split is not None:
         name = source_name(data, source, data.eval_split)

@@ -1,4 +1,4 @@
-"""What is done to every text before it is learnt or scored: replacements, then written times, punctuation, and case."""
+"""Processing of every text before training and scoring: replacements, then written times, punctuation, and case."""
 
 import re
 import unicodedata
@@ -13,15 +13,15 @@ CONTROL_TOKENS = "control tokens written in the text"
 TIMES = "times written in the text (data.text.written_times: read takes them)"
 WRONG_TIMES = "times written in the text that can't be right"
 _LATE_S = 0.1  # times may be rounded up, or the clip may lack its last frames
-# control characters, joiners, marks of direction and order, soft hyphens, and what stands for a damaged character
+# control characters, joiners, direction marks, byte order marks, soft hyphens, and replacement characters
 _UNSEEN = re.compile(r"[\s\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffd]*")
 
 
 @dataclass(frozen=True)
 class TextProcessing:
-    """Nothing by default. `replacements` go first, longest first, wherever they stand in the text.
+    """Nothing by default. `replacements` are applied first, longest first, anywhere in the text.
 
-    A text in which nothing can be seen is made empty.
+    A text of invisible characters alone becomes empty.
     """
 
     lowercase: bool = False
@@ -30,15 +30,15 @@ class TextProcessing:
     written_times: Literal["refuse", "read"] = "refuse"
 
     def __call__(self, text: str) -> str:
-        """The processed text, without white space around it."""
+        """The processed text, stripped."""
         text = self._replaced(text)
         return self._processed(without_times(text) if self.written_times == "read" else text)
 
     def timed(self, text: str, *, duration_s: float = float("inf")) -> tuple[TimedWords, ...]:
-        """The processed text in parts, each with its times; none where it has none, or they are not read.
+        """The processed text in parts with their times; empty if it has no times, or they are not read.
 
         Args:
-            duration_s: Of its recording: a time that is later by a rounding is its end, or no token could say it.
+            duration_s: Length of the recording: times that were rounded up beyond it are clamped to it.
         """
         if self.written_times != "read" or self.fault(text):
             return ()
@@ -51,14 +51,14 @@ class TextProcessing:
         return tuple(parts)
 
     def previous(self, text: str | None) -> str | None:
-        """A text that is given to the decoder and not learnt: as it is, but for written times where they are read."""
+        """A prompt, unchanged except that written times are removed where they are read."""
         return without_times(text) if text and self.written_times == "read" else text
 
     def fault(self, text: str, *, duration_s: float = float("inf")) -> tuple[str, str] | None:
-        """Why a text can't be learnt, and what is wrong there; None where it can.
+        """(reason, detail) why a text can't be trained on; None where it can.
 
         Args:
-            duration_s: Of its recording, beyond which no time may lie.
+            duration_s: Length of the recording; no time may be beyond it.
         """
         text = self._replaced(text)
         if token := written_control_token(text):
@@ -76,7 +76,7 @@ class TextProcessing:
         return None
 
     def fault_of_previous(self, text: str) -> tuple[str, str] | None:
-        """As `fault`, of a text that is given to the decoder and not learnt."""
+        """As `fault`, for a prompt."""
         token = written_control_token(text)
         if not token and self.written_times == "refuse":
             token = written_time(text)
@@ -96,14 +96,14 @@ class TextProcessing:
 
 
 def is_unseen(text: str) -> bool:
-    """Whether nothing in a text can be seen, but for signs of damaged characters."""
+    """Whether a text has only invisible and replacement characters."""
     return bool(_UNSEEN.fullmatch(text))
 
 
 def comparable(text: str) -> str:
-    """A text with case, punctuation, symbols and spaces set aside, to tell whether two are the same sentence.
+    """A text without case, punctuation, symbols and extra spaces, to tell whether two are the same sentence.
 
-    Of what holds neither letters nor digits, the text as it is.
+    A text with neither letters nor digits is returned stripped.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     words = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in folded).split()
@@ -111,11 +111,11 @@ def comparable(text: str) -> str:
 
 
 def without_punctuation(text: str) -> str:
-    """Punctuation becomes a space, but for apostrophes and hyphens inside of words; marks of letters stay."""
-    kept = []
+    """Punctuation becomes a space, except apostrophes and hyphens inside words; combining marks stay."""
+    characters = []
     for index, character in enumerate(text):
         is_inside_word = text[index - 1 : index].isalnum() and text[index + 1 : index + 2].isalnum()
         is_punctuation = unicodedata.category(character).startswith("P")
-        keeps = not is_punctuation or (character in INSIDE_WORDS and is_inside_word)
-        kept.append(character if keeps else " ")
-    return " ".join("".join(kept).split())
+        stays = not is_punctuation or (character in INSIDE_WORDS and is_inside_word)
+        characters.append(character if stays else " ")
+    return " ".join("".join(characters).split())

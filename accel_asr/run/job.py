@@ -24,7 +24,6 @@ from accel_asr.data.selection.utterances import Utterances
 from accel_asr.data.splits import load_train_and_validation
 from accel_asr.data.streaming.stream_items import StreamItems, StreamPlan, StreamWindows
 from accel_asr.data.streaming.streams import Place, StreamOrder
-from accel_asr.errors import UserError
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.normalizers import load_normalizer
 from accel_asr.model import pretrained as modeling
@@ -61,7 +60,7 @@ class LoadedModel:
         normalizer = self.decoding.normalizer
         found = reference_faults(utterances, encoder=self.encoder, normalizer=normalizer, max_new_tokens=most)
         if problem := found.problem(normalizer_name=evaluation.normalizer):
-            raise UserError(problem)
+            raise problem
         return found.warnings(normalizer_name=evaluation.normalizer, max_new_tokens=most, room=self.encoder.room)
 
 

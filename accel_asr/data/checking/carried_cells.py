@@ -1,4 +1,4 @@
-"""What a source holds beside what a run reads of it: other columns, and rows of other splits, for a clean manifest."""
+"""What a source has besides what a run reads: other columns and other splits, which a clean manifest keeps."""
 
 import datetime
 import math
@@ -19,9 +19,10 @@ from accel_asr.errors import UserError
 
 @dataclass(frozen=True)
 class CarriedCells:
-    """Columns beside audio and text, one cell for each row of an index; and those that JSON can't hold, by name.
+    """Other columns than audio and text, a cell for each row of an index.
 
-    `times` are the columns that select segments; they are none of `columns`.
+    `times` are the names of the columns that select segments, which `columns` excludes; `left_out` are the names of
+    those that JSON can't hold.
     """
 
     columns: dict[str, list[Any]]
@@ -30,18 +31,18 @@ class CarriedCells:
 
 
 def carried_cells(name: SourceName, *, rows: int, cache_dir: Path, keep_times: bool) -> CarriedCells:
-    """The other columns of one split of a source, in the order of the rows of its index.
+    """The other columns of one split of a source, in the order of its index.
 
     Args:
-        rows: Of the index.
-        keep_times: Columns of times are kept as they are: no row is cut by them.
+        rows: How many the index has.
+        keep_times: Include columns of times: they cut no row.
 
     Raises:
         UserError: as `read_source` raises; or the source has changed since it was indexed.
     """
-    found, parts = find_source(name, cache_dir=cache_dir)
-    table = found.table
-    main = find_columns(table, audio_column=found.audio_column, text_column=found.text_column)
+    source, parts = find_source(name, cache_dir=cache_dir)
+    table = source.table
+    main = find_columns(table, audio_column=source.audio_column, text_column=source.text_column)
     times: tuple[str, ...] = ()
     if not keep_times:
         others = columns_in_use(main.text, name.columns)
@@ -58,32 +59,35 @@ def carried_cells(name: SourceName, *, rows: int, cache_dir: Path, keep_times: b
         except TypeError:
             left_out.append(column)
     if any(len(cells) != rows for cells in columns.values()):
-        raise UserError(f"--write_clean: {name.name_or_path!r} has changed since it was read; check it again")
+        raise UserError(
+            "has changed since it was read",
+            setting="--data.name_or_path",
+            value=name.name_or_path,
+            remedy="check it again",
+        )
     return CarriedCells(columns, times, tuple(left_out))
 
 
 def other_splits(name: SourceName, splits: Sequence[str]) -> list[str] | None:
-    """What the rows of a manifest say of splits beside `splits`, which are those that a run reads of it.
-
-    None where the source is no manifest, so that nothing here tells which splits it has.
-    """
+    """The splits of a manifest other than `splits`, those that a run reads; None if the source is no manifest, so its
+    splits are unknown."""
     path = name.local_path
     manifest = find_manifest(path) if path is not None and path.is_dir() else path
     if manifest is None or manifest.suffix.lower() not in MANIFEST_SUFFIXES:
         return None
     table = read_manifest(manifest)
-    said, _ = said_splits(table) or ([], "")
+    all_splits, _ = said_splits(table) or ([], "")
     read: set[str] = set()
-    for split in splits if said else ():
-        read.update(choose_splits(split, said, where=repr(str(manifest)), any_lone=name.any_lone_split)[0])
-    return [split for split in dict.fromkeys(said) if split and split not in read]
+    for split in splits if all_splits else ():
+        read.update(choose_splits(split, all_splits, where=repr(str(manifest)), any_lone=name.any_lone_split)[0])
+    return [split for split in dict.fromkeys(all_splits) if split and split not in read]
 
 
 def _for_json(cell: Any) -> Any:
-    """A cell as JSON writes it; None for what is no number.
+    """A cell as JSON can hold it; None for a float that is not finite.
 
     Raises:
-        TypeError: it holds bytes, or something else that has no one way to be written.
+        TypeError: it holds bytes, or another type without an obvious JSON form.
     """
     if isinstance(cell, float):
         return cell if math.isfinite(cell) else None

@@ -1,4 +1,4 @@
-"""Write the rows that are kept as a manifest to train on: one for each source."""
+"""Writes the kept rows as a manifest to train on, one for each source."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import soundfile
 
 from accel_asr.audio.byte_ranges import ByteRange, DatasetCell
 from accel_asr.audio.pyav_decoding import pyav_kind
-from accel_asr.config.settings import DataConfig
+from accel_asr.config.settings import DataConfig, SourceConfig
 from accel_asr.data.checking.carried_cells import carried_cells, other_splits
 from accel_asr.data.checking.check import Checked, CheckedPart, columns_of
 from accel_asr.data.reading.audio_paths import AudioPaths
@@ -33,23 +33,22 @@ _CELLS += ["group", "language", "task", "prompt"]
 
 @dataclass
 class CleanManifest:
-    """What was written, and `settings`: what to change of the run's settings to train on it.
+    """What was written, and the `settings` of the run to change to train on it.
 
-    `other_rows` are those of splits that the run does not read, which were not checked; `left_out` says what of the
-    source is not in there.
+    `other_rows` are those of splits that the run does not read, which were not checked; `left_out` lists what the
+    source has and the manifest lacks.
     """
 
     path: Path
     source: str
     rows: int = 0
-    extracted: int = 0
     other_rows: int = 0
     settings: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
 
 def manifest_paths(path: Path, checked: Checked) -> list[Path]:
-    """Where the manifest of each source goes: `path`, or with several sources, a file beside it for each."""
+    """The manifest of each source: `path`, or with several sources, a file beside it for each."""
     names = [part.source.name for part in checked.parts if not part.validates]
     if len(names) == 1:
         return [path]
@@ -60,25 +59,30 @@ def manifest_paths(path: Path, checked: Checked) -> list[Path]:
 def write_clean_manifests(
     checked: Checked, path: Path, *, extract_to: Path | None = None, overwrite: bool = False
 ) -> list[CleanManifest]:
-    """Write the kept rows of each source, in order, under the names of columns that the settings give.
+    """Write the kept rows of each source, in order, under the column names of the settings.
 
     Args:
         path: Ends with .jsonl.
-        extract_to: Folder for the recordings that are no files of their own.
+        extract_to: Folder for recordings that are not files, such as cells of a table.
 
     Raises:
-        UserError: a file is there already, or the source is read from it; there are recordings without a file of
-            their own and no folder for them; something can't be written.
+        UserError: a file exists already, or is the source itself; there are recordings that are not files, and no
+            folder for them; something can't be written.
     """
     paths = manifest_paths(path, checked)
     sources = [part for part in checked.parts if not part.validates]
     groups = [[part for part in checked.parts if part.source is source.source] for source in sources]
     if not any(len(part.kept) for part in checked.parts):
-        raise UserError("--write_clean: no row is kept that could be written; mend the data first")
+        raise UserError("no row is kept that could be written", setting="--write_clean", remedy="fix the data first")
     if extract_to is None:
         _require_files(groups)
     elif extract_to.exists() and not overwrite and (not extract_to.is_dir() or any(extract_to.iterdir())):
-        raise UserError(f"--extract_audio: {str(extract_to)!r} is no empty folder; give another one, or --overwrite")
+        raise UserError(
+            "is not an empty folder",
+            setting="--extract_audio",
+            value=extract_to,
+            remedy="give another one, or --overwrite",
+        )
     for target, parts in zip(paths, groups, strict=True):
         _refuse_own_source(target, parts)
         require_new(target, "--write_clean", overwrite=overwrite)
@@ -88,7 +92,7 @@ def write_clean_manifests(
             folder = extract_to / target.stem if extract_to and len(paths) > 1 else extract_to
             written.append(_write(checked.data, target, parts, extract_to=folder))
     except OSError as error:
-        raise UserError(f"--write_clean: can't write {str(path)!r} ({error.strerror or error})") from error
+        raise UserError(f"can't be written ({error.strerror or error})", setting="--write_clean", value=path) from error
     return written
 
 
@@ -96,54 +100,48 @@ def require_new(path: Path, option: str, *, overwrite: bool) -> None:
     """Refuse to write over a file.
 
     Raises:
-        UserError: it is there, and `overwrite` was not asked for.
+        UserError: it exists, and `overwrite` was not asked for.
     """
     if path.is_dir():
-        raise UserError(f"{option}: {str(path)!r} is a folder; give the name of a file")
+        raise UserError("is a folder", setting=option, value=path, remedy="give the name of a file")
     if path.exists() and not overwrite:
-        raise UserError(f"{option}: {str(path)!r} is there already; give another name, or --overwrite")
+        raise UserError("exists already", setting=option, value=path, remedy="give another name, or --overwrite")
 
 
 def _write(data: DataConfig, target: Path, parts: list[CheckedPart], *, extract_to: Path | None) -> CleanManifest:
     splits = _split_names(parts)
     source = parts[0].source
-    clean = CleanManifest(target, source.name or source.name_or_path)
-    clean.settings["name_or_path"] = str(target)
-    for setting, name in zip(("train_split", "eval_split"), splits, strict=False):
-        if name != (getattr(source, setting) or getattr(data, setting)):
-            clean.settings[setting] = name
-    for unwanted in ("subset", "revision", "eval_name_or_path"):
-        if getattr(source, unwanted) is not None:
-            clean.settings[unwanted] = "null"
-    if source.audio_root or data.audio_root:
-        clean.settings["audio_root"] = "null"
+    clean = CleanManifest(
+        target, source.name or source.name_or_path, settings=_changed_settings(data, source, target, splits)
+    )
     folder = Path(os.path.abspath(target.parent))
     folder.mkdir(parents=True, exist_ok=True)
-    inside = os.path.join(folder, "")
     audio_column = source.audio_column or data.audio_column
     paths = AudioPaths(folder, allow_outside=False)
     with file_written_whole(target) as beside, beside.open("w", encoding="utf-8") as file:
         for part, split in zip(parts, splits, strict=True):
             columns = _columns(data, part)
-            asked = source_name(data, source, part.split, validates=part.validates)
+            name = source_name(data, source, part.split, validates=part.validates)
             carried = carried_cells(
-                asked, rows=len(part.part.index), cache_dir=cache_dir_of(data), keep_times="start" not in columns
+                name, rows=len(part.part.index), cache_dir=cache_dir_of(data), keep_times="start" not in columns
             )
             clean.left_out += [f"column {column!r}, which JSON can't hold" for column in carried.left_out]
-            if carried.times and asked.times != TimeSettings():
+            if carried.times and name.times != TimeSettings():
                 clean.settings |= {"start_column": "start", "end_column": "end", "duration_column": "null"}
             for row, cells in _rows(part):
                 audio = _own_file(part, cells)
                 if audio is None:
                     assert extract_to is not None
                     audio = _extract(part, row, extract_to)
-                    clean.extracted += 1
-                others = {column: values[row] for column, values in carried.columns.items()}
-                told = {column: cells[cell] for column, cell in columns.items()}
-                line = {**told, **others, ID_COLUMN: cells["utterance_id"], SPLIT_COLUMN: split}
-                file.write(_line(audio_column, _relative(audio, inside, paths), line))
+                line = {
+                    **{column: cells[cell] for column, cell in columns.items()},
+                    **{column: values[row] for column, values in carried.columns.items()},
+                    ID_COLUMN: cells["utterance_id"],
+                    SPLIT_COLUMN: split,
+                }
+                file.write(_line(audio_column, _relative(audio, paths), line))
                 clean.rows += 1
-        _carry_over_other_splits(file, clean, data, parts, splits, inside=inside, paths=paths)
+        _copy_other_splits(file, clean, data, parts, splits, paths=paths)
     try:
         paths.refuse_bad()
     except UserError:
@@ -151,39 +149,50 @@ def _write(data: DataConfig, target: Path, parts: list[CheckedPart], *, extract_
     return clean
 
 
+def _changed_settings(data: DataConfig, source: SourceConfig, target: Path, splits: list[str]) -> dict[str, str]:
+    """What to change of the run's settings to train on the manifest."""
+    settings = {"name_or_path": str(target)}
+    for setting, name in zip(("train_split", "eval_split"), splits, strict=False):
+        if name != (getattr(source, setting) or getattr(data, setting)):
+            settings[setting] = name
+    unwanted = [name for name in ("subset", "revision", "eval_name_or_path") if getattr(source, name) is not None]
+    if source.audio_root or data.audio_root:
+        unwanted.append("audio_root")
+    return settings | dict.fromkeys(unwanted, "null")
+
+
 def _line(audio_column: str, name: str, cells: dict[str, Any]) -> str:
     line = {audio_column: name} | {column: cell for column, cell in cells.items() if column != audio_column}
     text = json.dumps(line, ensure_ascii=False)
-    # halves of characters stand for bytes of a file's name; only escaped they can be written
+    # surrogates stand for bytes of a file name that is not UTF-8, and can only be written escaped
     return (text if text.isprintable() or text.encode(errors="ignore").decode() == text else json.dumps(line)) + "\n"
 
 
-def _carry_over_other_splits(
+def _copy_other_splits(
     file: TextIO,
     clean: CleanManifest,
     data: DataConfig,
     parts: list[CheckedPart],
     splits: list[str],
     *,
-    inside: str,
     paths: AudioPaths,
 ) -> None:
-    """Write the rows of splits that the run does not read, unchecked, so that they can still be asked for."""
+    """Write the rows of splits that the run does not read, unchecked, so that they stay available."""
     source = parts[0].source
     own = [part for part in parts if not (part.validates and source.eval_name_or_path)]
-    asked = source_name(data, source, own[0].split)
-    others = other_splits(asked, [part.split.partition("[")[0] for part in own])
-    if others is None and not is_shard_pattern(asked.name_or_path):
+    name = source_name(data, source, own[0].split)
+    others = other_splits(name, [part.split.partition("[")[0] for part in own])
+    if others is None and not is_shard_pattern(name.name_or_path):
         clean.left_out.append("splits that the run does not read, if the source has any")
     for split in others or ():
-        if split in splits:  # as a part of another split is called here
-            clean.left_out.append(f"split {split!r}, whose name is that of another one here")
+        if split in splits:  # what a part of another split is called here
+            clean.left_out.append(f"split {split!r}, whose name another one has here")
             continue
-        name = replace(asked, split=split)
+        other = replace(name, split=split)
         try:
-            rows = read_source(name, cache_dir=cache_dir_of(data)).rows
+            rows = read_source(other, cache_dir=cache_dir_of(data)).rows
             is_cut = any(row.start_s is not None or row.end_s is not None for row in rows)
-            carried = carried_cells(name, rows=len(rows), cache_dir=cache_dir_of(data), keep_times=not is_cut)
+            carried = carried_cells(other, rows=len(rows), cache_dir=cache_dir_of(data), keep_times=not is_cut)
         except UserError as error:
             clean.left_out.append(f"split {split!r}: {error}")
             continue
@@ -194,15 +203,15 @@ def _carry_over_other_splits(
                 continue
             times = {"start": row.start_s, "end": row.end_s} if is_cut else {}
             rest = {column: values[number] for column, values in carried.columns.items()}
-            line = {asked.text_column: row.text, **times, **rest, ID_COLUMN: row.utterance_id, SPLIT_COLUMN: split}
-            file.write(_line(asked.audio_column, _relative(row.audio, inside, paths), line))
+            line = {name.text_column: row.text, **times, **rest, ID_COLUMN: row.utterance_id, SPLIT_COLUMN: split}
+            file.write(_line(name.audio_column, _relative(row.audio, paths), line))
             clean.other_rows += 1
         if without_file:
-            clean.left_out.append(f"split {split!r}: {without_file:,} rows whose audio is no file of its own")
+            clean.left_out.append(f"split {split!r}: {without_file:,} rows whose audio is not a file of its own")
 
 
 def _split_names(parts: list[CheckedPart]) -> list[str]:
-    """What the split column says for the rows of each part: the split's own name where that tells them apart."""
+    """The name in the split column for each part: the split's own, where that tells the parts apart."""
     names = [part.split for part in parts]
     if len(set(names)) == len(names) and not any("[" in name for name in names):
         return names
@@ -210,7 +219,7 @@ def _split_names(parts: list[CheckedPart]) -> list[str]:
 
 
 def _rows(part: CheckedPart) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The kept rows and their cells, read by the thousand: one by one takes half a minute for 100,000 rows."""
+    """The kept rows and their cells, read in batches: one by one takes half a minute for 100,000 rows."""
     columns = columns_of(part.part.index).select(_CELLS)
     rows = part.kept.row_of
     for first in range(0, len(rows), _BATCH_ROWS):
@@ -219,7 +228,7 @@ def _rows(part: CheckedPart) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _columns(data: DataConfig, part: CheckedPart) -> dict[str, str]:
-    """Columns of the manifest besides audio and split, and the cells of an index that they are."""
+    """Columns of the manifest besides audio and split, by the column of the index that they come from."""
     index = part.part.index
     columns = {part.source.text_column or data.text_column: "text"}
     if index.has_any("start_s") or index.has_any("end_s"):
@@ -231,21 +240,18 @@ def _columns(data: DataConfig, part: CheckedPart) -> dict[str, str]:
     return columns
 
 
-def _relative(path: Path, inside: str, paths: AudioPaths) -> str:
-    """`path` from the folder `inside`, which ends with a separator, on; absolute where it is not in there.
-
-    `paths` notes down whether it leads outside.
-    """
-    name = os.path.abspath(path).removeprefix(inside)
+def _relative(path: Path, paths: AudioPaths) -> str:
+    """`path` relative to the folder of `paths`, or absolute where it is outside, which `paths` records."""
+    name = os.path.abspath(path).removeprefix(os.path.join(paths.folder, ""))
     paths.path(name)
     return name
 
 
-# -- recordings that are no files
+# -- recordings that are not files
 
 
 def _own_file(part: CheckedPart, cells: dict[str, Any]) -> Path | None:
-    """The file that is the recording, or is cut by the row; None where the recording lies in something larger."""
+    """The audio file of a row; None where the recording is a cell of a table, or lies in a shard."""
     if cells["dataset_row"] is not None:
         content = _of_dataset(part, cells["dataset_row"])
         return content if isinstance(content, Path) else None
@@ -261,20 +267,23 @@ def _require_files(groups: list[list[CheckedPart]]) -> None:
     for part in (part for parts in groups for part in parts):
         if any(_own_file(part, cells) is None for _, cells in _rows(part)):
             raise UserError(
-                f"--write_clean: the recordings of {part.source.name_or_path!r} are no files of their own, and a "
-                "manifest names files; add --extract_audio FOLDER to write them as files there"
+                f"a manifest names files, and the recordings of {part.source.name_or_path!r} are not files",
+                setting="--write_clean",
+                remedy="add --extract_audio FOLDER to write them as files there",
             )
 
 
 def _refuse_own_source(target: Path, parts: list[CheckedPart]) -> None:
     for part in parts:
-        read = {os.path.realpath(path) for path, _ in part.part.index.facts["dependencies"]}
-        if os.path.realpath(target) in read:
-            raise UserError(f"--write_clean: {str(target)!r} is what is checked; give another name")
+        sources = {os.path.realpath(path) for path, _ in part.part.index.facts["dependencies"]}
+        if os.path.realpath(target) in sources:
+            raise UserError(
+                "is the source that is checked", setting="--write_clean", value=target, remedy="give another name"
+            )
 
 
 def _extract(part: CheckedPart, row: int, folder: Path) -> Path:
-    """Write one encoded recording, as it is, to a file that is named after its row."""
+    """Write one encoded recording, unchanged, to a file that is named after its row."""
     audio = part.part.index[row].audio
     content = _of_dataset(part, audio.row) if isinstance(audio, DatasetCell) else audio
     if isinstance(content, ByteRange):
@@ -288,7 +297,7 @@ def _extract(part: CheckedPart, row: int, folder: Path) -> Path:
 
 
 def _suffix(content: bytes) -> str:
-    """`wav`, `flac`, `mp3`, ...: by what it is."""
+    """`wav`, `flac`, `mp3`, ...: by the content."""
     kind = pyav_kind(content)
     if kind is None:
         try:

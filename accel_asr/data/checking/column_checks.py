@@ -1,6 +1,6 @@
-"""What may be wrong with recordings and texts, found in columns: pure functions of arrays, one value a row.
+"""Checks of recordings and texts: pure functions of columns, one value per row.
 
-Hashes, peaks and levels are those of an index: of the decoded samples, at the file's own rate.
+Hashes, peaks and levels come from an index: of the decoded samples, at the file's own rate.
 """
 
 import math
@@ -9,36 +9,36 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Speech at a usable level has peaks above -30 dBFS. What never reaches -50 dBFS (104 of 32,768 steps) has less than
-# seven bits to it, and the noise of a quiet room lies at -60 dBFS: a click in silence has a peak, but not the level.
+# Speech at a usable level has peaks above -30 dBFS. Audio that never reaches -50 dBFS (104 of 32,768 steps) uses fewer
+# than seven bits, and the noise of a quiet room is at -60 dBFS RMS: a click in silence has a peak, but no level.
 SILENT_PEAK_DBFS = -50.0
 SILENT_RMS_DBFS = -60.0
-# A recording that was made as loud as possible touches full scale a few times, which nobody hears. One sample in a
-# thousand, 16 a second at 16 kHz, is a recording that was too loud for the device.
+# A normalised recording touches full scale a few times, inaudibly. One sample in a thousand (16 a second at 16 kHz)
+# means that the recording was too loud for the device.
 CLIPPED_SHARE = 0.001
 OUTLIER_DEVIATIONS = 5.0
 MAD_TO_DEVIATION = 1.4826  # of a normal distribution
-SMALLEST_DEVIATION = 0.05  # of the logarithm: where most rows are alike, a difference of a quarter is none yet
+SMALLEST_DEVIATION = 0.05  # of the logarithm: where most rows are alike, a quarter more is no outlier yet
 ENOUGH_ROWS = 20
-SAME_LEVEL = 0.1  # of the logarithm of the level: what an MP3 encoder changes of it, and half as much again
-COPIED_CHARACTERS = 12  # a word or two is said in the same milliseconds by chance
+SAME_LEVEL = 0.1  # of the logarithm of the level: 1.5 times what an MP3 encoder changes
+COPIED_CHARACTERS = 12  # two recordings of a word or two can have the same length by chance
 _BINS = 12
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """`counts[n]` values lie from `bounds[n]` to below `bounds[n + 1]`; the last bin holds its upper bound too."""
+    """`counts[n]` values lie in [`bounds[n]`, `bounds[n + 1]`); the last bin includes its upper bound."""
 
     bounds: list[float]
     counts: list[int]
 
 
 def histogram(values: np.ndarray, *, limit: float, smallest_step: float = 0.0) -> Histogram:
-    """About a dozen bins with round bounds; all at or above `limit` are in one more bin.
+    """About a dozen bins with round bounds, and one more for all values at or above `limit`.
 
     Args:
         values: Finite, shape (rows,).
-        smallest_step: Least width of a bin, 1 for whole numbers.
+        smallest_step: Minimum width of a bin, 1 for whole numbers.
     """
     below = values[values < limit]
     bounds: list[float] = []
@@ -53,7 +53,7 @@ def histogram(values: np.ndarray, *, limit: float, smallest_step: float = 0.0) -
         counts = np.bincount(places, minlength=bins).tolist()
     if len(below) < len(values):
         bounds = [*(bound for bound in bounds if bound < limit), limit, float(values.max())]
-        gap = [0] * (len(bounds) - 2 - len(counts))  # between the longest that is not over the limit, and the limit
+        gap = [0] * (len(bounds) - 2 - len(counts))  # between the largest value below the limit, and the limit
         counts = [*counts, *gap, len(values) - len(below)]
     return Histogram(bounds, counts)
 
@@ -67,15 +67,15 @@ def _round_step(step: float) -> float:
 
 
 def groups_of_equal(keys: np.ndarray) -> list[np.ndarray]:
-    """The places of each key that is there more than once, the largest groups first, then in order of appearance."""
+    """The places of each key that occurs more than once, the largest groups first, then in order of appearance."""
     order = np.argsort(keys, kind="stable")
     return _runs(order, keys[order][1:] == keys[order][:-1])
 
 
 def copies(texts: np.ndarray, durations_s: np.ndarray, rms: np.ndarray) -> list[np.ndarray]:
-    """Places of rows that are likely one recording stored twice: same text, same length in ms, same level.
+    """Groups of rows that are likely copies of one recording: same text, same length in ms, same level.
 
-    Texts of a word or two are to be left out before: among many of them some are alike by chance.
+    Leave out short texts first: among many recordings of one word, some match by chance.
 
     Args:
         texts: A number for each different text, shape (rows,).
@@ -88,30 +88,30 @@ def copies(texts: np.ndarray, durations_s: np.ndarray, rms: np.ndarray) -> list[
 
 
 def _runs(order: np.ndarray, is_like_the_one_before: np.ndarray) -> list[np.ndarray]:
-    """Split `order` where a row is not like the one before; runs of one are left out, the longest come first."""
+    """Split `order` where a row is unlike the one before; runs of one are left out, the longest come first."""
     if not is_like_the_one_before.any():
         return []
     starts = np.concatenate([[0], np.flatnonzero(~is_like_the_one_before) + 1])
     lengths = np.diff(np.append(starts, len(order)))
     chosen = np.flatnonzero(lengths > 1)
-    found = [np.sort(order[starts[run] : starts[run] + lengths[run]]) for run in chosen]
-    return sorted(found, key=lambda places: (-len(places), int(places[0])))
+    runs = [np.sort(order[starts[run] : starts[run] + lengths[run]]) for run in chosen]
+    return sorted(runs, key=lambda places: (-len(places), int(places[0])))
 
 
 def dbfs(amplitude: np.ndarray) -> np.ndarray:
-    """Decibels below full scale; -inf for 0."""
+    """Decibels relative to full scale; -inf for 0."""
     with np.errstate(divide="ignore"):
         return 20 * np.log10(np.asarray(amplitude, dtype=np.float64))
 
 
 def is_silent(peak: np.ndarray, rms: np.ndarray) -> np.ndarray:
-    """Recordings in which nothing can be heard, as a mask."""
+    """A mask of recordings in which nothing can be heard."""
     return (dbfs(peak) < SILENT_PEAK_DBFS) | (dbfs(rms) < SILENT_RMS_DBFS)
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Characters a second of one language: the usual, and the bounds outside of which a row is an outlier."""
+    """Characters per second of one language: the median, and the bounds beyond which a row is an outlier."""
 
     median: float
     lowest: float
@@ -121,17 +121,17 @@ class Speed:
 def text_speed_outliers(
     characters: np.ndarray, durations_s: np.ndarray, languages: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, dict[int, Speed]]:
-    """Rows whose text is far too long or too short for their duration, by what is usual in their language.
+    """Rows whose text is far too long or too short for their duration, compared with others of their language.
 
     The bounds are the median of the logarithm +- 5 deviations, estimated by the median absolute deviation. Languages
-    of fewer than 20 rows have none.
+    with fewer than 20 rows have none.
 
     Args:
-        characters: Of each text, at least 1.
+        characters: Length of each text, at least 1.
         languages: A number for each row's language.
 
     Returns:
-        Places of the outliers, the most extreme first; how many deviations each is off; and the bounds by language.
+        Places of the outliers, the most extreme first; their deviations; and the bounds by language.
     """
     speeds = np.log(characters / durations_s)
     deviations = np.zeros(len(speeds))
@@ -151,10 +151,10 @@ def text_speed_outliers(
 
 
 def characters_of(texts: Sequence[str]) -> dict[str, int]:
-    """Every different character and how often it is there, in the order of Unicode."""
+    """How often each character occurs, in Unicode order."""
     counts = np.zeros(0x110000, dtype=np.int64)
     for first in range(0, len(texts), 10_000):
         points = np.frombuffer("".join(texts[first : first + 10_000]).encode("utf-32-le"), dtype=np.uint32)
-        found, times = np.unique(points, return_counts=True)
-        counts[found] += times
+        different, occurrences = np.unique(points, return_counts=True)
+        counts[different] += occurrences
     return {chr(point): int(counts[point]) for point in np.flatnonzero(counts)}

@@ -1,4 +1,4 @@
-"""What a model allows its data to be, and its labels, from the small files of its folder: no weights, no torch."""
+"""The limits a model sets for audio and labels, from the small files of its folder: no weights, no torch."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from accel_asr.quickstart import model_source
 
 @dataclass(frozen=True)
 class ModelLimits:
-    """`window_s` is the most that the encoder hears at once; `encoder` is told the run's language and task.
+    """`window_s` is the length of the encoder's window; `encoder` has the run's language and task.
 
     `language` is the run's own, as a code; None where each row must have one. `notes`: what of the model is not used.
     """
@@ -32,14 +32,14 @@ class ModelLimits:
 
 
 def load_model_limits(model: ModelConfig, *, language_of_rows: bool) -> ModelLimits:
-    """Read what training would be bound by, from a local folder, the Hub, or the embedded quickstart.
+    """Read the limits that training would have, from a local folder, the Hub, or the embedded quickstart.
 
     Args:
-        language_of_rows: Rows may say what is spoken, so that `model.language` need not.
+        language_of_rows: Rows may have a language, so `model.language` is optional.
 
     Raises:
-        UserError: not found, not a Whisper model that fits together, or the Hub can't be reached; a language or task
-            that it can't do.
+        UserError: not found, not a consistent Whisper model, or the Hub can't be reached; a language or task that it
+            doesn't support.
     """
     examined = examine(model_source(model.name_or_path), name=model.name_or_path, revision=model.revision)
     tokenizer = _load_tokenizer(model)
@@ -55,7 +55,7 @@ def load_model_limits(model: ModelConfig, *, language_of_rows: bool) -> ModelLim
         stand_ins=model.language_stand_ins,
     )
     if has_languages:
-        # as in training: where only rows say what is spoken, theirs take the place of this one in every label
+        # as in training: where only rows have a language, theirs replaces this one in every label
         tokenizer.set_prefix_tokens(language=language or "en", task=model.task, predict_timestamps=False)
     return ModelLimits(
         sampling_rate_hz=int(examined.audio.get("sampling_rate", 16_000)),
@@ -74,7 +74,7 @@ def _load_tokenizer(model: ModelConfig) -> WhisperTokenizer:
     logging.set_verbosity_error()
     try:
         tokenizer = WhisperTokenizer.from_pretrained(model_source(model.name_or_path), revision=model.revision)
-    except Exception as error:  # transformers and tokenizers raise whatever comes of what they read
+    except Exception as error:  # transformers and tokenizers raise anything on a damaged file
         if not Path(model_source(model.name_or_path)).exists():
             raise_hub_problem(model.name_or_path, error)
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,4 +1,4 @@
-"""Print the report of `accel-asr check-data` for a person: tables and histograms, then findings and what to do next."""
+"""Prints the report of `accel-asr check-data`: tables and histograms, then problems and what to do next."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,8 +8,8 @@ from rich.text import Text
 
 from accel_asr.console.printing import standard_output, table_console
 from accel_asr.console.public_text import visible
-from accel_asr.data.checking.messages import findings_of, next_steps
-from accel_asr.data.checking.words import SHOWN, Report, number_of_hours, shortened, size_told
+from accel_asr.data.checking.data_report import Report
+from accel_asr.data.checking.messages import MORE, SHOWN, cut, next_steps, problem_lines, size
 
 WIDTH = 100  # also where the output is no terminal, for which rich takes 80
 _BAR_WIDTH = 40
@@ -32,16 +32,12 @@ def print_report(report: Report) -> None:
         console.print(f"note: {visible(notice)}")
     console.print()
     console.print(_sources(report))
-    for side, size in report["utterances"].items():
-        console.print(f"{side:<10} {size_told(size)}")
+    for side, utterances in report["utterances"].items():
+        console.print(f"{side:<10} {size(utterances)}")
     cut_or_dropped = "cut" if limits["long_labels"] == "cut" else "dropped"
     _print_histogram(console, report["durations"], title="durations", unit="s", over="dropped: longer than")
     _print_histogram(
-        console,
-        report["label_lengths"],
-        title="labels",
-        unit="tokens",
-        over=f"{cut_or_dropped}: more than",
+        console, report["label_lengths"], title="labels", unit="tokens", over=f"{cut_or_dropped}: more than"
     )
     console.print()
     console.print(_languages(report))
@@ -49,17 +45,25 @@ def print_report(report: Report) -> None:
         console.print()
         console.print(_dropped(report))
     for refusal in report["refusals"]:
-        lines = refusal.split("\n")  # the first says what and how many, and examples stand in the tables above
-        more = ["  ... --json FILE names more"] if len(lines) > 1 + SHOWN else []
-        told = "\n".join(map(_line, [*lines[: 1 + SHOWN], *more]))
+        lines = refusal.split("\n")  # a headline, then examples, which the tables above show as well
+        more = [f"  {MORE}"] if len(lines) > 1 + SHOWN else []
         heading = Text("\ntraining would refuse: ", style="bold red")
-        console.print(heading.append(told, style="not bold default"), soft_wrap=False)
+        shown = "\n".join(map(_line, [*lines[: 1 + SHOWN], *more]))
+        console.print(heading.append(shown, style="not bold default"), soft_wrap=False)
     console.print()
-    for finding in findings_of(report):
-        console.print(_line(finding), soft_wrap=finding.startswith(" "))  # names of files stay in one piece
+    for line in problem_lines(report):
+        console.print(_line(line), soft_wrap=line.startswith(" "))  # file names stay in one piece
     console.print()
     for line in next_steps(report):
         console.print(visible(line))
+
+
+def _line(text: str) -> str:
+    return cut(visible(text), _LONGEST_LINE)
+
+
+def _cell(text: str) -> str:
+    return cut(visible(text), _LONGEST_CELL)
 
 
 def _table(title: str, *columns: str, left: Sequence[str]) -> Table:
@@ -67,15 +71,6 @@ def _table(title: str, *columns: str, left: Sequence[str]) -> Table:
     for column in columns:
         table.add_column(column, justify="left" if column in left else "right", overflow="fold")
     return table
-
-
-def _line(text: str) -> str:
-    return shortened(visible(text), _LONGEST_LINE, keep_end=False)
-
-
-def _cell(text: str) -> str:
-    """Text of the data as a screen only prints it, and no page of it."""
-    return shortened(visible(text), _LONGEST_CELL, keep_end=False)
 
 
 def _sources(report: Report) -> Table:
@@ -88,34 +83,39 @@ def _sources(report: Report) -> Table:
             visible(_last_part(source["source"])),
             visible(source["split"]),
             f"{source['rows']:,}",
-            number_of_hours(source["hours"]),
+            _hours(source["hours"]),
             *("-" if length is None else f"{length:.2f} s" for length in lengths),
-            _most(source["sampling_rates_hz"]),
-            _most(source["channels"]),
-            _share(source["kept"], source["rows"]),
+            _most_frequent(source["sampling_rates_hz"]),
+            _most_frequent(source["channels"]),
+            _percent(source["kept"], source["rows"]),
         )
     return table
 
 
-def _share(part: int, whole: int) -> str:
-    """`100%` is all of it, and nothing less."""
-    percent = 100 * part / whole
-    return f"{percent:.0f}%" if part in (0, whole) else f"{min(max(percent, 0.1), 99.9):.1f}%"
+def _hours(hours: float) -> str:
+    return f"{hours:.3f}" if hours < 1 else f"{hours:,.1f}"
+
+
+def _percent(part: int, total: int) -> str:
+    """`100%` only where it is all of them, and `0%` only where it is none."""
+    percent = 100 * part / total
+    return f"{percent:.0f}%" if part in (0, total) else f"{min(max(percent, 0.1), 99.9):.1f}%"
 
 
 def _last_part(source: str) -> str:
-    """Of a path: what the reports of a run call a source."""
-    return shortened(source.rstrip("/").rpartition("/")[2], _SOURCE_WIDTH)
+    """The end of a path, as a run's reports name a source."""
+    name = source.rstrip("/").rpartition("/")[2]
+    return name if len(name) <= _SOURCE_WIDTH else "…" + name[1 - _SOURCE_WIDTH :]
 
 
-def _most(counts: Mapping[str, int]) -> str:
+def _most_frequent(counts: Mapping[str, int]) -> str:
     """The most frequent values, and how many more there are."""
     more = f" +{len(counts) - _SHOWN_COUNTS}" * (len(counts) > _SHOWN_COUNTS)
     return ", ".join(list(counts)[:_SHOWN_COUNTS]) + more or "-"
 
 
 def _languages(report: Report) -> Table:
-    table = _table("languages", "language", "rows", "hours", "said by", left=("language", "said by"))
+    table = _table("languages", "language", "rows", "hours", "set by", left=("language", "set by"))
     if not all(language["known"] for language in report["languages"]):
         table.add_column("")
     unknown = Text("the model does not know it", style="bold red")
@@ -123,7 +123,7 @@ def _languages(report: Report) -> Table:
         table.add_row(
             _cell(language["language"] or "none"),
             f"{language['rows']:,}",
-            number_of_hours(language["hours"]),
+            _hours(language["hours"]),
             "each row" if language["said"] else "the settings" if language["language"] else "nothing",
             *([] if language["known"] else [unknown if language["language"] else ""]),
         )
@@ -131,30 +131,29 @@ def _languages(report: Report) -> Table:
 
 
 def _dropped(report: Report) -> Table:
-    table = _table("dropped", "of", "reason", "rows", "such as", left=("of", "reason", "such as"))
+    table = _table("dropped", "from", "reason", "rows", "such as", left=("from", "reason", "such as"))
     for source in report["sources"]:
+        prefix = f"{_last_part(source['source'])} " if len(report["sources"]) > 1 else ""
         for reason, dropped in source["dropped"].items():
-            several = len(report["sources"]) > 1
-            of = f"{_last_part(source['source'])} {source['split']}" if several else source["split"]
             examples = [f"{name}: {detail}" if detail else name for name, detail in dropped["examples"][:SHOWN]]
-            table.add_row(_cell(of), _cell(reason), f"{dropped['count']:,}", "\n".join(map(_cell, examples)))
+            rows = f"{dropped['count']:,}"
+            table.add_row(_cell(prefix + source["split"]), _cell(reason), rows, "\n".join(map(_cell, examples)))
     return table
 
 
 # -- histograms
 
 
-def _print_histogram(console: Console, binned: Report, *, title: str, unit: str, over: str) -> None:
-    bounds, counts = binned["bounds"], binned["counts"]
+def _print_histogram(console: Console, histogram: Report, *, title: str, unit: str, over: str) -> None:
+    bounds, counts = histogram["bounds"], histogram["counts"]
     has_blocks = standard_output().can_show(_FULL + _EIGHTHS)
     if not counts:
         return
     console.print(Text(f"\n{title}", style="italic"))
-    digits = max((len(f"{bound:.6f}".rstrip("0").partition(".")[2]) for bound in bounds[:2]), default=0)
-    digits = min(digits, 3)
+    digits = min(max(len(f"{bound:.6f}".rstrip("0").partition(".")[2]) for bound in bounds[:2]), 3)
     width = max(len(f"{bound:,.{digits}f}") for bound in bounds)
     for number, count in enumerate(counts):
-        is_over = binned["over"] and number == len(counts) - 1
+        is_over = histogram["over"] and number == len(counts) - 1
         last = bounds[number + 1] - (unit == "tokens" and not is_over)  # whole numbers: the next bin begins one later
         low, high = (f"{bound:,.{digits}f}" for bound in (bounds[number], last))
         label = f"{low:>{width}} - {high:>{width}} {unit}" if low != high else f"{low:>{2 * width + 3}} {unit}"
@@ -164,10 +163,10 @@ def _print_histogram(console: Console, binned: Report, *, title: str, unit: str,
 
 
 def bar(count: int, most: int, *, has_blocks: bool = True) -> str:
-    """A bar as long as `count` against `most`; what is there at all can be seen.
+    """A bar whose length is `count` relative to `most`; never empty unless `count` is 0.
 
     Args:
-        has_blocks: The terminal can show parts of a character; else the bar is of whole `#`.
+        has_blocks: The terminal can show fractions of a character; otherwise the bar is made of `#`.
     """
     if not has_blocks:
         return "#" * max(round(_BAR_WIDTH * count / max(most, 1)), 1 if count else 0)

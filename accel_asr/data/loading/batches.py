@@ -1,4 +1,4 @@
-"""Items, made in worker processes when a batch needs them, and the batches of training and evaluation."""
+"""Items, decoded in worker processes when a batch needs them, and the batches of training and evaluation."""
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,8 +26,7 @@ Key_contra = TypeVar("Key_contra", contravariant=True)
 class ClipItems:
     """Utterances as items, indexed by (epoch, row): decoded on access, in a worker process.
 
-    `of` also takes (epoch, rows), a pack: these clips one after another as one item. It can be sent to another process:
-    nothing in it is large.
+    `of` also takes (epoch, rows), a pack: these clips one after another as one item. Cheap to send to a process.
     """
 
     def __init__(
@@ -45,7 +44,7 @@ class ClipItems:
         self.encoder = encoder
         self.timestamps_probability = timestamps_probability
         self.seed = seed
-        self.encoder_cache = encoder_cache  # filled: its items hold what the encoder said in place of audio
+        self.encoder_cache = encoder_cache  # filled: items hold encoder outputs instead of audio
 
     def __getitem__(self, key: RowKey) -> Item | FailedItem:
         epoch, row = key
@@ -67,7 +66,7 @@ class ClipItems:
         return Item(utterance.utterance_id, utterance.duration_s, clip, label.token_ids, label.prompt_tokens)
 
     def of(self, keys: Sequence[RowKey | PackKey]) -> list[Item | FailedItem]:
-        """What a batch is made of: an item of each key, and every clip that could not be decoded."""
+        """An item for each key, or a `FailedItem` for a clip that could not be decoded."""
         items: list[Item | FailedItem] = []
         for epoch, rows in keys:
             if isinstance(rows, tuple) and len(rows) > 1:
@@ -77,21 +76,21 @@ class ClipItems:
         return items
 
     def names(self, keys: Sequence[RowKey | PackKey]) -> list[str]:
-        """The ids of the utterances of these keys."""
+        """The utterance ids of these keys."""
         rows = [row for _, rows in keys for row in (rows if isinstance(rows, tuple) else (rows,))]
         return [self.utterances[row].utterance_id for row in rows]
 
     def first(self, count: int) -> "ClipItems":
-        """The items of the first utterances."""
+        """The items of the first `count` utterances."""
         shortened = copy.copy(self)
         shortened.utterances = self.utterances[:count]
         return shortened
 
     def _packed(self, epoch: int, rows: tuple[int, ...]) -> list[Item | FailedItem]:
-        """One item of all clips of a pack that can be decoded, and those that can't: neither heard nor in the label."""
+        """One item of all clips of a pack that can be decoded, and a `FailedItem` for each that can't."""
         rate_hz = self.feature_extractor.sampling_rate
         gap = np.zeros(round(GAP_S * rate_hz), dtype=np.int16)
-        heard = np.zeros(0, dtype=np.int16)
+        audio = np.zeros(0, dtype=np.int16)
         packed: list[Utterance] = []
         spans_s: list[tuple[float, float]] = []
         failed: list[Item | FailedItem] = []
@@ -101,19 +100,21 @@ class ClipItems:
             except AudioError as error:
                 failed.append(FailedItem(utterance.utterance_id, str(error)))
                 continue
-            with_it = np.concatenate([heard, gap, samples]) if packed else samples
-            if len(with_it) > self.feature_extractor.n_samples:
-                found, told = f"{len(samples) / rate_hz:.2f} s", f"{utterance.duration_s:.2f} s"
-                failed.append(FailedItem(utterance.utterance_id, f"{found} do not fit where {told} were told before"))
+            longer = np.concatenate([audio, gap, samples]) if packed else samples
+            if len(longer) > self.feature_extractor.n_samples:
+                length = f"{len(samples) / rate_hz:.2f} s"
+                reason = f"its {length} do not fit where {utterance.duration_s:.2f} s were indexed"
+                failed.append(FailedItem(utterance.utterance_id, reason))
                 continue
-            heard = with_it
+            audio = longer
             packed.append(utterance)
-            spans_s.append(((len(heard) - len(samples)) / rate_hz, len(heard) / rate_hz))
+            spans_s.append(((len(audio) - len(samples)) / rate_hz, len(audio) / rate_hz))
         if not packed:
             return failed
         first = packed[0]
         if self._is_timed(epoch, rows[0]):
-            parts = [part for place in zip(packed, spans_s, strict=True) for part in _timed_parts(*place)]
+            clips = zip(packed, spans_s, strict=True)
+            parts = [part for utterance, span_s in clips for part in _timed_parts(utterance, span_s)]
             parts[0] = replace(parts[0], text=parts[0].text.lstrip())
             label = self.encoder.timed_pack(parts, language=first.language, task=first.task)
         else:
@@ -122,14 +123,14 @@ class ClipItems:
         item = Item(
             first.utterance_id,
             sum(utterance.duration_s for utterance in packed),
-            heard,
+            audio,
             label.token_ids,
             packed_ids=tuple(utterance.utterance_id for utterance in packed),
         )
         return [item, *failed]
 
     def _is_timed(self, epoch: int, row: int) -> bool:
-        # drawn from (seed, epoch, row), not from a worker's generator, so that a resumed run draws the same
+        # from (seed, epoch, row) and not from a worker's generator, so that a resumed run draws the same
         share = self.timestamps_probability
         return share > 0 and float(np.random.default_rng((self.seed, epoch, row)).random()) < share
 
@@ -145,7 +146,7 @@ class ClipItems:
 
 
 def _timed_parts(utterance: Utterance, span_s: tuple[float, float]) -> list[TimedWords]:
-    """What an utterance says in a pack, where it lies from `span_s` on: each part at its time, or all in its span."""
+    """The text of an utterance that fills `span_s` of a pack: its parts at their times, or all of it over the span."""
     begin_s, end_s = span_s
     parts = [replace(part, start_s=begin_s + part.start_s, end_s=begin_s + part.end_s) for part in utterance.timed]
     parts = parts or [TimedWords(utterance.text, begin_s, end_s)]
@@ -161,12 +162,12 @@ def micro_batches(
 
 
 class MicroBatches(Iterator[list[Batch]]):
-    """The windows of one rank, each of so many micro-batches as they come; a part of one waits for the rest of it."""
+    """The windows of one rank: lists of `accumulation_steps` micro-batches."""
 
     def __init__(self, batches: MadeAhead[Any, Batch], *, accumulation_steps: int) -> None:
         self._batches = batches
         self._accumulation_steps = accumulation_steps
-        self._window: list[Batch] = []
+        self._window: list[Batch] = []  # the micro-batches that have come of the next window
 
     def __next__(self) -> list[Batch]:
         while (window := self.ready(POLL_S)) is None:
@@ -174,7 +175,7 @@ class MicroBatches(Iterator[list[Batch]]):
         return window
 
     def ready(self, wait_s: float) -> list[Batch] | None:
-        """The next window, or None where it is not there after about so many seconds. As `MadeAhead.ready`."""
+        """The next window, or None if it isn't there after about `wait_s` seconds. As `MadeAhead.ready`."""
         while len(self._window) < self._accumulation_steps:
             batch = self._batches.ready(wait_s)
             if batch is None:
@@ -194,7 +195,7 @@ class MicroBatches(Iterator[list[Batch]]):
 class TrainingWindows(MicroBatches):
     """One rank's micro-batches of each step from `first_step` to `last_step`. Starting late costs nothing."""
 
-    place: None = None  # a step is all that is needed to go on
+    place: None = None  # the step is all that a resume needs
 
     def __init__(
         self,
@@ -216,7 +217,7 @@ class TrainingWindows(MicroBatches):
 
 
 class KeyedItems(Protocol[Key_contra]):
-    """What makes items of keys, in any process."""
+    """Makes items of keys, in any process."""
 
     def of(self, keys: Sequence[Key_contra]) -> list[Item | FailedItem]: ...
 
@@ -232,8 +233,8 @@ def batches_ahead(
     pin_memory: bool = False,
 ) -> MadeAhead[Sequence[Key_contra], Batch]:
     """A batch of each list of keys, in order, made by worker processes."""
-    finish = partial(_pinned, device=torch.cuda.current_device()) if pin_memory else _as_it_is
     make = partial(_batch, items=items, collator=collator)
+    finish = partial(_pinned, device=torch.cuda.current_device()) if pin_memory else None
     return MadeAhead(make, keys, num_workers=num_workers, names=items.names, finish=finish)
 
 
@@ -242,18 +243,16 @@ def _batch(keys: Sequence[Key_contra], *, items: KeyedItems[Key_contra], collato
 
 
 def _pinned(batch: Batch, *, device: int) -> Batch:
-    torch.cuda.set_device(device)  # of this thread: else every rank would take memory of the first GPU
+    torch.cuda.set_device(device)  # per thread; without it every rank would allocate on the first GPU
     return batch.pin_memory()
-
-
-def _as_it_is(batch: Batch) -> Batch:
-    return batch
 
 
 @dataclass(frozen=True)
 class EvaluationBatch:
-    """Rows that are transcribed together, how many tokens of each one's label are given to the decoder, and how long
-    the longest of them is."""
+    """Rows that are transcribed together.
+
+    `start_tokens`: how many tokens of each label the decoder is given; `longest_s`: the length of the longest clip.
+    """
 
     rows: list[int]
     start_tokens: int
@@ -261,9 +260,9 @@ class EvaluationBatch:
 
 
 def evaluation_batches(items: ClipItems, batch_size: int) -> list[EvaluationBatch]:
-    """The batches of an evaluation, longest first: alike lengths decode together, and so do equally many given tokens.
+    """The batches of an evaluation, longest clips first, each of one number of start tokens.
 
-    The batches do not depend on the number of processes, so neither do the transcripts; ranks take them in turn.
+    They don't depend on the number of processes, so neither do the transcripts; ranks take them in turn.
     """
     encoder = items.encoder
     by_start: dict[int, list[tuple[float, int]]] = {}
@@ -271,16 +270,17 @@ def evaluation_batches(items: ClipItems, batch_size: int) -> list[EvaluationBatc
         prompt_tokens = encoder.encode(utterance.text, prompt=utterance.prompt).prompt_tokens if utterance.prompt else 0
         by_start.setdefault(prompt_tokens + len(encoder.prefix()), []).append((-utterance.duration_s, row))
     batches = []
-    for start_tokens, found in sorted(by_start.items()):
-        order = sorted(found)
-        pieces = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
-        batches += [EvaluationBatch([row for _, row in piece], start_tokens, -piece[0][0]) for piece in pieces]
+    for start_tokens, clips in sorted(by_start.items()):
+        order = sorted(clips)
+        for first in range(0, len(order), batch_size):
+            piece = order[first : first + batch_size]
+            batches.append(EvaluationBatch([row for _, row in piece], start_tokens, -piece[0][0]))
     return batches
 
 
 def evaluation_loader(
     items: ClipItems, batches: Sequence[EvaluationBatch], *, collator: Collator, num_workers: int
 ) -> MadeAhead[Sequence[RowKey | PackKey], Batch]:
-    """These batches, in order."""
+    """Loads these batches, in order."""
     keys = [[(0, row) for row in batch.rows] for batch in batches]
     return batches_ahead(items, keys, collator=collator, num_workers=min(num_workers, len(batches)))

@@ -1,4 +1,4 @@
-"""From items to one batch: features stacked, labels padded with -100, exactly one start-of-transcript."""
+"""Collates items into a batch: features stacked, labels padded with -100, exactly one start-of-transcript."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +16,11 @@ IGNORED_LABEL = -100  # cross_entropy's default ignore_index
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One clip as a batch takes it, with its label from start-of-transcript to end-of-text.
+    """One clip with its label, from start-of-transcript to end-of-text.
 
-    `clip` is its audio: int16, (samples,); or, where those are cached, its encoder outputs, float16, (positions,
-    width); features, (mel bins, frames), are taken as they are. The first `prompt_tokens` of the label come before its
-    start-of-transcript, and are read but not learnt. `packed_ids` are those of all utterances of a pack, where several
-    share the window; `utterance_id` is the first.
+    `clip` is audio, int16, (samples,); features, float32, (mel bins, frames); or cached encoder outputs, float16,
+    (positions, width). The first `prompt_tokens` of the label come before start-of-transcript: the decoder reads them,
+    but they are no targets. For a pack, `packed_ids` are the ids of all its utterances; `utterance_id` is the first.
     """
 
     utterance_id: str
@@ -34,7 +33,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class FailedItem:
-    """A clip that could not be decoded, or, in a stream, one that a setting leaves out; the batch is without it."""
+    """A clip that is missing from its batch: it could not be decoded or, in a stream, a setting filters it out."""
 
     utterance_id: str
     reason: str
@@ -46,23 +45,23 @@ class Batch:
     """A micro-batch.
 
     An empty one (a slot that a short last window does not fill) holds one silent row without labels, so that every
-    rank still makes its forward and backward pass, and adds nothing to loss or gradient.
+    rank still makes its forward and backward pass; it adds nothing to loss or gradient.
 
-    `to` a device makes the features of one that has samples, int16, (batch, samples), in their place.
+    Instead of features it may hold samples, int16, (batch, samples); `to` computes the features on the device.
     """
 
-    utterance_ids: list[str]  # one for each row, or more where utterances are packed
+    utterance_ids: list[str]  # one per row, or several where utterances are packed
     audio_s: float
-    input_features: torch.Tensor  # (batch, mel bins, frames); or of a frozen encoder, its outputs, see `is_encoded`
+    input_features: torch.Tensor  # (batch, mel bins, frames); or encoder outputs, see `is_encoded`
     decoder_input_ids: torch.Tensor  # (batch, tokens), starts with one <|startoftranscript|>
-    labels: torch.Tensor  # (batch, tokens), the next token of each position, -100 where there is none
+    labels: torch.Tensor  # (batch, tokens), the next token at each position, -100 where there is none
     target_positions: torch.Tensor  # (targets,), where labels.flatten() is not -100
-    failed: list[FailedItem]  # clips that should be in it, and could not be decoded
-    is_encoded: bool = False  # the features are what the encoder said of the clips, (batch, positions, width), float16
-    log_mel: BatchLogMel | None = None  # where there are samples in place of features: what makes these
+    failed: list[FailedItem]  # clips that are missing from it
+    is_encoded: bool = False  # the features are encoder outputs, (batch, positions, width), float16
+    log_mel: BatchLogMel | None = None  # computes the features, where there are samples instead
 
     def model_inputs(self) -> dict[str, Any]:
-        """What the model is given of the clips, by the argument's name. Outputs of the encoder turn into fp32 here."""
+        """Keyword arguments of the model for the clips. Encoder outputs are converted to fp32 here."""
         assert self.log_mel is None, "these are samples: move them to a device first"
         if self.is_encoded:
             return {"encoder_outputs": (self.input_features.float(),)}
@@ -70,11 +69,11 @@ class Batch:
 
     @property
     def target_labels(self) -> torch.Tensor:
-        """What the decoder is asked for at the target positions, (targets,)."""
+        """The labels at the target positions, (targets,)."""
         return self.labels.flatten()[self.target_positions]
 
     def pin_memory(self) -> "Batch":
-        """Called by a thread beside the training, so that the copy to the device can overlap with work there."""
+        """Pin the tensors, in a thread beside the training, so that the copy to the device overlaps with work there."""
         return self._with(tensor.pin_memory() for tensor in self._tensors())
 
     def to(self, device: torch.device) -> "Batch":
@@ -85,7 +84,7 @@ class Batch:
         return replace(moved, input_features=moved.log_mel(moved.input_features), log_mel=None)
 
     def heard(self, frames: int) -> "Batch":
-        """The same with the first `frames` frames of the features, in the same memory."""
+        """The batch with only the first `frames` frames of the features; shares memory."""
         if self.log_mel is not None:
             return replace(self, log_mel=replace(self.log_mel, frames=frames))
         return replace(self, input_features=self.input_features[..., :frames])
@@ -108,15 +107,14 @@ class Batch:
 class Collator:
     """Make a `Batch` of items.
 
-    The decoder reads each label without its last token and is asked for the same label without its first. That leaves
-    one start token, whichever of Whisper's special tokens coincide; a previous text before it is read and not
-    asked for. Positions are masked by length, never by value: the padding token is also the end-of-text token, which
-    is a target once.
+    The decoder reads each label without its last token, and its targets are the label without its first. That leaves
+    one start token, whichever of Whisper's special tokens coincide. Prompt tokens are read but are no targets.
+    Positions are masked by length, never by value: the padding token is also the end-of-text token, a target once.
 
     Args:
-        feature_extractor: The model's own; features of audio are made here, straight into the batch.
+        feature_extractor: The model's own; features of audio are computed straight into the batch.
         features_on_device: Leave that to the device that the batch will be moved to.
-        encoded_shape: (positions, width) of items that hold what the encoder said; None where no item does.
+        encoded_shape: (positions, width) of items that hold encoder outputs; None where no item does.
     """
 
     feature_extractor: WhisperFeatureExtractor
@@ -125,8 +123,8 @@ class Collator:
     features_on_device: bool = False
     encoded_shape: tuple[int, int] | None = None
 
-    def __call__(self, given: Sequence[Item | FailedItem]) -> Batch:
-        items = [item for item in given if isinstance(item, Item)]
+    def __call__(self, all_items: Sequence[Item | FailedItem]) -> Batch:
+        items = [item for item in all_items if isinstance(item, Item)]
         longest = max((len(item.token_ids) - 1 for item in items), default=1)
         rows = max(len(items), 1)
         are_samples = self.features_on_device and any(item.clip.ndim == 1 for item in items)
@@ -141,12 +139,12 @@ class Collator:
         return Batch(
             utterance_ids=[name for item in items for name in item.packed_ids or (item.utterance_id,)],
             audio_s=sum(item.duration_s for item in items),
-            input_features=padded_samples(items) if are_samples else self._features(items),
+            input_features=_padded_samples(items) if are_samples else self._features(items),
             decoder_input_ids=decoder_input_ids,
             labels=labels,
-            # found here, on the CPU: on a GPU it would wait for the device
+            # on the CPU: nonzero on a GPU would wait for the device
             target_positions=torch.nonzero(labels.flatten() != IGNORED_LABEL).flatten(),
-            failed=[item for item in given if isinstance(item, FailedItem)],
+            failed=[item for item in all_items if isinstance(item, FailedItem)],
             is_encoded=self.encoded_shape is not None,
             log_mel=BatchLogMel.of_extractor(self.feature_extractor) if are_samples else None,
         )
@@ -166,7 +164,7 @@ class Collator:
         return features
 
 
-def padded_samples(items: Sequence[Item]) -> torch.Tensor:
+def _padded_samples(items: Sequence[Item]) -> torch.Tensor:
     """int16, (batch, samples of the longest clip), zeros after the shorter ones."""
     samples = torch.zeros(len(items), max(len(item.clip) for item in items), dtype=torch.int16)
     for row, item in zip(samples, items, strict=True):

@@ -1,8 +1,8 @@
-"""Batches made ahead, in order, and a wait for the next one that can be left at any time.
+"""Batches prefetched by worker processes, in order, with a wait that can be interrupted.
 
-Not torch's DataLoader: what goes wrong on the way out of its workers (a full `/dev/shm`, a socket path that is too
-long) leaves the training waiting for ever, its wait can't be left to see whether a stop was asked for, and it raises
-the death of a worker wherever the training happens to be.
+Why not torch's DataLoader: when a worker can't hand over a batch (`/dev/shm` is full, a socket path is too long), it
+waits for ever; its wait can't be interrupted to check for a stop signal; and it raises the death of a worker from a
+signal handler, wherever training happens to be.
 """
 
 import itertools
@@ -19,23 +19,23 @@ from accel_asr.errors import UserError
 Job = TypeVar("Job")
 Made = TypeVar("Made")
 
-POLL_S = 0.5  # how long a wait for a batch goes on before whoever waits looks around
-SAID_AFTER_S = 60  # a wait that is longer is told of
-LONGEST_WAIT_S = 1800  # one that is longer ends the run
-_AHEAD = 2  # jobs that each worker has: the one that it is at, and the next
-_SHOWN = 4  # names of a batch
+POLL_S = 0.5  # between two checks for a stop while waiting for a batch
+SAID_AFTER_S = 60  # a longer wait is reported
+LONGEST_WAIT_S = 1800  # a longer one ends the run
+_AHEAD = 2  # jobs per worker: the current one and the next
+_SHOWN = 4  # names of a batch in a message
 _END = object()
 
 
 class MadeAhead(Iterator[Made], Generic[Job, Made]):
-    """What `make` makes of each of `jobs`, in order. Use it from one thread, and `close` it.
+    """`make(job)` of each of `jobs`, in order. Use it from one thread, and `close` it.
 
-    `make` is called in `num_workers` processes, each two jobs ahead; or with 0 in a thread, once the next is waited
-    for. `jobs` are drawn in a thread.
+    `make` runs in `num_workers` processes, each two jobs ahead; or with 0 workers in a thread, once the next result is
+    waited for. A thread iterates over `jobs`.
 
     Args:
-        names: What a job is made of, for messages.
-        finish: Called in a thread of this process with what was made.
+        names: The names of the recordings of a job, for messages.
+        finish: Applied to each result in a thread of this process.
 
     Raises:
         UserError: the workers can't be started.
@@ -48,14 +48,14 @@ class MadeAhead(Iterator[Made], Generic[Job, Made]):
         *,
         num_workers: int,
         names: Callable[[Job], list[str]],
-        finish: Callable[[Made], Made] = lambda made: made,
+        finish: Callable[[Made], Made] | None = None,
     ) -> None:
         self._names = names
         self._next = 0
-        self._asked_s: float | None = None  # when the wait for the next began
-        self._is_said = False
-        self._work = _Work(make, jobs, num_workers=num_workers, finish=finish)
-        # when it is let go of, and before the interpreter waits for its processes
+        self._asked_s: float | None = None  # when the wait for the next one began
+        self._is_reported = False
+        self._work = _Work(make, jobs, num_workers=num_workers, finish=finish or (lambda made: made))
+        # on garbage collection, or at exit before the interpreter waits for its processes
         self._close = Finalize(self, self._work.close, exitpriority=100)
         self._work.start()
 
@@ -65,49 +65,49 @@ class MadeAhead(Iterator[Made], Generic[Job, Made]):
         return made
 
     def ready(self, wait_s: float) -> Made | None:
-        """The next, or None where it is not there after so many seconds: ask again.
+        """The next result, or None if it isn't there after `wait_s` seconds: call again.
 
         Raises:
-            StopIteration: there is no more.
-            UserError: a worker died, or the wait is too long; what to do about it.
-            Exception: what making it raised.
+            StopIteration: there are no more.
+            UserError: a worker died, or the wait is too long.
+            Exception: raised by `make`.
         """
         if self._asked_s is None:
             self._asked_s = time.monotonic()
             self._work.slots.release()
         outcome = self._work.outcome(self._next, wait_s)
         if outcome is None:
-            self._mind_the_time(time.monotonic() - self._asked_s)
+            self._check_wait(time.monotonic() - self._asked_s)
             return None
         if outcome is _END:
             self.close()
             raise StopIteration
         if isinstance(outcome, Worker):
-            raise UserError(outcome.how_it_ended(self._shown()))
+            raise outcome.death(self._shown())
         if isinstance(outcome, FailedJob):
             raise outcome.raised()
         self._work.forget(self._next)
         self._next += 1
-        self._asked_s, self._is_said = None, False
+        self._asked_s, self._is_reported = None, False
         made: Made = outcome
         return made
 
     def close(self) -> None:
-        """End the workers, also those that hang."""
+        """End the workers, even those that hang."""
         self._close()
 
-    def _mind_the_time(self, waited_s: float) -> None:
+    def _check_wait(self, waited_s: float) -> None:
         if waited_s >= LONGEST_WAIT_S:
             raise UserError(
-                f"no batch came for {waited_s / 60:.0f} minutes: {self._shown()} could not be read; is the storage "
-                "still there?"
+                f"no batch came for {waited_s / 60:.0f} minutes: {self._shown()} could not be read",
+                remedy="check that the storage is still there",
             )
-        if waited_s >= SAID_AFTER_S and not self._is_said:
-            say(f"waiting for data since {waited_s:.0f} s: {self._shown()}", to_stderr=True)
-            self._is_said = True
+        if waited_s >= SAID_AFTER_S and not self._is_reported:
+            say(f"waiting for data for {waited_s:.0f} s: {self._shown()}", to_stderr=True)
+            self._is_reported = True
 
     def _shown(self) -> str:
-        """What the next is made of."""
+        """The recordings of the next result."""
         job = self._work.jobs_at_work.get(self._next)
         if job is None:
             return "the next rows"
@@ -117,7 +117,7 @@ class MadeAhead(Iterator[Made], Generic[Job, Made]):
 
 
 class _Work(Generic[Job, Made]):
-    """What goes on behind `MadeAhead`. Its threads know it, and not the iterator, so that this one can be let go of."""
+    """The workers and threads behind `MadeAhead`. Threads refer to this only, so `MadeAhead` can be collected."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class _Work(Generic[Job, Made]):
         self._outcomes: dict[int, Any] = {}
         self._is_closed = False
         self.jobs_at_work: dict[int, Job] = {}
-        self.slots = threading.Semaphore(max(_AHEAD * num_workers - 1, 0))  # one more for each wait
+        self.slots = threading.Semaphore(max(_AHEAD * num_workers - 1, 0))  # plus one for each wait
         self._workers: list[Worker] = []
         try:
             for _ in range(num_workers):
@@ -140,18 +140,21 @@ class _Work(Generic[Job, Made]):
         except OSError as error:
             end_workers(self._workers)
             raise UserError(
-                f"training.dataloader_num_workers: {num_workers} workers can't be started ({error.strerror}); lower it"
+                f"so many workers can't be started ({error.strerror})",
+                setting="--training.dataloader_num_workers",
+                value=num_workers,
+                remedy="lower it",
             ) from error
 
     def start(self) -> None:
-        """Start the threads; no worker is forked after that."""
+        """Start the threads; no worker is forked afterwards."""
         for worker in self._workers:
             threading.Thread(target=self._take_in, args=(worker,), name="from a data worker", daemon=True).start()
-        # daemons: one that hangs in a read must not keep the process from ending
+        # daemons: a thread that hangs in a read must not keep the process alive
         threading.Thread(target=self._hand_out, name="to data workers", daemon=True).start()
 
     def outcome(self, number: int, wait_s: float) -> Any:
-        """What a job came to: what was made, a `FailedJob`, `_END`, or the worker that died; None: not there yet."""
+        """The result of a job, a `FailedJob`, `_END`, or the `Worker` that died; None: not there yet."""
         worker = self._workers[number % len(self._workers)] if self._workers else None
         with self._changed:
             self._changed.wait_for(
@@ -162,7 +165,7 @@ class _Work(Generic[Job, Made]):
             return worker if worker is not None and worker.is_gone else None
 
     def forget(self, number: int) -> None:
-        """Let go of what was made."""
+        """Drop a result."""
         with self._changed:
             del self._outcomes[number]
             self.jobs_at_work.pop(number, None)
@@ -193,7 +196,7 @@ class _Work(Generic[Job, Made]):
                 continue
             try:
                 send(self._workers[number % len(self._workers)].socket, (number, job))
-            except OSError:  # that it is gone is seen by the thread that listens to it
+            except OSError:  # the worker is gone, which the thread that listens to it notices
                 return
             except Exception as error:
                 self._put(number, FailedJob(error))
@@ -205,7 +208,7 @@ class _Work(Generic[Job, Made]):
                 if not isinstance(outcome, FailedJob):
                     outcome = _tried(self._finish, outcome)
                 self._put(number, outcome)
-        except Exception:  # the socket is closed, by the worker's end or by this one's; or what came can't be read
+        except Exception:  # either end closed the socket, or the message can't be read
             with self._changed:
                 worker.is_gone = True
                 self._changed.notify_all()

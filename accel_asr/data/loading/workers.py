@@ -1,7 +1,7 @@
 """Worker processes that make batches, each at the other end of a socket pair.
 
-Nothing else is shared with a worker: no `/dev/shm`, no file or socket in `$TMPDIR`, no semaphore. A batch that does not
-fit into shared memory can't get lost, and a worker that dies closes its end, which its reader sees at once.
+Unlike the workers of torch's DataLoader, these share nothing else: no `/dev/shm`, no file or socket in `$TMPDIR`, no
+semaphore. A full shared memory can't lose a batch, and when a worker dies, its socket closes and the reader sees it.
 """
 
 import os
@@ -24,47 +24,45 @@ import torch
 from accel_asr.errors import UserError
 from accel_asr.ranks.processes import STOP_SIGNALS
 
-LEAVING_S = 1.0  # a worker that has not ended so long after its socket was closed is killed
+LEAVING_S = 1.0  # a worker that hasn't ended so long after its socket was closed is killed
 _WAIT_FOR_ALL = getattr(socket, "MSG_WAITALL", 0)  # not on Windows
-_PROTOCOL = 5  # of pickle: the first that hands out the memory of arrays
+_PROTOCOL = 5  # of pickle: the first with out-of-band buffers
 _KIB = 1024
-
-
-@dataclass(frozen=True)
-class FailedJob:
-    """What a job raised, in this process or, as its text and traceback, in a worker."""
-
-    error: BaseException
-    told: str = ""  # the traceback in the worker
-
-    def raised(self) -> BaseException:
-        """What to raise for it: a `UserError` for what the machine lacks, the error itself for a mistake of ours."""
-        if isinstance(self.error, MemoryError):
-            return UserError(f"no memory was left to make a batch; {_memory()}. {LESS_MEMORY}")
-        if isinstance(self.error, OSError):
-            return UserError(f"a batch could not be made: {self.error}")
-        if self.told and not isinstance(self.error, UserError):
-            return RuntimeError(f"a data worker failed:\n{self.told}")
-        return self.error
-
-
 LESS_MEMORY = (
-    "Lower --training.dataloader_num_workers, --training.per_device_train_batch_size or "
+    "lower --training.dataloader_num_workers, --training.per_device_train_batch_size or "
     "--evaluation.per_device_eval_batch_size, or give the job more memory"
 )
 
 
+@dataclass(frozen=True)
+class FailedJob:
+    """An exception that a job raised, in this process or in a worker."""
+
+    error: BaseException
+    worker_traceback: str = ""
+
+    def raised(self) -> BaseException:
+        """The exception to raise: a `UserError` if the machine lacks something, the error itself if it is a bug."""
+        if isinstance(self.error, MemoryError):
+            return UserError(f"no memory was left to make a batch ({_memory()})", remedy=LESS_MEMORY)
+        if isinstance(self.error, OSError):
+            return UserError(f"a batch could not be made: {self.error}")
+        if self.worker_traceback and not isinstance(self.error, UserError):
+            return RuntimeError(f"a data worker failed:\n{self.worker_traceback}")
+        return self.error
+
+
 class Worker:
-    """One process that calls `make` for each job it is sent, in that order."""
+    """A process that calls `make` for each job it is sent, in order."""
 
     def __init__(self, make: Callable[[Any], Any], *, others: "list[Worker]") -> None:
         """Start it.
 
         Args:
-            others: Started before: a forked process inherits their sockets, and would keep them open.
+            others: Workers started earlier: a forked process inherits their sockets, and must close them.
 
         Raises:
-            OSError: no process or no socket more may be opened.
+            OSError: no more processes or sockets can be opened.
         """
         context = get_context()
         self.socket, theirs = socket.socketpair()
@@ -81,29 +79,26 @@ class Worker:
         finally:
             theirs.close()
 
-    def how_it_ended(self, work: str) -> str:
-        """Why it is gone, as a message says it: by which signal, what memory was used, and what to lower.
-
-        Args:
-            work: What it was working on.
-        """
+    def death(self, recordings: str) -> UserError:
+        """Why it ended while it was loading `recordings`, and what to do about it."""
         self.process.join(LEAVING_S)
         code = self.process.exitcode
-        said = f"the data worker (process {self.process.pid}) that was to load {work}"
+        worker = f"the data worker (process {self.process.pid}) loading {recordings}"
         if code is None or code >= 0:
-            return f"{said} ended by itself, with exit code {code}"
+            return UserError(f"{worker} ended by itself, with exit code {code}")
         if -code == signal.SIGKILL:
-            return f"{said} was killed (SIGKILL), as systems do when memory runs out; {_memory()}. {LESS_MEMORY}"
-        return f"{said} crashed ({signal.Signals(-code).name}); look at these recordings"
+            problem = f"{worker} was killed (SIGKILL), as happens when memory runs out ({_memory()})"
+            return UserError(problem, remedy=LESS_MEMORY)
+        return UserError(f"{worker} crashed ({signal.Signals(-code).name})", remedy="look at these recordings")
 
 
 def end_workers(workers: list[Worker]) -> None:
-    """Close their sockets, at which they leave; kill those that hang."""
+    """Close their sockets, which makes them exit; kill those that hang."""
     for worker in workers:
         try:
-            worker.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads it, which closing does not
+            worker.socket.shutdown(socket.SHUT_RDWR)  # unlike close, this wakes the thread that reads from it
         except OSError:
-            continue  # its other end is gone
+            continue  # the other end is gone
     for worker in workers:
         worker.process.join(LEAVING_S)
         if worker.process.exitcode is None:
@@ -113,16 +108,16 @@ def end_workers(workers: list[Worker]) -> None:
 
 
 def _work(connection: socket.socket, inherited: list[socket.socket], make: Callable[[Any], Any]) -> None:
-    """What a worker does until the other end closes."""
+    """The worker's loop, until the other end closes."""
     for other in inherited:
         other.close()
-    for number in STOP_SIGNALS:  # one to the whole process group must not take workers away before the last step
+    for number in STOP_SIGNALS:  # a signal to the process group must not end workers before the last step
         signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux" and get_start_method() == "fork":
-        # a worker that hangs would outlive a process that was killed
+        # else a worker that hangs would outlive its parent when that is killed
         torch.multiprocessing._prctl_pr_set_pdeathsig(signal.SIGKILL)  # type: ignore[attr-defined]
         starter = parent_process()
-        if starter is None or starter.pid != os.getppid():  # which was killed before
+        if starter is None or starter.pid != os.getppid():  # it has been killed already
             return
     torch.set_num_threads(1)
     while True:
@@ -147,13 +142,13 @@ def _send_made(connection: socket.socket, number: int, make: Callable[[Any], Any
 def _sendable(error: Exception) -> Exception:
     try:
         ForkingPickler.loads(ForkingPickler.dumps(error))
-    except Exception:  # some can be made of nothing but what they were raised with
+    except Exception:  # some exceptions can't be rebuilt from their arguments
         return RuntimeError(str(error))
     return error
 
 
 class _Pickler(ForkingPickler):
-    """What multiprocessing sends values by, with tensors as arrays, whose memory is sent as it is."""
+    """The pickler of multiprocessing, with tensors as arrays, whose memory is sent without a copy."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
@@ -162,7 +157,7 @@ class _Pickler(ForkingPickler):
 
 
 class _Head:
-    """A file to pickle into."""
+    """A file-like object to pickle into."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
@@ -172,7 +167,7 @@ class _Head:
 
 
 def send(connection: socket.socket, value: Any) -> None:
-    """Send a value; its arrays and tensors, which are on the CPU, are not copied on the way.
+    """Send a value; arrays and CPU tensors are not copied.
 
     Raises:
         OSError: the other end is closed.
@@ -194,11 +189,10 @@ def _send_parts(connection: socket.socket, parts: list[memoryview]) -> None:
 
 
 def receive(connection: socket.socket) -> Any:
-    """What `send` sent at the other end.
+    """Receive what the other end `send`s.
 
     Raises:
-        EOFError: the other end was closed, before or amid it.
-        OSError: likewise.
+        EOFError, OSError: the other end was closed.
     """
     [count] = struct.unpack("<Q", _read(connection, 8))
     sizes = struct.unpack(f"<{count}Q", _read(connection, 8 * count))
@@ -208,46 +202,44 @@ def receive(connection: socket.socket) -> Any:
 
 def _read(connection: socket.socket, size: int) -> memoryview:
     content = np.empty(size, dtype=np.uint8).data  # not filled with zeros first
-    left = content
-    while left:
-        read = connection.recv_into(left, len(left), _WAIT_FOR_ALL)
+    remaining = content
+    while remaining:
+        read = connection.recv_into(remaining, len(remaining), _WAIT_FOR_ALL)
         if read == 0:
             raise EOFError
-        left = left[read:]
+        remaining = remaining[read:]
     return content
 
 
 def _memory() -> str:
-    """What memory is and was used, as far as this system tells."""
+    """Memory use, as far as this system reports it."""
     parts = []
     if sys.platform != "win32":
         import resource
 
         unit = 1 if sys.platform == "darwin" else _KIB
-        held, by_worker = (
+        own, workers = (
             resource.getrusage(who).ru_maxrss * unit for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
         )
-        parts.append(
-            f"this process held up to {_gb(held)}, its largest worker {_gb(by_worker)}, what they share included"
-        )
-    known = _numbers_of("/proc/meminfo")
-    if "MemTotal" in known:
-        free, total = known.get("MemAvailable", 0) * _KIB, known["MemTotal"] * _KIB
+        parts.append(f"peak memory: {_gb(own)} in this process, {_gb(workers)} in its largest worker")
+    machine = _kernel_numbers("/proc/meminfo")
+    if "MemTotal" in machine:
+        free, total = machine.get("MemAvailable", 0) * _KIB, machine["MemTotal"] * _KIB
         parts.append(f"{_gb(free)} of the machine's {_gb(total)} are free now")
-    limit = _numbers_of("/sys/fs/cgroup/memory.max").get("", 0)  # absent where it is "max"
+    limit = _kernel_numbers("/sys/fs/cgroup/memory.max").get("", 0)  # no number where it is "max"
     if limit:
         parts.append(f"the container may use {_gb(limit)}")
     return ", ".join(parts)
 
 
-def _numbers_of(path: str) -> dict[str, int]:
-    """The numbers of a file of the kernel by their names, or the only one by an empty one; none where it is not."""
+def _kernel_numbers(path: str) -> dict[str, int]:
+    """`name: number` lines of a kernel file; a lone number has an empty name; {} if there is no such file."""
     try:
         with open(path) as file:
-            found = re.findall(r"^(?:(\w+):\s*)?(\d+)", file.read(), flags=re.MULTILINE)
+            numbers = re.findall(r"^(?:(\w+):\s*)?(\d+)", file.read(), flags=re.MULTILINE)
     except OSError:
         return {}
-    return {name: int(number) for name, number in found}
+    return {name: int(number) for name, number in numbers}
 
 
 def _gb(size: int) -> str:

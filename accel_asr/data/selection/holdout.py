@@ -1,6 +1,6 @@
 """Which utterances are held out for validation: the last ones, a share, a count, or whole groups.
 
-Each function returns a mask of those that are, shape (utterances,).
+Each function returns a mask of the held-out ones, shape (utterances,).
 """
 
 import random
@@ -14,21 +14,23 @@ from accel_asr.errors import UserError
 
 
 def split_first(available: int, *, train_rows: int) -> np.ndarray:
-    """The first `train_rows` of the utterances are trained on, the rest held out.
+    """Train on the first `train_rows` utterances and hold out the rest.
 
     Raises:
         UserError: nothing would be left to validate on.
     """
     if train_rows >= available:
         raise UserError(
-            f"data.train_rows: {train_rows} leaves nothing to validate on, only {available} utterances remain "
-            "after the filters; give a smaller number, or data.eval_fraction instead"
+            f"leaves nothing to validate on, only {available} utterances remain after the filters",
+            setting="--data.train_rows",
+            value=train_rows,
+            remedy="give a smaller number, or data.eval_fraction instead",
         )
     return np.arange(available) >= train_rows
 
 
 def count_to_hold_out(available: int, *, eval_fraction: float | None, eval_rows: int | None) -> int:
-    """How many of the available utterances the one setting that is given asks for.
+    """How many of the available utterances to hold out, by whichever of the two settings is given.
 
     Raises:
         UserError: none, or all.
@@ -36,65 +38,75 @@ def count_to_hold_out(available: int, *, eval_fraction: float | None, eval_rows:
     if eval_rows is not None:
         if eval_rows >= available:
             raise UserError(
-                f"data.eval_rows: {eval_rows} leaves nothing to train on, only {available} utterances remain after the "
-                "filters; give a smaller number"
+                f"leaves nothing to train on, only {available} utterances remain after the filters",
+                setting="--data.eval_rows",
+                value=eval_rows,
+                remedy="give a smaller number",
             )
         return eval_rows
     assert eval_fraction is not None
     count = round(eval_fraction * available)
     if not 0 < count < available:
         raise UserError(
-            f"data.eval_fraction: {eval_fraction} of {available} utterances is {count}; "
-            "both the training and the validation part need at least one"
+            f"of {available} utterances is {count}, and training and validation need at least one each",
+            setting="--data.eval_fraction",
+            value=eval_fraction,
+            remedy="give another share, or more data",
         )
     return count
 
 
 def split_random(available: int, *, count: int, seed: int) -> np.ndarray:
     """Hold out `count` utterances, chosen by `seed`."""
-    held = np.zeros(available, dtype=bool)
-    held[random.Random(seed).sample(range(available), count)] = True
-    return held
+    is_held_out = np.zeros(available, dtype=bool)
+    is_held_out[random.Random(seed).sample(range(available), count)] = True
+    return is_held_out
 
 
 def split_groups(
     groups: Sequence[str | None], ids: Callable[[], Sequence[str]], *, count: int, seed: int, column: str
 ) -> tuple[np.ndarray, str]:
-    """Hold out whole groups, chosen by `seed`, of about `count` utterances together.
+    """Hold out whole groups of about `count` utterances in total, chosen by `seed`.
 
-    Groups are gone through in a shuffled order, and each is taken that brings the sum nearer to `count`; if none does,
-    the smallest is.
+    Goes through the groups in a shuffled order and takes each one that brings the total nearer to `count`; if none
+    does, takes the smallest.
 
     Args:
-        groups: Of each utterance.
-        ids: Called for the names of the utterances, for a message.
+        groups: The group of each utterance.
+        ids: Returns the utterance ids, for a message.
 
     Returns:
         The mask, and a notice of what was held out.
 
     Raises:
-        UserError: an utterance without a group, or not two groups.
+        UserError: an utterance without a group, or fewer than two groups.
     """
     if None in groups:
         without = [name for name, group in zip(ids(), groups, strict=True) if group is None]
         raise UserError(
-            f"data.group_column: {len(without):,} of {len(groups):,} utterances have nothing in {column!r} "
-            f"({named(without)}), so they can't be kept on one side; fill it in, or leave out data.group_column"
+            f"{len(without):,} of {len(groups):,} utterances have no value in this column ({named(without)}), so they "
+            "can't be kept on one side",
+            setting="--data.group_column",
+            value=column,
+            remedy="fill it in, or leave out data.group_column",
         )
     sizes = Counter(group for group in groups if group is not None)
     if len(sizes) < 2:
         raise UserError(
-            f"data.group_column: all {len(groups):,} utterances have the same {column!r} ({named(list(sizes))}); "
-            "at least two are needed, one to train on and one to hold out; leave out data.group_column"
+            f"all {len(groups):,} utterances have the same value ({named(list(sizes))}), and at least two are needed: "
+            "one to train on and one to hold out",
+            setting="--data.group_column",
+            value=column,
+            remedy="leave out data.group_column",
         )
     order = sorted(sizes)
     random.Random(seed).shuffle(order)
     chosen: set[str] = set()
-    held = 0
+    total = 0
     for group in order:
-        if abs(held + sizes[group] - count) < abs(held - count) and len(chosen) < len(order) - 1:
+        if abs(total + sizes[group] - count) < abs(total - count) and len(chosen) < len(order) - 1:
             chosen.add(group)
-            held += sizes[group]
+            total += sizes[group]
     if not chosen:
         chosen = {min(order, key=lambda group: sizes[group])}
     mask = np.array([group in chosen for group in groups])

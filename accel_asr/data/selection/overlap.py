@@ -1,7 +1,7 @@
-"""Utterances of validation whose recording is also trained on: scores would come out too good.
+"""Recordings that are both trained and validated on, which would make the scores look better than they are.
 
-Two rows share a recording if their decoded samples are equal, where they were decoded, whichever lossless format the
-files have; or if they are parts of one file, or of files with the same bytes, that overlap in time.
+Two rows share a recording if their decoded samples are equal, whichever lossless format the files have; or if they are
+segments of one file (or of files with the same bytes) that overlap in time.
 """
 
 from dataclasses import dataclass, field
@@ -16,18 +16,18 @@ from accel_asr.data.selection.utterances import Utterances
 from accel_asr.errors import UserError
 
 VALIDATED_ON = "also validated on"
-# segments are often cut with some air around them: what shares less than this of the shorter one is not the same speech
+# segments are often cut with some silence around them: sharing less than this of the shorter one is not the same speech
 SAME_SPEECH = 0.25
-_AIR_S = 0.05
+_MARGIN_S = 0.05
 _MOST_PAIRS = 10_000_000  # compared at once
 
 
 @dataclass(frozen=True)
 class SharedRecordings:
-    """`validation` are places of utterances that are also trained on, and `partners` one such place in train for each.
+    """`validation`: places of utterances that are also trained on; `partners`: for each, one such place in train.
 
-    `trained` is a mask of all training utterances that are also validated on. `touching` counts utterances of
-    validation that overlap in time with what is trained on, but little.
+    `trained`: a mask of the training utterances that are also validated on. `touching`: how many validation utterances
+    overlap only a little in time with a training utterance.
     """
 
     validation: np.ndarray
@@ -37,16 +37,13 @@ class SharedRecordings:
 
     def examples(self, train: Utterances, validation: Utterances) -> list[list[str]]:
         """[id in validation, id in train] of the first."""
-        first = slice(MAX_EXAMPLES)
-        pairs = zip(
-            validation.select(self.validation[first]).ids(), train.select(self.partners[first]).ids(), strict=True
-        )
-        return [list(pair) for pair in pairs]
+        ids = validation.select(self.validation[:MAX_EXAMPLES]).ids()
+        return [list(pair) for pair in zip(ids, train.select(self.partners[:MAX_EXAMPLES]).ids(), strict=True)]
 
 
 @dataclass(frozen=True)
 class Settled:
-    """What is left to train on of each source, the masks of what was left out of it, and notices."""
+    """The training utterances that remain of each source, the masks of those left out, and notices."""
 
     train: list[Utterances]
     left_out: list[np.ndarray]
@@ -57,16 +54,14 @@ class Settled:
 def settle_overlap(
     train: list[Utterances], validation: Utterances, *, overlap: Literal["refuse", "drop", "allow"]
 ) -> Settled:
-    """Do as `data.overlap` says about recordings that are on both sides.
+    """Apply `data.overlap` to recordings that are on both sides.
 
     Raises:
-        UserError: there are some, and they are refused; or without them nothing is left to train on.
+        UserError: there are some, and they are refused; or dropping them would leave nothing to train on.
     """
     together = Utterances.together(train)
     shared = shared_recordings(together, validation)
-    bounds = np.cumsum([len(one) for one in train])[:-1]
-    masks = np.split(shared.trained, bounds)
-    nothing = [np.zeros(len(one), dtype=bool) for one in train]
+    masks = np.split(shared.trained, np.cumsum([len(utterances) for utterances in train])[:-1])
     pairs = shared.examples(together, validation)
     summary = {"validation_rows": len(shared.validation), "training_rows": int(shared.trained.sum()), "examples": pairs}
     notices = []
@@ -75,24 +70,26 @@ def settle_overlap(
             f"{shared.touching:,} of {len(validation):,} validation utterances overlap a little in time with what is "
             "trained on"
         )
+    nothing = Settled(train, [np.zeros(len(utterances), dtype=bool) for utterances in train], notices, summary)
     if not len(shared.validation):
-        return Settled(train, nothing, notices, summary)
-    shown = named([mine if mine == other else f"{mine} = {other}" for mine, other in pairs])
+        return nothing
+    examples = named([mine if mine == other else f"{mine} = {other}" for mine, other in pairs])
     count = f"{len(shared.validation):,} of {len(validation):,} validation utterances"
     trained = f"{int(shared.trained.sum()):,} of {len(together):,} training utterances"
     if overlap == "allow":
-        notices.append(f"{count} are also trained on, so scores come out too good (data.overlap: allow): {shown}")
-        return Settled(train, nothing, notices, summary)
+        notices.append(f"{count} are also trained on, so scores will look too good (data.overlap: allow): {examples}")
+        return nothing
     if overlap == "refuse" or shared.trained.all():
         drop = "" if shared.trained.all() else f"give --data.overlap drop to leave {trained} out, or "
         raise UserError(
-            f"data.overlap: {overlap}, but {count} are also trained on, so that scores would come out too good: "
-            f"{shown}. Set other rows to validate on, or {drop}--data.overlap allow "
-            "to train on them all the same"
+            f"{count} are also trained on, so scores would look too good: {examples}",
+            setting="--data.overlap",
+            value=overlap,
+            remedy=f"validate on other rows, or {drop}--data.overlap allow to train on them anyway",
         )
-    notices.append(f"left {trained} out of training, as they are also validated on (data.overlap: drop): {shown}")
-    left = [one.select(~mask) for one, mask in zip(train, masks, strict=True)]
-    return Settled(left, masks, notices, summary)
+    notices.append(f"left {trained} out of training, as they are also validated on (data.overlap: drop): {examples}")
+    remaining = [utterances.select(~mask) for utterances, mask in zip(train, masks, strict=True)]
+    return Settled(remaining, masks, notices, summary)
 
 
 def shared_recordings(train: Utterances, validation: Utterances) -> SharedRecordings:
@@ -106,56 +103,57 @@ def shared_recordings(train: Utterances, validation: Utterances) -> SharedRecord
 
 
 def _match_samples(train: Utterances, validation: Utterances, partners: np.ndarray, trained: np.ndarray) -> None:
-    """Note down the rows whose decoded samples are equal."""
-    (hashes, places), (wanted, wanted_places) = _known(train), _known(validation)
+    """Note the rows whose decoded samples are equal."""
+    hashes, places = _decoded(train)
+    wanted, wanted_places = _decoded(validation)
     if not len(hashes) or not len(wanted):
         return
-    known, first = np.unique(hashes, return_index=True)
-    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    equal = known[at] == wanted
+    unique, first = np.unique(hashes, return_index=True)
+    at = np.minimum(np.searchsorted(unique, wanted), len(unique) - 1)
+    equal = unique[at] == wanted
     partners[wanted_places[equal]] = places[first[at[equal]]]
     trained[places[np.isin(hashes, wanted)]] = True
 
 
-def _known(utterances: Utterances) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of the samples of those that were decoded, uint64, and their places."""
-    hashes, known = _numbers(utterances, "audio_hash")
-    return hashes[known], np.flatnonzero(known)
+def _decoded(utterances: Utterances) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of the samples of the utterances that were decoded, uint64, and their places."""
+    hashes, is_known = _hashes(utterances, "audio_hash")
+    return hashes[is_known], np.flatnonzero(is_known)
 
 
 def _match_times(train: Utterances, validation: Utterances, partners: np.ndarray, trained: np.ndarray) -> np.ndarray:
-    """Note down the rows that are one part of a file, or most of one; returns a mask of those that share a little."""
+    """Note the segments of one file that share most of their time; returns a mask of those that share only a little."""
     touching = np.zeros(len(validation), dtype=bool)
-    (codes, _), (wanted, _) = _numbers(train, "content"), _numbers(validation, "content")
-    on_both = np.setdiff1d(np.intersect1d(codes, wanted), [0])
-    trained_by_file, wanted_by_file = _places_by_code(codes, on_both), _places_by_code(wanted, on_both)
+    files, wanted = _hashes(train, "content")[0], _hashes(validation, "content")[0]
+    on_both = np.setdiff1d(np.intersect1d(files, wanted), [0])
     begins, ends = _times(train)
     wanted_begins, wanted_ends = _times(validation)
-    for others, all_mine in zip(trained_by_file, wanted_by_file, strict=True):
+    for others, all_mine in zip(_places_by_code(files, on_both), _places_by_code(wanted, on_both), strict=True):
         step = max(_MOST_PAIRS // len(others), 1)
         for mine in np.split(all_mine, range(step, len(all_mine), step)):
             from_s = np.maximum(wanted_begins[mine, None], begins[others])
             shared_s = np.minimum(wanted_ends[mine, None], ends[others]) - from_s
             shorter_s = np.minimum((wanted_ends - wanted_begins)[mine, None], (ends - begins)[others])
             same = (shared_s > 0) & (shared_s >= SAME_SPEECH * shorter_s)
-            hit = mine[same.any(axis=1)]
-            partners[hit] = np.where(partners[hit] >= 0, partners[hit], others[same.argmax(axis=1)[same.any(axis=1)]])
+            has_partner = same.any(axis=1)
+            hit = mine[has_partner]
+            partners[hit] = np.where(partners[hit] >= 0, partners[hit], others[same.argmax(axis=1)[has_partner]])
             trained[others[same.any(axis=0)]] = True
-            touching[mine] |= (shared_s > _AIR_S).any(axis=1)
+            touching[mine] |= (shared_s > _MARGIN_S).any(axis=1)
     return touching
 
 
-def _numbers(utterances: Utterances, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """A column of hashes of each, uint64, 0 where there is none; and a mask of those that have one."""
+def _hashes(utterances: Utterances, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A column of hashes, uint64, 0 where there is none; and a mask of the rows that have one."""
     hashes = np.zeros(len(utterances), dtype=np.uint64)
-    known = np.zeros(len(utterances), dtype=bool)
+    is_known = np.zeros(len(utterances), dtype=bool)
     for number, part in enumerate(utterances.parts):
         mine = utterances.part_of == number
         if mine.any():
             column = part.index.column(name).take(pa.array(utterances.row_of[mine])).combine_chunks()
-            known[mine] = column.is_valid().to_numpy(zero_copy_only=False)
+            is_known[mine] = column.is_valid().to_numpy(zero_copy_only=False)
             hashes[mine] = column.fill_null(0).to_numpy(zero_copy_only=False)
-    return hashes, known
+    return hashes, is_known
 
 
 def _times(utterances: Utterances) -> tuple[np.ndarray, np.ndarray]:

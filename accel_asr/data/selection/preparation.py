@@ -1,4 +1,4 @@
-"""From an index to utterances that can be trained on or scored: filters with reasons, nothing decoded."""
+"""From an index to utterances that can be trained on or scored: each dropped row has a reason; nothing is decoded."""
 
 import json
 from collections import Counter
@@ -15,7 +15,7 @@ from accel_asr.data.indexing.index import Index
 from accel_asr.data.labels import TASKS, LabelEncoder
 from accel_asr.data.reading.audio_paths import named
 from accel_asr.data.selection.utterances import Part, Utterances
-from accel_asr.errors import UserError
+from accel_asr.errors import UserError, raise_all
 from accel_asr.model.languages import unknown_language
 
 MAX_EXAMPLES = 20
@@ -24,17 +24,16 @@ UNDECODABLE = "undecodable audio"
 
 @dataclass
 class Drops:
-    """What was left out, by reason: how many, and the first of them, each with its utterance id and the particulars."""
+    """Rows that were left out, by reason: how many, and the first examples as (utterance id, detail)."""
 
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def add(self, reason: str, count: int, examples: list[tuple[str, str]]) -> None:
-        """Count some more, and keep the first examples."""
         if count:
             self.counts[reason] += count
-            kept = self.examples.setdefault(reason, [])
-            kept.extend(examples[: MAX_EXAMPLES - len(kept)])
+            examples_so_far = self.examples.setdefault(reason, [])
+            examples_so_far.extend(examples[: MAX_EXAMPLES - len(examples_so_far)])
 
     def merge(self, other: "Drops") -> None:
         for reason, count in other.counts.items():
@@ -46,7 +45,7 @@ class Drops:
         return "dropped " + (", ".join(counts) or "none")
 
     def summary(self) -> dict[str, Any]:
-        """For data_summary.json: count and the first examples of each reason."""
+        """Count and first examples of each reason, for data_summary.json."""
         return {
             reason: {"count": count, "examples": [list(example) for example in self.examples[reason]]}
             for reason, count in self.counts.items()
@@ -62,11 +61,11 @@ def prepare_utterances(
     cut_long_labels: bool = False,
     keep_empty_texts: bool = False,
 ) -> tuple[Utterances, Drops]:
-    """`sift` a part, and refuse what a run can't begin with.
+    """`sift` a part, and refuse what a run can't start with.
 
     Raises:
-        UserError: more than `max_bad_fraction` of the rows can't be read, a language or task that there is not, or
-            no row is left.
+        UserError: more than `max_bad_fraction` of the rows can't be read, a language or task is unknown, or no row is
+            left.
     """
     kept, drops = sift(
         part,
@@ -75,9 +74,7 @@ def prepare_utterances(
         cut_long_labels=cut_long_labels,
         keep_empty_texts=keep_empty_texts,
     )
-    refused = refusals(part, kept, drops, encoder=encoder, max_bad_fraction=max_bad_fraction)
-    if refused:
-        raise UserError("\n".join(refused))
+    raise_all(refusals(part, kept, drops, encoder=encoder, max_bad_fraction=max_bad_fraction))
     return kept, drops
 
 
@@ -89,16 +86,16 @@ def sift(
     cut_long_labels: bool = False,
     keep_empty_texts: bool = False,
 ) -> tuple[Utterances, Drops]:
-    """The rows of a part that can be used, in order, and the account of the others.
+    """The rows of a part that can be used, in order, and what was dropped.
 
-    Clips longer than `max_duration_s`, rows without text, and labels that the decoder's positions can't hold are
-    left out with their reason; the latter are kept and cut if `cut_long_labels`, and rows whose text is there, but
-    empty, are kept if `keep_empty_texts`: nothing is said in them.
+    Dropped are clips longer than `max_duration_s`, rows without text, and labels that the decoder's positions can't
+    hold. `cut_long_labels` keeps and cuts the latter; `keep_empty_texts` keeps rows whose text is empty rather than
+    missing: nothing is spoken in them.
     """
     index = part.index
     durations_s = index.durations_s
     lengths = label_lengths(part, encoder)
-    # the decoder reads all but the last token; one more place for the end time of a timestamped label
+    # the decoder reads all but the last token, which leaves room for the end time of a timestamped label
     too_long = lengths > encoder.max_label_tokens
     no_text = lengths == 0
     if keep_empty_texts and no_text.any():
@@ -107,14 +104,10 @@ def sift(
         (UNDECODABLE, np.isnan(durations_s), lambda row: index.text_of("problem", row) or ""),
         ("no text", no_text, lambda row: "null" if index.text_of("text", row) is None else "empty"),
         *(
-            (reason, np.isin(np.arange(len(index)), list(found)), found.__getitem__)
-            for reason, found in written_faults(part).items()
+            (reason, np.isin(np.arange(len(index)), list(details)), details.__getitem__)
+            for reason, details in written_faults(part).items()
         ),
-        (
-            f"longer than {max_duration_s:g} s",
-            durations_s > max_duration_s,
-            lambda row: f"{durations_s[row]:.3f} s",
-        ),
+        (f"longer than {max_duration_s:g} s", durations_s > max_duration_s, lambda row: f"{durations_s[row]:.3f} s"),
         (
             f"label longer than {encoder.max_label_tokens} tokens",
             too_long & (not cut_long_labels),
@@ -123,8 +116,8 @@ def sift(
     ]
     drops = Drops()
     keep = np.ones(len(index), dtype=bool)
-    for reason, wrong, detail in reasons:
-        dropped = np.flatnonzero(wrong & keep)
+    for reason, mask, detail in reasons:
+        dropped = np.flatnonzero(mask & keep)
         first = dropped[:MAX_EXAMPLES].tolist()
         drops.add(reason, len(dropped), [(part.prefix + _id(index, row), detail(row)) for row in first])
         keep[dropped] = False
@@ -133,42 +126,43 @@ def sift(
 
 def refusals(
     part: Part, kept: Utterances, drops: Drops, *, encoder: LabelEncoder, max_bad_fraction: float
-) -> list[str]:
-    """Why a run can't begin with what was kept of a part: messages for the user, none where it can."""
-    problems = _language_and_task_problems(part, encoder)
-    problems += _unreadable_problems(part.index, max_bad_fraction)
-    is_said = bool(problems) and set(drops.counts) == {UNDECODABLE}
-    if not len(kept) and not is_said:
-        problems.append(f"data.name_or_path: no utterance is left after the filters ({drops.sentence()})")
+) -> list[UserError]:
+    """Why a run can't start with what `sift` kept of a part; empty where it can."""
+    problems = [*_unknown_languages_and_tasks(part, encoder), *_too_many_unreadable(part.index, max_bad_fraction)]
+    already_explained = bool(problems) and set(drops.counts) == {UNDECODABLE}
+    if not len(kept) and not already_explained:
+        problems.append(
+            UserError(f"no utterance is left after the filters ({drops.sentence()})", setting="--data.name_or_path")
+        )
     return problems
 
 
 def written_faults(part: Part) -> dict[str, dict[int, str]]:
-    """Rows whose text or previous text has control tokens or times written in it that can't be learnt, by reason."""
-    found: dict[str, dict[int, str]] = {}
+    """Rows whose text or prompt contains control tokens or times that can't be learnt: {reason: {row: detail}}."""
+    faults: dict[str, dict[int, str]] = {}
     index, durations_s = part.index, part.index.durations_s
     for row in index.rows_with("text", "<|"):
         if fault := part.text.fault(index.text_of("text", row) or "", duration_s=float(durations_s[row])):
-            found.setdefault(fault[0], {})[row] = fault[1]
+            faults.setdefault(fault[0], {})[row] = fault[1]
     for row in index.rows_with("prompt", "<|"):
         if fault := part.text.fault_of_previous(index.text_of("prompt", row) or ""):
-            found.setdefault(fault[0], {}).setdefault(row, fault[1])
-    return found
+            faults.setdefault(fault[0], {}).setdefault(row, fault[1])
+    return faults
 
 
 def label_lengths(part: Part, encoder: LabelEncoder, *, follows: bool = False) -> np.ndarray:
-    """Tokens of each row's label, shape (rows,), 0 where there is no text; kept beside the index for the next time.
+    """Tokens of each row's label, shape (rows,), 0 where there is no text; cached beside the index.
 
     Args:
-        follows: Of the texts with a space before each, as those have that follow another in the label of a pack.
+        follows: Count each text with a space before it, as in the label of a pack where it follows another.
 
     Raises:
-        UserError: they can't be written there.
+        UserError: the cache can't be written.
     """
     index = part.index
     tokenizer = encoder.tokenizer
     facts = [asdict(part.text), tokenizer.backend_tokenizer.to_str(), encoder.prefix(), *(["follows"] * follows)]
-    facts.append("without added tokens")  # as texts are spelt since; those of before are not read again
+    facts.append("without added tokens")  # how texts are tokenized now: older caches are not read again
 
     def compute() -> np.ndarray:
         pieces = []
@@ -186,12 +180,11 @@ def label_lengths(part: Part, encoder: LabelEncoder, *, follows: bool = False) -
 
 
 def fingerprint(utterances: Utterances) -> int:
-    """A checksum of recordings, texts and their order: training can only be gone on with on the same data, and scores
-    of other data can't be compared."""
+    """A checksum of recordings, texts and their order: resuming requires the same one, and so does comparing scores."""
     checksum = xxh3_64()
     for part in utterances.parts:
-        told = [part.index.facts["checksum"], part.name, part.channel, part.language, part.task, asdict(part.text)]
-        checksum.update(json.dumps(told, sort_keys=True).encode())
+        facts = [part.index.facts["checksum"], part.name, part.channel, part.language, part.task, asdict(part.text)]
+        checksum.update(json.dumps(facts, sort_keys=True).encode())
     checksum.update(utterances.part_of.tobytes())
     checksum.update(utterances.row_of.tobytes())
     return checksum.intdigest()
@@ -206,46 +199,53 @@ def _id(index: Index, row: int) -> str:
     return index.text_of("utterance_id", row) or ""
 
 
-def _unreadable_problems(index: Index, max_bad_fraction: float) -> list[str]:
+def _too_many_unreadable(index: Index, max_bad_fraction: float) -> Iterator[UserError]:
     unreadable = np.flatnonzero(np.isnan(index.durations_s))
     if len(unreadable) <= max_bad_fraction * len(index):
-        return []
+        return
     first = unreadable[:MAX_EXAMPLES].tolist()
     lines = "\n".join(f"  {_id(index, row)}: {visible(index.text_of('problem', row) or '')}" for row in first)
     more = f"\n  and {len(unreadable) - MAX_EXAMPLES} more" if len(unreadable) > MAX_EXAMPLES else ""
-    return [
-        f"data.max_bad_fraction: {len(unreadable)} of {len(index)} recordings can't be decoded, more than "
-        f"the share of {max_bad_fraction:g} that is let pass; mend them or raise --data.max_bad_fraction:\n"
-        f"{lines}{more}"
-    ]
+    yield UserError(
+        f"{len(unreadable)} of {len(index)} recordings can't be decoded, more than this share",
+        setting="--data.max_bad_fraction",
+        value=max_bad_fraction,
+        remedy=f"fix them or raise the share:\n{lines}{more}",
+    )
 
 
-def _language_and_task_problems(part: Part, encoder: LabelEncoder) -> list[str]:
-    """What the model has no token for: a row that is taught in a wrong language does harm in silence."""
-    problems = []
+def _unknown_languages_and_tasks(part: Part, encoder: LabelEncoder) -> Iterator[UserError]:
+    """Languages and tasks that the model has no token for: training on them as another would do silent harm."""
+    rows = f"of {len(part.index):,} rows"
     known = encoder.languages or frozenset(["en"])
     if part.language is not None and not encoder.knows_language(part.language):
-        problems.append(f"data.sources: language of {part.name!r}: {unknown_language(part.language, known)}")
-    languages = Counter(_distinct(part.index, "language"))
-    unknown = {said: count for said, count in languages.items() if not encoder.knows_language(said)}
-    if unknown:
-        names = named([repr(name) for name in sorted(unknown)])
-        problems.append(
-            f"data.language_column: {sum(unknown.values()):,} of {len(part.index):,} rows are in a language that the "
-            f"model does not know ({names}); mend the column, or set data.language_column to null and model.language "
-            f"to what is spoken. {min(unknown)!r}: {unknown_language(min(unknown), known)}"
+        yield UserError(
+            f"language of {part.name!r}: {unknown_language(part.language, known)}", setting="--data.sources"
         )
-    tasks = Counter(said for said in _distinct(part.index, "task") if said not in TASKS)
+    languages = {
+        name: count for name, count in _cell_counts(part.index, "language").items() if not encoder.knows_language(name)
+    }
+    if languages:
+        names = named([repr(name) for name in sorted(languages)])
+        example = min(languages)
+        yield UserError(
+            f"{sum(languages.values()):,} {rows} are in a language that the model does not know ({names})",
+            setting="--data.language_column",
+            remedy="fix the column, or set data.language_column to null and model.language to what is spoken. "
+            f"{example!r}: {unknown_language(example, known)}",
+        )
+    tasks = {name: count for name, count in _cell_counts(part.index, "task").items() if name not in TASKS}
     if tasks:
-        problems.append(
-            f"data.task_column: {sum(tasks.values()):,} of {len(part.index):,} rows say neither {' nor '.join(TASKS)} "
-            f"({named([repr(name) for name in sorted(tasks)])}); mend the column, or leave out data.task_column"
+        yield UserError(
+            f"{sum(tasks.values()):,} {rows} have a task other than {' and '.join(TASKS)} "
+            f"({named([repr(name) for name in sorted(tasks)])})",
+            setting="--data.task_column",
+            remedy="fix the column, or leave out data.task_column",
         )
-    return problems
 
 
-def _distinct(index: Index, name: str) -> Iterator[str]:
-    """The cells of a column that say something."""
-    if index.has_any(name):
-        for texts in index.texts(name):
-            yield from (text for text in texts if text)
+def _cell_counts(index: Index, name: str) -> Counter[str]:
+    """How often each non-empty cell of a column occurs."""
+    if not index.has_any(name):
+        return Counter()
+    return Counter(text for texts in index.texts(name) for text in texts if text)

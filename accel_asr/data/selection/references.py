@@ -1,4 +1,4 @@
-"""What validation texts ask of the settings that they are scored by: room for each, and words that stay whole."""
+"""Checks validation texts against the evaluation settings: do they fit the longest transcript, are words left whole?"""
 
 import unicodedata
 from collections.abc import Callable
@@ -10,79 +10,79 @@ import numpy as np
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.selection.preparation import MAX_EXAMPLES, label_lengths
 from accel_asr.data.selection.utterances import Utterances
-
-_IN_WORDS = "LMN"  # the first letters of categories: letters, their marks, numbers
-_JOINER = "Cf"  # within words too, and not seen
+from accel_asr.errors import UserError
 
 
 @dataclass(frozen=True)
 class ReferenceFaults:
-    """Of `texts` validation texts, how many are `empty` after the normaliser or `too_long` for a transcript, and in how
-    many it `split` words; with examples: (utterance id, tokens that it needs) and (utterance id, word, pieces)."""
+    """Of `texts` validation texts, how many are `empty` after normalising, how many `too_long` for a transcript, and in
+    how many the normaliser `split` a word. Examples are (utterance id, tokens) and (utterance id, word, pieces)."""
 
     texts: int
     empty: int
     too_long: int
-    most_tokens: int  # that a text needs, with the end of it
+    most_tokens: int  # that a text needs, end-of-text included
     too_long_examples: list[tuple[str, int]]
     split: int
     split_examples: list[tuple[str, str, str]]
 
-    def problem(self, *, normalizer_name: str) -> str | None:
+    def problem(self, *, normalizer_name: str) -> UserError | None:
         """Why nothing could be scored; None where something can."""
         if self.empty < self.texts:
             return None
-        return (
-            f"evaluation.normalizer: {normalizer_name!r} leaves nothing of any validation text to score; choose "
-            "another normaliser, or look at the texts"
+        return UserError(
+            "leaves nothing of any validation text to score",
+            setting="--evaluation.normalizer",
+            value=normalizer_name,
+            remedy="choose another normaliser, or look at the texts",
         )
 
     def warnings(self, *, normalizer_name: str, max_new_tokens: int, room: int) -> list[str]:
-        """For the user, each with setting, value and remedy.
+        """Each with setting, value and remedy.
 
         Args:
-            max_new_tokens: The most tokens of a transcript, as `evaluation.generation_max_length` says.
+            max_new_tokens: The longest transcript in tokens, `evaluation.generation_max_length`.
             room: The most that the decoder has room for.
         """
-        told = []
+        warnings = []
         if self.too_long:
-            told.append(
+            warnings.append(
                 f"evaluation.generation_max_length: {max_new_tokens} is less than {self.too_long:,} of {self.texts:,} "
                 f"validation texts need, such as that of {self.too_long_examples[0][0]}: their transcripts will be cut "
                 f"off; set it to {min(self.most_tokens, room)} or more (the decoder has room for {room})"
             )
         if self.split:
             name, word, pieces = self.split_examples[0]
-            told.append(
+            warnings.append(
                 f"evaluation.normalizer: {normalizer_name!r} splits words at the marks of their letters in "
                 f"{self.split:,} of {self.texts:,} validation texts, such as {word} of {name} into {pieces}, and "
                 "scores the pieces; multilingual leaves them whole"
             )
-        return told
+        return warnings
 
 
 def reference_faults(
     utterances: Utterances, *, encoder: LabelEncoder, normalizer: Callable[[str], str], max_new_tokens: int
 ) -> ReferenceFaults:
-    """Look at every validation text; nothing is decoded.
+    """Check every validation text; nothing is decoded.
 
     Args:
-        max_new_tokens: The most tokens of a transcript, its end counted.
+        max_new_tokens: The longest transcript in tokens, end-of-text included.
     """
     start = len(encoder.prefix())
     counted = utterances.numbers(lambda part: label_lengths(part, encoder)) - start
     too_long: list[tuple[str, int]] = []
     for row in np.flatnonzero(counted > max_new_tokens).tolist():
-        one = utterances[row]
-        needed = int(encoder.lengths([one.text])[0]) - start  # without the times that may have been counted
+        utterance = utterances[row]
+        needed = int(encoder.lengths([utterance.text])[0]) - start  # without timestamps, which may have been counted
         if needed > max_new_tokens:
-            too_long.append((one.utterance_id, needed))
+            too_long.append((utterance.utterance_id, needed))
     split: list[tuple[str, str, str]] = []
     empty = 0
-    for one in utterances:
-        empty += not normalizer(one.text)
-        if found := split_word(one.text, normalizer):
-            split.append((one.utterance_id, *found))
+    for utterance in utterances:
+        empty += not normalizer(utterance.text)
+        if word_and_pieces := split_word(utterance.text, normalizer):
+            split.append((utterance.utterance_id, *word_and_pieces))
     return ReferenceFaults(
         texts=len(utterances),
         empty=empty,
@@ -95,22 +95,24 @@ def reference_faults(
 
 
 def split_word(text: str, normalizer: Callable[[str], str]) -> tuple[str, str] | None:
-    """The first word of a text that a normaliser splits at the marks of its letters, and the pieces; None for none.
+    """The first word of a text that a normaliser splits at combining marks, and the pieces; None for none.
 
-    Marks that Unicode joins with their letter into one character, as in é or ề, are left alone by all of them.
+    Marks that Unicode composes with their letter into one character, as in é or ề, are left alone by every normaliser.
     """
     composed = unicodedata.normalize("NFKC", text)
-    if not any(unicodedata.category(character)[0] == "M" for character in composed):
+    if not _has_marks(composed):
         return None
     for is_word, characters in groupby(composed, _is_of_word):
         word = "".join(characters)
-        if is_word and any(unicodedata.category(character)[0] == "M" for character in word):
-            pieces = normalizer(word)
-            if len(pieces.split()) > 1:
-                return word, pieces
+        if is_word and _has_marks(word) and len((pieces := normalizer(word)).split()) > 1:
+            return word, pieces
     return None
+
+
+def _has_marks(text: str) -> bool:
+    return any(unicodedata.category(character)[0] == "M" for character in text)
 
 
 def _is_of_word(character: str) -> bool:
     category = unicodedata.category(character)
-    return category[0] in _IN_WORDS or category == _JOINER
+    return category[0] in "LMN" or category == "Cf"  # letters, their marks, numbers; joiners

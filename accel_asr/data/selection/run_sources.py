@@ -1,6 +1,7 @@
-"""The sources of a run as its settings name them, and each opened as an index of its rows."""
+"""The sources that the settings name, and the index of each."""
 
 from dataclasses import asdict, replace
+from itertools import chain, count
 from pathlib import Path
 
 from accel_asr.config.settings import DataConfig, SourceConfig
@@ -11,44 +12,37 @@ from accel_asr.data.reading.sources import SourceName, parts_of_split, rest_of_s
 from accel_asr.data.reading.time_columns import TimeSettings
 from accel_asr.data.selection.utterances import Part
 from accel_asr.data.text_processing import TextProcessing
-from accel_asr.errors import UserError
+from accel_asr.errors import setting_shown_as
 from accel_asr.files.cache_folder import default_cache_dir
 from accel_asr.model.languages import language_name
 
-DEFAULT_VALIDATION_SPLIT = "validation"  # of a source of its own, where no setting names one
+DEFAULT_VALIDATION_SPLIT = "validation"  # of `eval_name_or_path`, where no setting names a split
 
 
 def resolved_sources(data: DataConfig) -> list[SourceConfig]:
-    """The sources of a run, with what they leave unset taken from `data`; names are made unique."""
+    """The sources of a run, with unset fields taken from `data`; names are made unique."""
     if not data.sources:
         assert data.name_or_path is not None
-        only = SourceConfig(
-            name_or_path=data.name_or_path,
-            subset=data.subset,
-            revision=data.revision,
-            license=data.license,
-            eval_name_or_path=data.eval_name_or_path,
-        )
-        return [only]
-    named: list[SourceConfig] = []
+        only = SourceConfig(name_or_path=data.name_or_path, eval_name_or_path=data.eval_name_or_path)
+        return [_with_defaults(only, data)]
+    resolved: list[SourceConfig] = []
     taken: set[str] = set()
     for source in data.sources:
-        name = base = source.name or last_part(source.name_or_path)
-        number = 1
-        while name in taken:
-            number += 1
-            name = f"{base}-{number}"
+        base = source.name or last_part(source.name_or_path)
+        names = chain([base], (f"{base}-{number}" for number in count(2)))
+        name = next(name for name in names if name not in taken)
         taken.add(name)
-        named.append(
-            replace(
-                source,
-                name=name,
-                subset=source.subset or data.subset,
-                revision=source.revision or data.revision,
-                license=source.license or data.license,
-            )
-        )
-    return named
+        resolved.append(_with_defaults(replace(source, name=name), data))
+    return resolved
+
+
+def _with_defaults(source: SourceConfig, data: DataConfig) -> SourceConfig:
+    return replace(
+        source,
+        subset=source.subset or data.subset,
+        revision=source.revision or data.revision,
+        license=source.license or data.license,
+    )
 
 
 def open_part(
@@ -61,16 +55,18 @@ def open_part(
     several: bool = False,
     decode_all: bool = False,
 ) -> tuple[Part, list[str]]:
-    """The index of one split of one source, and how its rows are read; and notices for the user.
+    """The index of one split of one source with how to read its rows, and notices for the user.
 
     Args:
-        validates: It is what the source is validated on, which may lie in a file of its own.
-        several: The run has several sources, so that their names stand before those of their utterances.
+        validates: The split is validated on; it may be in a file of its own, `eval_name_or_path`.
+        several: The run has several sources, so utterance ids start with the source's name.
 
     Raises:
         UserError: as `open_index` raises.
     """
-    try:
+    # readers don't know which setting named their source
+    asked_by = "eval_name_or_path" if validates and source.eval_name_or_path is not None else "name_or_path"
+    with setting_shown_as(f"--data.{asked_by}", setting="--data.name_or_path"):
         index, notices = open_index(
             source_name(data, source, split, validates=validates),
             cache_dir=cache_dir_of(data),
@@ -78,11 +74,6 @@ def open_part(
             channel=data.channel,
             decode_all=decode_all,
         )
-    except UserError as error:
-        if not validates or source.eval_name_or_path is None:
-            raise
-        # readers don't know which setting named their source
-        raise UserError(str(error).replace("data.name_or_path:", "data.eval_name_or_path:")) from error
     part = Part(
         index,
         TextProcessing(**asdict(data.text)),
@@ -98,12 +89,11 @@ def open_part(
 
 def validation_split(data: DataConfig, source: SourceConfig) -> str | None:
     """The split of a source that is validated on; None where rows are held out."""
-    named = source.eval_split or data.eval_split
-    return named or (DEFAULT_VALIDATION_SPLIT if source.eval_name_or_path else None)
+    return source.eval_split or data.eval_split or (DEFAULT_VALIDATION_SPLIT if source.eval_name_or_path else None)
 
 
 def training_split(data: DataConfig, source: SourceConfig) -> tuple[str, list[str]]:
-    """The split of a source that is trained on, and a notice where it is what another setting leaves of it."""
+    """The split of a source that is trained on; without the part of it that is validated on, and a notice of that."""
     split = source.train_split or data.train_split
     validated = source.eval_split or data.eval_split
     is_apart = source.eval_name_or_path is not None or (data.sources and data.eval_name_or_path is not None)
@@ -112,14 +102,14 @@ def training_split(data: DataConfig, source: SourceConfig) -> tuple[str, list[st
     rest = rest_of_split(validated)
     if rest is None:
         return split, []
-    return rest, [f"{validated} is a part of {split}, which is trained on: trained on the rest of it, {rest}"]
+    return rest, [f"{validated} is a part of {split}, so training uses the rest: {rest}"]
 
 
 def source_name(data: DataConfig, source: SourceConfig, split: str, *, validates: bool = False) -> SourceName:
     """Where the rows of one split of a source are, and which of their columns are read."""
-    of_its_own = source.eval_name_or_path if validates else None
+    own_file = source.eval_name_or_path if validates else None
     return SourceName(
-        of_its_own or source.name_or_path,
+        own_file or source.name_or_path,
         split=split,
         audio_column=source.audio_column or data.audio_column,
         text_column=source.text_column or data.text_column,
@@ -135,9 +125,9 @@ def source_name(data: DataConfig, source: SourceConfig, split: str, *, validates
             source.end_column or data.end_column,
             source.duration_column or data.duration_column,
         ),
-        subset=None if of_its_own else source.subset,
-        revision=None if of_its_own else source.revision,
-        any_lone_split=of_its_own is not None and not (source.eval_split or data.eval_split),
+        subset=None if own_file else source.subset,
+        revision=None if own_file else source.revision,
+        any_lone_split=own_file is not None and not (source.eval_split or data.eval_split),
         allow_outside_paths=data.allow_outside_paths,
         audio_root=source.audio_root or data.audio_root,
     )

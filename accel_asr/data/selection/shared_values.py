@@ -1,4 +1,4 @@
-"""Sentences, speakers and groups that are both trained and validated on: none of it is refused, all of it is said."""
+"""Sentences, speakers and groups that are both trained and validated on: reported, never refused."""
 
 import hashlib
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class SharedValues:
-    """Values of one `kind`, texts, speakers or groups, of which `column` is the name in the source.
+    """Values that are on both sides: texts, speakers or groups (`kind`), `column` in the source.
 
-    `rows` of the `all_rows` utterances of validation have one that is trained on too: `values` of the `all_values`
-    different ones. `examples` are the first such values.
+    `rows` of the `all_rows` validation utterances have such a value; `values` of their `all_values` different values
+    are shared. `examples` are the first of those.
     """
 
     kind: str
@@ -35,7 +35,6 @@ class SharedValues:
     examples: list[str]
 
     def report(self) -> dict[str, Any]:
-        """For the reports."""
         return {
             "column": self.column,
             "rows": self.rows,
@@ -46,19 +45,18 @@ class SharedValues:
 
 
 def shared_values(data: DataConfig, train: Utterances, validation: Utterances) -> list[SharedValues]:
-    """Texts, and groups and speakers where the sources say any; never the same column twice."""
-    found = [shared_texts(train, validation)]
+    """Texts, and groups and speakers where the sources have such columns; never the same column twice."""
+    by_column = {"text": _shared_texts(train, validation)}
     for name in ("group", "speaker"):
-        shared = None
         if name == "speaker" or data.group_column not in (None, data.text_column):
-            shared = shared_cells(train, validation, name)
-        if shared is not None and shared.column not in {one.column for one in found}:
-            found.append(shared)
-    return found
+            shared = _shared_cells(train, validation, name)
+            if shared is not None:
+                by_column.setdefault(shared.column, shared)
+    return list(by_column.values())
 
 
-def shared_texts(train: Utterances, validation: Utterances) -> SharedValues:
-    """Sentences on both sides, with case, punctuation and spaces set aside."""
+def _shared_texts(train: Utterances, validation: Utterances) -> SharedValues:
+    """Sentences on both sides, ignoring case, punctuation and spaces."""
     trained, wanted = _text_keys(train), _text_keys(validation)
     shared = np.isin(wanted, trained) & (wanted != 0)
     _, first = np.unique(wanted[shared], return_index=True)
@@ -75,8 +73,8 @@ def shared_texts(train: Utterances, validation: Utterances) -> SharedValues:
     )
 
 
-def shared_cells(train: Utterances, validation: Utterances, name: str) -> SharedValues | None:
-    """Speakers or groups on both sides, by `name`, `speaker` or `group`; None where no row of validation says any."""
+def _shared_cells(train: Utterances, validation: Utterances, name: str) -> SharedValues | None:
+    """Speakers or groups (`name`) on both sides; None where no validation row has one."""
     if not any(part.index.has_any(name) for part in validation.parts):
         return None
     wanted, trained = validation.cells(name), set(train.cells(name))
@@ -95,14 +93,14 @@ def shared_cells(train: Utterances, validation: Utterances, name: str) -> Shared
     )
 
 
-def notices_of(found: Sequence[SharedValues], *, is_held_out: bool) -> list[str]:
-    """A line for each that is on both sides.
+def notices_of(shared_values: Sequence[SharedValues], *, is_held_out: bool) -> list[str]:
+    """A line for each kind of value that is on both sides.
 
     Args:
-        is_held_out: The run itself holds rows out by chance, so that it could hold out others.
+        is_held_out: The run itself holds out random rows, so `data.group_column` alone would help.
     """
     notices = []
-    for shared in found:
+    for shared in shared_values:
         if not shared.rows:
             continue
         what = "texts" if shared.kind == "texts" else f"values of {shared.column}"
@@ -110,8 +108,8 @@ def notices_of(found: Sequence[SharedValues], *, is_held_out: bool) -> list[str]
         remedy = f"data.group_column: {shared.column} keeps each on one side"
         notices.append(
             f"{shared.values:,} of the {shared.all_values:,} {what} in validation are also in train "
-            f"({shared.rows:,} of {shared.all_rows:,} utterances: {shown}), so scores say less of new ones; "
-            + (remedy if is_held_out else f"mend the splits, or hold out by data.eval_fraction, where {remedy}")
+            f"({shared.rows:,} of {shared.all_rows:,} utterances: {shown}), so scores say less about new ones; "
+            + (remedy if is_held_out else f"fix the splits, or hold out by data.eval_fraction, where {remedy}")
         )
     return notices
 
@@ -132,7 +130,7 @@ def _text_keys(utterances: Utterances) -> np.ndarray:
 
 def _keys_of_part(part: Part) -> np.ndarray:
     def compute() -> np.ndarray:
-        texts = (comparable(text or "") for some in part.index.texts() for text in some)
+        texts = (comparable(text or "") for batch in part.index.texts() for text in batch)
         return np.fromiter((_key(text) for text in texts), dtype=np.uint64, count=len(part.index))
 
     return kept_numbers(part.index, "text-keys", ["comparable texts, 1"], compute)

@@ -1,4 +1,4 @@
-"""Utterances that can be trained on or scored: rows of one index or several, read when they are asked for."""
+"""Utterances that can be trained on or scored: rows of one index or several, read on access."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ from accel_asr.model.written_tokens import TimedWords
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One clip and what is known of it; `samples` decodes it.
+    """One clip and its labels; `samples` decodes it.
 
-    `text` is as it is learnt; `timed` are its parts where the source says when they are spoken. `language`, `task` and
-    `prompt` are the row's own, None where the run's hold. `group` is what the clips that must stay together share;
-    `source` is the name of its source in a mixture; `columns` are its cells by which scores are told.
+    `text` is the processed text; `timed` are its parts with their times, where the source has them. `language`, `task`
+    and `prompt` are the row's own, None to use the run's. Clips of one `group` stay on one side of a split. `source` is
+    the name of its source in a mixture; `columns` are the cells by which scores are broken down.
     """
 
     utterance_id: str
@@ -45,53 +45,50 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Part:
-    """An index, and how its rows become utterances. `name` comes before their ids, where there are several."""
+    """An index, and how its rows become utterances. With several sources, ids start with `name`."""
 
     index: Index
     text: TextProcessing
     sampling_rate_hz: int
     channel: int | None = None
     name: str | None = None
-    language: str | None = None  # of rows that do not say
+    language: str | None = None  # of rows without their own
     task: str | None = None
     breakdown_columns: tuple[str, ...] = ()
 
     def utterance(self, row: int) -> Utterance:
-        """One row."""
-        found = self.index[row]
-        language, task = self.language_and_task(found.language, found.task)
+        """The utterance of one row."""
+        indexed = self.index[row]
+        language, task = self.language_and_task(indexed.language, indexed.task)
         duration_s = float(self.index.durations_s[row])
         recording = Recording(
-            found.audio,
+            indexed.audio,
             self.sampling_rate_hz,
-            found.start_s,
-            found.end_s,
+            indexed.start_s,
+            indexed.end_s,
             self.channel,
-            signature=found.signature,
-            content=found.content,
+            signature=indexed.signature,
+            content=indexed.content,
             dataset_audio=self.index.dataset_audio,
-            kept=found.kept,
+            kept=indexed.kept,
         )
+        cells = zip(self.breakdown_columns, indexed.breakdown or (), strict=bool(indexed.breakdown))
         return Utterance(
-            utterance_id=self.prefix + found.utterance_id,
-            text=self.text(found.text or ""),
-            timed=self.text.timed(found.text or "", duration_s=duration_s),
+            utterance_id=self.prefix + indexed.utterance_id,
+            text=self.text(indexed.text or ""),
+            timed=self.text.timed(indexed.text or "", duration_s=duration_s),
             duration_s=duration_s,
             recording=recording,
-            group=found.group,
+            group=indexed.group,
             language=language,
             task=task,
-            prompt=self.text.previous(found.prompt),
+            prompt=self.text.previous(indexed.prompt),
             source=self.name,
-            columns={
-                name: cell
-                for name, cell in zip(self.breakdown_columns, found.breakdown or (), strict=bool(found.breakdown))
-                if cell is not None
-            },
+            columns={name: cell for name, cell in cells if cell is not None},
         )
 
     def language_and_task(self, language: str | None, task: str | None) -> tuple[str | None, str | None]:
-        """Those of a row whose cells say so; None where the run's hold."""
+        """Those of a row with these cells; None where the run's apply."""
         return language_name(language) if language else self.language, task or self.task
 
     @property
@@ -100,11 +97,11 @@ class Part:
 
 
 class Utterances(Sequence[Utterance]):
-    """Rows of parts in a chosen order. It holds ten bytes a row, and of an utterance nothing until it is asked for.
+    """Rows of parts in a chosen order, ten bytes each; an `Utterance` is made when it is asked for.
 
     Args:
-        part_of: Which part each is of, shape (utterances,).
-        row_of: Which row of that part's index, shape (utterances,).
+        part_of: The part of each utterance, shape (utterances,).
+        row_of: The row in that part's index, shape (utterances,).
     """
 
     def __init__(self, parts: Sequence[Part], part_of: np.ndarray, row_of: np.ndarray) -> None:
@@ -119,12 +116,12 @@ class Utterances(Sequence[Utterance]):
 
     @classmethod
     def together(cls, several: Sequence["Utterances"]) -> "Utterances":
-        """One after the other; parts stay apart even where they are of the same source."""
-        firsts = np.cumsum([0, *(len(one.parts) for one in several)])
+        """All of them in order; parts are not merged, even of the same source."""
+        firsts = np.cumsum([0, *(len(utterances.parts) for utterances in several)])
         return cls(
-            [part for one in several for part in one.parts],
-            np.concatenate([one.part_of + first for one, first in zip(several, firsts, strict=False)]),
-            np.concatenate([one.row_of for one in several]),
+            [part for utterances in several for part in utterances.parts],
+            np.concatenate([utterances.part_of + first for utterances, first in zip(several, firsts, strict=False)]),
+            np.concatenate([utterances.row_of for utterances in several]),
         )
 
     def __len__(self) -> int:
@@ -147,7 +144,7 @@ class Utterances(Sequence[Utterance]):
         return Utterances(self.parts, self.part_of[chosen], self.row_of[chosen])
 
     def part_sizes(self) -> tuple[int, ...]:
-        """How many are of each part."""
+        """How many utterances each part has."""
         return tuple(np.bincount(self.part_of, minlength=len(self.parts)).tolist())
 
     def durations_s(self) -> np.ndarray:
@@ -161,7 +158,7 @@ class Utterances(Sequence[Utterance]):
         return [f"{prefixes[part]}{name}" for part, name in zip(self.part_of, ids, strict=True)]
 
     def cells(self, name: str) -> list[str | None]:
-        """A column of the source for each of them, such as `group`, as the source says it."""
+        """The cells of a column, such as `group`, as they are in the source."""
         values = np.empty(len(self), dtype=object)
         for number, part in enumerate(self.parts):
             mine = self.part_of == number
@@ -169,7 +166,7 @@ class Utterances(Sequence[Utterance]):
         return list(values)
 
     def numbers(self, of_part: Callable[[Part], np.ndarray]) -> np.ndarray:
-        """A number for each of them, from those that `of_part` has for all rows of a part; float64."""
+        """A number for each, float64, shape (utterances,); `of_part` returns those of all rows of a part."""
         values = np.empty(len(self))
         for number, part in enumerate(self.parts):
             mine = self.part_of == number

@@ -116,7 +116,7 @@ def test_a_recording_on_both_sides_is_refused_and_ends_in_1(settings: list[str],
     (folder / "8.wav").write_bytes((folder / "0.wav").read_bytes())
     assert check_data.main(settings) == 1
     out = capsys.readouterr().out
-    assert "training would refuse: data.overlap: refuse, but 1 of 2 validation utterances" in out
+    assert "training would refuse: --data.overlap 'refuse': 1 of 2 validation utterances" in out
     assert "OVERLAP: 1 row of validation" in out
     assert "8.wav = 0.wav" in out
     assert check_data.main([*settings, "--data.overlap", "allow"]) == 0
@@ -126,7 +126,7 @@ def test_what_training_would_refuse_ends_in_1(settings: list[str], folder: Path,
     good_only(folder)
     assert check_data.main([*settings, "--model.language", "null"]) == 1
     out = capsys.readouterr().out
-    assert "training would refuse: train: model.language is not set, and 3 of 8 rows" in out
+    assert "training would refuse: train: --model.language: is not set, and 3 of 8 rows" in out
     assert "RESULT     training would refuse this data" in out
 
 
@@ -185,7 +185,7 @@ def test_the_report_is_written_to_a_file_once(settings: list[str], tmp_path: Pat
     target = tmp_path / "new" / "report.json"
     assert check_data.main([*settings, "--json", str(target)]) == 1
     assert json.loads(target.read_text(encoding="utf-8"))["exit_code"] == 1
-    assert "there already; give another name, or --overwrite" in refused([*settings, "--json", str(target)], capsys)
+    assert "exists already; give another name, or --overwrite" in refused([*settings, "--json", str(target)], capsys)
     assert check_data.main([*settings, "--json", str(target), "--overwrite"]) == 1
 
 
@@ -315,7 +315,7 @@ def test_the_clean_manifest_holds_all_that_the_source_does_but_for_the_rows_to_m
     train_test = ["--data.eval_split", "test"]
     assert check_data.main([*settings, *train_test, "--write_clean", str(clean)]) == 1
     out = capsys.readouterr().out
-    assert "and 2 of splits that the run does not read, as they are: not checked" in out
+    assert "and 2 of splits that the run does not read, unchecked" in out
     written = [json.loads(line) for line in clean.read_text().splitlines()]
     assert len(written) == 11
     said = {"text": "my card 5", "start": 0.25, "end": 1.5, "speaker": "who 2", "intent": "pay", "split": "test"}
@@ -348,7 +348,7 @@ def test_audio_inside_of_a_table_is_written_to_files_only_when_asked(tmp_path: P
     before, after = (report([*settings, *more], capsys) for more in ([], ["--data.name_or_path", str(clean)]))
     assert before["utterances"] == after["utterances"]
     clean.unlink()
-    assert "is no empty folder" in refused([*write, "--extract_audio", str(tmp_path / "wavs")], capsys)
+    assert "is not an empty folder" in refused([*write, "--extract_audio", str(tmp_path / "wavs")], capsys)
 
 
 def test_each_of_several_sources_gets_its_manifest(folder: Path, tiny_folder: Path, tmp_path: Path, capsys) -> None:
@@ -373,13 +373,13 @@ def test_each_of_several_sources_gets_its_manifest(folder: Path, tiny_folder: Pa
 def test_nothing_is_written_over_what_is_there(settings: list[str], folder: Path, capsys) -> None:
     clean = folder / "clean.jsonl"
     clean.write_text("mine")
-    assert "is there already" in refused([*settings, "--write_clean", str(clean)], capsys)
+    assert "exists already" in refused([*settings, "--write_clean", str(clean)], capsys)
     assert clean.read_text() == "mine"
     assert check_data.main([*settings, "--write_clean", str(clean), "--overwrite"]) == 1
     assert len(clean.read_text().splitlines()) == 11
     source = folder / "metadata.jsonl"
     content = source.read_text()
-    assert "is what is checked" in refused([*settings, "--write_clean", str(source), "--overwrite"], capsys)
+    assert "is the source that is checked" in refused([*settings, "--write_clean", str(source), "--overwrite"], capsys)
     assert source.read_text() == content
 
 
@@ -474,7 +474,7 @@ def test_a_normaliser_that_leaves_nothing_to_score_is_refused_as_by_training(
     (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
     found = report(settings, capsys)
     assert found["exit_code"] == 1
-    assert found["refusals"][0].startswith("evaluation.normalizer: 'basic' leaves nothing")
+    assert found["refusals"][0].startswith("--evaluation.normalizer 'basic': leaves nothing")
 
 
 def test_characters_that_nobody_sees_are_named(

@@ -125,9 +125,7 @@ def test_a_speaker_is_on_one_side_whatever_the_source(load, sources) -> None:
 def test_a_source_of_which_all_would_be_held_out_is_named(load, sources) -> None:
     small = changed(sources, train_split=("train", "train[:1]"), validate=(False, True))
     third = SourceConfig(sources[0].name_or_path, name="c", train_split="train[:1]")
-    with pytest.raises(
-        UserError, match=r"data.sources: all of '[bc]' is held out for validation, nothing of it is left"
-    ):
+    with refused("--data.sources", "is held out for validation, nothing of it is left", remedy="validate to false"):
         load([*small, third], eval_rows=1)
 
 

@@ -13,6 +13,7 @@ from accel_asr.data.run_data import RunData
 from accel_asr.data.selection.utterances import Utterances
 from accel_asr.data.splits import given_validation, load_train_and_validation
 from accel_asr.errors import UserError
+from tests.refusals import refused
 from tests.tiny_datasets import wav_bytes
 
 RATE_HZ = 16_000
@@ -106,7 +107,7 @@ def test_a_speaker_is_never_on_both_sides(load, folder: Path) -> None:
 def test_a_source_that_tells_no_splits_apart_is_not_validated_on_what_it_trains_on(load, folder: Path) -> None:
     lines = (folder / "metadata.csv").read_text().splitlines()
     (folder / "metadata.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines))
-    with pytest.raises(UserError, match=r"data.eval_split: 'test' holds the very utterances of data.train_split=train"):
+    with refused("--data.eval_split", "same utterances as data.train_split=train", value="test"):
         load(DataConfig(name_or_path=str(folder), eval_split="test"))
 
 
@@ -142,10 +143,7 @@ def test_the_channel_of_the_settings_is_decoded(load, tmp_path: Path) -> None:
 
 def test_a_source_without_the_split_that_is_validated_on(tmp_path: Path) -> None:
     sources = [SourceConfig(name_or_path="a", eval_split="test", validate=False), SourceConfig(name_or_path="b")]
-    with pytest.raises(
-        UserError,
-        match=r"^data\.sources: no source that is validated on has an eval_split or eval_name_or_path; give it",
-    ):
+    with refused("--data.sources", "no source", "eval_split or eval_name_or_path", remedy="give"):
         given_validation(DataConfig(sources=sources), sources, [None, None], None)  # type: ignore[list-item]
 
 
@@ -187,5 +185,5 @@ def test_of_several_sources_one_file_of_its_own_validates_all_or_each_has_its_ow
 
 
 def test_where_the_splits_are_one_the_file_of_its_own_is_named(load, two_files: Path) -> None:
-    with pytest.raises(UserError, match=r"data.eval_split: 'dev' holds the very utterances .*data.eval_name_or_path"):
+    with refused("--data.eval_split", value="dev", remedy="data.eval_name_or_path"):
         load(DataConfig(name_or_path=str(two_files / "train.csv"), eval_split="dev"))

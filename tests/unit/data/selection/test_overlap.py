@@ -20,6 +20,7 @@ from accel_asr.data.selection.overlap import VALIDATED_ON, shared_recordings
 from accel_asr.data.splits import load_train_and_validation
 from accel_asr.data.text_processing import comparable
 from accel_asr.errors import UserError
+from tests.refusals import refused
 from tests.unit.data.local_sources import load as load_rows
 
 RATE_HZ = 16_000
@@ -67,12 +68,6 @@ def of(folder: Path, **settings) -> DataConfig:
     return DataConfig(**{"name_or_path": str(folder), "eval_split": "dev"} | settings)
 
 
-def refusal(load: Load, data: DataConfig) -> str:
-    with pytest.raises(UserError) as caught:
-        load(data)
-    return str(caught.value)
-
-
 # -- the same recording
 
 
@@ -100,11 +95,11 @@ def other_header(folder: Path) -> None:
 def test_a_recording_on_both_sides_is_refused_dropped_or_allowed(load, refusals_of, folder: Path, leak) -> None:
     assert len(load(of(folder)).validation) == 3
     leak(folder)
-    told = refusal(load, of(folder))
-    assert told.startswith("data.overlap: refuse, but 1 of 3 validation utterances are also trained on")
-    assert "= 3.wav" in told
-    assert "--data.overlap drop to leave 1 of 6 training utterances out" in told
-    assert refusals_of(of(folder)) == [told]
+    remedy = "--data.overlap drop to leave 1 of 6 training utterances out"
+    with refused("--data.overlap", "1 of 3 validation utterances", "= 3.wav", value="refuse", remedy=remedy):
+        load(of(folder))
+    (refusal,) = refusals_of(of(folder))
+    assert "= 3.wav" in refusal
     dropped = load(of(folder, overlap="drop"))
     assert dropped.train.ids() == [f"{number}.wav" for number in (0, 1, 2, 4, 5)]
     assert len(dropped.validation) == 3
@@ -120,7 +115,8 @@ def test_copies_are_found_in_a_set_that_is_too_large_to_decode(load, folder: Pat
     monkeypatch.setattr(index_building, "DECODED_UP_FRONT_S", 0)
     assert len(load(of(folder)).train) == 6
     copied_file(folder)
-    assert "7.wav = 3.wav" in refusal(load, of(folder))
+    with refused("--data.overlap", "7.wav = 3.wav"):
+        load(of(folder))
 
 
 def test_all_copies_in_train_are_left_out(load, folder: Path) -> None:
@@ -135,8 +131,8 @@ def test_all_copies_in_train_are_left_out(load, folder: Path) -> None:
 def test_rows_that_are_held_out_by_chance_are_not_kept_in_a_copy(load, folder: Path) -> None:
     for number in (1, 2, 3, 4, 5):
         clip(folder / f"{number}.wav", 0)
-    told = refusal(load, DataConfig(name_or_path=str(folder / "train.csv"), eval_rows=3))
-    assert "validation utterances are also trained on" in told
+    with refused("--data.overlap"):
+        load(DataConfig(name_or_path=str(folder / "train.csv"), eval_rows=3))
 
 
 def test_every_source_is_compared_with_every_other(load, folder: Path) -> None:
@@ -148,28 +144,27 @@ def test_every_source_is_compared_with_every_other(load, folder: Path) -> None:
     assert len(load(data).validation) == 2
     for number in (6, 7, 8):  # two of which are validated on, whichever
         clip(folder / f"{number}.wav", number - 6)
-    told = refusal(load, data)
-    assert "2 of 2 validation utterances" in told
-    assert "= a/" in told
+    with refused("--data.overlap", "2 of 2 validation utterances", "= a/"):
+        load(data)
     dropped = load(dataclasses.replace(data, overlap="drop"))
     assert dropped.train.part_sizes() == (4, 1)  # also of the source that is not validated on
 
 
 def test_nothing_would_be_left(load, folder: Path) -> None:
     (folder / "copy.csv").write_text((folder / "dev.csv").read_text().replace("Text", "Other text"))
-    of_its_own = {"eval_split": None, "eval_name_or_path": str(folder / "copy.csv")}
-    told = refusal(load, DataConfig(name_or_path=str(folder / "dev.csv"), overlap="drop", **of_its_own))
-    assert "data.overlap: drop, but 3 of 3" in told
-    assert "drop to leave" not in told
+    copy = str(folder / "copy.csv")
+    with refused("--data.overlap", "3 of 3", value="drop", remedy="other rows, or --data.overlap allow"):
+        load(DataConfig(name_or_path=str(folder / "dev.csv"), overlap="drop", eval_name_or_path=copy))
 
 
 def test_a_validation_file_that_is_what_is_trained_on_or_is_not_there_is_named_by_its_setting(
     load, folder: Path
 ) -> None:
-    same = DataConfig(name_or_path=str(folder / "dev.csv"), eval_name_or_path=str(folder / "dev.csv"))
-    assert refusal(load, same).startswith("data.eval_name_or_path: ")
-    gone = dataclasses.replace(same, eval_name_or_path=str(folder / "gone.csv"))
-    assert refusal(load, gone).startswith(f"data.eval_name_or_path: '{folder}/gone.csv' does not exist")
+    dev, gone = str(folder / "dev.csv"), str(folder / "gone.csv")
+    with refused("--data.eval_name_or_path", "same utterances", value=dev):
+        load(DataConfig(name_or_path=dev, eval_name_or_path=dev))
+    with pytest.raises(UserError, match="does not exist"):
+        load(DataConfig(name_or_path=dev, eval_name_or_path=gone))
 
 
 # -- parts of one file
@@ -239,8 +234,8 @@ def test_a_part_of_the_split_that_is_trained_on_is_taken_out_of_it(load, refusal
 
 
 def test_parts_that_are_given_for_both_sides_must_not_overlap(load, folder: Path) -> None:
-    told = refusal(load, of(folder, train_split="train[:4]", eval_split="train[3:]"))
-    assert "1 of 3 validation utterances are also trained on" in told
+    with refused("--data.overlap", "1 of 3 validation utterances"):
+        load(of(folder, train_split="train[:4]", eval_split="train[3:]"))
     assert len(load(of(folder, train_split="train[:3]", eval_split="train[3:]")).train) == 3
 
 
@@ -324,7 +319,7 @@ def test_check_data_says_what_is_on_both_sides(tiny_folder: Path, folder: Path) 
     copied_file(folder)
     report = report_of(check(of(folder), limits, seed=0), model_name="m")
     assert report["exit_code"] == 1
-    assert report["refusals"][0].startswith("data.overlap: refuse, but 1 of 3")
+    assert report["refusals"][0].startswith("--data.overlap 'refuse': 1 of 3")
     report = report_of(check(of(folder, overlap="drop"), limits, seed=0), model_name="m")
     assert report["dropped"][VALIDATED_ON]["count"] == 1
     assert report["utterances"]["train"]["utterances"] == 5

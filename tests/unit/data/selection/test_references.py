@@ -79,7 +79,7 @@ def test_what_just_fits_and_stays_whole_is_no_warning(encoder: LabelEncoder, tmp
 def test_texts_of_which_nothing_is_left_are_refused(encoder: LabelEncoder, tmp_path: Path) -> None:
     problem = faults_of(["...", "?!"], encoder, tmp_path, normalizer="basic", most=99).problem(normalizer_name="basic")
     assert problem is not None
-    assert problem.startswith("evaluation.normalizer: 'basic' leaves nothing")
+    assert (problem.setting, problem.value) == ("--evaluation.normalizer", "basic")
 
 
 def test_a_run_says_it_before_it_starts(tiny_folder: Path, tmp_path: Path) -> None:

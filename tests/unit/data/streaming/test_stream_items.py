@@ -366,8 +366,8 @@ def test_the_first_rows_are_validated_on_and_never_trained_on(load, tmp_path: Pa
     assert data.summary["train"] == {"shards": 2, "streamed": True}
     assert data.summary["validation"]["utterances"] == 5
     assert data.notices == [
-        "train: streamed from 2 shards; what is left out is counted while it is trained on",
-        "rows of the stream whose recording is validated on are left out, and counted",
+        "train: streamed from 2 shards; dropped rows are counted during training",
+        "rows of the stream whose recording is validated on are dropped, and counted",
         "validation: kept 5 of 5 utterances; dropped none",
     ]
 
@@ -397,8 +397,8 @@ def test_a_changed_tar_is_read_anew_for_validation(load, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"eval_split": "train"}, "data.eval_split: 'train' is what is trained on, or a part of it; give another spl"),
-        ({"eval_split": "train[90%:]"}, "data.eval_split: 'train[90%:]' is what is trained on, or a part of it; give "),
+        ({"eval_split": "train"}, "--data.eval_split 'train': is the split that is trained on, or a part of it"),
+        ({"eval_split": "train[90%:]"}, "--data.eval_split 'train[90%:]': is the split that is trained on, or a part"),
         ({"eval_split": "test"}, "data.train_split, data.eval_split: 'test': tar shards are not told apart by split"),
         ({"eval_rows": 7}, "data.eval_rows: 7 leaves nothing to train on, the stream holds 7 rows; give fewer"),
     ],
