@@ -6,7 +6,7 @@ from pathlib import Path
 from accel_asr.config.command_secrets import refuse_secrets
 from accel_asr.config.cross_checks import is_hub_name
 from accel_asr.console.printing import OptionParser, say
-from accel_asr.errors import UserError
+from accel_asr.errors import UserError, setting_shown_as
 from accel_asr.model.folder.examination import examine, say_notes
 from accel_asr.model.folder.generation_settings import drop_unusable_alignment_heads
 
@@ -59,24 +59,20 @@ def main(arguments: list[str]) -> int:
         if not options.dry_run:
             drop_unusable_alignment_heads(best, examined.generation, examined.config)
         say_notes(examined.notes, name=str(best))
-    from accel_asr.publishing.hub import describe_push, push_run
+    from accel_asr.publishing.hub import NAME_SETTING, PRIVATE_SETTING, describe_push, push_run
 
-    if options.dry_run:
-        told = describe_push(
-            options.run_dir,
-            hub_model_id=options.hub_model_id,
-            private=private,
-            revision=options.revision,
-            include_tensorboard=options.include_tensorboard,
-        )
-    else:
-        told = push_run(
-            options.run_dir,
-            hub_model_id=options.hub_model_id,
-            private=private,
-            revision=options.revision,
-            commit_message=options.commit_message,
-            include_tensorboard=options.include_tensorboard,
-        )
-    say(told)
+    upload = {
+        "hub_model_id": options.hub_model_id,
+        "private": private,
+        "revision": options.revision,
+        "include_tensorboard": options.include_tensorboard,
+    }
+    with (
+        setting_shown_as("--hub_model_id", setting=NAME_SETTING),
+        setting_shown_as("--hub_private_repo", setting=PRIVATE_SETTING),
+    ):
+        if options.dry_run:
+            say(describe_push(options.run_dir, **upload))
+        else:
+            say(push_run(options.run_dir, commit_message=options.commit_message, **upload))
     return 0

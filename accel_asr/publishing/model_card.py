@@ -9,29 +9,28 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from accel_asr.config.cross_checks import is_hub_name
 from accel_asr.console.public_text import public, shortened, visible_lines
 from accel_asr.errors import UserError
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.comparing import compare
 from accel_asr.evaluation.contexts import full_context_problem
 from accel_asr.evaluation.hallucinations import find_hallucinations
+from accel_asr.evaluation.run_files import read_record, read_scored
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.model.languages import language_name
-from accel_asr.publishing.model_card_records import read_record, read_scored
 from accel_asr.publishing.upload_plan import PICTURES_DIR, pictures_of
 
 TEMPLATE = Path(__file__).parent / "model_card_template.md"
 RATES = ("wer", "wer_ortho", "cer")
-LEFT_OUT_SETTINGS = ("dataloader_num_workers", "ddp_timeout")  # of which no number depends
+UNIMPORTANT_SETTINGS = ("dataloader_num_workers", "ddp_timeout")  # no number depends on them
 MOST_PARTS = 15
 MOST_REPLACEMENTS = 50
-LONGEST_CELL = 80  # characters of a value of the data
+LONGEST_CELL = 80  # characters of a value from the data
 
 
 def make_model_card(run_dir: Path, *, hub_model_id: str) -> ModelCard:
     """The card of `run_dir/best`: how to use it, data, hyperparameters and scores, the latter as `model-index` too.
-
-    It takes the run's own files alone, so it says nothing that the run did not record.
 
     Raises:
         UserError: a file of the run is damaged.
@@ -39,35 +38,33 @@ def make_model_card(run_dir: Path, *, hub_model_id: str) -> ModelCard:
     config, summary, data, environment = (
         read_record(run_dir / name) for name in ("config.yaml", "summary.json", "data_summary.json", "environment.json")
     )
-    base_model = config["model"]["name_or_path"]
+    best, baseline = summary["best"], summary.get("baseline")
     sources = _sources(config["data"])
     dataset = ", ".join(source["name_or_path"] for source in sources)
     subset = config["data"]["subset"]
-    best = summary["best"]
-    scored = read_scored(run_dir, best)
+    languages = _languages(config, best)
+    scored = _transcripts(run_dir, best)
+    at_speech = {name: record["speech_context"] for name, record in summary.items() if "speech_context" in record}
+    margin = config["evaluation"].get("full_context_margin", 0.0)
     card = ModelCard.from_template(
-        _metadata(config, sources, best, hub_model_id=hub_model_id),
+        _metadata(config, sources, best, languages, hub_model_id=hub_model_id),
         template_path=str(TEMPLATE),
         hub_model_id=hub_model_id,
-        base_model_name=base_model,
+        base_model_name=config["model"]["name_or_path"],
         dataset_title=dataset + (f", {subset}" if subset else ""),
-        languages=", ".join(_languages(config, best)),
-        stand_ins=_stand_ins(config, _languages(config, best)),
+        languages=", ".join(languages),
+        stand_ins=_stand_ins(config, languages),
         task=config["model"]["task"],
         longest_s=_longest_s(run_dir, config["data"]["max_duration_s"]),
         data=data,
         sources=sources,
         text_processing=_text_processing(config["data"]["text"]),
         scores=_score_rows(summary),
-        speech_context_scores=_score_rows(
-            {name: record["speech_context"] for name, record in summary.items() if "speech_context" in record}
-        ),
-        difference=_difference(read_scored(run_dir, summary.get("baseline")), scored),
+        speech_context_scores=_score_rows(at_speech),
+        difference=_difference(_transcripts(run_dir, baseline), scored),
         parts=_part_rows(scored, without=config["data"]["group_column"]),
         limits=_limits(best, scored),
-        context_problem=full_context_problem(
-            best, summary.get("baseline"), margin=config["evaluation"].get("full_context_margin", 0.0)
-        ),
+        context_problem=full_context_problem(best, baseline, margin=margin),
         evaluation=config["evaluation"],
         pictures=[f"{PICTURES_DIR}/{path.name}" for path in pictures_of(run_dir)],
         hyperparameters=_hyperparameters(config, environment),
@@ -80,43 +77,52 @@ def make_model_card(run_dir: Path, *, hub_model_id: str) -> ModelCard:
 
 
 def _metadata(
-    config: dict[str, Any], sources: Sequence[Mapping[str, Any]], best: dict[str, Any], *, hub_model_id: str
+    config: dict[str, Any],
+    sources: Sequence[Mapping[str, Any]],
+    best: dict[str, Any],
+    languages: Sequence[str],
+    *,
+    hub_model_id: str,
 ) -> ModelCardData:
-    hub_datasets = [source["name_or_path"] for source in sources if _is_hub_name(source["name_or_path"])]
+    on_hub = [source["name_or_path"] for source in sources if _is_on_hub(source["name_or_path"])]
     data, normalizer = config["data"], config["evaluation"]["normalizer"]
+    names = (f"WER ({normalizer} normaliser)", "WER (orthographic)", f"CER ({normalizer} normaliser)")
     results = [
         EvalResult(
             task_type="automatic-speech-recognition",
-            dataset_type=hub_datasets[0] if len(hub_datasets) == len(sources) == 1 else "local",
+            dataset_type=on_hub[0] if len(on_hub) == len(sources) == 1 else "local",
             dataset_name=", ".join(source["name_or_path"] for source in sources),
             dataset_config=data["subset"],
             dataset_split=_validation(data),
             dataset_revision=data["revision"],
-            metric_type=metric_type,
-            metric_name=metric_name,
+            metric_type=key[:3],
+            metric_name=name,
             metric_value=round(100 * best[key], 3),
         )
-        for metric_type, metric_name, key in (
-            ("wer", f"WER ({normalizer} normaliser)", "wer"),
-            ("wer", "WER (orthographic)", "wer_ortho"),
-            ("cer", f"CER ({normalizer} normaliser)", "cer"),
-        )
+        for key, name in zip(RATES, names, strict=True)
         if _is_number(best[key])
     ]
     base_model = config["model"]["name_or_path"]
-    languages = _languages(config, best)
     return ModelCardData(
-        language=languages if len(languages) > 1 else languages[0],
+        language=list(languages) if len(languages) > 1 else languages[0],
         license=config["hub"].get("license"),
         library_name="transformers",
         pipeline_tag="automatic-speech-recognition",
         tags=["whisper", "accel-asr"],
         metrics=["wer", "cer"],
-        base_model=base_model if _is_hub_name(base_model) else None,
-        datasets=hub_datasets or None,
+        base_model=base_model if _is_on_hub(base_model) else None,
+        datasets=on_hub or None,
         model_name=hub_model_id,
         eval_results=results or None,
     )
+
+
+def _transcripts(run_dir: Path, record: Mapping[str, Any] | None) -> list[ScoredUtterance]:
+    """Those of an evaluation; none if they are missing or of another version: the card can do without."""
+    try:
+        return read_scored(run_dir, record["step"]) if record is not None else []
+    except UserError:
+        return []
 
 
 def _validation(data: Mapping[str, Any]) -> str:
@@ -126,27 +132,27 @@ def _validation(data: Mapping[str, Any]) -> str:
     return data["eval_split"] or f"{data['train_split']} (held out)"
 
 
-def _is_hub_name(name: str) -> bool:
-    return name.count("/") == 1 and not Path(name).exists() and not name.startswith((".", "/", "~"))
+def _is_on_hub(name: str) -> bool:
+    return is_hub_name(name) and not Path(name).exists() and not name.startswith((".", "~"))
 
 
 def _sources(data: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each source with what it leaves unset taken from the whole; `license` None where nobody said it."""
-    named = ("name_or_path", "subset", "revision", "license")
+    """Each source, with what it leaves unset taken from `data`; `license` is None if it was not stated."""
+    names = ("name_or_path", "subset", "revision", "license")
     return [
-        {name: value and public(str(value)) for name in named for value in [source.get(name) or data.get(name)]}
+        {name: value and public(str(value)) for name in names for value in [source.get(name) or data.get(name)]}
         for source in data["sources"] or [data]
     ]
 
 
 def _languages(config: dict[str, Any], best: dict[str, Any]) -> list[str]:
-    """Those that the rows were in, or else the run's."""
+    """Those of the rows, or else the run's."""
     of_rows = [language for language in best.get("by_language", {}) if language != "unset"]
     return sorted(of_rows) or [language_name(config["model"]["language"] or "en")]
 
 
 def _stand_ins(config: dict[str, Any], languages: Sequence[str]) -> list[tuple[str, str]]:
-    """(language, the one whose token takes its place) of those that the model has no token for."""
+    """(language without a token of its own, the language whose token it uses)."""
     stand_ins = config["model"].get("language_stand_ins", {}).items()
     named = [(language_name(language), language_name(other)) for language, other in stand_ins]
     return [(language, other) for language, other in named if language in languages]
@@ -155,44 +161,47 @@ def _stand_ins(config: dict[str, Any], languages: Sequence[str]) -> list[tuple[s
 def _text_processing(text: dict[str, Any]) -> str:
     """What was done to every text, training and validation, in words."""
     replaced = [f"replaced {old!r} by {new!r}" for old, new in text["replacements"].items()]
-    told = [shortened(one, 2 * LONGEST_CELL) for one in replaced[:MOST_REPLACEMENTS]]
-    told += [f"{len(replaced) - MOST_REPLACEMENTS:,} more replacements"] * (len(replaced) > MOST_REPLACEMENTS)
-    told += ["times that were written in them taken out"] * (text.get("written_times") == "read")
-    told += ["punctuation removed"] * text["remove_punctuation"] + ["lower case"] * text["lowercase"]
-    return "; ".join(told) or "none"
+    steps = [shortened(step, 2 * LONGEST_CELL) for step in replaced[:MOST_REPLACEMENTS]]
+    optional = {
+        f"{len(replaced) - MOST_REPLACEMENTS:,} more replacements": len(replaced) > MOST_REPLACEMENTS,
+        "times written in them taken out": text.get("written_times") == "read",
+        "punctuation removed": text["remove_punctuation"],
+        "lower case": text["lowercase"],
+    }
+    return "; ".join(steps + [step for step, holds in optional.items() if holds]) or "none"
 
 
 def _hyperparameters(config: dict[str, Any], environment: dict[str, Any]) -> dict[str, Any]:
-    """All of the section `training`, and what else shapes an update."""
-    training = {name: value for name, value in config["training"].items() if name not in LEFT_OUT_SETTINGS}
+    """The section `training`, and what else shapes an update."""
+    values = {name: value for name, value in config["training"].items() if name not in UNIMPORTANT_SETTINGS}
     processes = environment["world_size"]
-    batch = training["per_device_train_batch_size"] * training["gradient_accumulation_steps"] * processes
-    more = {"num_processes": processes, "mixed_precision": environment.get("mixed_precision")}
-    if not training.get("batch_seconds"):
-        more["global_batch_size"] = batch
-    told = training | more | {"freeze_encoder": config["model"]["freeze_encoder"]}
-    return {name: value for name, value in told.items() if value is not None}
+    values |= {"num_processes": processes, "mixed_precision": environment.get("mixed_precision")}
+    if not values.get("batch_seconds"):
+        micro_batch, accumulation = values["per_device_train_batch_size"], values["gradient_accumulation_steps"]
+        values["global_batch_size"] = micro_batch * accumulation * processes
+    values["freeze_encoder"] = config["model"]["freeze_encoder"]
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _difference(before: list[ScoredUtterance], after: list[ScoredUtterance]) -> str | None:
-    """What fine-tuning changed, in a sentence; None where there is nothing to compare."""
+    """What fine-tuning changed, in a sentence; None if there is nothing to compare."""
     if not before or not after:
         return None
     try:
-        found = compare(before, after).differences["wer"]
-    except ValueError:  # of a run that was gone on with on other data
+        wer = compare(before, after).differences["wer"]
+    except ValueError:  # a run that was resumed on other data
         return None
-    if math.isnan(found.difference) or math.isnan(found.interval[0]):  # nothing but empty references, or one utterance
+    if math.isnan(wer.difference) or math.isnan(wer.interval[0]):  # nothing but empty references, or one utterance
         return None
-    if found.difference == 0 and found.interval == (0, 0):
+    if wer.difference == 0 and wer.interval == (0, 0):
         return "no utterance has more word errors, or fewer"
-    low, high = (f"{100 * bound:+.2f}" for bound in found.interval)
-    clear = "beyond what chance explains" if found.is_clear else "which could be chance"
-    return f"{100 * found.difference:+.2f} points of WER (95% interval {low} to {high}, paired by utterance), {clear}"
+    low, high = (f"{100 * bound:+.2f}" for bound in wer.interval)
+    clear = "beyond what chance explains" if wer.is_clear else "which could be chance"
+    return f"{100 * wer.difference:+.2f} points of WER (95% interval {low} to {high}, paired by utterance), {clear}"
 
 
 def _longest_s(run_dir: Path, max_duration_s: float) -> float:
-    """The longest that a training clip could be: the setting, or the model's window where that is less."""
+    """The longest possible training clip: the setting, or the model's window if that is shorter."""
     try:
         extractor = read_record(run_dir / "best" / "preprocessor_config.json")
         return min(max_duration_s, float(extractor["chunk_length"]))
@@ -201,22 +210,22 @@ def _longest_s(run_dir: Path, max_duration_s: float) -> float:
 
 
 def _part_rows(scored: list[ScoredUtterance], *, without: str | None) -> list[dict[str, str]]:
-    """The best model's scores of each part of the validation data, the largest parts of a column with many.
+    """The best model's scores of the largest parts of the validation data, by column.
 
     Args:
-        without: A column that stays at home: that of `data.group_column`, which mostly names people.
+        without: A column that is not published: `data.group_column`, which mostly names people.
     """
     rows = []
     for column, parts in breakdowns(scored).items():
         if column.removeprefix("column ") == without:
             continue
-        shown = parts
-        if len(parts) > MOST_PARTS:
-            largest = sorted(parts, key=lambda part: -part.score.utterances)[:MOST_PARTS]
-            shown = [part for part in parts if part in largest]
-        rows += [_part_row(column, part) for part in shown]
-        if len(shown) < len(parts):
-            rows.append(_left_out_row(column, [part for part in parts if part not in shown]))
+        largest = sorted(parts, key=lambda part: -part.score.utterances)[:MOST_PARTS]
+        rows += [_part_row(column, part) for part in parts if part in largest]
+        rest = [part for part in parts if part not in largest]
+        if rest:
+            utterances = sum(part.score.utterances for part in rest)
+            name = f"{_cell(column)}: {len(rest)} more values"
+            rows.append({"name": name, "utterances": f"{utterances:,}", "wer": "", "cer": ""})
     return rows
 
 
@@ -227,11 +236,6 @@ def _part_row(column: str, part: PartScore) -> dict[str, str]:
         "wer": _rate(part.score.wer, part.interval),
         "cer": _rate(part.score.cer, None),
     }
-
-
-def _left_out_row(column: str, parts: list[PartScore]) -> dict[str, str]:
-    utterances = sum(part.score.utterances for part in parts)
-    return {"name": f"{_cell(column)}: {len(parts)} more values", "utterances": f"{utterances:,}", "wer": "", "cer": ""}
 
 
 def _score_rows(summary: dict[str, Any]) -> list[dict[str, str]]:
@@ -245,37 +249,34 @@ def _score_rows(summary: dict[str, Any]) -> list[dict[str, str]]:
 
 def _limits(best: dict[str, Any], scored: list[ScoredUtterance]) -> list[str]:
     """What went wrong in the evaluation of the best model, counted."""
-    told = {
+    odd = find_hallucinations(scored)
+    counts = {
         "transcripts stopped at the length limit": best["cut_off"],
         "recordings could not be decoded and count as empty transcripts": best.get("unreadable", 0),
         "references are empty after normalisation and are not in the normalised rates": best["empty_references"],
+        "transcripts hold all that was said, and words that were not": len(odd.insertion_only),
+        "transcripts repeat a piece of text over and over": len(odd.looping),
+        "recordings in which nothing can be heard got words": len(odd.silent),
     }
-    found = find_hallucinations(scored)
-    told |= {
-        "transcripts hold all that was said, and words that were not": len(found.insertion_only),
-        "transcripts repeat a piece of text over and over": len(found.looping),
-        "recordings in which nothing can be heard got words": len(found.silent),
-    }
-    of_all = f"of {best['utterances']:,}"
-    return [f"{count:,} {of_all} {what}" for what, count in told.items() if count]
+    return [f"{count:,} of {best['utterances']:,} {what}" for what, count in counts.items() if count]
 
 
 def _rate(rate: float | None, interval: Sequence[float | None] | None) -> str:
     """`25.00 (21.10 to 29.00)`, in percent."""
+    numbers = [
+        f"{100 * value:.2f}" for value in (rate, *(interval or ())) if value is not None and math.isfinite(value)
+    ]
     if not _is_number(rate):
         return "n/a"
-    if interval is None or not all(_is_number(bound) for bound in interval):
-        return f"{100 * float(rate or 0):.2f}"
-    low, high = (f"{100 * float(bound or 0):.2f}" for bound in interval)
-    return f"{100 * float(rate or 0):.2f} ({low} to {high})"
+    return f"{numbers[0]} ({numbers[1]} to {numbers[2]})" if len(numbers) == 3 else numbers[0]
 
 
 def _is_number(value: float | None) -> bool:
-    """JSON has null for a rate that is not defined."""
+    """JSON has null for an undefined rate."""
     return value is not None and math.isfinite(value)
 
 
 def _cell(text: str) -> str:
-    """Text that can't end a table's cell or row, nor be a link, a picture or HTML; the beginning of a long one."""
+    """Text that can't end a table's cell or row, nor be a link, a picture or HTML; shortened if it is long."""
     text = shortened(" ".join(text.split()), LONGEST_CELL)
     return re.sub(r"([\\`*\[\]|])", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;"))

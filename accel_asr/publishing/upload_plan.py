@@ -22,26 +22,22 @@ class PlannedFile:
 
 
 def require_finished_run(run_dir: Path) -> None:
-    """Check that there is a model, and the records that its card is made from.
-
-    Raises:
-        UserError: something is missing; all of it is named.
-    """
-    needed = (*RECORDS, "best/config.json")
-    missing = [name for name in needed if not (run_dir / name).is_file()]
+    """Raises: UserError: the model or a record that its card needs is missing; all that is missing is named."""
+    missing = [name for name in (*RECORDS, "best/config.json") if not (run_dir / name).is_file()]
     if missing:
         raise UserError(
-            f"RUN_DIR: {str(run_dir)!r} holds no finished run (there is no {', '.join(missing)} in it); give the "
-            "folder that training wrote, such as runs/quickstart"
+            f"holds no finished run: {', '.join(missing)} is missing",
+            setting="RUN_DIR",
+            value=run_dir,
+            remedy="give the folder that training wrote, such as runs/quickstart",
         )
 
 
 def plan_upload(run_dir: Path, *, include_tensorboard: bool) -> list[PlannedFile]:
-    """The files of `best/` at the top of the repository, the pictures of its card in `plots/`, and TensorBoard's event
-    files below `runs/`, by name.
+    """The files of `best/` for the top of the repository, the pictures of its card for `plots/`, and TensorBoard's
+    event files for `runs/`, by name.
 
-    Hidden files stay here. Of TensorBoard's logs only the curves go: the folder `samples` beside them holds validation
-    texts and recordings.
+    Hidden files stay here. So does `tensorboard/samples`, which holds validation texts and recordings.
 
     Raises:
         UserError: TensorBoard's logs are asked for, and there are none.
@@ -51,22 +47,25 @@ def plan_upload(run_dir: Path, *, include_tensorboard: bool) -> list[PlannedFile
     files = {name: path for name, path in files.items() if not any(part.startswith(".") for part in name.split("/"))}
     files |= {f"{PICTURES_DIR}/{path.name}": path for path in pictures_of(run_dir)}
     if include_tensorboard:
-        # the Hub shows event files in a repository under "Metrics"; runs/NAME is where Hugging Face's Trainer has them
-        events = sorted((run_dir / TENSORBOARD_DIR).glob("events.out.tfevents.*"))
+        # the Hub shows event files in a repository under "Metrics"; Hugging Face's Trainer puts them in runs/NAME too
+        logs = run_dir / TENSORBOARD_DIR
+        events = sorted(logs.glob("events.out.tfevents.*"))
         if not events:
             raise UserError(
-                f"--include_tensorboard: {str(run_dir / TENSORBOARD_DIR)!r} holds no logs of TensorBoard; leave it out"
+                f"there are no logs of TensorBoard in {str(logs)!r}",
+                setting="--include_tensorboard",
+                remedy="leave it out",
             )
         files |= {f"runs/{run_dir.resolve().name}/{path.name}": path for path in events}
     return [PlannedFile(name, path, path.stat().st_size) for name, path in sorted(files.items())]
 
 
 def pictures_of(run_dir: Path) -> list[Path]:
-    """The curves of the run, as its report left them; none where it left none."""
+    """The curves for the card, as far as the run's report left them."""
     return [path for name in PICTURES if (path := run_dir / PICTURES_DIR / name).is_file()]
 
 
-def told_size(size_bytes: int) -> str:
+def size_text(size_bytes: int) -> str:
     """12_345_678 as `12.3 MB`."""
     for unit, bytes_each in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size_bytes >= bytes_each:

@@ -11,14 +11,8 @@ from tests.tiny_datasets import make_minds14_like
 from tests.tiny_models import make_tiny_whisper
 
 TRAIN = ["train", "--config", "whisper_tiny_minds14", "--output_dir", "run", "--data.train_rows", "20"]
-TRAIN += [
-    "--training.max_steps",
-    "1",
-    "--evaluation.eval_on_start",
-    "false",
-    "--evaluation.generation_max_length",
-    "12",
-]
+TRAIN += ["--training.max_steps", "1", "--evaluation.eval_on_start", "false"]
+TRAIN += ["--evaluation.generation_max_length", "12"]
 TRAIN += ["--hub.push_to_hub", "true", "--hub.hub_revision", "v1"]
 
 
@@ -40,9 +34,9 @@ def test_a_run_whose_upload_fails_is_kept_and_says_so(hub: LoopbackHub, tmp_path
     hub.fail(next=99, status=403, match="/commit/", message="no space in your account")
     trained = console([*TRAIN, "--hub.hub_model_id", "tester/tones"], cwd=tmp_path, env=environment(hub, tmp_path))
     assert (trained.code, "Traceback" in trained.err) == (2, False)
-    told = trained.err.splitlines()[-1]
-    assert told.startswith("error: hub.hub_model_id: the upload to 'tester/tones' failed (the Hub answered 403")
-    assert told.endswith("Then: accel-asr push run --hub_model_id tester/tones --revision v1")
+    message = trained.err.splitlines()[-1]
+    assert message.startswith("error: --hub.hub_model_id 'tester/tones': the upload failed (the Hub answered 403")
+    assert message.endswith("Then: accel-asr push run --hub_model_id tester/tones --revision v1")
     assert {"best", "last", "summary.json"} <= {path.name for path in (tmp_path / "run").iterdir()}
     assert hub.token not in trained.out + trained.err
     assert not [
@@ -50,24 +44,24 @@ def test_a_run_whose_upload_fails_is_kept_and_says_so(hub: LoopbackHub, tmp_path
     ]
 
     hub.heal()
-    pushed = console(told.partition("Then: accel-asr ")[2].split(), cwd=tmp_path, env=environment(hub, tmp_path))
+    pushed = console(message.partition("Then: accel-asr ")[2].split(), cwd=tmp_path, env=environment(hub, tmp_path))
     assert pushed.code == 0, pushed.err[-2000:]
     assert pushed.out.splitlines()[-1] == f"{hub.url}/tester/tones/tree/v1"
     assert (hub.repository("model", "tester/tones").folder("v1") / "model.safetensors").exists()
 
 
 @pytest.mark.parametrize(
-    ("name", "logged_in", "told"),
+    ("name", "logged_in", "beginning"),
     [
-        ("tester/tones", False, "hub.push_to_hub: no token for the Hugging Face Hub was found"),
-        ("openai/tones", True, "hub.hub_model_id: 'openai/tones' belongs to someone else"),
+        ("tester/tones", False, "--hub.push_to_hub: there is no token"),
+        ("openai/tones", True, "--hub.hub_model_id 'openai/tones': belongs to someone else"),
     ],
 )
 def test_what_could_not_be_published_is_not_trained(
-    hub: LoopbackHub, tmp_path: Path, name: str, logged_in: bool, told: str
+    hub: LoopbackHub, tmp_path: Path, name: str, logged_in: bool, beginning: str
 ) -> None:
     env = environment(hub, tmp_path, logged_in=logged_in)
     refused = console([*TRAIN, "--hub.hub_model_id", name], cwd=tmp_path, env=env)
     assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert refused.err.startswith(f"error: {told}")
+    assert refused.err.startswith(f"error: {beginning}")
     assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]  # free for the next try
