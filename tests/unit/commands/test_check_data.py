@@ -18,6 +18,7 @@ import soundfile
 
 from accel_asr.commands import check_data
 from accel_asr.config.settings import DataConfig
+from accel_asr.data.checking import data_report
 from accel_asr.data.checking.tables import bar
 from accel_asr.data.reading.sources import load_source
 from accel_asr.data.run_data import RunData
@@ -65,6 +66,14 @@ def good_only(folder: Path) -> Path:
     lines = (folder / "metadata.jsonl").read_text(encoding="utf-8").split("\n")
     (folder / "metadata.jsonl").write_text("\n".join(lines[:10]), encoding="utf-8")
     return folder
+
+
+def rewrite(folder: Path, texts: dict[int, str]) -> None:
+    """Keep the good rows, with other texts."""
+    lines = [json.loads(line) for line in (good_only(folder) / "metadata.jsonl").read_text().split("\n")]
+    for row, text in texts.items():
+        lines[row]["text"] = text
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
 
 
 def report(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -130,40 +139,11 @@ def test_what_training_would_refuse_ends_in_1(settings: list[str], folder: Path,
     assert "RESULT     training would refuse this data" in out
 
 
-def test_names_with_brackets_are_no_markup(settings: list[str], folder: Path, capsys) -> None:
-    lines = good_only(folder) / "metadata.jsonl"
-    (folder / "[red]x.wav").write_bytes(b"")
-    lines.write_text(lines.read_text() + '\n{"audio": "[red]x.wav", "text": "[/red] y", "split": "train"}')
-    assert check_data.main(settings) == 1
-    assert "[red]x.wav" in capsys.readouterr().out
-
-
 def test_the_json_report_is_all_of_standard_output_and_keeps_its_keys(settings: list[str], capsys) -> None:
     found = report(settings, capsys)
-    assert list(found) == [
-        "format",
-        "model",
-        "limits",
-        "sources",
-        "utterances",
-        "durations",
-        "label_lengths",
-        "languages",
-        "characters",
-        "dropped",
-        "refusals",
-        "duplicates",
-        "copies",
-        "overlap",
-        "silence",
-        "clipping",
-        "text_speed",
-        "references",
-        "warnings",
-        "notices",
-        "exit_code",
-        "clean_manifests",
-    ]
+    documented = re.findall(r"^    (\w+(?:, \w+)*)  +\w", data_report.__doc__ or "", flags=re.MULTILINE)
+    assert sorted(found) == sorted(key for keys in documented for key in keys.split(", "))
+    assert "duplicates" in found
     assert [(source["split"], source["rows"], source["kept"]) for source in found["sources"]] == [
         ("train", 12, 9),
         ("test", 2, 2),
@@ -172,13 +152,6 @@ def test_the_json_report_is_all_of_standard_output_and_keeps_its_keys(settings: 
     assert found["durations"]["over"] == 1
     assert sum(found["durations"]["counts"]) == 13
     assert found["dropped"]["undecodable audio"]["examples"][0][0] == "sub/11.wav"
-
-
-def test_every_key_of_the_report_is_documented(settings: list[str], capsys) -> None:
-    from accel_asr.data.checking import data_report as check_report
-
-    found = report(settings, capsys)
-    assert [key for key in found if key not in (check_report.__doc__ or "")] == []
 
 
 def test_the_report_is_written_to_a_file_once(settings: list[str], tmp_path: Path, capsys) -> None:
@@ -430,9 +403,7 @@ def test_a_whole_run_needs_no_torch(settings: list[str], folder: Path) -> None:
 def test_texts_with_control_tokens_and_times_are_named(
     folder: Path, settings: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = [json.loads(line) for line in (good_only(folder) / "metadata.jsonl").read_text().split("\n")]
-    lines[0]["text"], lines[1]["text"] = "<|0.00|> My card<|0.40|>", "My card<|endoftext|>"
-    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    rewrite(folder, {0: "<|0.00|> My card<|0.40|>", 1: "My card<|endoftext|>"})
     assert check_data.main(settings) == 1
     printed = " ".join(capsys.readouterr().out.split())
     for told in ("control tokens written in the text", "sub/1.wav: <|endoftext|>", "0.wav: <|0.00|>", "written_times"):
@@ -444,10 +415,7 @@ def test_texts_with_control_tokens_and_times_are_named(
 def test_the_normaliser_and_the_room_for_a_transcript_are_held_against_the_validation_texts(
     folder: Path, settings: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = [json.loads(line) for line in (good_only(folder) / "metadata.jsonl").read_text().split("\n")]
-    lines[8]["text"] = "संस्कृतम् " * 3
-    lines[1]["text"] = "संस्कृतम्"  # of training, which no normaliser touches
-    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    rewrite(folder, {8: "संस्कृतम् " * 3, 1: "संस्कृतम्"})  # row 1 is trained on, which no normaliser touches
     settings += ["--evaluation.generation_max_length", "30"]
     assert check_data.main(settings) == 0  # nothing is dropped
     printed = " ".join(capsys.readouterr().out.split())
@@ -468,10 +436,7 @@ def test_the_normaliser_and_the_room_for_a_transcript_are_held_against_the_valid
 def test_a_normaliser_that_leaves_nothing_to_score_is_refused_as_by_training(
     folder: Path, settings: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = [json.loads(line) for line in (good_only(folder) / "metadata.jsonl").read_text().split("\n")]
-    for row in (8, 9):
-        lines[row]["text"] = "..."
-    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    rewrite(folder, {8: "...", 9: "..."})
     found = report(settings, capsys)
     assert found["exit_code"] == 1
     assert found["refusals"][0].startswith("--evaluation.normalizer 'basic': leaves nothing")
@@ -480,12 +445,15 @@ def test_a_normaliser_that_leaves_nothing_to_score_is_refused_as_by_training(
 def test_characters_that_nobody_sees_are_named(
     folder: Path, settings: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = [json.loads(line) for line in (good_only(folder) / "metadata.jsonl").read_text().split("\n")]
-    for row, text in enumerate(
-        ("\ufeffmy card", "my\u200bcard", "my \ufffd card", "my\x00card", "\u0645\u06cc\u200c\u062e", "my\u3000card")
-    ):
-        lines[row]["text"] = text
-    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    texts = (
+        "\ufeffmy card",
+        "my\u200bcard",
+        "my \ufffd card",
+        "my\x00card",
+        "\u0645\u06cc\u200c\u062e",
+        "my\u3000card",
+    )
+    rewrite(folder, dict(enumerate(texts)))
     assert check_data.main(settings) == 0
     printed = capsys.readouterr().out
     assert "(U+FEFF ZERO WIDTH NO-BREAK SPACE): 1 times, such as in 0.wav" in printed
@@ -501,7 +469,7 @@ def test_characters_that_nobody_sees_are_named(
 # -- what the screen is given
 
 
-HOSTILE = "\x1b]0;T\x07\x1b[2J\x9b1m\u202ey\r\nz\u2028ł"
+HOSTILE = "[red]\x1b]0;T\x07\x1b[2J\x9b1m\u202ey\r\nz\u2028ł"
 ACTS_ON_A_SCREEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]")
 
 
@@ -514,7 +482,7 @@ def hostile_settings(tmp_path: Path, tiny_folder: Path) -> list[str]:
     for number in range(10):
         name = f"{number}{HOSTILE}.wav"
         soundfile.write(folder / name, noise(3 if number == 9 else 0.5, number // 2), RATE_HZ)
-        row = {"audio": name, "text": f"number {number // 2} {HOSTILE}", "speaker": f"{number % 2}{HOSTILE}"}
+        row = {"audio": name, "text": f"number {number // 2} [/red] {HOSTILE}", "speaker": f"{number % 2}{HOSTILE}"}
         lines.append(row | {"language": HOSTILE if number == 8 else "en"})
     (folder / f"7{HOSTILE}.wav").write_bytes(b"no audio")
     (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
@@ -533,7 +501,7 @@ def test_names_and_texts_do_not_act_on_the_screen(
     assert check_data.main(hostile_settings) == 1
     told = capsys.readouterr()
     assert not ACTS_ON_A_SCREEN.search(told.out + told.err), repr(told.out)
-    assert r"\x1b]0;T\x07\x1b[2J" in told.out
+    assert r"[red]\x1b]0;T\x07\x1b[2J" in told.out  # nor are they rich's markup
     check_data.main([*hostile_settings, "--json", "-"])
     printed = capsys.readouterr().out
     assert not ACTS_ON_A_SCREEN.search(printed)

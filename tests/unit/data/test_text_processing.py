@@ -6,7 +6,13 @@ from accel_asr.data.text_processing import CONTROL_TOKENS, TIMES, WRONG_TIMES, T
 from accel_asr.model.written_tokens import TimedWords
 
 
-@pytest.mark.parametrize("text", ["", "It's  OK, Ünal!", "(well-known) 3.5 %", "สวัสดี", "「はい」"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "It's  OK, Ünal!", "(well-known) 3.5 %", "สวัสดี", "「はい」", "...", "?"),
+        *("\u200f\u05e9\u05dc", "\u0645\u06cc\u200c\u062e"),  # with characters that can't be seen
+    ],
+)
 def test_nothing_is_done_by_default(text: str) -> None:
     assert TextProcessing()(text) == text
 
@@ -14,6 +20,7 @@ def test_nothing_is_done_by_default(text: str) -> None:
 def test_replacements_go_first_and_longest_first() -> None:
     process = TextProcessing(lowercase=True, remove_punctuation=True, replacements={"&": " and ", "R&D": "Research"})
     assert process("R&D & Sales!") == "research and sales"
+    assert TextProcessing(lowercase=True)("Straße, ÉTÉ!") == "straße, été!"
 
 
 @pytest.mark.parametrize(
@@ -33,10 +40,6 @@ def test_replacements_go_first_and_longest_first() -> None:
 )
 def test_punctuation_becomes_a_space_but_for_what_holds_words_together(text: str, expected: str) -> None:
     assert without_punctuation(text) == expected
-
-
-def test_case_alone_leaves_the_rest() -> None:
-    assert TextProcessing(lowercase=True)("Straße, ÉTÉ!") == "straße, été!"
 
 
 # -- control tokens and times that stand in texts
@@ -60,11 +63,6 @@ def test_what_can_not_be_learnt_is_said(text: str, read: bool, reason: str, part
     assert particulars in found[1]
 
 
-@pytest.mark.parametrize("text", ["a < b |> c", "five", "<b>five</b>"])
-def test_other_texts_are_no_fault(text: str) -> None:
-    assert TextProcessing().fault(text, duration_s=1.0) is None
-
-
 def test_times_are_taken_out_of_a_text_before_its_punctuation() -> None:
     process = TextProcessing(lowercase=True, remove_punctuation=True, replacements={"six": "Six"}, written_times="read")
     text = "<|0.00|> Five.<|0.50|><|0.50|> six!<|1.00|><|1.00|> ...<|1.02|>"
@@ -76,7 +74,9 @@ def test_times_are_taken_out_of_a_text_before_its_punctuation() -> None:
     assert process.previous("<|0.00|> Five.<|0.50|>") == " Five."
 
 
-def test_a_replacement_may_take_control_tokens_out() -> None:
+def test_other_texts_are_no_fault_and_a_replacement_may_take_control_tokens_out() -> None:
+    for text in ("a < b |> c", "five", "<b>five</b>"):
+        assert TextProcessing().fault(text, duration_s=1.0) is None
     process = TextProcessing(replacements={"<|en|>": "", "<|endoftext|>": " "})
     assert process.fault("<|en|>five<|endoftext|>six") is None
     assert process("<|en|>five<|endoftext|>six") == "five six"
@@ -86,8 +86,3 @@ def test_a_replacement_may_take_control_tokens_out() -> None:
 def test_a_text_in_which_nothing_can_be_seen_is_empty(text: str) -> None:
     assert TextProcessing()(text) == ""
     assert TextProcessing()(f"a{text}b").startswith("a")
-
-
-@pytest.mark.parametrize("text", ["...", "?", "\u200f\u05e9\u05dc", "\u0645\u06cc\u200c\u062e"])
-def test_what_can_be_seen_stays(text: str) -> None:
-    assert TextProcessing()(text) == text

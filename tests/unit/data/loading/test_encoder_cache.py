@@ -1,4 +1,4 @@
-"""Kept outputs are those that were given, in every process, and no process writes what another has written."""
+"""Cached outputs are the ones that were written, in every process, and one process at a time fills a chunk."""
 
 import errno
 import multiprocessing
@@ -14,7 +14,7 @@ import pytest
 from accel_asr.audio.decoding import AudioError
 from accel_asr.data.loading import encoder_cache
 from accel_asr.data.loading.encoder_cache import CHUNK_CLIPS, EncoderCache, open_encoder_cache
-from accel_asr.errors import UserError
+from tests.refusals import refused
 
 CLIPS = CHUNK_CLIPS + 3
 SHAPE = (5, 4)
@@ -44,15 +44,11 @@ def test_what_is_kept_is_what_was_given_and_nothing_is_given_before(tmp_path: Pa
     assert (again.kept(), again.missing(0), again.missing(1)) == (2, list(range(CHUNK_CLIPS)), [CHUNK_CLIPS + 1])
 
 
-def test_the_size_is_taken_at_once_and_told(tmp_path: Path) -> None:
+def test_the_size_is_taken_at_once_and_another_purpose_has_another_cache(tmp_path: Path) -> None:
     cache, notice = open_encoder_cache(clips=50_000, shape=(100, 10), purpose="a large one", cache_dir=tmp_path)
     assert (cache.folder / "outputs").stat().st_size == 50_000 * 100 * 10 * 2
     assert notice.startswith(f"encoder outputs: 0.10 GB in {cache.folder} (float16), 0 of 50,000 clips are there")
-
-
-def test_another_purpose_has_another_cache(tmp_path: Path) -> None:
-    assert opened(tmp_path).folder != opened(tmp_path, "another encoder").folder
-    assert opened(tmp_path).folder == opened(tmp_path).folder
+    assert opened(tmp_path).folder == opened(tmp_path).folder != opened(tmp_path, "another encoder").folder
 
 
 @pytest.mark.parametrize("stage", ["outputs written", "outputs on the disk"])
@@ -111,17 +107,17 @@ def test_a_chunk_is_filled_by_one_process_at_a_time_and_one_that_is_killed_gives
 
 
 def test_too_little_room_is_said_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = r"^--model\.cache_encoder_outputs true: needs 0\.00 GB in .*, where .* GB are free; make room, give another"
+    needs = ("--model.cache_encoder_outputs", "needs 0.00 GB")
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 500))
-        with pytest.raises(UserError, match=told):
+        with refused(*needs, remedy="make room"):
             opened(tmp_path)
 
     def full(*_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(encoder_cache.os, "posix_fallocate", full)
-    with pytest.raises(UserError, match=told):
+    with refused(*needs):
         opened(tmp_path)
     assert [path for path in (tmp_path / "encoder_outputs").iterdir() if path.is_dir()] == []
 
