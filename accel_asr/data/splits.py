@@ -109,21 +109,29 @@ def load_train_and_validation(
             window_s=window_s,
             timestamps=data.timestamps_probability > 0,
         )
-        rows_of_epoch = shuffled_rows(len(together), together.part_sizes(), weights or (), seed=seed, epoch=0)
-        packs = packing.packs(rows_of_epoch)
-        share = packing.fill_share(packs)
-        summary["packed"] = {
-            "windows_of_first_epoch": len(packs),
-            "window_s": window_s,
-            "gap_s": GAP_S,
-            "fill_share": round(share, 4),
-        }
-        notices.append(
-            f"packed {len(rows_of_epoch):,} utterances into {len(packs):,} windows of {window_s:g} s, {share:.0%} full "
-            "(the first epoch; each is packed anew): training.per_device_train_batch_size counts these windows"
-        )
+        summary["packed"], notice = _first_packs(packing, together, weights, window_s=window_s, seed=seed)
+        notices.append(notice)
     return RunData(
         train=together, validation=validation, weights=weights, summary=summary, notices=notices, packing=packing
+    )
+
+
+def _first_packs(
+    packing: Packing, utterances: Utterances, weights: tuple[float, ...] | None, *, window_s: float, seed: int
+) -> tuple[dict[str, Any], str]:
+    """How full the windows of the first epoch are, for data_summary.json and as a notice."""
+    rows = shuffled_rows(len(utterances), utterances.part_sizes(), weights or (), seed=seed, epoch=0)
+    packs = packing.packs(rows)
+    share = packing.fill_share(packs)
+    summary = {
+        "windows_of_first_epoch": len(packs),
+        "window_s": window_s,
+        "gap_s": GAP_S,
+        "fill_share": round(share, 4),
+    }
+    return summary, (
+        f"packed {len(rows):,} utterances into {len(packs):,} windows of {window_s:g} s, {share:.0%} full (in the first "
+        "epoch; each packs others together): training.per_device_train_batch_size counts these windows"
     )
 
 

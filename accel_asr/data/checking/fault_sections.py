@@ -29,7 +29,6 @@ class KeptRows:
         self.training_rows = len(checked.train)
         self.sides = {"train": everything[: self.training_rows], "validation": everything[self.training_rows :]}
         self.ids = rows.ids()
-        self.groups = rows.cells("group")
         self.durations_s = rows.durations_s()
         self.hashes = _column(rows, "audio_hash", np.uint64)
         self.peak, self.rms, self.clipped = (_column(rows, name, np.float64) for name in ("peak", "rms", "clipped"))
@@ -69,7 +68,7 @@ def characters(kept: KeptRows, checked: Checked) -> dict[str, Any]:
         "different": len(counts),
         "byte_level": isinstance(encoder.tokenizer.backend_tokenizer.pre_tokenizer, ByteLevel),
         "unspellable": described([character for character in counts if not _spells(encoder.spelling, character)]),
-        "unseen": described([one for one in counts if is_unseen(one) and one not in _WITHIN_WORDS]),
+        "unseen": described([unseen for unseen in counts if is_unseen(unseen) and unseen not in _WITHIN_WORDS]),
     }
 
 
@@ -114,12 +113,10 @@ def _repetitions(kept: KeptRows, groups: list[np.ndarray]) -> dict[str, Any]:
 
 def _overlap(kept: KeptRows, copies: list[np.ndarray]) -> dict[str, Any]:
     train, validation = (places.tolist() for places in kept.sides.values())
-    hashes, ids, groups = kept.hashes.tolist(), kept.ids, kept.groups
+    hashes, ids = kept.hashes.tolist(), kept.ids
     first_by_hash = {hashes[place]: place for place in reversed(train)}
     same_audio = [(place, first_by_hash[hashes[place]]) for place in validation if hashes[place] in first_by_hash]
     copied = [group for group in copies if group[0] < kept.training_rows <= group[-1]]
-    trained_groups = {groups[place] for place in train} - {None}
-    shared_groups = [groups[place] for place in validation if groups[place] in trained_groups]
     trained = {ids[place]: hashes[place] for place in train}
     same_id = [place for place in validation if trained.get(ids[place], hashes[place]) != hashes[place]]
     return {
@@ -128,7 +125,7 @@ def _overlap(kept: KeptRows, copies: list[np.ndarray]) -> dict[str, Any]:
             "rows": sum(int((group >= kept.training_rows).sum()) for group in copied),
             "examples": [kept.named(group) for group in copied[:MAX_EXAMPLES]],
         },
-        "groups": {"rows": len(shared_groups), "examples": list(dict.fromkeys(shared_groups))[:MAX_EXAMPLES]},
+        "groups": {"rows": 0, "examples": []},  # unless `shared_values` finds some
         "same_id_other_audio": {"rows": len(same_id), "examples": kept.named(same_id)},
     }
 

@@ -5,20 +5,22 @@ semaphore. A full shared memory can't lose a batch, and when a worker dies, its 
 """
 
 import os
-import re
 import signal
 import socket
 import struct
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, get_start_method, parent_process
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
 from accel_asr.errors import UserError
@@ -27,7 +29,7 @@ from accel_asr.ranks.processes import STOP_SIGNALS
 LEAVING_S = 1.0  # a worker that hasn't ended so long after its socket was closed is killed
 _WAIT_FOR_ALL = getattr(socket, "MSG_WAITALL", 0)  # not on Windows
 _PROTOCOL = 5  # of pickle: the first with out-of-band buffers
-_KIB = 1024
+_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 LESS_MEMORY = (
     "lower --training.dataloader_num_workers, --training.per_device_train_batch_size or "
     "--evaluation.per_device_eval_batch_size, or give the job more memory"
@@ -95,10 +97,8 @@ class Worker:
 def end_workers(workers: list[Worker]) -> None:
     """Close their sockets, which makes them exit; kill those that hang."""
     for worker in workers:
-        try:
+        with suppress(OSError):  # the other end is gone
             worker.socket.shutdown(socket.SHUT_RDWR)  # unlike close, this wakes the thread that reads from it
-        except OSError:
-            continue  # the other end is gone
     for worker in workers:
         worker.process.join(LEAVING_S)
         if worker.process.exitcode is None:
@@ -217,29 +217,16 @@ def _memory() -> str:
     if sys.platform != "win32":
         import resource
 
-        unit = 1 if sys.platform == "darwin" else _KIB
+        unit = 1 if sys.platform == "darwin" else 1024
         own, workers = (
             resource.getrusage(who).ru_maxrss * unit for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
         )
         parts.append(f"peak memory: {_gb(own)} in this process, {_gb(workers)} in its largest worker")
-    machine = _kernel_numbers("/proc/meminfo")
-    if "MemTotal" in machine:
-        free, total = machine.get("MemAvailable", 0) * _KIB, machine["MemTotal"] * _KIB
-        parts.append(f"{_gb(free)} of the machine's {_gb(total)} are free now")
-    limit = _kernel_numbers("/sys/fs/cgroup/memory.max").get("", 0)  # no number where it is "max"
-    if limit:
-        parts.append(f"the container may use {_gb(limit)}")
+    machine = psutil.virtual_memory()
+    parts.append(f"{_gb(machine.available)} of the machine's {_gb(machine.total)} are free now")
+    with suppress(OSError, ValueError):  # no such file, or it says "max"
+        parts.append(f"the container may use {_gb(int(_CONTAINER_LIMIT.read_text()))}")
     return ", ".join(parts)
-
-
-def _kernel_numbers(path: str) -> dict[str, int]:
-    """`name: number` lines of a kernel file; a lone number has an empty name; {} if there is no such file."""
-    try:
-        with open(path) as file:
-            numbers = re.findall(r"^(?:(\w+):\s*)?(\d+)", file.read(), flags=re.MULTILINE)
-    except OSError:
-        return {}
-    return {name: int(number) for name, number in numbers}
 
 
 def _gb(size: int) -> str:

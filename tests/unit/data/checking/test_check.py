@@ -115,7 +115,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def tested(folder: Path, **settings) -> DataConfig:
+def settings_of(folder: Path, **settings) -> DataConfig:
     """Split `test` validates, and all may be bad."""
     return DataConfig(name_or_path=str(folder), eval_split="test", max_bad_fraction=1, **settings)
 
@@ -191,7 +191,7 @@ def test_when_nothing_is_left_the_reasons_are_still_counted(checked, folder: Pat
 def test_rows_in_unknown_languages_and_tasks_are_left_out_and_named(checked, folder: Path) -> None:
     mended(folder, "0.wav,My card number 0,train,s0,en", "0.wav,My card number 0,train,s0,tlh")
     mended(folder, "8,test,s2,en,transcribe", "8,test,s2,German,shout")
-    found = checked(tested(folder, task_column="task"))
+    found = checked(settings_of(folder, task_column="task"))
     dropped = report_of(found, model_name="m")["dropped"]
     assert dropped[UNKNOWN_LANGUAGE] == {"count": 1, "examples": [["0.wav", "tlh"]]}
     assert dropped[UNKNOWN_TASK] == {"count": 1, "examples": [["8.wav", "shout"]]}
@@ -204,7 +204,7 @@ def test_rows_in_unknown_languages_and_tasks_are_left_out_and_named(checked, fol
 def test_languages_are_counted_as_the_model_names_them(checked, folder: Path) -> None:
     for number, said in ((0, "English"), (1, "de-DE"), (7, "")):
         mended(folder, f"{number},train,s{number % 3},en", f"{number},train,s{number % 3},{said}")
-    data = tested(folder)
+    data = settings_of(folder)
     languages = report_of(checked(data, language="fr"), model_name="m")["languages"]
     assert [(one["language"], one["rows"], one["known"], one["said"]) for one in languages] == [
         ("en", 10, True, True),
@@ -220,7 +220,7 @@ def test_languages_are_counted_as_the_model_names_them(checked, folder: Path) ->
 def test_one_recording_under_two_names_on_both_sides_is_found(checked, folder: Path) -> None:
     (folder / "9.wav").write_bytes((folder / "0.wav").read_bytes())
     (folder / "7.wav").write_bytes((folder / "1.wav").read_bytes())
-    report = report_of(checked(tested(folder)), model_name="m")
+    report = report_of(checked(settings_of(folder)), model_name="m")
     assert report["overlap"]["same_audio"] == {"rows": 1, "examples": [["9.wav", "0.wav"]]}
     assert report["duplicates"]["train"] == {
         "recordings": 1,
@@ -233,7 +233,7 @@ def test_one_recording_under_two_names_on_both_sides_is_found(checked, folder: P
 
 
 def test_hashes_are_compared_in_all_their_bits(checked, folder: Path) -> None:
-    found = checked(tested(folder))
+    found = checked(settings_of(folder))
     written = [part.part.index for part in found.parts]
     hashes = [code for index in written for code in columns_of(index).column("audio_hash").to_pylist()]
     assert None in hashes  # of what is no audio, for which NumPy would make floats of all of them
@@ -248,7 +248,7 @@ def test_a_copy_at_another_level_is_likely_one_on_both_sides(checked, folder: Pa
     samples, rate_hz = soundfile.read(folder / "0.wav")
     soundfile.write(folder / "8.wav", 0.97 * samples, rate_hz)
     mended(folder, "My card number 8", "My card number 0")
-    report = report_of(checked(tested(folder)), model_name="m")
+    report = report_of(checked(settings_of(folder)), model_name="m")
     assert report["overlap"]["copies"] == {"rows": 1, "examples": [["0.wav", "8.wav"]]}
     assert report["overlap"]["same_audio"]["rows"] == 0
 
@@ -269,7 +269,7 @@ def test_silence_and_clipping_are_named_the_worst_first(checked, folder: Path) -
     loud = np.concatenate([np.full(800, 2.0), 0.1 * np.ones(RATE_HZ - 800)]).clip(-1, 1)
     for name, samples in (("0", np.zeros(RATE_HZ)), ("1", np.full(RATE_HZ, 0.0005)), ("8", loud)):
         (folder / f"{name}.wav").write_bytes(wav_bytes(samples, sampling_rate_hz=RATE_HZ))
-    report = report_of(checked(tested(folder)), model_name="m")
+    report = report_of(checked(settings_of(folder)), model_name="m")
     assert report["silence"] == {"rows": 2, "examples": [["0.wav", None], ["1.wav", -66.2]]}  # 16 steps of 32,768
     assert report["clipping"] == {"rows": 1, "examples": [["8.wav", 0.05]]}
 
@@ -288,9 +288,9 @@ def test_the_same_rows_on_both_sides_are_a_refusal_and_an_overlap(checked, folde
 
 def test_what_a_tokenizer_can_not_spell_is_named(checked, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mended(folder, "My card number 8", "Öl für Öfen 😀 \u0301")
-    characters = report_of(checked(tested(folder)), model_name="m")["characters"]
+    characters = report_of(checked(settings_of(folder)), model_name="m")["characters"]
     assert (characters["byte_level"], characters["unspellable"]) == (True, [])
-    found = checked(tested(folder))
+    found = checked(settings_of(folder))
     tokenizer = found.limits.encoder.tokenizer
     decode = type(tokenizer).decode
     monkeypatch.setattr(

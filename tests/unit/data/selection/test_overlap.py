@@ -124,8 +124,8 @@ def test_all_copies_in_train_are_left_out(load, folder: Path) -> None:
         clip(folder / f"{number}.wav", 3)
     data = load(of(folder, overlap="drop"))
     assert data.train.ids() == ["1.wav", "2.wav", "4.wav"]
-    assert data.summary["overlap"]["recordings"]["validation_rows"] == 1
-    assert data.summary["overlap"]["recordings"]["training_rows"] == 3
+    recordings = data.summary["overlap"]["recordings"]
+    assert (recordings["validation_rows"], recordings["training_rows"]) == (1, 3)
 
 
 def test_rows_that_are_held_out_by_chance_are_not_kept_in_a_copy(load, folder: Path) -> None:
@@ -277,11 +277,12 @@ def test_sentences_and_speakers_on_both_sides_are_said_with_counts(load, folder:
     }
 
 
-@pytest.mark.parametrize("column", ["speaker_id", "Speaker", "client_id", "spk", "SPK-ID"])
-def test_a_column_that_is_called_like_a_speaker_is_one(folder: Path, column: str) -> None:
+def test_a_column_that_is_called_like_a_speaker_is_one(folder: Path) -> None:
     path = folder / "train.csv"
-    path.write_text(path.read_text().replace("speaker", column))
-    assert [row.speaker for row in load_rows(path).rows] == [f"s{number}" for number in range(6)]
+    content = path.read_text()
+    for column in ("speaker_id", "Speaker", "client_id", "spk", "SPK-ID"):
+        path.write_text(content.replace("speaker", column))
+        assert [row.speaker for row in load_rows(path).rows] == [f"s{number}" for number in range(6)]
 
 
 def test_a_group_column_beside_a_validation_set_is_compared(load, folder: Path) -> None:
