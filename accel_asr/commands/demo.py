@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from accel_asr.commands.option_types import at_least_one, port
 from accel_asr.console.printing import OptionParser, say
 from accel_asr.errors import UserError
 from accel_asr.model.folder.examination import refuse_unfit_folder
@@ -36,15 +37,17 @@ def build_parser() -> argparse.ArgumentParser:
         "--language", help="language spoken, code or name; unset is the one that the model was tuned for, or detected"
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ...; unset is an accelerator where there is one")
-    parser.add_argument("--port", type=_port, help="port on 127.0.0.1; unset is 7860 or the next that is free")
+    parser.add_argument("--port", type=port, help="port on 127.0.0.1; unset is 7860 or the next that is free")
     parser.add_argument(
         "--share",
         action="store_true",
         help="let anyone with the address in, through Gradio's servers and its tunnel program, which is downloaded",
     )
-    parser.add_argument("--max_file_mb", type=_positive, default=50, metavar="MB", help="largest upload (default 50)")
     parser.add_argument(
-        "--max_minutes", type=_positive, default=30, metavar="MINUTES", help="longest recording (default 30)"
+        "--max_file_mb", type=at_least_one, default=50, metavar="MB", help="largest upload (default 50)"
+    )
+    parser.add_argument(
+        "--max_minutes", type=at_least_one, default=30, metavar="MINUTES", help="longest recording (default 30)"
     )
     return parser
 
@@ -112,23 +115,22 @@ def _require_extra() -> None:
     """
     missing = [name for name in ("gradio", "matplotlib") if find_spec(name) is None]
     if missing:
-        raise UserError(f"the demo needs {' and '.join(missing)}: pip install 'accel-asr[demo]'")
+        raise UserError(f"the demo needs {' and '.join(missing)}", remedy="pip install 'accel-asr[demo]'")
 
 
 def _load_base(
     model: str, asked: str | None, *, beside: "Transcriber", device: str | None
 ) -> "tuple[str, Transcriber] | None":
-    """The model to show beside, with its name.
+    """The model to show beside `model`, with its name; None, and a note, where the run's base model can't be loaded.
 
     Raises:
-        UserError: it was asked for and can't be loaded. One that was only found is gone without, and that is said.
+        UserError: a model that was asked for can't be loaded.
     """
     from accel_asr.transcription.transcriber import load_transcriber
 
-    found = base_model_of_run(model) if asked is None else (asked, None) if asked != NONE else None
-    if found is None:
+    if asked == NONE or (base := (asked, None) if asked else base_model_of_run(model)) is None:
         return None
-    name, revision = found
+    name, revision = base
     try:
         return name, load_transcriber(name, revision=revision, device=device, language=beside.language)
     except UserError as error:
@@ -140,17 +142,3 @@ def _load_base(
 
 def _end(signal_number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt  # so that what visitors uploaded is deleted
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is less than 1")
-    return number
-
-
-def _port(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 65_535:
-        raise argparse.ArgumentTypeError(f"{number} is no port; ports are 1 to 65535")
-    return number

@@ -5,8 +5,6 @@ Also under `accelerate launch -m accel_asr evaluate ...`, on as many devices as 
 
 import argparse
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +13,7 @@ from accel_asr.config.command_line import build_parser, parse_config, split_argu
 from accel_asr.config.settings import Config
 from accel_asr.console.printing import say
 from accel_asr.console.public_text import public
-from accel_asr.errors import UserError, user_errors_exit
+from accel_asr.errors import UserError, raise_all, setting_shown_as, user_errors_exit
 from accel_asr.files.run_folder import full_disk_explained
 from accel_asr.model.folder.examination import refuse_unfit_folder
 from accel_asr.quickstart import QUICKSTART, model_source
@@ -91,7 +89,7 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
     sets: dict[str, list[EvaluationSet]] = {}
     output_dir = Path(str(config.output_dir))
     for name, option in zip(names, ("--model", "--against"), strict=False):
-        with _named_as(option):
+        with setting_shown_as(option, setting="--model.name_or_path"):
             models[name], sets[name], notices = load_model_and_sets(
                 replace(config.model, name_or_path=name),
                 config.evaluation,
@@ -188,16 +186,6 @@ def _configuration(options: argparse.Namespace, settings: list[str]) -> Config:
     return parse_config([*settings_of_model(options.model, settings, has_own_data=has_own_data), *own, *settings])
 
 
-@contextmanager
-def _named_as(option: str) -> Iterator[None]:
-    """Let an error about the model name the option that gave it."""
-    try:
-        yield
-    except UserError as error:
-        told = re.sub(r"(--)?model\.name_or_path", option, str(error))
-        raise UserError(told, same_on_every_rank=error.same_on_every_rank) from error
-
-
 def label_of(model: str) -> str:
     """A folder's name for a model: `quickstart-best` of runs/quickstart/best, `openai-whisper-tiny` of the Hub's."""
     path = Path(model)
@@ -254,10 +242,15 @@ def _take_own_options(arguments: list[str]) -> tuple[argparse.Namespace, list[st
     options, settings = split_arguments(arguments, _add_own_options)
     if {"-h", "--help"} & set(settings):
         return options, settings
+    errors = []
     if options.model is None:
-        raise UserError("--model is not set; give a model folder, such as runs/quickstart/best, or a name on the Hub")
-    if options.against == options.model:
-        raise UserError(f"--against: {options.against!r} is what --model names too; give another model")
+        remedy = "give a model folder, such as runs/quickstart/best, or a name on the Hub"
+        errors.append(UserError("is not set", setting="--model", remedy=remedy))
+    elif options.against == options.model:
+        problem = "is what --model names too"
+        errors.append(UserError(problem, setting="--against", value=options.against, remedy="give another model"))
     if options.utterances is not None and options.utterances < 1:
-        raise UserError(f"--utterances: {options.utterances} is out of range; give at least 1")
+        value = options.utterances
+        errors.append(UserError("is out of range", setting="--utterances", value=value, remedy="give at least 1"))
+    raise_all(errors)
     return options, settings

@@ -13,7 +13,7 @@ from accel_asr.config.command_line import names_data, parse_config
 from accel_asr.config.settings import Config
 from accel_asr.console.printing import OptionParser, percent, say, table_console
 from accel_asr.console.public_text import public, visible
-from accel_asr.errors import UserError
+from accel_asr.errors import UserError, raise_all
 from accel_asr.exporting.packages import FORMATS, QUANTIZATIONS, require_packages
 from accel_asr.model.folder.examination import refuse_unfit_folder
 from accel_asr.model.folder.generation_settings import is_multilingual
@@ -82,24 +82,26 @@ def main(arguments: list[str]) -> int:
 
 
 def _check(options: argparse.Namespace, settings: list[str]) -> None:
-    """Find what is wrong before anything long starts."""
-    problems = []
+    """Refuse bad options before anything long starts."""
+    errors = []
     if options.output_dir.exists() or options.output_dir.is_symlink():
-        problems.append(f"--output_dir: {str(options.output_dir)!r} exists; give another, or remove it")
+        remedy = "give another, or remove it"
+        errors.append(UserError("exists", setting="--output_dir", value=options.output_dir, remedy=remedy))
     options.quantization = options.quantization or QUANTIZATIONS[options.format][0]
     if options.quantization not in QUANTIZATIONS[options.format]:
         offered = ", ".join(QUANTIZATIONS[options.format])
-        problems.append(f"--quantization: {options.format} has no {options.quantization!r}; give one of: {offered}")
+        problem, value = f"{options.format} has no such quantization", options.quantization
+        errors.append(UserError(problem, setting="--quantization", value=value, remedy=f"give one of: {offered}"))
     if options.utterances is not None and options.utterances < 1:
-        problems.append(f"--utterances: {options.utterances} is too few; give a number of at least 1")
+        value = options.utterances
+        errors.append(UserError("is too few", setting="--utterances", value=value, remedy="give at least 1"))
     if not 0 <= options.max_wer_difference <= 100:  # nan must not pass
-        problems.append(
-            f"--max_wer_difference: {options.max_wer_difference} is out of range; give percentage points from 0 to 100"
-        )
+        value, remedy = options.max_wer_difference, "give percentage points from 0 to 100"
+        errors.append(UserError("is out of range", setting="--max_wer_difference", value=value, remedy=remedy))
     if any(setting.split("=")[0] == "--model.name_or_path" for setting in settings):
-        problems.append("--model.name_or_path: the model to export is given by --model; leave it out")
-    if problems:
-        raise UserError("\n".join(problems))
+        problem = "the model to export is given by --model"
+        errors.append(UserError(problem, setting="--model.name_or_path", remedy="leave it out"))
+    raise_all(errors)
     require_packages(options.format)
 
 
@@ -113,10 +115,12 @@ def run_settings(model: str, settings: list[str]) -> Config:
     own = settings_of_model(model, settings)
     if "--config" not in [*names, *own] and not names_data(settings):
         raise UserError(
-            f"--model: {model!r} does not lie in a run's folder (there is no config.yaml beside it), so there is no "
-            "validation data to compare the exported model on; give --config RECIPE_OR_YAML of a run, or "
-            "--data.name_or_path with --data.eval_split (or --data.eval_rows, --data.eval_fraction); "
-            "--config quickstart compares on the embedded clips"
+            "is not in a run's folder (there is no config.yaml beside it), so there is no validation data to compare "
+            "the exported model on",
+            setting="--model",
+            value=model,
+            remedy="give --config RECIPE_OR_YAML of a run, or --data.name_or_path with --data.eval_split (or "
+            "--data.eval_rows, --data.eval_fraction); --config quickstart compares on the embedded clips",
         )
     config = parse_config([f"--model.name_or_path={model}", *own, *settings])
     # the run's own revision is one of the model that it started from
@@ -140,7 +144,12 @@ def export(config: Config, options: argparse.Namespace) -> int:
         say(visible(notice))
     items = job.validation_items.first(min(options.utterances or len(job.data.validation), len(job.data.validation)))
     if not any(job.decoding.normalizer(utterance.text) for utterance in items.utterances):
-        raise UserError(f"--utterances: the first {options.utterances} have no text to score; give a larger number")
+        raise UserError(
+            "so many have no text to score",
+            setting="--utterances",
+            value=options.utterances,
+            remedy="give a larger number",
+        )
     if config.evaluation.num_beams != 1:
         say(f"note: compared greedily, not with evaluation.num_beams {config.evaluation.num_beams}")
     for note in writing.limit_tokens(job.model, export_format=options.format):

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from accel_asr.config.command_secrets import refuse_secrets
 from accel_asr.config.cross_checks import is_hub_name
@@ -48,10 +49,11 @@ def main(arguments: list[str]) -> int:
     refuse_secrets(arguments)
     options = build_parser().parse_args(arguments)
     if not is_hub_name(options.hub_model_id):
-        raise UserError(f"--hub_model_id: {options.hub_model_id!r} is not a Hub name; give user/name")
+        value = options.hub_model_id
+        raise UserError("is not a Hub name", setting="--hub_model_id", value=value, remedy="give user/name")
     private = {None: None, "true": True, "false": False}[options.hub_private_repo]
     best = options.run_dir / "best"
-    if best.is_dir():  # else it is no finished run, which is said below
+    if best.is_dir():  # else push_run refuses it: no finished run
         examined = examine(str(best), name=str(best), setting="RUN_DIR")  # before torch is imported
         from accel_asr.model.pretrained import require_finite_folder
 
@@ -61,7 +63,7 @@ def main(arguments: list[str]) -> int:
         say_notes(examined.notes, name=str(best))
     from accel_asr.publishing.hub import NAME_SETTING, PRIVATE_SETTING, describe_push, push_run
 
-    upload = {
+    upload: dict[str, Any] = {
         "hub_model_id": options.hub_model_id,
         "private": private,
         "revision": options.revision,

@@ -1,16 +1,17 @@
 """`accel-asr transcribe --model FOLDER_OR_NAME FILE...`: write down what is said in recordings of any length."""
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_asr.commands.option_types import at_least_one, probability, temperatures, threshold
 from accel_asr.console.printing import OptionParser, json_to_print, print_result, say, standard_output
 from accel_asr.console.public_text import visible
 from accel_asr.errors import UserError
+from accel_asr.files.atomic_writes import write_text
 from accel_asr.model.folder.examination import refuse_unfit_folder
 from accel_asr.quickstart import model_source
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 FORMAT_NAMES = ("txt", "text", "json", "srt", "vtt")  # text: what txt was called first
 SUBTITLES = ("srt", "vtt")
 SHOWN_FILES = 5
-MOST_TEMPERATURE = 2.0
 TO_FILES = "give --output_dir FOLDER, for one UTF-8 file each"
 
 
@@ -54,9 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir", type=Path, metavar="FOLDER", help="write one file for each recording into it")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are in --output_dir already")
     parser.add_argument(
-        "--batch_size", type=_at_least_one, default=16, help="short recordings transcribed at once (default 16)"
+        "--batch_size", type=at_least_one, default=16, help="short recordings transcribed at once (default 16)"
     )
-    parser.add_argument("--num_beams", type=_at_least_one, help="beams of the search; unset is the model's own setting")
+    parser.add_argument("--num_beams", type=at_least_one, help="beams of the search; unset is the model's own setting")
     fallback = parser.add_argument_group(
         "recordings longer than the window",
         "A window is decoded again at the next temperature while its transcript repeats itself or is improbable, "
@@ -64,26 +64,26 @@ def build_parser() -> argparse.ArgumentParser:
     )
     fallback.add_argument(
         "--temperature",
-        type=_temperatures,
+        type=temperatures,
         default=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
         metavar="T,T...",
         help="temperatures to try in this order (default 0,0.2,0.4,0.6,0.8,1); 0 alone never decodes again",
     )
     fallback.add_argument(
         "--compression_ratio_threshold",
-        type=_threshold,
+        type=threshold,
         default=1.35,
         help="repeats itself: zlib shrinks its token ids by more than this (default 1.35; none never looks)",
     )
     fallback.add_argument(
         "--logprob_threshold",
-        type=_threshold,
+        type=threshold,
         default=-1.0,
         help="improbable: the mean log-probability of its tokens is below this (default -1; none never looks)",
     )
     fallback.add_argument(
         "--no_speech_threshold",
-        type=_probability,
+        type=probability,
         default=0.6,
         help="an improbable transcript is left out where silence is likelier than this (default 0.6; none never looks)",
     )
@@ -116,11 +116,13 @@ def main(arguments: list[str]) -> int:
         files = [options.output_dir / name for name in names]
         _make_room(options.output_dir, files, overwrite=options.overwrite)
     elif standard_output().failure is not None:
-        raise UserError(f"standard output is closed, and would get the transcripts; {TO_FILES}")
+        raise UserError("standard output, which would get the transcripts, is closed", remedy=TO_FILES)
     elif output_format in SUBTITLES and len(recordings) > 1:
         raise UserError(
-            f"--format {output_format}: {len(recordings):,} recordings make no valid {output_format} on stdout; "
-            "give --output_dir FOLDER, for one file each"
+            f"{len(recordings):,} recordings make no valid {output_format} on stdout",
+            setting="--format",
+            value=output_format,
+            remedy=TO_FILES,
         )
     for note in notes:
         say(f"note: {visible(note)}", to_stderr=True)
@@ -190,7 +192,7 @@ def _transcribe_all(
             except BrokenPipeError:  # who read stdout, such as `head`, has seen enough
                 return 1
             except OSError as error:
-                raise UserError(f"standard output can't be written ({error.strerror}); {TO_FILES}") from error
+                raise UserError(f"standard output can't be written ({error.strerror})", remedy=TO_FILES) from error
     if files is not None:
         done = len(recordings) - failed
         what = f"{done:,} of {len(recordings):,} recordings" if failed else f"{done:,} recording{'s' * (done != 1)}"
@@ -238,7 +240,7 @@ def _outcomes(
 
 
 def _lossy(encoding: str) -> str:
-    """Of letters that standard output can't hold: nothing is lost in silence."""
+    """What happens to letters that standard output can't hold."""
     return (
         f"standard output is {encoding}, which lacks letters of the transcripts: they are written as their numbers, "
         f"such as \\u0142; set PYTHONIOENCODING=utf-8, or {TO_FILES}"
@@ -251,68 +253,30 @@ def _make_room(folder: Path, files: Sequence[Path], *, overwrite: bool) -> None:
     Raises:
         UserError: it can't be made, or holds one of the files.
     """
-    there = [str(file) for file in files if file.exists()]
+    there = [file.name for file in files if file.exists()]
     if there and not overwrite:
         more = f" and {len(there) - SHOWN_FILES:,} more" if len(there) > SHOWN_FILES else ""
         raise UserError(
-            f"--output_dir: {', '.join(there[:SHOWN_FILES])}{more} {'are' if len(there) > 1 else 'is'} there already; "
-            "give another folder, or --overwrite to replace"
+            f"already holds {', '.join(there[:SHOWN_FILES])}{more}",
+            setting="--output_dir",
+            value=folder,
+            remedy="give another folder, or --overwrite to replace",
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--output_dir: {str(folder)!r} can't be made a folder ({error.strerror})") from error
+        raise UserError(
+            f"can't be made a folder ({error.strerror})", setting="--output_dir", value=folder, remedy="give another"
+        ) from error
 
 
 def _write(file: Path, content: str) -> None:
-    """The whole file or none of it.
-
-    Raises:
-        UserError: the disk refuses.
-    """
-    beside = file.with_name(f".{file.name}.part")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(content + "\n", encoding="utf-8")
-        beside.replace(file)
+        write_text(file, content + "\n")
     except OSError as error:
-        raise UserError(f"--output_dir: {str(file)!r} can't be written ({error.strerror})") from error
+        problem = f"{file.name} can't be written ({error.strerror})"
+        raise UserError(problem, setting="--output_dir", value=file.parent, remedy="give another folder") from error
 
 
 def _minutes(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
-
-
-def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is less than 1")
-    return number
-
-
-def _temperatures(text: str) -> tuple[float, ...]:
-    values = tuple(_number(part) for part in text.split(","))
-    if not all(0 <= value <= MOST_TEMPERATURE for value in values):
-        raise argparse.ArgumentTypeError(f"{text} is out of range; give numbers between 0 and {MOST_TEMPERATURE:g}")
-    return values
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!a} is no number; give one such as 0.2") from None
-
-
-def _probability(text: str) -> float | None:
-    value = _threshold(text)
-    if value is not None and not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is out of range; give a probability between 0 and 1, or none")
-    return value
-
-
-def _threshold(text: str) -> float | None:
-    value = None if text.lower() == "none" else _number(text)
-    if value is not None and not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text} is not a finite number, nor none")
-    return value

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from accel_asr.config.command_line import build_parser, parse_config
+from accel_asr.config.command_line import build_parser, parse_config, split_arguments
 from accel_asr.config.settings import Config
 from accel_asr.errors import UserError, user_errors_exit
 from accel_asr.model.folder.examination import refuse_unfit_folder
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from accel_asr.data.selection.utterances import Utterances
     from accel_asr.verification.checks import Check
 
-UTTERANCES_HELP = (
-    "compare a global batch of at most so many training utterances, and so many validation utterances (default 32)"
-)
 DESCRIPTION = """Compare this launch with one process that takes each global batch at once: loss, gradient, weights,
 learning rates, transcripts. Takes the settings of a run, writes nothing. Exit code 0 when all agree, 1 when not."""
 TABLE_WIDTH = 120  # also where the output is no terminal, for which rich takes 80
@@ -30,16 +27,30 @@ TABLE_WIDTH = 120  # also where the output is no terminal, for which rich takes 
 def main(arguments: list[str]) -> int:
     """Compare; returns 0 when every check passes, else 1. Bad input ends in one message and exit code 2."""
     with user_errors_exit(same_on_every_rank=True):
-        utterances, settings = _take_utterances_option(arguments)
+        options, settings = split_arguments(arguments, _add_own_options)
         if {"-h", "--help"} & set(settings):
             parser = build_parser(prog="accel-asr verify")
             parser.description = DESCRIPTION
-            parser.add_argument("--verify_utterances", type=int, metavar="N", help=UTTERANCES_HELP)
+            _add_own_options(parser)
             parser.print_help()
             return 0
+        if options.verify_utterances < 2:
+            value = options.verify_utterances
+            raise UserError("is too few", setting="--verify_utterances", value=value, remedy="give at least 2")
         config = parse_config(settings)
         refuse_unfit_folder(model_source(config.model.name_or_path), name=config.model.name_or_path)
-    return verify(config, most_utterances=utterances)
+    return verify(config, most_utterances=options.verify_utterances)
+
+
+def _add_own_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--verify_utterances",
+        type=int,
+        default=32,
+        metavar="N",
+        help="compare a global batch of at most so many training utterances, and so many validation utterances "
+        "(default 32)",
+    )
 
 
 def verify(config: Config, *, most_utterances: int) -> int:
@@ -71,7 +82,8 @@ def verify(config: Config, *, most_utterances: int) -> int:
     )
     if is_sharded(accelerator):
         raise UserError(
-            "verify compares whole models, and FSDP shards this one; launch with --multi_gpu on as many processes",
+            "verify compares whole models, and FSDP shards this one",
+            remedy="launch with --multi_gpu on as many processes",
             same_on_every_rank=True,
         )
     display = Display(accelerator)
@@ -89,8 +101,10 @@ def verify(config: Config, *, most_utterances: int) -> int:
     run_plan, last_step = plan_training(training, job.data, num_processes=accelerator.num_processes)
     if isinstance(run_plan, StreamPlan):
         raise UserError(
-            "data.streaming: verify compares windows that do not depend on the number of processes, and those of a "
-            "stream do; verify on a source that is not streamed",
+            "verify compares windows that do not depend on the number of processes, and those of a stream do",
+            setting="--data.streaming",
+            value=True,
+            remedy="verify on a source that is not streamed",
             same_on_every_rank=True,
         )
     plan, notes = plan_to_verify(run_plan, most_utterances=most_utterances)
@@ -159,27 +173,10 @@ def verify(config: Config, *, most_utterances: int) -> int:
     return 0 if all(check.passed for check in checks) else 1
 
 
-def _take_utterances_option(arguments: list[str]) -> tuple[int, list[str]]:
-    """(the number of `--verify_utterances`, the settings of the run).
-
-    Raises:
-        UserError: it is no number of at least 2.
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--verify_utterances", type=int, default=32)
-    try:
-        options, settings = parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        raise UserError(f"--verify_utterances: {error.message}; give a number of at least 2") from error
-    if options.verify_utterances < 2:
-        raise UserError(f"--verify_utterances: {options.verify_utterances} is too few; give a number of at least 2")
-    return options.verify_utterances, settings
-
-
 def _utterances_to_score(
     validation: "Utterances", most_utterances: int, num_processes: int, batch_size: int
 ) -> "tuple[Utterances, int]":
-    """The first validation utterances and a batch size, so that each rank has a batch and they do not come out even."""
+    """The first validation utterances and a batch size, so that each rank has a batch and the last one is short."""
     count = min(most_utterances, len(validation))
     batch_size = max(1, min(batch_size, count // (2 * num_processes)))
     if count > 1 and count % (num_processes * batch_size) == 0:
@@ -188,12 +185,12 @@ def _utterances_to_score(
 
 
 def _show(checks: "Sequence[Check]") -> None:
-    """Print the table, and one line that says it all."""
+    """Print the table and the verdict."""
     from rich.table import Table
 
     from accel_asr.console.printing import table_console
 
-    table = Table(title="of all steps and ranks, what is farthest off", title_justify="left")
+    table = Table(title="the largest difference over all steps and ranks", title_justify="left")
     table.add_column("check")
     for column in ("one process", "this launch", "difference", "allowed"):
         table.add_column(column, justify="right")
@@ -204,5 +201,4 @@ def _show(checks: "Sequence[Check]") -> None:
     console = table_console(width=TABLE_WIDTH)
     console.print(table)
     failed = [check.name for check in checks if not check.passed]
-    told = f"FAIL: {', '.join(failed)}" if failed else f"pass: all {len(checks)} checks"
-    console.print(told)
+    console.print(f"FAIL: {', '.join(failed)}" if failed else f"pass: all {len(checks)} checks")
