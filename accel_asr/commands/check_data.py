@@ -14,7 +14,8 @@ from accel_asr.config.command_line import build_parser, parse_config, split_argu
 from accel_asr.config.settings import Config
 from accel_asr.console.printing import json_to_print, print_result, say
 from accel_asr.console.public_text import public_values
-from accel_asr.errors import UserError, user_errors_exit
+from accel_asr.errors import UserError, raise_all, user_errors_exit
+from accel_asr.files.atomic_writes import write_text
 from accel_asr.model.folder.examination import say_notes
 
 DESCRIPTION = """Decode every recording and read every text of a run's sources; report what training would drop or
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
 
 
 def check_data(config: Config, options: argparse.Namespace) -> int:
-    """Check what `config` says, print or write what was found, and return the exit code.
+    """Check the data of `config`, print or write the report, and return the exit code.
 
     Raises:
         UserError: model or data can't be read, or something can't be written.
@@ -66,10 +67,12 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
     references = None
     if checked.validation:
         most = min(config.evaluation.generation_max_length, limits.encoder.room)
-        found = reference_faults(checked.validation, encoder=limits.encoder, normalizer=normalizer, max_new_tokens=most)
-        if problem := found.problem(normalizer_name=config.evaluation.normalizer):
+        faults = reference_faults(
+            checked.validation, encoder=limits.encoder, normalizer=normalizer, max_new_tokens=most
+        )
+        if problem := faults.problem(normalizer_name=config.evaluation.normalizer):
             checked.refusals.append(str(problem))
-        references = {"normalizer": config.evaluation.normalizer, "max_new_tokens": most, **asdict(found)}
+        references = {"normalizer": config.evaluation.normalizer, "max_new_tokens": most, **asdict(faults)}
     report: dict[str, Any] = report_of(checked, model_name=config.model.name_or_path, references=references)
     report["clean_manifests"] = []
     try:
@@ -79,23 +82,27 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
             )
             report["clean_manifests"] = [
                 {
-                    "source": one.source,
-                    "path": str(one.path),
-                    "rows": one.rows,
-                    "other_rows": one.other_rows,
-                    "left_out": one.left_out,
-                    "settings": one.settings,
+                    "source": manifest.source,
+                    "path": str(manifest.path),
+                    "rows": manifest.rows,
+                    "other_rows": manifest.other_rows,
+                    "left_out": manifest.left_out,
+                    "settings": manifest.settings,
                 }
-                for one in written
+                for manifest in written
             ]
-    finally:  # what took long to find is told in any case
+    finally:  # what took long to find is shown in any case
         report = public_values(report)
         if options.json == "-":
             _print_json(report)
         else:
             print_report(report)
     if options.json not in (None, "-"):
-        _write(Path(options.json), json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+        try:
+            write_text(Path(options.json), json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+        except OSError as error:
+            reason = f"can't be written ({error.strerror})"
+            raise UserError(reason, setting="--json", value=options.json, remedy="give another place") from error
         say(f"report     {options.json}")
     return int(report["exit_code"])
 
@@ -122,31 +129,32 @@ def _take_own_options(arguments: list[str]) -> tuple[argparse.Namespace, list[st
 
 
 def _refuse_impossible(options: argparse.Namespace, config: Config) -> None:
-    """Refuse what could not be written in the end, before anything is decoded.
+    """Refuse what can't be written in the end, before anything is decoded.
 
     Raises:
         UserError: naming all of it.
     """
     from accel_asr.data.checking.clean_manifests import require_new
 
-    problems = []
+    errors: list[UserError] = []
     if config.data.streaming:
-        problems.append("data.streaming: true, but check-data reads every row; add --data.streaming false")
+        problem, remedy = "does not go with check-data, which reads every row", "add --data.streaming false"
+        errors.append(UserError(problem, setting="--data.streaming", value=True, remedy=remedy))
     if options.write_clean is None and options.extract_audio is not None:
-        problems.append("--extract_audio: there is no --write_clean that it would be for; give both, or neither")
+        remedy = "give both, or neither"
+        errors.append(UserError("needs --write_clean", setting="--extract_audio", remedy=remedy))
     if options.write_clean is not None and options.write_clean.suffix != ".jsonl":
-        problems.append(f"--write_clean: {str(options.write_clean)!r} does not end with .jsonl; give a name that does")
-    several = len(config.data.sources) > 1  # then the names of the manifests are made of those of the sources
-    targets = [("--write_clean", None if several else options.write_clean)]
-    targets.append(("--json", Path(options.json) if options.json not in (None, "-") else None))
-    for option, path in targets:
-        if path is not None:
+        problem, value = "does not end with .jsonl", options.write_clean
+        errors.append(UserError(problem, setting="--write_clean", value=value, remedy="give a name that does"))
+    several = len(config.data.sources) > 1  # then each manifest has the name of its source, too
+    targets = {"--write_clean": None if several else options.write_clean, "--json": options.json}
+    for option, path in targets.items():
+        if path not in (None, "-"):
             try:
-                require_new(path, option, overwrite=options.overwrite)
+                require_new(Path(path), option, overwrite=options.overwrite)
             except UserError as error:
-                problems.append(str(error))
-    if problems:
-        raise UserError("\n".join(problems))
+                errors.append(error)
+    raise_all(errors)
 
 
 def _print_json(report: dict[str, Any]) -> None:
@@ -160,14 +168,5 @@ def _print_json(report: dict[str, Any]) -> None:
     except BrokenPipeError:
         return
     except OSError as error:
-        raise UserError(
-            f"--json: '-', but standard output can't be written ({error.strerror}); give --json FILE"
-        ) from error
-
-
-def _write(path: Path, content: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"--json: can't write {str(path)!r} ({error.strerror}); give another place") from error
+        problem = f"standard output can't be written ({error.strerror})"
+        raise UserError(problem, setting="--json", value="-", remedy="give --json FILE") from error

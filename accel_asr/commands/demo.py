@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from accel_asr.commands.option_types import at_least_one, port
 from accel_asr.console.printing import OptionParser, say
-from accel_asr.errors import UserError
+from accel_asr.errors import UserError, setting_shown_as
 from accel_asr.model.folder.examination import refuse_unfit_folder
 from accel_asr.quickstart import model_source
 
@@ -65,9 +65,10 @@ def main(arguments: list[str]) -> int:
     from accel_asr.demonstration.listening import listen
     from accel_asr.transcription.transcriber import load_transcriber
 
-    transcriber = load_transcriber(
-        options.model, revision=options.revision, device=options.device, language=options.language
-    )
+    with setting_shown_as("--model", setting="--model.name_or_path"):
+        transcriber = load_transcriber(
+            options.model, revision=options.revision, device=options.device, language=options.language
+        )
     models = {options.model: transcriber}
     base = _load_base(options.model, options.base_model, beside=transcriber, device=options.device)
     if base is not None:
@@ -132,7 +133,8 @@ def _load_base(
         return None
     name, revision = base
     try:
-        return name, load_transcriber(name, revision=revision, device=device, language=beside.language)
+        with setting_shown_as("--base_model", setting="--model.name_or_path"):
+            return name, load_transcriber(name, revision=revision, device=device, language=beside.language)
     except UserError as error:
         if asked is not None:
             raise

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from accel_asr.commands.option_types import at_least_one, probability, temperatures, threshold
 from accel_asr.console.printing import OptionParser, json_to_print, print_result, say, standard_output
 from accel_asr.console.public_text import visible
-from accel_asr.errors import UserError
+from accel_asr.errors import UserError, setting_shown_as
 from accel_asr.files.atomic_writes import write_text
 from accel_asr.model.folder.examination import refuse_unfit_folder
 from accel_asr.quickstart import model_source
@@ -129,21 +129,23 @@ def main(arguments: list[str]) -> int:
 
     from accel_asr.transcription.transcriber import Fallback, load_transcriber
 
-    transcriber = load_transcriber(
-        options.model,
-        revision=options.revision,
-        device=options.device,
-        language=options.language,
-        task=options.task,
-        num_beams=options.num_beams,
-        fallback=Fallback(
-            temperature=options.temperature,
-            compression_ratio_threshold=options.compression_ratio_threshold,
-            logprob_threshold=options.logprob_threshold,
-            condition_on_prev_tokens=options.condition_on_prev_tokens == "true",
-            no_speech_threshold=options.no_speech_threshold if options.logprob_threshold is not None else None,
-        ),
+    fallback = Fallback(
+        temperature=options.temperature,
+        compression_ratio_threshold=options.compression_ratio_threshold,
+        logprob_threshold=options.logprob_threshold,
+        condition_on_prev_tokens=options.condition_on_prev_tokens == "true",
+        no_speech_threshold=options.no_speech_threshold if options.logprob_threshold is not None else None,
     )
+    with setting_shown_as("--model", setting="--model.name_or_path"):
+        transcriber = load_transcriber(
+            options.model,
+            revision=options.revision,
+            device=options.device,
+            language=options.language,
+            task=options.task,
+            num_beams=options.num_beams,
+            fallback=fallback,
+        )
     return _transcribe_all(
         transcriber, recordings, files=files, output_format=output_format, batch_size=options.batch_size
     )

@@ -109,20 +109,20 @@ def test_several_sources_by_name(tones: TonesJob) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "--model is not set"),
-        (["--model", "quickstart", "--utterances", "0"], "--utterances: 0 is out of range"),
-        (["--model", "quickstart", "--against", "quickstart"], "--against: 'quickstart' is what --model names too"),
+        ([], "--model: is not set"),
+        (["--model", "quickstart", "--utterances", "0"], "--utterances 0: is out of range"),
+        (["--model", "quickstart", "--against", "quickstart"], "--against 'quickstart': is what --model names too"),
         (["--model", "quickstart", "--against"], "--against: expected one argument"),
         (["--model", "quickstart", "--dataset", "missing.csv"], "'missing.csv' does not exist"),
-        (["--model", "some/folder/of/mine", "--dataset", "quickstart"], "--model: 'some/folder/of/mine' is not"),
-        (["--model", "quickstart", "--against", "some/folder/of/mine"], "--against: 'some/folder/of/mine' is not"),
+        (["--model", "some/folder/of/mine", "--dataset", "quickstart"], "--model 'some/folder/of/mine': "),
+        (["--model", "quickstart", "--against", "some/folder/of/mine"], "--against 'some/folder/of/mine': "),
         (["--model", "quickstart", "--output_dir", "/dev/null/scores"], "--output_dir: '/dev/null/scores' can't be"),
         (
             ["--model", "quickstart", "--dataset", "quickstart", "--by", "speaker"],
             '("--data.breakdown_columns=[]" for none)',
         ),
         (["--model", "quickstart", "--by", "speaker"], "data.breakdown_columns: there is no column 'speaker'"),
-        (["--model", "quickstart", "--evaluation.num_beam", "2"], "did you mean evaluation.num_beams"),
+        (["--model", "quickstart", "--evaluation.num_beam", "2"], "did you mean --evaluation.num_beams"),
     ],
 )
 def test_bad_input_is_one_message(

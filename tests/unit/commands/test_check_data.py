@@ -358,7 +358,7 @@ def test_nothing_is_written_over_what_is_there(settings: list[str], folder: Path
 
 def test_options_that_do_not_fit_are_refused_together(settings: list[str], capsys) -> None:
     assert "does not end with .jsonl" in refused([*settings, "--write_clean", "clean.csv"], capsys)
-    assert "there is no --write_clean" in refused([*settings, "--extract_audio", "wavs"], capsys)
+    assert "needs --write_clean" in refused([*settings, "--extract_audio", "wavs"], capsys)
     assert "expected one argument" in refused([*settings, "--json"], capsys)
     assert "there is no such setting" in refused([*settings, "--data.nonsense", "1"], capsys)
     assert "does not exist" in refused([*settings, "--data.name_or_path", "./gone"], capsys)
@@ -533,4 +533,4 @@ def test_json_that_can_not_be_printed_is_an_error(
     with pytest.raises(SystemExit) as exit_info:
         check_data.main([*settings, "--json", "-"])
     assert exit_info.value.code == 2
-    assert "--json: '-', but standard output can't be written" in capsys.readouterr().err
+    assert "--json '-': standard output can't be written" in capsys.readouterr().err

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from accel_asr.commands import demo
-from accel_asr.errors import UserError
+from tests.refusals import refused
 
 
 def test_without_gradio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "find_spec", lambda name: None if name == "gradio" else object())
-    with pytest.raises(UserError, match=r"^the demo needs gradio: pip install 'accel-asr\[demo\]'$"):
+    with refused(None, "needs gradio", remedy="pip install 'accel-asr[demo]'"):
         demo.main(["--model", "quickstart"])
 
 
@@ -66,7 +66,7 @@ def test_a_base_model_that_was_found_but_is_gone_is_done_without(
     (run_folder / "config.yaml").write_text("model: {name_or_path: ./gone/model}\n", encoding="utf-8")
     assert demo._load_base(str(run_folder / "best"), None, beside=Beside, device="cpu") is None
     assert "note: without the base model that the run started from: " in capsys.readouterr().err
-    with pytest.raises(UserError, match=r"\./gone/model"):
+    with refused("--base_model", value="./gone/model"):
         demo._load_base(str(run_folder / "best"), "./gone/model", beside=Beside, device="cpu")
 
 
