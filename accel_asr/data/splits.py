@@ -130,7 +130,7 @@ def _first_packs(
         "fill_share": round(share, 4),
     }
     return summary, (
-        f"packed {len(rows):,} utterances into {len(packs):,} windows of {window_s:g} s, {share:.0%} full (in the first "
+        f"packed {len(rows):,} utterances into {len(packs):,} windows of {window_s:g} s, {share:.0%} full (the first "
         "epoch; each packs others together): training.per_device_train_batch_size counts these windows"
     )
 

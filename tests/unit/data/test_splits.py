@@ -60,10 +60,11 @@ def test_train_rows_count_what_remains_after_the_filters(load, folder: Path) -> 
     assert ids(data.validation) == ["5.wav", "6.wav", "7.wav"]
 
 
-def test_the_held_out_share_follows_the_seed(load, folder: Path) -> None:
-    data = DataConfig(name_or_path=str(folder), eval_fraction=0.4)
+@pytest.mark.parametrize(("way", "count"), [({"eval_fraction": 0.4}, 3), ({"eval_rows": 2}, 2)])  # 0.4 x 7 = 2.8
+def test_held_out_rows_follow_the_seed(load, folder: Path, way: dict, count: int) -> None:
+    data = DataConfig(name_or_path=str(folder), **way)
     assert ids(load(data, seed=1).validation) == ids(load(data, seed=1).validation)
-    assert len(load(data).validation) == 3  # 0.4 x 7 = 2.8
+    assert (len(load(data).validation), len(load(data).train)) == (count, 7 - count)
     assert len({tuple(ids(load(data, seed=seed).validation)) for seed in range(5)}) > 1
 
 
@@ -85,13 +86,6 @@ def test_the_summary_adds_up_by_hand(load, folder: Path) -> None:
     assert summary["source"]["name_or_path"] == str(folder)
 
 
-def test_a_count_of_rows_is_held_out_by_the_seed(load, folder: Path) -> None:
-    data = DataConfig(name_or_path=str(folder), eval_rows=2)
-    assert len(load(data).validation) == 2
-    assert len(load(data).train) == 5
-    assert len({tuple(ids(load(data, seed=seed).validation)) for seed in range(5)}) > 1
-
-
 def test_a_speaker_is_never_on_both_sides(load, folder: Path) -> None:
     lines = (folder / "metadata.csv").read_text().splitlines()
     speakers = ["speaker", *("ada" if number in (0, 5, 9) else "bo" for number in range(10))]
@@ -107,7 +101,8 @@ def test_a_speaker_is_never_on_both_sides(load, folder: Path) -> None:
 def test_a_source_that_tells_no_splits_apart_is_not_validated_on_what_it_trains_on(load, folder: Path) -> None:
     lines = (folder / "metadata.csv").read_text().splitlines()
     (folder / "metadata.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines))
-    with refused("--data.eval_split", "same utterances as data.train_split=train", value="test"):
+    same = "same utterances as data.train_split=train"
+    with refused("--data.eval_split", same, value="test", remedy="data.eval_name_or_path"):
         load(DataConfig(name_or_path=str(folder), eval_split="test"))
 
 
@@ -182,8 +177,3 @@ def test_of_several_sources_one_file_of_its_own_validates_all_or_each_has_its_ow
     data = load(DataConfig(sources=own))
     assert ids(data.validation) == ["a/8.wav", "a/9.wav"]
     assert len(data.train) == 14
-
-
-def test_where_the_splits_are_one_the_file_of_its_own_is_named(load, two_files: Path) -> None:
-    with refused("--data.eval_split", value="dev", remedy="data.eval_name_or_path"):
-        load(DataConfig(name_or_path=str(two_files / "train.csv"), eval_split="dev"))
