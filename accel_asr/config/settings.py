@@ -15,53 +15,55 @@ TrackerName = Literal["tensorboard", "trackio", "wandb"]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The model to fine-tune, and how it is told what to do."""
+    """The model to fine-tune, its language and task."""
 
     name_or_path: str = "openai/whisper-tiny"
     """Hub name or local folder of a Whisper model with its processor; `quickstart` is the embedded base model."""
     revision: str | None = None
     """Branch, tag or commit of the model on the Hub."""
     language: str | None = None
-    """Language spoken, a code (`de`, `de-DE`, `deu`) or a name (`German`); needed unless the model is English-only."""
+    """Language spoken: a code (`de`, `de-DE`, `deu`) or a name (`German`). Required unless the model is
+    English-only."""
     language_stand_ins: dict[str, str] = field(default_factory=dict)
-    """Languages that the model has no token for, each with the one whose token takes its place, such as `{ckb: fa}`:
-    in `model.language` and in those of rows and sources alike."""
+    """For languages without a token of their own, the language whose token to use, such as `{ckb: fa}`. Applies to
+    `model.language` and to the languages of rows and sources."""
     task: Literal["transcribe", "translate"] = "transcribe"
     """`transcribe` keeps the language; `translate` trains towards English text."""
     freeze_encoder: bool = False
     """Train the decoder only."""
     cache_encoder_outputs: bool = False
-    """With `freeze_encoder`: let the encoder hear each training clip once, before training, and keep what it says on
-    disk as float16, in `data.cache_dir`. Its size is said before anything starts."""
+    """With `freeze_encoder`: run the encoder over each training clip once, before training, and keep its outputs on
+    disk in float16, in `data.cache_dir`. Their size is printed before anything starts."""
 
 
 @dataclass(frozen=True)
 class TextConfig:
-    """What is done to every text, of training and validation alike; nothing unless set. The model card says it."""
+    """What is done to the texts of training and validation; by default nothing. The model card says it."""
 
     lowercase: bool = False
-    """Turn texts into lower case."""
+    """Lower-case the texts."""
     remove_punctuation: bool = False
-    """Turn punctuation into spaces, but for apostrophes and hyphens inside of words."""
+    """Replace punctuation by spaces, except apostrophes and hyphens inside words."""
     replacements: dict[str, str] = field(default_factory=dict)
-    """What to put in place of what, before all else, such as `{"&": " and "}`."""
+    """Replacements made before everything else, such as `{"&": " and "}`."""
     written_times: Literal["refuse", "read"] = "refuse"
-    """Times that stand in texts, as in `<|0.00|> five<|0.50|>`: `refuse` leaves such rows out and counts them; `read`
-    takes them out of the text, and into the labels that have times (`data.timestamps_probability`)."""
+    """Times written in texts, as in `<|0.00|> five<|0.50|>`: `refuse` drops and counts such rows; `read` moves the
+    times from the text to the labels with timestamps (`data.timestamps_probability`)."""
 
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """One of several sources in `data.sources`; what is unset is as `data` says."""
+    """One of several sources in `data.sources`; whatever is unset is as in `data`."""
 
     name_or_path: str = ""
     """As `data.name_or_path`."""
     name: str | None = None
-    """What the reports call it; unset is the last part of `name_or_path`."""
+    """Its name in the reports; default is the last part of `name_or_path`."""
     weight: float | None = None
-    """Share of the training utterances of an epoch, against the other weights; unset everywhere trains on every row."""
+    """Its share of an epoch's training utterances, relative to the other weights. Without weights, every row is
+    used."""
     validate: bool = True
-    """Whether rows of it are validated on."""
+    """Whether to validate on its rows."""
     subset: str | None = None
     """As `data.subset`."""
     revision: str | None = None
@@ -71,7 +73,7 @@ class SourceConfig:
     eval_split: str | None = None
     """As `data.eval_split`."""
     eval_name_or_path: str | None = None
-    """As `data.eval_name_or_path`, for this source alone."""
+    """As `data.eval_name_or_path`, for this source only."""
     audio_column: str | None = None
     """As `data.audio_column`."""
     text_column: str | None = None
@@ -85,7 +87,7 @@ class SourceConfig:
     audio_root: str | None = None
     """As `data.audio_root`."""
     language: str | None = None
-    """Language of all its rows, for what has no column that says it."""
+    """Language of all its rows, if no column gives it."""
     task: Literal["transcribe", "translate"] | None = None
     """Task of all its rows."""
     license: str | None = None
@@ -94,7 +96,7 @@ class SourceConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the recordings and their texts come from, which are kept, and how they are split."""
+    """Where the recordings and their texts come from, which rows are used, and how they are split."""
 
     name_or_path: str | None = None
     """Hub dataset; manifest file (`.csv .tsv .jsonl .json .parquet`), or several by a pattern (`data/train-*.jsonl`);
@@ -103,7 +105,7 @@ class DataConfig:
     LibriSpeech, LJSpeech, a `.txt` beside each audio file, or what `save_to_disk` wrote; WebDataset shards
     (`shards/{000..012}.tar`, also by `https://`); or `quickstart` for the embedded clips."""
     sources: list[SourceConfig] = field(default_factory=list)
-    """Several sources in one run, in place of `name_or_path`; each a section of its own in the YAML file."""
+    """Several sources instead of `name_or_path`; each is a section in the YAML file."""
     subset: str | None = None
     """Subset (configuration) of a Hub dataset, or folder of a local one, such as `en-US`."""
     revision: str | None = None
@@ -111,125 +113,126 @@ class DataConfig:
     license: str | None = None
     """Licence of the recordings and texts, such as `cc-by-4.0`, for the model card."""
     train_split: str = "train"
-    """Split to train on, also a part of it, `train[:90%]`; where `eval_split` is a part of it, the rest. In a manifest:
-    the rows whose `split` column says so, or all when it has none; in a folder: the tables or the sub-folder of that
-    name. Of a local source, a usual other name (`dev`, `valid`) is taken where only one can be meant, and said."""
+    """Split to train on, or a part of it: `train[:90%]`. Where `eval_split` is a part of the same split, the rest of
+    it. In a manifest: the rows with this value in the `split` column, or all rows if there is no such column. In a
+    folder: the tables or the sub-folder of that name. A local source may use another common name (`dev`, `valid`)."""
     eval_split: str | None = None
     """Split to validate on. Set one of `eval_split`, `eval_name_or_path`, `train_rows`, `eval_fraction`, `eval_rows`;
     the first two go together."""
     eval_name_or_path: str | None = None
-    """What to validate on where it is a file or folder of its own, such as `dev.tsv`: anything that `name_or_path`
-    takes. With `eval_split` that split of it, else its validation split, or all of it if it has none."""
+    """A separate file or folder to validate on, such as `dev.tsv`: anything that `name_or_path` takes. Uses its split
+    `eval_split` if set, else its validation split, or all of it if it has none."""
     train_rows: int | None = None
-    """Train on the first so many rows that remain after the filters, in order, and validate on the rest."""
+    """Train on the first N rows that pass the filters, in order, and validate on the rest."""
     eval_fraction: float | None = None
-    """Hold out this share of the rows for validation, chosen by `training.seed`."""
+    """Hold out this share of the rows for validation, chosen at random by `training.seed`."""
     eval_rows: int | None = None
-    """Hold out so many rows for validation, chosen by `training.seed`."""
+    """Hold out this many rows for validation, chosen at random by `training.seed`."""
     group_column: str | None = None
-    """Column, such as the speaker, whose rows of one value are held out together or not at all, as near to
-    `eval_fraction` or `eval_rows` as whole groups come; `text` keeps each sentence on one side. With a validation set
-    of its own, what is on both sides is said."""
+    """Column, such as the speaker, for a group-disjoint split: all rows with the same value are on the same side, so
+    that `eval_fraction` or `eval_rows` is met only approximately. `text` keeps each sentence on one side. With a
+    separate validation set, groups that are on both sides are reported."""
     overlap: Literal["refuse", "drop", "allow"] = "refuse"
-    """What to do if a recording that is validated on is also trained on, so that scores come out too good: end before
-    training, leave it out of training, or train on it all the same."""
+    """What to do with recordings that are in both training and validation, which makes scores too good: `refuse` ends
+    the run before training, `drop` leaves them out of training, `allow` trains on them."""
     audio_column: str = "audio"
     """Column with the audio: Hub audio feature, or path relative to the manifest."""
     text_column: str = "text"
     """Column with the text to learn."""
     start_column: str | None = "auto"
-    """Column with the time at which a row begins in its recording, in seconds or as `00:01:02.5`. `auto` finds the
-    usual names, such as `start`, `begin_time`, `start_ms`, `offset` or `audio: {start_time}`; null looks for none."""
+    """Column with the start of a row in its recording, in seconds or as `00:01:02.5`. `auto` recognises the usual
+    names, such as `start`, `begin_time`, `start_ms`, `offset` or `audio: {start_time}`; null uses no column."""
     end_column: str | None = "auto"
-    """Column with the time at which a row ends; as `data.start_column`."""
+    """Column with the end of a row; as `data.start_column`."""
     duration_column: str | None = "auto"
-    """Column with the length of the segment that a start or an end begins or ends. Alone, it is the length of the whole
-    recording: rows where it is not are refused. As `data.start_column`."""
+    """Column with the length of the segment that begins at the start or ends at the end; as `data.start_column`.
+    Without either, it is the length of the whole recording, and rows whose recording has another length are refused."""
     language_column: str | None = "language"
-    """Column with the language of each row, where the source has it; it wins over `model.language`."""
+    """Column with the language of each row, if the source has it; overrides `model.language`."""
     task_column: str | None = None
-    """Column that says `transcribe` or `translate` for each row; empty cells are as `model.task`."""
+    """Column with `transcribe` or `translate` for each row; empty cells mean `model.task`."""
     prompt_column: str | None = None
-    """Column with the text that came before, given to the decoder and not learnt. Its end is kept if it is too long."""
+    """Column with the previous text, the decoder's prompt: not part of the loss. If too long, its end is used."""
     breakdown_columns: list[str] = field(default_factory=list)
-    """Columns, such as the speaker or the intent, by whose values the scores are told too, in the report and by
-    `accel-asr evaluate`."""
+    """Columns, such as the speaker or the intent, by whose values the report and `accel-asr evaluate` break the scores
+    down."""
     text: TextConfig = field(default_factory=TextConfig)
     """Text"""
     allow_outside_paths: bool = False
-    """Let a manifest name files outside of its own folder: by an absolute path, `..` or a link."""
+    """Let a manifest refer to files outside its own folder: by an absolute path, `..` or a link."""
     audio_root: str | None = None
-    """Folder that relative paths in a manifest start from, in place of the manifest's own, and in which the files are
-    looked for that it names by absolute paths of another machine: by the end of each path."""
+    """Folder that a manifest's relative paths start from, instead of the manifest's own. Absolute paths from another
+    machine are looked up in it by their last parts."""
     channel: int | None = None
-    """Channel to take from each recording, counted from 0; unset averages all."""
+    """Channel of each recording to use, counted from 0; by default the average of all."""
     max_duration_s: float = 30.0
-    """Longer clips are left out, and counted. Never more than the model's window (30 s for Whisper)."""
+    """Longer clips are dropped and counted. At most the model's window (30 s for Whisper)."""
     long_labels: Literal["drop", "cut"] = "drop"
-    """What to do with a text that the decoder's positions can't hold: leave the row out, or cut the text at a word."""
+    """What to do with a text of more tokens than the decoder has positions: drop the row, or cut the text at a word."""
     max_bad_fraction: float = 0.01
-    """Audio that can't be decoded is named, counted and left out; above this share of the rows the run ends before
-    training."""
+    """Rows whose audio can't be decoded are listed, counted and dropped; above this share of the rows, the run ends
+    before training."""
     timestamps_probability: float = 0.0
-    """Share of the training labels that carry begin and end times, so that a model keeps or learns timestamps."""
+    """Share of the training labels with timestamps, so that the model keeps or learns them."""
     streaming: bool = False
-    """Read a Hub dataset or tar shards while training, and keep only what is validated on. Wants `training.max_steps`,
-    `evaluation.eval_steps`, and `eval_split`, `eval_name_or_path` or `eval_rows` (the first rows of the stream)."""
+    """Read a Hub dataset or tar shards while training; only the validation data is stored. Requires
+    `training.max_steps`, `evaluation.eval_steps`, and `eval_split`, `eval_name_or_path` or `eval_rows` (the first rows
+    of the stream)."""
     streaming_block_rows: int = 500
-    """Rows of a shard that are shuffled together, in memory, when streaming."""
+    """When streaming: rows of a shard that are shuffled together, in memory."""
     features_on_device: bool | None = None
-    """Compute log-mel features batch by batch on the device that trains, of samples that the workers decode; unset does
-    so on a GPU. Equal to the CPU's but for rounding."""
+    """Compute log-mel features by batches on the training device, from samples that the workers decode; the default on
+    a GPU. They equal the CPU's up to rounding."""
     cache_dir: str | None = None
-    """Where indexes of sources are kept, for the next run; unset is `$ACCEL_ASR_CACHE`, or `~/.cache/accel_asr`."""
+    """Where indexes of sources are cached; default is `$ACCEL_ASR_CACHE`, or `~/.cache/accel_asr`."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How the weights move."""
+    """Optimizer, schedule and batches."""
 
     learning_rate: float | None = None
-    """Peak learning rate of AdamW. Unset, it suits the model's size: a fortieth of the rate that OpenAI trained it
-    with, 3.75e-5 for tiny, 2.5e-5 base, 1.25e-5 small, 6.25e-6 medium, about 5e-6 large and turbo."""
+    """Peak learning rate of AdamW. The default depends on the model's size: a fortieth of the rate that OpenAI trained
+    it with, 3.75e-5 for tiny, 2.5e-5 base, 1.25e-5 small, 6.25e-6 medium, about 5e-6 large and turbo."""
     lr_scheduler_type: SchedulerType = "linear"
-    """After the linear warmup: fall linearly, to reach zero one step after the last, or stay constant."""
+    """After the linear warmup: linear decay, which would reach zero one step after the last, or constant."""
     warmup_steps: int | float = 0.1
-    """Optimizer steps of linear warmup, whatever the processes and micro-batches; below 1, a share of all steps."""
+    """Optimizer steps of linear warmup, whatever the number of processes; below 1, a share of all steps."""
     num_train_epochs: int = 3
     """Passes over the training data."""
     max_steps: int | None = None
-    """Stop after so many optimizer steps, however many epochs that is (fewer or more than `num_train_epochs`)."""
+    """Stop after this many optimizer steps, whatever `num_train_epochs` says."""
     per_device_train_batch_size: int = 16
-    """Utterances, or windows of them with `pack`, in one micro-batch on one device."""
+    """Utterances (with `pack`: packed windows) in one micro-batch on one device."""
     audio_context: Literal["full", "speech"] = "full"
-    """What the encoder hears: its whole window; or the longest clip of the global batch and at least 1 s, cheaper for
-    short clips and not the same. Every eighth step then hears more, the last tenth of the steps all, and the model is
-    judged by both."""
+    """What the encoder gets: `full`, its whole window; or `speech`, the length of the longest clip in the global batch,
+    at least 1 s: faster for short clips, and a different training. Then every eighth step uses more, the last tenth of
+    the steps use the whole window, and the model is evaluated with both."""
     gradient_accumulation_steps: int = 1
-    """Micro-batches of each device in one optimizer step; their token losses are summed, then divided once."""
+    """Micro-batches per device in one optimizer step; their token losses are summed, then divided once."""
     dataloader_drop_last: bool = True
-    """Leave out the last, incomplete global batch of an epoch (training only; the shuffle differs by epoch)."""
+    """Drop the last, incomplete global batch of an epoch (training only; each epoch is shuffled differently)."""
     group_by_length: bool = False
-    """Put clips of like length into one global batch; which, and in which order, still changes with every epoch."""
+    """Put clips of similar length into one global batch; the batches and their order still change with every epoch."""
     batch_seconds: float | None = None
-    """Make micro-batches of about so many seconds of audio in place of `per_device_train_batch_size` utterances.
-    Whisper pads every clip to its window, so memory goes with how many clips that is."""
+    """Micro-batches of about this many seconds of audio, instead of `per_device_train_batch_size` utterances. Whisper
+    pads every clip to its window, so memory depends on how many clips that is."""
     pack: bool = False
-    """Join short utterances, others in each epoch, until they fill the model's window, which is computed whole anyway;
-    `per_device_train_batch_size` then counts packed windows. Not the same training: the texts of a window are one
-    label, joined by spaces. Validation is not packed."""
+    """Join short utterances until they fill the model's window, which is computed whole anyway; each epoch joins
+    others. `per_device_train_batch_size` then counts packed windows. This is a different training: the texts of a
+    window become one label, joined by spaces. Validation is not packed."""
     dataloader_num_workers: int = 2
-    """Worker processes on each rank that decode audio and compute log-mel features; 0 does it in the loop."""
+    """Worker processes per rank that decode audio and compute log-mel features; 0 does it in the main process."""
     weight_decay: float = 0.0
     """AdamW weight decay; biases and layer norms are exempt."""
     max_grad_norm: float = 1.0
-    """Clip the gradient norm to this; 0 leaves it alone."""
+    """Clip the gradient norm to this; 0 doesn't clip."""
     mixed_precision: MixedPrecision | None = None
-    """`no`, `fp16` or `bf16`; unset takes the launcher's choice. Weights and optimizer stay in fp32."""
+    """`no`, `fp16` or `bf16`; default is the launcher's choice. Weights and optimizer stay in fp32."""
     ddp_timeout: int = 1800
-    """Seconds after which a rank gives up waiting for the others."""
+    """Seconds after which a rank stops waiting for the others."""
     seed: int = 42
-    """Seeds the shuffles, the held-out rows and the random number generators."""
+    """Seed of the shuffles, the held-out rows and the random number generators."""
 
 
 @dataclass(frozen=True)
@@ -239,53 +242,54 @@ class EvaluationConfig:
     eval_on_start: bool = True
     """Score the untouched model first: the baseline."""
     eval_steps: int | None = None
-    """Evaluate every so many optimizer steps; unset evaluates after every epoch. The last step is always evaluated."""
+    """Evaluate every N optimizer steps; by default after every epoch. The last step is always evaluated."""
     per_device_eval_batch_size: int = 32
     """Utterances in one generation batch on one device."""
     generation_max_length: int = 225
-    """Most tokens of a transcript, start tokens not counted; transcripts cut off there are counted."""
+    """Most tokens of a transcript, without the start tokens; transcripts cut off there are counted."""
     num_beams: int = 1
-    """Beams of the search; 1 is greedy."""
+    """Beams of the beam search; 1 is greedy decoding."""
     compile_decoding: bool = False
-    """Compile the decoder's step, on a key/value cache of fixed size; greedy only. The first batch then waits for the
-    compiler, so it can pay only where many are decoded. Tested on CPUs only; meant for GPUs, and not measured there."""
+    """Compile the decoder's step with a static key/value cache; greedy only. The first batch waits for the compiler, so
+    it pays only for many batches. Meant for GPUs, but tested on CPUs only."""
     full_context_margin: float = 0.01
-    """With `training.audio_context: speech`: how much higher than the untouched model's the WER at the whole window may
-    be (0.01 is one word in a hundred) before the run says so loudly."""
+    """With `training.audio_context: speech`: warn if the WER with the whole window exceeds the untouched model's by
+    more than this (0.01 is one word in a hundred)."""
     normalizer: NormalizerName = "basic"
-    """What is done to both texts before the normalised scores: Whisper's basic or English normaliser; `multilingual`,
-    which is as basic, but keeps the marks of letters (Thai, Hindi, Arabic); or nothing."""
+    """Normaliser of both texts for the normalised scores: Whisper's `basic` or `english`; `multilingual`, which is
+    `basic` but keeps combining marks (Thai, Hindi, Arabic); or `none`."""
 
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """What is kept to go on from."""
+    """Checkpoints, and resuming from them."""
 
     save_steps: int | None = None
-    """Save every so many optimizer steps; unset saves after every evaluation."""
+    """Save every N optimizer steps; by default after every evaluation."""
     save_total_limit: int = 2
-    """Keep so many of the newest checkpoints. `best/` and `last/` always stay."""
+    """Keep this many of the newest checkpoints. `best/` and `last/` always stay."""
     resume: bool = False
-    """Go on from the newest checkpoint in `output_dir`; starts from the beginning when it holds none."""
+    """Resume from the newest checkpoint in `output_dir`, or start from the beginning if there is none."""
     allow_changes: bool = False
-    """With `resume`: go on although settings or data have changed that the result depends on; each is said. Scores that
-    were measured otherwise are put aside, and `best/` is chosen anew."""
+    """With `resume`: continue although settings or data that the result depends on have changed; each change is
+    printed. Scores measured in another way are put aside, and `best/` is chosen anew."""
 
 
 @dataclass(frozen=True)
 class TrackingConfig:
-    """What is written while it runs, beside `metrics.jsonl`, which always is."""
+    """What a run logs, besides `metrics.jsonl`, which it always writes."""
 
     report_to: list[TrackerName] = field(default_factory=lambda: ["tensorboard"])
-    """Trackers: `tensorboard`, `trackio`, `wandb`; `[]` for none. The last two want `pip install 'accel-asr[trackio]'`
-    or `[wandb]`, and stay on this machine unless you are logged in to Weights & Biases, or set trackio's variables."""
+    """Trackers: `tensorboard`, `trackio`, `wandb`; `[]` for none. The last two need `pip install 'accel-asr[trackio]'`
+    or `[wandb]`, and log to this machine only unless you are logged in to Weights & Biases, or set trackio's
+    variables."""
     project_name: str = "accel_asr"
-    """Project in trackio and Weights & Biases; the run is called as the folder `output_dir`."""
+    """Project in trackio and Weights & Biases; the run has the name of the folder `output_dir`."""
     log_samples: int = 8
-    """Show the transcripts of the first so many validation utterances in the trackers at each evaluation, and their
-    audio at the first; 0 for none."""
+    """Log the transcripts of the first N validation utterances to the trackers at each evaluation, and their audio at
+    the first; 0 for none."""
     logging_steps: int = 10
-    """Write the training loss, the mean of a target token since it was written last, every so many optimizer steps."""
+    """Log the training loss every N optimizer steps: the mean per target token since the last time."""
 
 
 @dataclass(frozen=True)
@@ -297,12 +301,12 @@ class HubConfig:
     hub_model_id: str | None = None
     """Name on the Hub: `user/name`."""
     license: str | None = None
-    """Licence of the model that is published, as the Hub names it, such as `apache-2.0`, for the model card."""
+    """Licence of the published model as the Hub names it, such as `apache-2.0`, for the model card."""
     hub_private_repo: bool | None = None
-    """Make a new repository private, or not; unset is as the account has it. One that is there keeps what it is, and a
-    public one is refused when true is asked for."""
+    """Make a new repository private, or not; default is the account's own. An existing repository stays as it is, and a
+    public one is refused if this is true."""
     hub_revision: str | None = None
-    """Branch to push to, made if it is not there; unset is `main`."""
+    """Branch to push to, created if missing; default is `main`."""
 
 
 @dataclass(frozen=True)
@@ -310,7 +314,7 @@ class Config:
     """Everything about a run. Topology and precision belong to `accelerate launch`."""
 
     output_dir: str | None = None
-    """Run folder; unset is `runs/<name of the recipe or YAML file>`, without one `runs/<model>-<data>`."""
+    """Run folder; default is `runs/<name of the recipe or YAML file>`, or `runs/<model>-<data>` without one."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """Model"""
     data: DataConfig = field(default_factory=DataConfig)

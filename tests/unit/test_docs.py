@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from accel_asr.commands import demo, push, report, transcribe
-from accel_asr.config.command_line import build_parser, find_config, parse_config, setting_names
+from accel_asr.config.command_line import build_parser, find_config, parse_config
+from accel_asr.config.given_settings import SETTINGS
 from accel_asr.errors import UserError
 from tests.doc_pages import (
     DOCS,
@@ -99,7 +100,7 @@ def check_own(command: str, *arguments: str) -> None:
 
 @cache
 def setting_flags() -> set[str]:
-    return {"--config", *(f"--{name}" for name in setting_names())}
+    return {"--config", *(f"--{name}" for name in SETTINGS)}
 
 
 def flags(words: list[str]) -> set[str]:
