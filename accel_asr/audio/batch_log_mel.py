@@ -1,4 +1,4 @@
-"""Log-mel features of a whole batch, by torch, on the device that trains: its samples are a third of its features."""
+"""Log-mel features of a whole batch on the training device: its samples are a third of the size of its features."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,20 +7,20 @@ import numpy as np
 import torch
 from transformers import WhisperFeatureExtractor
 
+from accel_asr.audio import INT16_SCALE
 from accel_asr.audio.log_mel import DYNAMIC_RANGE, SILENT_LOG_POWER, log_mel
-from accel_asr.audio.sample_scale import INT16_SCALE
 from accel_asr.console.printing import say
 
 MOST_FRAMES = 24_000  # computed at a time, of eight clips of 30 s: about 100 MB of intermediate values
-LARGEST_DIFFERENCE = 1e-3  # from the CPU's features; seen among CPU implementations: 5e-5
+LARGEST_DIFFERENCE = 1e-3  # from the CPU's features; CPU implementations differ by 5e-5
 
 
 @dataclass(frozen=True)
 class BatchLogMel:
-    """What makes features of samples; small, since it travels with each batch. The fields are the extractor's.
+    """Computes features of samples; small, since it travels with each batch. The fields are the extractor's.
 
     Args:
-        frames: So many are given of each clip: those of the window, or fewer.
+        frames: How many of each clip to return: those of the window, or fewer.
     """
 
     feature_size: int
@@ -32,7 +32,7 @@ class BatchLogMel:
 
     @classmethod
     def of_extractor(cls, extractor: WhisperFeatureExtractor) -> "BatchLogMel":
-        """That of a model's own feature extractor."""
+        """As a model's own feature extractor computes them."""
         return cls(
             extractor.feature_size,
             extractor.sampling_rate,
@@ -45,8 +45,8 @@ class BatchLogMel:
     def __call__(self, samples: torch.Tensor) -> torch.Tensor:
         """Whisper's log-mel spectrogram of each clip, followed by silence up to `frames`; on the samples' device.
 
-        What `features.log_mel` gives of one clip, but for float32 rounding: less than 1e-4, and 5e-5 of real speech
-        (`tests/unit/data/test_batch_features.py`). In fp32 whatever autocast says.
+        As `log_mel.log_mel`, up to float32 rounding: less than 1e-4, and 5e-5 for real speech
+        (`tests/unit/audio/test_batch_log_mel.py`). In fp32, whatever autocast says.
 
         Args:
             samples: int16, shape (batch, samples of the longest clip), zeros after the shorter ones.
@@ -63,19 +63,19 @@ class BatchLogMel:
         return features
 
     def _fill(self, features: torch.Tensor, framed: torch.Tensor) -> None:
-        """Write the features of these frames, (clips, frames, samples of a frame), into `features`."""
+        """Write the features of frames, (clips, frames, samples of a frame), into `features`."""
         window, filters = _constants(self.feature_size, self.sampling_rate, self.n_fft, features.device)
         power = torch.view_as_real(torch.fft.rfft(framed * window)).square().sum(-1)  # (clips, frames, frequencies)
         mels = (filters @ power.transpose(1, 2)).log10_()
         quietest = (mels.amax(dim=(1, 2), keepdim=True) - DYNAMIC_RANGE).clamp_(min=SILENT_LOG_POWER)
-        sounding = min(mels.shape[2], self.frames)
-        features[:, :, :sounding] = torch.maximum(mels, quietest)[:, :, :sounding]
-        features[:, :, sounding:] = quietest
+        with_sound = min(mels.shape[2], self.frames)
+        features[:, :, :with_sound] = torch.maximum(mels, quietest)[:, :, :with_sound]
+        features[:, :, with_sound:] = quietest
         features.add_(4).div_(4)
 
     def _frames_with_sound(self, samples: torch.Tensor) -> torch.Tensor:
-        """The frames that any sample of the longest clip reaches into, as float32 of int16's range: a view of one
-        tensor, shape (batch, frames, n_fft). They lie as `features.log_mel` says."""
+        """The frames with sound in any clip, as in `log_mel`, as float32 of int16's range: a view of one tensor, shape
+        (batch, frames, n_fft)."""
         size, hop = self.n_fft, self.hop_length
         window_samples = self.chunk_length * self.sampling_rate
         half = size // 2
@@ -92,20 +92,20 @@ class BatchLogMel:
 
 
 def makes_features(device: torch.device, *, wanted: bool | None, extractor: WhisperFeatureExtractor) -> bool:
-    """Whether `device` is to make the features: as it is wanted; or, unset, if it is a GPU that can.
+    """Whether `device` computes the features: as `wanted` says, or if that is None, on any GPU that does it right.
 
-    If the GPU's features differ from the CPU's, the CPU makes them, and a note says so.
+    If a GPU's features differ from the CPU's, the CPU computes them, and a note says so.
     """
     if wanted is not None or device.type != "cuda":
         return bool(wanted)
     noise = np.random.default_rng(0).normal(scale=3_000, size=extractor.sampling_rate).astype(np.int16)
-    made = BatchLogMel.of_extractor(extractor)(torch.from_numpy(noise)[None].to(device))[0].cpu().numpy()
-    difference = float(np.abs(made - log_mel(noise, extractor)).max())
+    computed = BatchLogMel.of_extractor(extractor)(torch.from_numpy(noise)[None].to(device))[0].cpu().numpy()
+    difference = float(np.abs(computed - log_mel(noise, extractor)).max())
     if difference < LARGEST_DIFFERENCE:
         return True
     say(
-        f"note: data.features_on_device: the log-mel features of {device} differ by {difference:.2g} from the CPU's, "
-        "so the CPU makes them; is matrix multiplication allowed to round, as TF32 does?",
+        f"note: data.features_on_device: log-mel features of {device} differ by {difference:.2g} from the CPU's, so "
+        "the CPU computes them; is matrix multiplication allowed to round, as with TF32?",
         to_stderr=True,
     )
     return False
@@ -115,7 +115,7 @@ def makes_features(device: torch.device, *, wanted: bool | None, extractor: Whis
 def _constants(
     feature_size: int, sampling_rate: int, n_fft: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Window, (samples of a frame,), which also takes int16 to [-1, 1); and mel filters, (mel bins, frequencies)."""
+    """Window, (samples of a frame,), which also scales int16 to [-1, 1); mel filters, (mel bins, frequencies)."""
     extractor = WhisperFeatureExtractor(feature_size=feature_size, sampling_rate=sampling_rate, n_fft=n_fft)
     window = torch.from_numpy(np.hanning(n_fft + 1)[:-1]) / INT16_SCALE
     return window.float().to(device), torch.from_numpy(extractor.mel_filters.T).float().to(device)

@@ -1,14 +1,15 @@
-"""Decode any file that soundfile, or PyAV where it is installed, reads: mono, at one sampling rate, all or a part."""
+"""Decode any file that soundfile, or PyAV where installed, can read: mono, at one sampling rate, in full or in part."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soxr
 
-from accel_asr.audio.byte_ranges import ByteRange
+from accel_asr.audio import INT16_SCALE
 from accel_asr.audio.pyav_decoding import PYAV_KINDS, PyAVError, has_pyav, probe_with_pyav, pyav_kind, read_with_pyav
-from accel_asr.audio.sample_scale import INT16_SCALE
 from accel_asr.audio.soundfile_decoding import (
     END_TOLERANCE_S,
     MISSING_TOLERANCE_S,
@@ -16,14 +17,15 @@ from accel_asr.audio.soundfile_decoding import (
     AudioError,
     SequentialFile,
     check_header,
+    ends_early,
+    has_last_frame,
     missing_at_end_s,
     mono_blocks,
-    open_soundfile,
+    open_recording,
     place_of_segment,
     read_mono,
     segment_within,
-    told,
-    torn,
+    soundfile_reason,
 )
 from accel_asr.audio.torn_files import find_ending
 from accel_asr.audio.torn_streams import Ending
@@ -31,10 +33,29 @@ from accel_asr.files.regular_files import NO_REGULAR_FILE, is_no_regular_file
 
 
 @dataclass(frozen=True, slots=True)
-class AudioInfo:
-    """The length of the recording, or of the segment that was asked for, as its header says or else as it decodes.
+class ByteRange:
+    """An encoded recording inside of a larger file, such as a tar: `size` bytes from `offset` on."""
 
-    `missing_s`: its end is so much before the one that its header promises, too little to refuse it for.
+    path: Path
+    offset: int
+    size: int
+
+    def read(self) -> bytes:
+        """The encoded recording; shorter if the file has been cut since.
+
+        Raises:
+            OSError: the file can't be read.
+        """
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """The length of a recording, or of the segment that was asked for, by its header or else by decoding it.
+
+    `missing_s`: how long before its promised end it ends, too little to refuse it for.
     """
 
     duration_s: float
@@ -54,9 +75,9 @@ def decode(
     """Decode a recording, or the segment of it from `start_s` to `end_s`.
 
     Args:
-        source: The encoded file's bytes, its path, or where it lies in a larger file.
+        source: The encoded file's bytes, its path, or its place in a larger file.
         sampling_rate_hz: Rate of the result; other rates are resampled by soxr at high quality (librosa's `soxr_hq`).
-            None is the file's own; `decode_native` tells which.
+            None keeps the file's own, which `decode_native` returns.
         channel: The channel to take, counted from 0; None averages all.
         start_s: Where the segment begins; None is the beginning.
         end_s: Where it ends; None is the end.
@@ -66,7 +87,7 @@ def decode(
 
     Raises:
         AudioError: missing, unreadable, torn, empty, without that channel or segment, or with samples that are not
-            numbers or far above full scale.
+            finite numbers or far above full scale.
     """
     mono, file_rate_hz = decode_native(source, channel=channel, start_s=start_s, end_s=end_s)
     return mono if sampling_rate_hz is None else resampled(mono, file_rate_hz, sampling_rate_hz)
@@ -76,7 +97,7 @@ def resampled(mono: np.ndarray, rate_hz: int, wanted_rate_hz: int) -> np.ndarray
     """The samples at another rate, by soxr at high quality (librosa's `soxr_hq`).
 
     Raises:
-        AudioError: a sample or two at a high rate leave nothing.
+        AudioError: nothing is left, of a sample or two at a high rate.
     """
     if rate_hz != wanted_rate_hz:
         mono = soxr.resample(mono, rate_hz, wanted_rate_hz, quality="HQ")
@@ -100,32 +121,29 @@ def decode_native(
     Raises:
         AudioError: as `decode`.
     """
-    content, ending = _looked_at(source)
+    content, ending = _inspected(source)
+    is_cut_out = False  # whether `mono` is the segment already
     try:
-        file = open_soundfile(ending.mended or content)
+        file = open_recording(content, ending)
     except SOUNDFILE_ERRORS as error:
-        _require_pyav(content, error)
-        try:
+        with _pyav_instead(content, error):
             read_to_s = None if end_s is None else end_s + END_TOLERANCE_S
             mono, rate_hz = read_with_pyav(content, channel=channel, end_s=read_to_s)
-        except PyAVError as pyav_error:
-            raise AudioError(f"{told(error)}, nor can PyAV ({pyav_error})") from pyav_error
-        first, stop = segment_within(start_s, end_s, frames=len(mono), rate_hz=rate_hz)
-        mono = mono[first:stop]
     else:
         with file:
-            check_header(rate_hz=file.samplerate, channels=file.channels, channel=channel, file_format=file.format)
             rate_hz = file.samplerate
-            if ending.is_guess:  # so that the segment's place is known only from what has been read
-                mono = read_mono(
-                    file, frames=None if end_s is None else round(min(end_s + 1, 1e9) * rate_hz), channel=channel
-                )
-                first, stop = segment_within(start_s, end_s, frames=len(mono), rate_hz=rate_hz)
-                mono = mono[first:stop]
-            else:
+            check_header(rate_hz=rate_hz, channels=file.channels, channel=channel, file_format=file.format)
+            if file.knows_its_length:
+                is_cut_out = True
                 first, stop = place_of_segment(file, ending, start_s=start_s, end_s=end_s)
                 mono = read_mono(file, first=first, frames=stop - first, channel=channel)
                 _refuse_torn(file, stop=stop, missing=stop - first - len(mono))
+            else:
+                frames = None if end_s is None else round(min(end_s + 1, 1e9) * rate_hz)
+                mono = read_mono(file, frames=frames, channel=channel)
+    if not is_cut_out:
+        first, stop = segment_within(start_s, end_s, frames=len(mono), rate_hz=rate_hz)
+        mono = mono[first:stop]
     if len(mono) == 0:
         raise AudioError("it holds no samples")
     return mono, rate_hz
@@ -138,75 +156,62 @@ def probe(
     end_s: float | None = None,
     channel: int | None = None,
 ) -> AudioInfo:
-    """How long a recording, or a segment of it, is. Decodes where no header tells (MP3 without a table, a torn FLAC).
+    """How long a recording, or a segment of it, is. Decodes only if no header says (an MP3 without table, a torn FLAC).
 
     Threads may call it at the same time.
 
     Raises:
-        AudioError: as `decode`, as far as a header can tell.
+        AudioError: as `decode`, as far as a header shows.
     """
-    content, ending = _looked_at(source)
+    content, ending = _inspected(source)
+    frames: int | None = None
+    missing_s = 0.0
     try:
-        file = open_soundfile(ending.mended or content)
+        file = open_recording(content, ending)
     except SOUNDFILE_ERRORS as error:
-        _require_pyav(content, error)
-        try:
+        with _pyav_instead(content, error):
             length_s, rate_hz, channels = probe_with_pyav(content)
-        except PyAVError as pyav_error:
-            raise AudioError(f"{told(error)}, nor can PyAV ({pyav_error})") from pyav_error
         check_header(rate_hz=rate_hz, channels=channels, channel=channel)
-        is_certain, missing_s = length_s > 0, 0.0
-        if is_certain:
+        if length_s > 0:
             first, stop = segment_within(start_s, end_s, frames=round(length_s * rate_hz), rate_hz=rate_hz)
+            frames = stop - first
     else:
         with file:
             rate_hz, channels = file.samplerate, file.channels
             check_header(rate_hz=rate_hz, channels=channels, channel=channel, file_format=file.format)
-            is_certain = ending.is_certain
-            if is_certain:
+            if ending.is_certain or has_last_frame(file):
                 first, stop = place_of_segment(file, ending, start_s=start_s, end_s=end_s)
+                frames = stop - first
                 missing_s = 0.0 if end_s is not None else missing_at_end_s(file, ending)
-    if not is_certain:
-        first = 0
-        stop, rate_hz, missing_s = _counted(content, ending, channel=channel, start_s=start_s, end_s=end_s)
-    if stop == first:
-        raise AudioError("it holds no samples")
-    return AudioInfo((stop - first) / rate_hz, rate_hz, channels, missing_s)
-
-
-def _counted(
-    content: bytes | Path, ending: Ending, *, channel: int | None, start_s: float | None, end_s: float | None
-) -> tuple[int, int, float]:
-    """(frames, rate in Hz, seconds missing at its end) of what only decoding can tell, without keeping its samples."""
-    if start_s is not None or end_s is not None or not _is_for_soundfile(content, ending):
+        if frames is None and start_s is None and end_s is None:
+            frames, missing_s = _counted(content, ending, channel=channel)
+    if frames is None:
         mono, rate_hz = decode_native(content, channel=channel, start_s=start_s, end_s=end_s)
-        return len(mono), rate_hz, 0.0
-    with open_soundfile(ending.mended or content) as file:
-        promised = None if ending.is_guess else place_of_segment(file, ending, start_s=None, end_s=None)[1]
+        frames = len(mono)
+    if frames == 0:
+        raise AudioError("it holds no samples")
+    return AudioInfo(frames / rate_hz, rate_hz, channels, missing_s)
+
+
+def _counted(content: bytes | Path, ending: Ending, *, channel: int | None) -> tuple[int, float]:
+    """Frames of a recording, and seconds missing at its end, by decoding it without keeping the samples."""
+    with open_recording(content, ending) as file:
+        promised = None
+        if file.knows_its_length:
+            _, promised = place_of_segment(file, ending, start_s=None, end_s=None)
         frames = sum(len(block) for block in mono_blocks(file, frames=promised, channel=channel))
         missing = 0 if promised is None else promised - frames
         _refuse_torn(file, stop=frames + missing, missing=missing)
-        return frames, file.samplerate, missing / file.samplerate
-
-
-def _is_for_soundfile(content: bytes | Path, ending: Ending) -> bool:
-    try:
-        open_soundfile(ending.mended or content).close()
-    except SOUNDFILE_ERRORS:
-        return False
-    return True
+        return frames, missing / file.samplerate
 
 
 def _refuse_torn(file: SequentialFile, *, stop: int, missing: int) -> None:
-    """Refuse what ends too long before the frame `stop` that was to be reached."""
+    """Refuse a file that ends too long before the frame `stop`."""
     if missing > (END_TOLERANCE_S if file.format == "MP3" else MISSING_TOLERANCE_S) * file.samplerate:
-        raise AudioError(torn((stop - missing) / file.samplerate, file.frames / file.samplerate))
+        raise AudioError(ends_early((stop - missing) / file.samplerate, file.frames / file.samplerate))
 
 
-# -- opening
-
-
-def _looked_at(source: bytes | Path | ByteRange) -> tuple[bytes | Path, Ending]:
+def _inspected(source: bytes | Path | ByteRange) -> tuple[bytes | Path, Ending]:
     """The encoded file, and how far it goes."""
     path = source if isinstance(source, Path) else source.path if isinstance(source, ByteRange) else None
     try:
@@ -226,17 +231,26 @@ def _looked_at(source: bytes | Path | ByteRange) -> tuple[bytes | Path, Ending]:
     return source, ending
 
 
-def _require_pyav(content: bytes | Path, error: BaseException) -> None:
-    """Refuse what soundfile refused, but for the kinds that PyAV is for: FFmpeg guesses at what is broken."""
+@contextmanager
+def _pyav_instead(content: bytes | Path, error: BaseException) -> Iterator[None]:
+    """Read with PyAV what soundfile refused with `error`.
+
+    Raises:
+        AudioError: PyAV is not installed or fails too; or the file is none of its kinds, and FFmpeg would only guess.
+    """
     kind = pyav_kind(content)
     if kind is None:
-        raise AudioError(told(error)) from error
+        raise AudioError(soundfile_reason(error)) from error
     if not has_pyav():
         raise AudioError(f"it is {kind}; {', '.join(PYAV_KINDS)} need PyAV: pip install 'accel-asr[audio]'") from error
+    try:
+        yield
+    except PyAVError as pyav_error:
+        raise AudioError(f"{soundfile_reason(error)}, nor can PyAV ({pyav_error})") from pyav_error
 
 
 def to_int16(samples: np.ndarray) -> np.ndarray:
-    """float32 in [-1, 1] to int16, clipped: a quarter of the memory of float64, and what most recordings were."""
+    """float32 in [-1, 1] to int16, clipped: half the memory, and what most recordings were."""
     return np.clip(np.round(samples * INT16_SCALE), -INT16_SCALE, INT16_SCALE - 1).astype(np.int16)
 
 

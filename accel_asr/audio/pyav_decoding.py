@@ -1,4 +1,4 @@
-"""The kinds of recording that soundfile can't read and PyAV, an optional extra with an FFmpeg of its own, can."""
+"""Recordings that soundfile can't read and PyAV can: an optional extra, with its own FFmpeg."""
 
 import io
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ import numpy as np
 from accel_asr.audio.soundfile_decoding import MOST_S, check_header, to_mono
 
 PYAV_KINDS = ("m4a", "aac", "webm", "mp4")
-MISSING_TOLERANCE_S = 0.5  # less may be the end of a film's pictures
+MISSING_TOLERANCE_S = 0.5  # less may be where a film's pictures end
 _HEAD_BYTES = 12
 _FFMPEG_FORMATS = {"m4a": "mp4", "aac": "aac", "webm": "matroska", "mp4": "mp4"}
 _CONTAINER_CLOCK_HZ = 1_000_000  # FFmpeg's AV_TIME_BASE
 
 
 class PyAVError(Exception):
-    """What PyAV says, in a few words, without the file's name."""
+    """Why PyAV can't read a recording, in a few words, without the file's name."""
 
 
 def has_pyav() -> bool:
@@ -28,7 +28,7 @@ def has_pyav() -> bool:
 
 
 def pyav_kind(source: bytes | Path) -> str | None:
-    """Which of `PYAV_KINDS` a file is, by its first bytes and not by its name; None if it is none of them."""
+    """Which of `PYAV_KINDS` a file is, by its first bytes, not by its name; None if it is none of them."""
     if isinstance(source, bytes):
         head = source[:_HEAD_BYTES]
     else:
@@ -47,8 +47,7 @@ def pyav_kind(source: bytes | Path) -> str | None:
 
 
 class _Length:
-    """How long the sound of a stream is, by its packets: neither what an encoder put before it, nor what fills up its
-    last frame."""
+    """How long a stream's sound is, by its packets: without an encoder's lead-in, or the padding of its last frame."""
 
     def __init__(self) -> None:
         self._sum_s = 0.0
@@ -56,8 +55,7 @@ class _Length:
         self._is_known = True
 
     def add(self, packet: Any) -> None:
-        """The next packet; the one without content, which ends a stream, counts for nothing."""
-        if not packet.size:
+        if not packet.size:  # it marks the end of the stream
             return
         clock = packet.time_base or 0
         if self._first_s is None:
@@ -67,7 +65,7 @@ class _Length:
 
     @property
     def duration_s(self) -> float | None:
-        """None where some packet does not tell its own."""
+        """None if some packet does not state its own."""
         return max(self._sum_s + min(self._first_s or 0.0, 0.0), 0.0) if self._is_known and self._sum_s else None
 
 
@@ -83,15 +81,14 @@ def read_with_pyav(
         float32 samples, mono, shape (samples,), and their rate in Hz.
 
     Raises:
-        PyAVError: there is no audio in it, or it can't be decoded to its end.
-        AudioError: its header or samples are those of no recording, or it has no such channel.
+        PyAVError: it has no audio, or can't be decoded to its end.
+        AudioError: its header or samples can't be a recording's, or it has no such channel.
     """
     import av
 
     with _first_audio_stream(source) as (container, stream):
         rate_hz = stream.codec_context.sample_rate
-        # float32 at the file's own rate, the channels of a sample side by side: with a plane for each of more than
-        # seven, PyAV looks for planes past the last one, and the interpreter crashes
+        # interleaved float32: with more than seven planes, PyAV reads past the last one, and the interpreter crashes
         to_float = av.AudioResampler(format="flt", rate=rate_hz)
         pieces: list[np.ndarray] = []  # mono at once: eight channels of an hour are 5.5 GB
         frames = 0
@@ -107,41 +104,39 @@ def read_with_pyav(
             if end_s is not None and frames >= end_s * rate_hz:
                 break
             if frames > MOST_S * rate_hz and not _promised_s(container):
-                raise PyAVError(f"it says nowhere how long it is, and is longer than {MOST_S / 3600:g} hours")
+                raise PyAVError(f"it does not say how long it is, and is longer than {MOST_S / 3600:g} hours")
         else:
             _refuse_shorter(container, frames / rate_hz)
             if pieces and length.duration_s is not None:
-                filling = frames - round(length.duration_s * rate_hz)
-                pieces[-1] = pieces[-1][: len(pieces[-1]) - min(max(filling, 0), len(pieces[-1]) - 1)]
+                padding = frames - round(length.duration_s * rate_hz)
+                pieces[-1] = pieces[-1][: len(pieces[-1]) - min(max(padding, 0), len(pieces[-1]) - 1)]
         if not pieces:
             raise PyAVError("it holds no samples")
         return np.concatenate(pieces), rate_hz
 
 
 def probe_with_pyav(source: bytes | Path) -> tuple[float, int, int]:
-    """Duration in seconds, rate in Hz and channels of the first audio stream: its packets are read, not decoded.
+    """Duration in seconds, rate in Hz and channels of the first audio stream. Packets are read, not decoded.
 
-    The duration is 0 where packets do not tell theirs.
+    The duration is 0 if packets do not state theirs.
 
     Raises:
-        PyAVError: as `read_with_pyav`, as far as packets tell.
+        PyAVError: as `read_with_pyav`, as far as packets show.
     """
     with _first_audio_stream(source) as (container, stream):
         length = _Length()
         for packet in container.demux(stream):
             length.add(packet)
-        duration_s = length.duration_s
-        if duration_s is None:
-            return 0.0, stream.codec_context.sample_rate, stream.codec_context.channels
-        _refuse_shorter(container, duration_s)
-        return duration_s, stream.codec_context.sample_rate, stream.codec_context.channels
+        if length.duration_s is not None:
+            _refuse_shorter(container, length.duration_s)
+        return length.duration_s or 0.0, stream.codec_context.sample_rate, stream.codec_context.channels
 
 
 @contextmanager
 def _first_audio_stream(source: bytes | Path) -> Iterator[tuple[Any, Any]]:
     import av
 
-    # named, so that FFmpeg opens nothing as another format, such as a playlist of other files
+    # given, so that FFmpeg takes nothing for another format, such as a playlist of other files
     container_format = _FFMPEG_FORMATS[pyav_kind(source) or "mp4"]
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else str(source.absolute())
@@ -161,14 +156,14 @@ def _first_audio_stream(source: bytes | Path) -> Iterator[tuple[Any, Any]]:
 
 
 def _refuse_shorter(container: Any, duration_s: float) -> None:
-    """Refuse a file that has come to its end before the length that it says."""
+    """Refuse a file that ends before the length in its header."""
     promised_s = _promised_s(container)
     if duration_s < promised_s - MISSING_TOLERANCE_S:
         raise PyAVError(f"it ends at {duration_s:.2f} s, where its header says {promised_s:.2f} s")
 
 
 def _promised_s(container: Any) -> float:
-    """How long a file says that it is; 0 where it only lets FFmpeg guess, as a bare AAC stream does."""
+    """How long a file says it is; 0 where FFmpeg can only guess, as for a bare AAC stream."""
     stream = container.streams.audio[0]
     if container.format.name == "aac":
         return 0.0

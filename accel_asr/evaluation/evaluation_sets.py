@@ -20,7 +20,6 @@ from accel_asr.errors import UserError
 DEFAULT_SPLIT = "test"
 LONGEST_LABEL = 100  # letters: a file's name has at most 255 bytes
 VALIDATION = "validation"
-_NO_COLUMN = re.compile(r"(data\.\w+_columns?): there is no column ")
 _SPLIT = re.compile(r"[\w.:%\[\]-]+")
 
 
@@ -118,11 +117,12 @@ def _told_of(dataset: DatasetName) -> Iterator[None]:
         yield
     except UserError as error:
         told = f"--dataset {dataset.name_or_path}: {error}"
-        if missing := _NO_COLUMN.match(str(error)):
-            none = "[]" if missing[1].endswith("columns") else "null"
-            told += f"; the settings of a run hold here too, so give --{missing[1]} for this source"
-            if missing[1] not in ("data.text_column", "data.audio_column"):
-                told += f' ("--{missing[1]}={none}" for none)'
+        column = (error.setting or "").removeprefix("--")
+        if column.endswith(("_column", "_columns")):
+            none = "[]" if column.endswith("columns") else "null"
+            told += f"; the settings of a run hold here too, so give --{column} for this source"
+            if column not in ("data.text_column", "data.audio_column"):
+                told += f' ("--{column}={none}" for none)'
         raise UserError(told, same_on_every_rank=error.same_on_every_rank) from error
 
 

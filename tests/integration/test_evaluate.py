@@ -113,7 +113,7 @@ def test_several_sources_by_name(tones: TonesJob) -> None:
         (["--model", "quickstart", "--utterances", "0"], "--utterances 0: is out of range"),
         (["--model", "quickstart", "--against", "quickstart"], "--against 'quickstart': is what --model names too"),
         (["--model", "quickstart", "--against"], "--against: expected one argument"),
-        (["--model", "quickstart", "--dataset", "missing.csv"], "'missing.csv' does not exist"),
+        (["--model", "quickstart", "--dataset", "missing.csv"], "'missing.csv': does not exist"),
         (["--model", "some/folder/of/mine", "--dataset", "quickstart"], "--model 'some/folder/of/mine': "),
         (["--model", "quickstart", "--against", "some/folder/of/mine"], "--against 'some/folder/of/mine': "),
         (["--model", "quickstart", "--output_dir", "/dev/null/scores"], "--output_dir: '/dev/null/scores' can't be"),
@@ -121,7 +121,7 @@ def test_several_sources_by_name(tones: TonesJob) -> None:
             ["--model", "quickstart", "--dataset", "quickstart", "--by", "speaker"],
             '("--data.breakdown_columns=[]" for none)',
         ),
-        (["--model", "quickstart", "--by", "speaker"], "data.breakdown_columns: there is no column 'speaker'"),
+        (["--model", "quickstart", "--by", "speaker"], "--data.breakdown_columns 'speaker': there is no such column"),
         (["--model", "quickstart", "--evaluation.num_beam", "2"], "did you mean --evaluation.num_beams"),
     ],
 )

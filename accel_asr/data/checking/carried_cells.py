@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from accel_asr.data.reading.columns import find_columns
-from accel_asr.data.reading.manifests import MANIFEST_SUFFIXES, SPLIT_COLUMN, find_manifest, read_manifest, said_splits
+from accel_asr.data.reading.manifests import (
+    MANIFEST_SUFFIXES,
+    SPLIT_COLUMN,
+    find_manifest,
+    read_manifest,
+    splits_of_rows,
+)
 from accel_asr.data.reading.row_segments import find_segments
 from accel_asr.data.reading.rows import columns_in_use
 from accel_asr.data.reading.sources import SourceName, find_source, rows_of_parts
@@ -76,7 +82,7 @@ def other_splits(name: SourceName, splits: Sequence[str]) -> list[str] | None:
     if manifest is None or manifest.suffix.lower() not in MANIFEST_SUFFIXES:
         return None
     table = read_manifest(manifest)
-    all_splits, _ = said_splits(table) or ([], "")
+    all_splits, _ = splits_of_rows(table) or ([], "")
     read: set[str] = set()
     for split in splits if all_splits else ():
         read.update(choose_splits(split, all_splits, where=repr(str(manifest)), any_lone=name.any_lone_split)[0])

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import pyarrow as pa
 import soundfile
 
-from accel_asr.audio.byte_ranges import ByteRange, DatasetCell
+from accel_asr.audio.decoding import ByteRange
 from accel_asr.audio.pyav_decoding import pyav_kind
 from accel_asr.config.settings import DataConfig, SourceConfig
 from accel_asr.data.checking.carried_cells import carried_cells, other_splits
@@ -20,6 +20,7 @@ from accel_asr.data.reading.audio_paths import AudioPaths
 from accel_asr.data.reading.manifests import SPLIT_COLUMN
 from accel_asr.data.reading.rows import ID_COLUMN
 from accel_asr.data.reading.shard_names import is_shard_pattern
+from accel_asr.data.reading.source_table import DatasetCell
 from accel_asr.data.reading.sources import read_source
 from accel_asr.data.reading.time_columns import TimeSettings
 from accel_asr.data.selection.run_sources import cache_dir_of, source_name

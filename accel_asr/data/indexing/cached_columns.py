@@ -1,4 +1,4 @@
-"""A number for each row of an index, computed once and kept beside it for the next time."""
+"""A number for each row of an index, computed once and kept beside it."""
 
 import hashlib
 import io
@@ -17,14 +17,16 @@ _CHECKSUM_BYTES = 8
 
 
 def kept_numbers(index: Index, name: str, facts: Any, compute: Callable[[], np.ndarray]) -> np.ndarray:
-    """What `compute` gives, shape (rows,), or gave the last time with equal facts. A checksum follows them in the file:
-    numbers that are not what was kept are computed again.
+    """The result of `compute`, shape (rows,), or the one kept from an earlier call with equal facts.
+
+    A checksum follows the numbers in the file: damaged ones are computed again.
 
     Args:
-        name: Of its file, which a digest of `facts` follows: all that the numbers depend on beside the index.
+        name: The beginning of the file's name.
+        facts: Everything that the numbers depend on beside the index; its digest ends the file's name.
 
     Raises:
-        UserError: they can't be written there.
+        UserError: the file can't be written.
     """
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
     path = index.folder / f"{name}-{digest}.npy"

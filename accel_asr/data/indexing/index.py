@@ -1,6 +1,7 @@
-"""The index of a source: its rows and what their headers say, on disk and mapped into memory, at any size.
+"""The index of a source: its rows and the contents of their headers, on disk and mapped into memory, at any size.
 
-A warm index is opened in milliseconds. It is built anew when a file that it was read from has changed.
+A warm index is opened in milliseconds, and rebuilt when a file that it was read from has changed. `datasets` caches
+by its own fingerprints, which do not notice a changed manifest or recording, and knows nothing of durations or faults.
 """
 
 import json
@@ -15,25 +16,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from accel_asr.audio.byte_ranges import ByteRange, DatasetCell
+from accel_asr.audio.decoding import ByteRange
 from accel_asr.data.indexing.recordings import FileSignature, KeptSamples
 from accel_asr.data.reading.rows import Audio
 from accel_asr.data.reading.saved_datasets import DatasetAudio
+from accel_asr.data.reading.source_table import DatasetCell
 
 BATCH_ROWS = 65_536
 INDEX_FILE, FACTS_FILE, AUDIO_FILE, SAMPLES_FILE = "rows.arrow", "index.json", "audio.bin", "samples.i16"
-NO_FILE = (-1, -1, -1)  # size and times of what is not there
+NO_FILE = (-1, -1, -1)  # size and times of a missing file
 SCHEMA = pa.schema(
     [
         ("utterance_id", pa.string()),
-        # of the file that holds the audio, as the system spells it, which may be no UTF-8; null where a dataset or
-        # audio.bin does
+        # of the file that holds the audio, as the system spells it, perhaps not UTF-8; null if another place holds it
         ("path", pa.binary()),
-        ("offset", pa.int64()),  # null where the file is the recording
+        ("offset", pa.int64()),  # null if the file is the recording
         ("size", pa.int64()),  # bytes
         ("mtime_ns", pa.int64()),
         ("ctime_ns", pa.int64()),
-        ("content", pa.uint64()),  # `content_hash` of the encoded recording; null where there is none
+        ("content", pa.uint64()),  # `hash_of` the encoded recording; null if there is none
         ("dataset_row", pa.int64()),
         ("start_s", pa.float64()),
         ("end_s", pa.float64()),
@@ -43,12 +44,12 @@ SCHEMA = pa.schema(
         ("language", pa.string()),
         ("task", pa.string()),
         ("prompt", pa.string()),
-        ("breakdown", pa.list_(pa.string())),  # cells of the columns that were asked for, in that order
-        ("duration_s", pa.float64()),  # nan where it can't be read
+        ("breakdown", pa.list_(pa.string())),  # cells of the breakdown columns, in order
+        ("duration_s", pa.float64()),  # nan if it can't be read
         ("sampling_rate_hz", pa.int32()),
         ("channels", pa.int32()),
         ("problem", pa.string()),  # why it can't be read
-        # null where only the header was read; the samples are kept of small sets only
+        # null if only the header was read; samples are kept only of small sets
         ("first_sample", pa.int64()),
         ("num_samples", pa.int64()),
         ("samples_hash", pa.uint64()),
@@ -80,11 +81,11 @@ class IndexedRow:
 
 
 class Index:
-    """Rows on disk, read when they are asked for. Pickled, it is its folder's path; another process maps the same file.
+    """Rows on disk, read on demand. It is pickled as its folder's path, and another process maps the same file.
 
     Args:
         folder: Written by `index_building`.
-        dataset_audio: Where the audio is that rows refer to by `dataset_row`.
+        dataset_audio: Holds the audio of rows with a `dataset_row`.
     """
 
     def __init__(self, folder: Path, dataset_audio: DatasetAudio | None = None) -> None:
@@ -126,7 +127,7 @@ class Index:
         return IndexedRow(audio=audio, signature=signature, kept=kept, **cells)
 
     def numbers(self, name: str) -> np.ndarray:
-        """A column of numbers, shape (rows,); nan where it is null, which integers can't be."""
+        """A column of numbers, shape (rows,); integers as floats with nan if some are null."""
         return np.concatenate([batch.column(name).to_numpy(zero_copy_only=False) for batch in self._batches])
 
     def column(self, name: str) -> pa.ChunkedArray:
@@ -139,24 +140,24 @@ class Index:
         return self.numbers("duration_s")
 
     def file_signature(self, row: int) -> FileSignature:
-        """What the file of a row was like when it was indexed; or NO_FILE."""
+        """Size and times of a row's file when it was indexed; or NO_FILE."""
         # cell by cell: as floats, times would be rounded
         size, mtime_ns, ctime_ns = (self._cell(name, row) for name in ("size", "mtime_ns", "ctime_ns"))
         return NO_FILE if mtime_ns is None else (size, mtime_ns, ctime_ns)
 
     def texts(self, name: str = "text") -> Iterator[list[str | None]]:
-        """A column of texts, in pieces of some ten thousand rows."""
+        """A column of texts, in batches of up to BATCH_ROWS."""
         for batch in self._batches:
             yield batch.column(name).to_pylist()
 
     def has_any(self, name: str) -> bool:
-        """Whether some row has a value in this column."""
+        """Whether any row has a value in this column."""
         return any(batch.column(name).null_count < len(batch) for batch in self._batches)
 
     def rows_with(self, name: str, part: str) -> list[int]:
-        """The rows whose cell in a column of texts holds `part`, in order."""
-        found = [pc.match_substring(batch.column(name), part).fill_null(False) for batch in self._batches]
-        return np.flatnonzero(np.concatenate([mask.to_numpy(zero_copy_only=False) for mask in found])).tolist()
+        """The rows whose cell in a column of texts contains `part`, in order."""
+        masks = [pc.match_substring(batch.column(name), part).fill_null(False) for batch in self._batches]
+        return np.flatnonzero(np.concatenate([mask.to_numpy(zero_copy_only=False) for mask in masks])).tolist()
 
     def text_of(self, name: str, row: int) -> str | None:
         """One cell of a column of texts."""
@@ -167,9 +168,8 @@ class Index:
         """Some cells of a column of texts, in the order of `rows`."""
         if not self.has_any(name):
             return [None] * len(rows)
-        chunks = [batch.column(name) for batch in self._batches]
-        found: list[str | None] = pa.chunked_array(chunks).take(pa.array(rows)).to_pylist()
-        return found
+        cells: list[str | None] = self.column(name).take(pa.array(rows)).to_pylist()
+        return cells
 
     def _cell(self, name: str, row: int) -> Any:
         number, within = divmod(row, BATCH_ROWS)
@@ -177,5 +177,5 @@ class Index:
 
     @cached_property
     def _columns(self) -> list[dict[str, pa.Array]]:
-        """By name: to look a column up in a batch takes longer than to read a cell of it."""
+        """By name: looking a column up in a batch takes longer than reading a cell of it."""
         return [dict(zip(batch.schema.names, batch.columns, strict=True)) for batch in self._batches]

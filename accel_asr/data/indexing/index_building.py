@@ -1,4 +1,4 @@
-"""Build the index of a source, or open the one that an earlier run built."""
+"""Build the index of a source, or open the one from an earlier run."""
 
 import hashlib
 import json
@@ -15,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 from xxhash import xxh3_64, xxh3_64_hexdigest
 
-from accel_asr.audio.byte_ranges import ByteRange, DatasetCell
+from accel_asr.audio.decoding import ByteRange
 from accel_asr.console.public_text import public
 from accel_asr.data.indexing.index import AUDIO_FILE, BATCH_ROWS, FACTS_FILE, INDEX_FILE, SAMPLES_FILE, SCHEMA, Index
-from accel_asr.data.indexing.survey import Heard, Survey, file_signature
-from accel_asr.data.reading.audio_paths import named
+from accel_asr.data.indexing.survey import Survey, SurveyedAudio, file_signature
 from accel_asr.data.reading.local_sources import audio_may_stay_outside
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.shard_names import is_shard_pattern
+from accel_asr.data.reading.source_table import DatasetCell, first_few
 from accel_asr.data.reading.sources import Source, SourceName, read_source
 from accel_asr.data.reading.table_files import is_table_pattern
 from accel_asr.errors import UserError
@@ -30,11 +30,11 @@ from accel_asr.files.atomic_writes import WRITING, folder_written_whole
 from accel_asr.files.cache_folder import cache_errors_explained, cache_locked, make_cache_folder
 from accel_asr.files.content_hash import hash_of_file
 
-FORMAT = 6  # of an index; one of another format is built anew
-DECODED_UP_FRONT_S = 2 * 3600  # sets of at most two hours are decoded whole while they are indexed: it takes seconds
-LEAST_S = 0.01  # a column of Whisper's spectrogram: less is not worth a word
-READ_AT_ONCE_BYTES = 1 << 28  # of the audio that an index holds itself; above, parts of it are looked at
-SAMPLED_FILES = 1_000  # so many audio files are looked at to tell whether an index is still true
+FORMAT = 6  # an index of another format is rebuilt
+DECODED_UP_FRONT_S = 2 * 3600  # sets of at most two hours are decoded while they are indexed: it takes seconds
+LEAST_S = 0.01  # a column of Whisper's spectrogram: less is not worth a notice
+READ_AT_ONCE_BYTES = 1 << 28  # of the audio that an index holds; above, only parts of it are checked
+SAMPLED_FILES = 1_000  # audio files that are checked to see whether an index is still valid
 
 
 def open_index(
@@ -47,16 +47,16 @@ def open_index(
     read: Callable[[], Source] | None = None,
     purpose: str = "",
 ) -> tuple[Index, list[str]]:
-    """The index of a source, from the cache if it is still true, else built; and notices for the user.
+    """The index of a source, from the cache if it is still valid, else built; and notices for the user.
 
-    The processes of a run may all call this at once: the first one builds, and the others wait for it, at no
+    All processes of a run may call this at once: the first one builds, and the others wait for its lock, not in a
     collective.
 
     Args:
-        sampling_rate_hz: Of the samples that are kept of a small set.
+        sampling_rate_hz: Of the samples that are kept for a small set.
         channel: As for `decode`: a recording without it can't be used.
         decode_all: Decode every recording while indexing, however many there are.
-        read: Called for the rows in place of `read_source`; `purpose` then says what they are, in a few words.
+        read: Replaces `read_source`; `purpose` then says what its rows are, in a few words.
 
     Raises:
         UserError: as `read_source` raises; or the cache can't be written.
@@ -68,7 +68,7 @@ def open_index(
         cache_locked(home / "lock", work=f"the index of {public(name.name_or_path)}"),
     ):
         source = None if read else _read_what_stays_outside(name, cache_dir=cache_dir)
-        warm, damaged = _newest_true(home, source, decode_all=decode_all)
+        warm, damaged = _newest_valid(home, source, decode_all=decode_all)
         if warm is not None:
             return warm, [*damaged, *warm.facts["notices"]]
         if source is None:
@@ -81,34 +81,36 @@ def open_index(
             decode_all=decode_all,
             title=public(name.name_or_path),
         )
-        for old in _versions(home)[:-2]:  # a run that goes on may still read the one before
+        for old in _versions(home)[:-2]:  # a running process may still read the previous one
             shutil.rmtree(old, ignore_errors=True)
     return index, [*damaged, *index.facts["notices"]]
 
 
 def _identity(name: SourceName, *, sampling_rate_hz: int, channel: int | None, purpose: str) -> str:
-    """A folder name for what is asked for; whether it is still true is another question."""
+    """A folder name for a source and its settings, whether or not the index in it is still valid."""
     path = name.local_path
-    asked = {
+    settings = {
         **asdict(name),
         "name_or_path": os.path.realpath(path) if path else _absolute(name.name_or_path),
         "sampling_rate_hz": sampling_rate_hz,
         "channel": channel,
         "purpose": purpose,
     }
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:24]
-    label = "".join(c if c.isalnum() else "-" for c in Path(public(str(asked["name_or_path"])).rstrip("/")).name)[:40]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:24]
+    label = "".join(c if c.isalnum() else "-" for c in Path(public(str(settings["name_or_path"])).rstrip("/")).name)[
+        :40
+    ]
     return f"{label}-{digest}"
 
 
 def _absolute(name: str) -> str:
-    """A pattern of local files from the root on: from another folder, it names other files."""
+    """A pattern of local files as an absolute one: elsewhere, it would match other files."""
     is_pattern = is_shard_pattern(name) or is_table_pattern(name)
     return os.path.abspath(name) if is_pattern and "://" not in name else name
 
 
 def _read_what_stays_outside(name: SourceName, *, cache_dir: Path) -> Source | None:
-    """Sources whose audio stays in a dataset are opened in any case; the others only to build."""
+    """A source whose audio stays in a dataset, which is opened in any case; None for others, read only to build."""
     is_local = name.local_path is not None or is_table_pattern(name.name_or_path)
     stays_outside = (
         audio_may_stay_outside(str(name.local_path or name.name_or_path))
@@ -123,11 +125,10 @@ def _versions(home: Path) -> list[Path]:
     return sorted(path.parent for path in home.glob(f"[0-9]*/{FACTS_FILE}"))
 
 
-def _newest_true(home: Path, source: Source | None, *, decode_all: bool) -> tuple[Index | None, list[str]]:
-    """The newest index that is true; of a source that was opened, one that was built from the very same files. And a
-    notice of each that is damaged.
+def _newest_valid(home: Path, source: Source | None, *, decode_all: bool) -> tuple[Index | None, list[str]]:
+    """The newest valid index, of an opened source one built from the same files; and a notice of each damaged one.
 
-    A dataset of the Hub that has changed lies in other files, and those that it lay in before are still there.
+    A Hub dataset that has changed lies in other files, and its old ones are still there.
     """
     expected = [os.path.abspath(path) for path in source.dependencies] if source else None
     damaged: list[str] = []
@@ -141,28 +142,28 @@ def _newest_true(home: Path, source: Source | None, *, decode_all: bool) -> tupl
             if decode_all and not facts["decoded"]:
                 continue
             index = Index(folder, source.dataset_audio if source else None)
-            unchanged = all(file_signature(Path(path)) == tuple(said) for path, said in facts["dependencies"])
+            unchanged = all(file_signature(Path(path)) == tuple(signature) for path, signature in facts["dependencies"])
             same_source = expected is None or expected == [path for path, _ in facts["dependencies"]]
             if unchanged and same_source and _same_files(index):
                 return index, damaged
         except (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException):
-            damaged.append(f"the index in {str(folder)!r} is not what was written, and is made anew")
+            damaged.append(f"the index in {str(folder)!r} is damaged, and is built anew")
     return None, damaged
 
 
 def _digests(folder: Path, facts: Mapping[str, Any]) -> dict[str, int | str]:
-    """Checksums of the files of an index, of `facts` too. Audio is looked at once more when it is read."""
-    said = {name: value for name, value in facts.items() if name != "digests"}
+    """Checksums of the files of an index, and of `facts`. Audio is checked again when it is read."""
+    own = {name: value for name, value in facts.items() if name != "digests"}
     names = [INDEX_FILE, *([SAMPLES_FILE] if facts["keeps_samples"] else [])]
     return {
         **{name: hash_of_file(folder / name, whole_up_to_bytes=math.inf) for name in names},
         AUDIO_FILE: hash_of_file(folder / AUDIO_FILE, whole_up_to_bytes=READ_AT_ONCE_BYTES),
-        FACTS_FILE: xxh3_64_hexdigest(json.dumps(said, sort_keys=True).encode()),
+        FACTS_FILE: xxh3_64_hexdigest(json.dumps(own, sort_keys=True).encode()),
     }
 
 
 def _same_files(index: Index) -> bool:
-    """Whether a sample of the audio files, and each that could not be read, are as they were."""
+    """Whether a sample of the audio files, and each unreadable one, are unchanged."""
     sampled = len(index) if index.facts["keeps_samples"] else SAMPLED_FILES
     rows = set(np.linspace(0, len(index) - 1, min(sampled, len(index)), dtype=np.int64).tolist())
     rows.update(np.flatnonzero(np.isnan(index.durations_s))[:SAMPLED_FILES].tolist())
@@ -176,22 +177,22 @@ def _same_files(index: Index) -> bool:
 def _build(
     source: Source, home: Path, *, sampling_rate_hz: int, channel: int | None, decode_all: bool, title: str
 ) -> Index:
-    """Look at every recording, and write the index: complete or absent."""
-    # now, and not when all is decoded: what is changed meanwhile must be seen the next time
+    """Survey every recording, and write the index, complete or not at all."""
+    # now, not after decoding: a change meanwhile must be noticed the next time
     dependencies = [[os.path.abspath(path), file_signature(path)] for path in source.dependencies]
     folder = home / f"{time.time_ns():020d}"
     for half_written in home.glob(f".*{WRITING}"):  # by a process that was killed: this one has the lock
         shutil.rmtree(half_written, ignore_errors=True)
     with folder_written_whole(folder) as writing:
-        look = Survey(source.dataset_audio, sampling_rate_hz=sampling_rate_hz, channel=channel)
-        found = look.over(source.rows, look.header, title=f"index {title}")
-        rows, found, cut_already = look.whole_where_cut(source.rows, found, title=f"index {title}")
-        is_small = sum(one.duration_s for one in found if one.problem is None) <= DECODED_UP_FRONT_S
+        survey = Survey(source.dataset_audio, sampling_rate_hz=sampling_rate_hz, channel=channel)
+        surveyed = survey.over(source.rows, survey.header, title=f"index {title}")
+        rows, surveyed, cut_notices = survey.without_repeated_cuts(source.rows, surveyed, title=f"index {title}")
+        is_small = sum(audio.duration_s for audio in surveyed if audio.problem is None) <= DECODED_UP_FRONT_S
         if is_small or decode_all:
             with (writing / SAMPLES_FILE).open("wb") as samples_file:
-                look.samples_file = samples_file if is_small else None
-                found = look.over(list(zip(rows, found, strict=True)), look.content, title=f"decode {title}")
-        checksum = _write_rows(rows, found, writing)
+                survey.samples_file = samples_file if is_small else None
+                surveyed = survey.over(list(zip(rows, surveyed, strict=True)), survey.content, title=f"decode {title}")
+        checksum = _write_rows(rows, surveyed, writing)
         facts = {
             **source.facts,
             "format": FORMAT,
@@ -199,7 +200,7 @@ def _build(
             "decoded": is_small or decode_all,
             "keeps_samples": is_small,
             "checksum": checksum,
-            "notices": [public(notice) for notice in (*source.notices, *cut_already, *_shortened(rows, found))],
+            "notices": [public(notice) for notice in (*source.notices, *cut_notices, *_shortened(rows, surveyed))],
             "dependencies": dependencies,
         }
         facts["digests"] = _digests(writing, facts)
@@ -207,21 +208,22 @@ def _build(
     return Index(folder, source.dataset_audio)
 
 
-def _shortened(rows: Sequence[Row], found: Sequence[Heard]) -> list[str]:
-    """A notice of recordings that are kept although a little of their end is missing; none where all are whole."""
-    shorter = [
-        (row.utterance_id, one.missing_s) for row, one in zip(rows, found, strict=True) if one.missing_s > LEAST_S
-    ]
-    if not shorter:
+def _shortened(rows: Sequence[Row], surveyed: Sequence[SurveyedAudio]) -> list[str]:
+    """A notice of recordings that are kept although a little of their end is missing."""
+    missing_s = {
+        row.utterance_id: audio.missing_s
+        for row, audio in zip(rows, surveyed, strict=True)
+        if audio.missing_s > LEAST_S
+    }
+    if not missing_s:
         return []
-    most_s = max(missing_s for _, missing_s in shorter)
-    names = named([utterance_id for utterance_id, _ in shorter])
-    which = f"{len(shorter):,} ({names})"
+    which = f"{len(missing_s):,} ({first_few(list(missing_s))})"
+    most_s = max(missing_s.values())
     return [f"recordings that end up to {most_s:.3f} s before their headers say, used as they are: {which}"]
 
 
-def _write_rows(rows: Sequence[Row], found: Sequence[Heard], folder: Path) -> int:
-    """Write the rows, and the audio that they hold themselves; returns a checksum of what a training run depends on."""
+def _write_rows(rows: Sequence[Row], surveyed: Sequence[SurveyedAudio], folder: Path) -> int:
+    """Write the rows and the audio that they hold; returns a checksum of everything that training depends on."""
     checksum = xxh3_64()
     with (
         (folder / AUDIO_FILE).open("wb") as audio_file,
@@ -230,23 +232,26 @@ def _write_rows(rows: Sequence[Row], found: Sequence[Heard], folder: Path) -> in
     ):
         for first in range(0, len(rows), BATCH_ROWS):
             records = []
-            for row, one in zip(rows[first : first + BATCH_ROWS], found[first : first + BATCH_ROWS], strict=True):
-                record = _record(row, one)
+            batch = slice(first, first + BATCH_ROWS)
+            for row, audio in zip(rows[batch], surveyed[batch], strict=True):
+                record = _record(row, audio)
                 if isinstance(row.audio, bytes):
                     record["offset"], record["size"] = audio_file.tell(), len(row.audio)
                     audio_file.write(row.audio)
-                said = (row.utterance_id, row.text, row.start_s, row.end_s, record["size"], one.content)
-                checksum.update(repr((*said, row.language, row.task, row.prompt)).encode())
+                identity = (row.utterance_id, row.text, row.start_s, row.end_s, record["size"], audio.content)
+                checksum.update(repr((*identity, row.language, row.task, row.prompt)).encode())
                 records.append(record)
             try:
                 writer.write_batch(pa.RecordBatch.from_pylist(records, schema=SCHEMA))
             except UnicodeEncodeError as error:
-                raise UserError(f"data.name_or_path: {_not_unicode(records)}; mend the source") from error
+                raise UserError(
+                    _not_unicode(records), setting="--data.name_or_path", remedy="write the whole character"
+                ) from error
     return checksum.intdigest()
 
 
 def _not_unicode(records: Sequence[dict[str, Any]]) -> str:
-    """Which row holds half of a surrogate pair, as JSON's escapes can spell it."""
+    """The first row with half of a surrogate pair, which JSON's escapes can spell."""
     for record in records:
         for name, value in record.items():
             for text in value if isinstance(value, list | tuple) else [value]:
@@ -255,16 +260,16 @@ def _not_unicode(records: Sequence[dict[str, Any]]) -> str:
     raise AssertionError("all is Unicode")
 
 
-def _record(row: Row, found: Heard) -> dict[str, Any]:
+def _record(row: Row, surveyed: SurveyedAudio) -> dict[str, Any]:
     audio = row.audio
     record: dict[str, Any] = {
         "utterance_id": row.utterance_id,
         "path": None,
         "offset": None,
-        "size": found.size,
-        "mtime_ns": found.mtime_ns,
-        "ctime_ns": found.ctime_ns,
-        "content": found.content,
+        "size": surveyed.size,
+        "mtime_ns": surveyed.mtime_ns,
+        "ctime_ns": surveyed.ctime_ns,
+        "content": surveyed.content,
         "dataset_row": None,
     }
     if isinstance(audio, Path):
@@ -277,7 +282,7 @@ def _record(row: Row, found: Heard) -> dict[str, Any]:
         record[name] = getattr(row, name)
     record["breakdown"] = list(row.breakdown) or None
     for name in ("duration_s", "sampling_rate_hz", "channels", "problem"):
-        record[name] = getattr(found, name)
-    record["first_sample"], record["num_samples"], record["samples_hash"] = found.kept or (None,) * 3
-    heard = found.heard or (None,) * 4
-    return record | dict(zip(("audio_hash", "peak", "rms", "clipped"), heard, strict=True))
+        record[name] = getattr(surveyed, name)
+    record["first_sample"], record["num_samples"], record["samples_hash"] = surveyed.kept or (None,) * 3
+    loudness = surveyed.loudness or (None,) * 4
+    return record | dict(zip(("audio_hash", "peak", "rms", "clipped"), loudness, strict=True))

@@ -1,4 +1,4 @@
-"""One recording as an index names it, decoded when it is needed."""
+"""One recording of an index, decoded when it is needed."""
 
 import os
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from accel_asr.audio.byte_ranges import ByteRange, DatasetCell
-from accel_asr.audio.decoding import AudioError, decode, to_int16
+from accel_asr.audio.decoding import AudioError, ByteRange, decode, to_int16
 from accel_asr.data.reading.rows import Audio
 from accel_asr.data.reading.saved_datasets import DatasetAudio
+from accel_asr.data.reading.source_table import DatasetCell
 from accel_asr.files.content_hash import hash_of, hash_of_file
 
-FileSignature = tuple[int, int, int]  # size in bytes; times of the last change of its content and of anything, in ns
+FileSignature = tuple[int, int, int]  # size in bytes; mtime and ctime in ns
 
 
 @dataclass(frozen=True, slots=True)
 class KeptSamples:
-    """`count` samples from the `first` one on of a file of int16: a recording that was decoded when it was indexed.
+    """A recording decoded while indexing: `count` samples from `first` on in a file of int16.
 
-    `content` is their `content_hash`.
+    `content` is their `hash_of`.
     """
 
     path: Path
@@ -29,7 +29,7 @@ class KeptSamples:
     content: int
 
     def read(self) -> np.ndarray | None:
-        """int16, shape (samples,); None where the file is gone, or does not hold what was kept."""
+        """int16, shape (samples,); None if the file is gone or damaged."""
         try:
             samples = np.fromfile(self.path, dtype=np.int16, count=self.count, offset=2 * self.first)
         except OSError:
@@ -41,9 +41,11 @@ class KeptSamples:
 class Recording:
     """An encoded recording, or the segment of it from `start_s` to `end_s`, and how to decode it.
 
-    `source` is the encoded file's bytes, its path, where it lies in a larger file or in `dataset_audio`, or None where
-    there is none. `signature` is that of a file of its own as the index saw it, and `content` the `content_hash` of the
-    encoded recording; None where there is no index. `kept` are its samples at `sampling_rate_hz`, where they are.
+    Args:
+        source: The encoded file's bytes, its path, its place in a larger file or in `dataset_audio`; None if missing.
+        signature: Of its own file, when it was indexed.
+        content: `hash_of` the encoded recording, when it was indexed.
+        kept: Its samples at `sampling_rate_hz`, if the index has them.
     """
 
     source: Audio | None
@@ -60,7 +62,7 @@ class Recording:
         """int16, mono, at `sampling_rate_hz`, shape (samples,).
 
         Raises:
-            AudioError: it can't be decoded, or is not the file that was indexed.
+            AudioError: it can't be decoded, or has changed since it was indexed.
         """
         kept = self.kept.read() if self.kept is not None else None
         if kept is not None:
@@ -82,7 +84,7 @@ class Recording:
         )
 
     def require_not_replaced(self) -> None:
-        """For who has something that was made of it, and does not decode it. A file that is gone was not replaced.
+        """For callers that use something computed from it, without decoding it. A missing file was not replaced.
 
         Raises:
             AudioError: another file is in its place.
@@ -91,12 +93,12 @@ class Recording:
             self._require_unchanged_file(self.source, self.signature)
 
     def _unchanged(self, source: bytes | Path | ByteRange) -> bytes | Path | ByteRange:
-        """The same, and read where it lies in something larger, if it is what was indexed.
+        """The source if it is what was indexed, a `ByteRange` as its bytes.
 
-        A file of its own is looked at closely only where its size or times are other ones.
+        A file is hashed only if its size or times differ.
 
         Raises:
-            AudioError: it is not.
+            AudioError: it has changed.
         """
         if isinstance(source, Path):
             if self.signature is not None:
@@ -106,13 +108,13 @@ class Recording:
             try:
                 content = source.read()
             except OSError:
-                return source  # what is wrong with it is said when it is decoded
+                return source  # decoding it will report the fault
             if len(content) < source.size:
                 return source
             source = content
         if self.content is not None and hash_of(source) != self.content:
             raise AudioError(
-                "its bytes are not those that were indexed; if they lie in the cache, delete data.cache_dir and start "
+                "its bytes are not those that were indexed; if they are in the cache, delete data.cache_dir and start "
                 "again"
             )
         return source
@@ -127,9 +129,9 @@ class Recording:
         except OSError as error:
             raise AudioError(f"the file can't be reached ({error.strerror})") from error
         sizes = f" (from {indexed[0]:,} to {now[0]:,} bytes)" if now[0] != indexed[0] else ""
-        raise AudioError(f"the file has changed since it was indexed{sizes}; start again to have it indexed anew")
+        raise AudioError(f"the file has changed since it was indexed{sizes}; start again to index it anew")
 
 
-def signature_of(found: os.stat_result) -> FileSignature:
-    """What tells that a file has changed: the last time moves even where a copy is given the first one's."""
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+def signature_of(stat: os.stat_result) -> FileSignature:
+    """Differs if a file has changed: the ctime moves even if a copy is given the original's mtime."""
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

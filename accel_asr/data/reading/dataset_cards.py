@@ -1,4 +1,4 @@
-"""The README.md of a dataset that was downloaded from the Hub: which of its files are which split of which subset."""
+"""The README.md of a dataset downloaded from the Hub: which files are which split of which subset."""
 
 import glob
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from accel_asr.data.reading.audio_paths import named
+from accel_asr.data.reading.source_table import first_few
 from accel_asr.errors import UserError
 from accel_asr.files.regular_files import open_regular
 
@@ -18,7 +18,7 @@ _FENCE = "---"
 
 
 def configs_of_card(folder: Path) -> dict[str, dict[str, Any]]:
-    """The subsets that a folder's README.md names in its front matter, by name; none where it says nothing of data."""
+    """The subsets in the front matter of a folder's README.md, by name; none if it has no such list."""
     try:
         with open_regular(folder / CARD) as file:
             lines = file.read(_MOST_BYTES).decode("utf-8-sig", errors="replace").splitlines()
@@ -32,8 +32,10 @@ def configs_of_card(folder: Path) -> dict[str, dict[str, Any]]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"data.name_or_path: the front matter of {str(folder / CARD)!r} is no YAML ({reason}); "
-            "mend it, or take it out"
+            f"its front matter is not YAML ({reason})",
+            setting="--data.name_or_path",
+            value=folder / CARD,
+            remedy="correct it, or delete it",
         ) from error
     configs = card.get("configs") if isinstance(card, Mapping) else None
     return {
@@ -49,56 +51,62 @@ def choose_config(configs: Mapping[str, dict[str, Any]], subset: str | None, *, 
     Raises:
         UserError: no such subset, or none was asked for and there are several.
     """
-    names = named([repr(name) for name in configs], most=20)
+    names = first_few([repr(name) for name in configs], most=20)
     if subset is not None:
         if subset not in configs:
-            raise UserError(f"data.subset: {str(folder)!r} has no subset {subset!r}; its {CARD} names: {names}")
+            raise UserError(
+                f"{str(folder)!r} has no such subset",
+                setting="--data.subset",
+                value=subset,
+                remedy=f"give one of: {names}",
+            )
         return configs[subset]
     if len(configs) == 1:
         return next(iter(configs.values()))
     defaults = [config for name, config in configs.items() if config.get("default") is True or name == "default"]
     if len(defaults) == 1:
         return defaults[0]
-    raise UserError(f"data.subset: {str(folder)!r} has several subsets; set data.subset to one of: {names}")
+    raise UserError(f"{str(folder)!r} has several subsets", setting="--data.subset", remedy=f"give one of: {names}")
 
 
 def files_by_split(config: Mapping[str, Any], *, folder: Path) -> dict[str, list[str]]:
     """The files of each split of a subset, relative to `folder`, in order.
 
     Raises:
-        UserError: a pattern leads out of the folder or matches nothing, or `data_files` is written in no known way.
+        UserError: a pattern leads out of the folder or matches nothing, or `data_files` has no known form.
     """
     within = str(config.get("data_dir") or "")
     files: dict[str, list[str]] = {}
     missing, outside = [], []
     for split, patterns in _patterns(config["data_files"]):
         for pattern in patterns:
-            whole = os.path.normpath(os.path.join(within, pattern))
-            if "://" in pattern or os.path.isabs(whole) or whole.startswith(".."):
+            full = os.path.normpath(os.path.join(within, pattern))
+            if "://" in pattern or os.path.isabs(full) or full.startswith(".."):
                 outside.append(repr(pattern))
                 continue
-            there = sorted(glob.glob(whole, root_dir=folder, recursive=True))
-            there = [name for name in there if os.path.isfile(folder / name)]
-            files.setdefault(split, []).extend(there)
-            if not there:
+            names = sorted(glob.glob(full, root_dir=folder, recursive=True))
+            names = [name for name in names if os.path.isfile(folder / name)]
+            files.setdefault(split, []).extend(names)
+            if not names:
                 missing.append(repr(pattern))
-    problems = []
+    problem = remedy = ""
     if outside:
-        problems.append(f"names what lies outside of it ({named(outside)}); only files in the folder are read")
-    if missing:
-        problems.append(f"names files that are not there ({named(missing)}); download the whole dataset")
-    if problems or not files:
-        told = "; ".join(problems) or "says in no known way which files hold the data"
-        raise UserError(f"data.name_or_path: {CARD} of {str(folder)!r} {told}")
+        problem, remedy = f"files outside of its folder ({first_few(outside)})", "only files in the folder are read"
+    elif missing:
+        problem, remedy = f"files that are missing ({first_few(missing)})", "download the whole dataset"
+    elif not files:
+        problem, remedy = "no files in a known form", "write `data_files` as the Hub's documentation says"
+    if problem:
+        raise UserError(f"it names {problem}", setting="--data.name_or_path", value=folder / CARD, remedy=remedy)
     return {split: list(dict.fromkeys(names)) for split, names in files.items()}
 
 
 def _patterns(data_files: Any) -> list[tuple[str, list[str]]]:
-    """(split, patterns) of each of the ways in which a card may say it."""
+    """(split, patterns), in each of the forms that a card may use."""
     if isinstance(data_files, Mapping):
         return [(str(split), _texts(paths)) for split, paths in data_files.items()]
-    if isinstance(data_files, list) and all(isinstance(one, Mapping) for one in data_files):
-        return [(str(one.get("split", "train")), _texts(one.get("path"))) for one in data_files]
+    if isinstance(data_files, list) and all(isinstance(entry, Mapping) for entry in data_files):
+        return [(str(entry.get("split", "train")), _texts(entry.get("path"))) for entry in data_files]
     return [("train", _texts(data_files))]
 
 

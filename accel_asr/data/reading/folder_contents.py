@@ -1,4 +1,4 @@
-"""What lies in a folder that may be a dataset: its tables, each with the split and the subset that its name says."""
+"""The contents of a folder that may be a dataset: its tables, each with the split and subset that its name gives."""
 
 import os
 from collections import Counter
@@ -6,26 +6,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from accel_asr.data.reading.audio_paths import named
-from accel_asr.data.reading.kaldi_folders import KALDI_FILE
-from accel_asr.data.reading.librispeech_folders import TRANSCRIPTS_SUFFIX
+from accel_asr.data.reading.corpus_layouts import KALDI_FILE, TRANSCRIPTS_SUFFIX
 from accel_asr.data.reading.manifests import METADATA_SUFFIXES
+from accel_asr.data.reading.source_table import first_few
 from accel_asr.data.reading.split_names import is_split_name, without_shard_number
 from accel_asr.data.reading.text_files import AUDIO_SUFFIXES, TEXT_SUFFIX
 
 MANIFEST_STEMS = ("metadata", "manifest")
-# folders that hold the tables of a dataset, and are no subset of it
+# folders of tables that are not subsets
 _PLAIN_FOLDERS = frozenset(("data", "dataset", "metadata", "manifest", "manifests", "splits", "transcripts", "lists"))
-UNDERSTOOD = (
+LAYOUTS = (
     "metadata.csv, .tsv, .jsonl or .parquet (with a column file_name, and one for the text), also in a folder for each "
     "split; tables named by split (train.tsv, dev.json, train-00000-of-00002.parquet); Kaldi's wav.scp and text; "
-    "LibriSpeech's *.trans.txt; LJSpeech's metadata.csv; what save_to_disk wrote; or a .txt beside each audio file"
+    "LibriSpeech's *.trans.txt; LJSpeech's metadata.csv; the output of save_to_disk; or a .txt beside each audio file"
 )
 
 
 @dataclass(frozen=True)
 class DataTable:
-    """A table in a folder. `path` is relative to it; `split` is the name that says which split it is of."""
+    """A table in a folder. `path` is relative to it; `split` is the name that stands for its split."""
 
     path: str
     split: str
@@ -34,7 +33,7 @@ class DataTable:
 
 @dataclass
 class FolderContents:
-    """Everything below a folder but for hidden files, by what it may mean; paths are relative to the folder."""
+    """Everything below a folder except hidden files, by what it may be; paths are relative to the folder."""
 
     folder: Path
     folders: list[Path] = field(default_factory=list)
@@ -46,7 +45,7 @@ class FolderContents:
 
     @classmethod
     def of(cls, folder: Path) -> "FolderContents":
-        """Look at a folder; links to folders are not followed."""
+        """List a folder; links to folders are not followed."""
         contents = cls(folder)
         for here, folders, files in os.walk(folder):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -54,7 +53,7 @@ class FolderContents:
             inside = Path(here).relative_to(folder)
             if KALDI_FILE in files:
                 contents.kaldi.append(inside.as_posix())
-                folders[:] = []  # Kaldi cuts a folder into parts of it, below it
+                folders[:] = []  # parts of it that Kaldi made
             stems: dict[str, set[str]] = {}
             for name in sorted(files):
                 stem, suffix = os.path.splitext(name)
@@ -73,11 +72,11 @@ class FolderContents:
         return contents
 
     def split_tables(self) -> list[DataTable]:
-        """The tables whose own name, or whose folder's, says which split they are of."""
+        """The tables whose own name, or folder's name, stands for a split."""
         return [table for table in self.named_tables() if is_split_name(table.split)]
 
     def named_tables(self) -> Iterator[DataTable]:
-        """All tables, with what their names say."""
+        """All tables, with the split and subset in their names."""
         for path in self.tables:
             *folders, name = Path(path).parts
             stem = without_shard_number(os.path.splitext(name)[0])
@@ -90,15 +89,15 @@ class FolderContents:
             subset = [name for name in folders if not is_split_name(name) and name.lower() not in _PLAIN_FOLDERS]
             yield DataTable(path, split, "/".join(subset))
 
-    def seen(self) -> str:
-        """What is there, in a few words."""
+    def summary(self) -> str:
+        """What the folder holds, in a few words."""
         counts = [f"{count:,} {suffix}" for suffix, count in self.suffixes.most_common()]
-        files = f"files: {named(counts)}" if counts else "no files"
+        files = f"files: {first_few(counts)}" if counts else "no files"
         subfolders = [path.name for path in self.folders if path.parent == self.folder]
-        return files + (f"; folders: {named(subfolders)}" if subfolders else "")
+        return files + (f"; folders: {first_few(subfolders)}" if subfolders else "")
 
 
 def _may_be_table(stem: str, suffix: str) -> bool:
-    # a .json is a list of rows to NeMo, and anything at all to others
+    # NeMo writes rows to .json, others anything at all
     is_list = suffix == ".json" and (is_split_name(without_shard_number(stem)) or stem in MANIFEST_STEMS)
     return is_list or suffix in METADATA_SUFFIXES

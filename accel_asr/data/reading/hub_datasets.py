@@ -1,4 +1,4 @@
-"""Hub datasets, with their known traps: loading scripts, audio that wants a decoder, unreachable Hubs."""
+"""Hub datasets and their known traps: loading scripts, audio that needs a decoder, an unreachable Hub."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +20,10 @@ CONVERTED_REVISION = "refs/convert/parquet"  # where the Hub keeps a Parquet cop
 def open_hub_dataset(
     name: str, *, subset: str | None, revision: str | None, split: str, streaming: bool = False
 ) -> tuple[Any, list[str]]:
-    """Download one split of a Hub dataset, or only get ready to stream it, with its audio left encoded.
+    """Download one split of a Hub dataset, or prepare to stream it, with its audio left encoded.
 
-    A repository that still holds a loading script, which `datasets` refuses, is read from the Parquet copy that the
-    Hub made of it, by folder: asked for by name, that copy mixes all subsets without a word.
+    A repository with a loading script, which `datasets` refuses, is read from the Parquet copy that the Hub made of it,
+    by folder: asked for by name, that copy mixes all subsets silently.
 
     Returns:
         The dataset, mapped into memory unless `streaming`, and notices for the user.
@@ -40,8 +40,9 @@ def open_hub_dataset(
                 raise
             if subset is None:
                 raise UserError(
-                    f"data.subset: {name!r} holds a loading script, and its Parquet copy mixes all subsets; "
-                    "set data.subset to the one you want, such as en-US"
+                    f"{name!r} holds a loading script, which is not run, and its Parquet copy mixes all subsets",
+                    setting="--data.subset",
+                    remedy="set data.subset to the one you want, such as en-US",
                 ) from error
             dataset = datasets.load_dataset(
                 name, data_dir=subset, revision=CONVERTED_REVISION, split=split, streaming=streaming
@@ -54,7 +55,7 @@ def open_hub_dataset(
 
 
 def commit_of(name: str, *, revision: str | None) -> str:
-    """The commit that a dataset's branch, or `revision`, is at now.
+    """The current commit of a dataset's main branch, or of `revision`.
 
     Raises:
         UserError: as `open_hub_dataset` raises.
@@ -64,13 +65,13 @@ def commit_of(name: str, *, revision: str | None) -> str:
 
 
 def cache_of_hub() -> Path:
-    """Where the clients of the Hub keep what they download."""
+    """Where the Hub's clients keep downloads."""
     return Path(datasets.config.HF_CACHE_HOME)
 
 
 @contextmanager
 def explained_hub_errors(name: str) -> Iterator[None]:
-    """Turn what the clients of the Hub raise into one message.
+    """Turn the errors of the Hub's clients into one message.
 
     Raises:
         UserError: unreachable, unknown, gated, no such subset or split; with the remedy.
@@ -79,29 +80,36 @@ def explained_hub_errors(name: str) -> Iterator[None]:
         yield
     except datasets.exceptions.DatasetNotFoundError as error:
         raise UserError(
-            f"data.name_or_path: {name!r} is neither a local path nor a dataset that the Hub shows you; check the "
-            f"name, or log in with `hf auth login` if it is private or gated ({_first_line(error)})"
+            f"is neither a local path nor a dataset that the Hub shows you ({_first_line(error)})",
+            setting="--data.name_or_path",
+            value=name,
+            remedy="check the name, or log in with `hf auth login` if it is private or gated",
         ) from error
     except datasets.exceptions.DatasetGenerationError as error:
         cause = error.__cause__ or error
         raise UserError(
-            f"data.name_or_path: {name!r} can't be read as a table ({_first_line(cause)}); if it holds bare "
-            f"audio files, download them with `hf download {name} --repo-type dataset --local-dir <folder>`, and give "
-            "that folder"
+            f"can't be read as a table ({_first_line(cause)})",
+            setting="--data.name_or_path",
+            value=name,
+            remedy=f"if it holds bare audio files, {download_remedy(name)}",
         ) from error
     except ValueError as error:  # no such subset, split or revision: the message lists those there are
-        raise UserError(f"data.subset, data.train_split, data.eval_split: {name!r}: {_first_line(error)}") from error
+        raise UserError(
+            f"{name!r}: {_first_line(error)}", setting="--data.subset, --data.train_split, --data.eval_split"
+        ) from error
     except (OSError, HTTPError) as error:
-        raise UserError(unreachable_hub("data.name_or_path", name, "data", error)) from error
+        raise UserError(
+            f"is not a local path, and the Hugging Face Hub can't be reached for it ({_first_line(error)})",
+            setting="--data.name_or_path",
+            value=name,
+            remedy="check the network, or give --data.name_or_path <folder>, or try the embedded "
+            f"{QUICKSTART} (--config {QUICKSTART}), which needs none",
+        ) from error
 
 
-def unreachable_hub(setting: str, name: str, section: str, error: Exception) -> str:
-    """One message for a Hub that can't be reached, with the ways on that need no network."""
-    return (
-        f"{setting}: {name!r} is not a local path, and the Hugging Face Hub could not be reached for it "
-        f"({_first_line(error)}); check the network, or give --{section}.name_or_path <folder>, or try the embedded "
-        f"{QUICKSTART} (--config {QUICKSTART}), which needs none"
-    )
+def download_remedy(name: str) -> str:
+    """How to get a dataset of bare audio files."""
+    return f"download them with `hf download {name} --repo-type dataset --local-dir <folder>`, and give that folder"
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""From a table of any source to rows: one recording, or a segment of one, with its text."""
+"""From the table of any source to rows: each is one recording, or a segment of one, with its text."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from accel_asr.audio.byte_ranges import ByteRange, DatasetCell
+from accel_asr.audio.decoding import ByteRange
 from accel_asr.config.settings import DataConfig
 from accel_asr.console.public_text import visible
 from accel_asr.data.reading.audio_paths import AudioPaths
@@ -19,18 +19,17 @@ from accel_asr.data.reading.columns import (
     texts_of,
 )
 from accel_asr.data.reading.row_segments import find_segments
-from accel_asr.data.reading.source_table import SourceTable, Table
+from accel_asr.data.reading.source_table import DatasetCell, SourceTable, Table
 from accel_asr.data.reading.time_columns import TimeSettings
 from accel_asr.data.text_processing import comparable
 from accel_asr.model.languages import language_code
 
-# what a column of speakers is called, in lower case and without marks between words
+# usual names of a column of speakers, in lower case and without marks between words
 SPEAKER_NAMES = ("speaker", "speakerid", "speakername", "spk", "spkid", "clientid", "talker", "talkerid", "readerid")
-
 LANGUAGE_NAMES = ("language", "lang", "locale", "language_code", "lang_code")
 _CODE = re.compile(r"[A-Za-z]{2,3}([-_]\w+)?$")  # of a language, known to Whisper or not
 ID_COLUMN = "utterance_id"  # names the rows of a manifest
-_MAX_ID = 1_000  # letters; longer ones are no names
+_MAX_ID = 1_000  # letters; longer ones are not names
 
 Audio = bytes | Path | ByteRange | DatasetCell
 
@@ -39,11 +38,15 @@ Audio = bytes | Path | ByteRange | DatasetCell
 class Row:
     """One recording, or the segment of it from `start_s` to `end_s`, and its text, not yet decoded.
 
-    `audio` is the encoded file's bytes, its path, where it lies in a larger file, or None where the source holds none.
-    `group` is what the rows that must stay together share, such as the speaker. `language` and `task` are as the
-    source says them; `prompt` is the text that came before; `breakdown` are the cells of those columns. `stated_s` is
-    how long the source says that the whole recording is; `problem` says why the row can't be used. `speaker` is the
-    cell of a column that is called like one.
+    Args:
+        audio: The encoded file's bytes, its path, its place in a larger file, or None if the source holds none.
+        group: What rows that must stay in one split share, such as the speaker.
+        language: As the source gives it; so is `task`.
+        prompt: The text that came before.
+        breakdown: The cells of the columns by which scores are broken down.
+        stated_s: How long the source says that the recording is.
+        problem: Why the row can't be used.
+        speaker: The cell of a column with a speaker's usual names.
     """
 
     utterance_id: str
@@ -63,10 +66,7 @@ class Row:
 
 @dataclass(frozen=True)
 class RowColumns:
-    """Names of the columns that say more about a row; None for what is not looked for.
-
-    `breakdown` are those by which scores are told.
-    """
+    """Names of the columns that say more about a row; None for no column. Scores are broken down by `breakdown`."""
 
     group: str | None = None
     language: str | None = None
@@ -76,12 +76,15 @@ class RowColumns:
 
 
 @dataclass(frozen=True)
-class Found:
+class ReadableTable:
     """A table and how to read it.
 
-    `paths` resolves the names of its audio files; None where the cells say themselves where they are. `id_prefix` names
-    the rows, or `id_column` does; with neither it is their files. `is_manifest` tables may be Common Voice's.
-    `dependencies` are the files and folders that the table was read from.
+    Args:
+        paths: Resolves the names of its audio files; None if the cells say where they are.
+        id_prefix: Names the rows, unless `id_column` does; without either, their files do.
+        is_manifest: It may be Common Voice's, or have a column of ids.
+        dependencies: The files and folders that it was read from.
+        dataset: Of the library `datasets`, if cells are `DatasetCell`s.
     """
 
     table: Table
@@ -93,75 +96,83 @@ class Found:
     is_manifest: bool = False
     id_column: str | None = None
     dependencies: tuple[Path, ...] = ()
-    dataset: Any = None  # of the library `datasets`, where cells are `DatasetCell`s
+    dataset: Any = None
 
 
-def rows_of(found: Found, columns: RowColumns, times: TimeSettings | None = None) -> tuple[list[Row], list[str], str]:
-    """Rows with unique ids, in order, all notices, and the name of the audio column.
+def rows_of(
+    source: ReadableTable, columns: RowColumns, times: TimeSettings | None = None
+) -> tuple[list[Row], list[str], str]:
+    """Rows with unique ids, in order; all notices; and the name of the audio column.
 
     Raises:
-        UserError: a column is missing; a segment is impossible; a path is a URL, or leads out of the folder.
+        UserError: a column is missing, a segment is impossible, or a path is a URL or leads out of the folder.
     """
-    table = found.table
-    main = find_columns(table, audio_column=found.audio_column, text_column=found.text_column)
+    table = source.table
+    main = find_columns(table, audio_column=source.audio_column, text_column=source.text_column)
     audios = table[main.audio]
     segments = find_segments(
         table, times or TimeSettings(), audio_column=main.audio, others=columns_in_use(main.text, columns)
     )
-    columns, told = _with_language_column(table, columns)
-    notices = [*(table.notices if isinstance(table, SourceTable) else ()), *found.notices, *main.notices]
-    notices += [*segments.notices, *told]
-    by_text = columns.group is not None and columns.group == main.text
-    by_text |= columns.group == DataConfig.text_column not in table  # the text, whatever this source calls it
-    more = _more_of_each_row(table, replace(columns, group=None) if by_text else columns, rows=len(audios))
-    if by_text:
-        more[0] = [comparable(str(text)) or None if text is not None else None for text in table[main.text]]
+    columns, language_notices = _with_language_column(table, columns)
+    notices = [*(table.notices if isinstance(table, SourceTable) else ()), *source.notices, *main.notices]
+    notices += [*segments.notices, *language_notices]
+    details = _details(table, columns, text_column=main.text, rows=len(audios))
     speaker_column = speaker_column_of(table)
     speakers = column_as_text(table[speaker_column]) if speaker_column else [None] * len(audios)
-    parts_of_rows = _breakdown_of_each_row(table, columns.breakdown, rows=len(audios))
-    id_column = found.id_column or (_column_of_ids(table) if found.is_manifest else None)
+    breakdowns = _breakdowns(table, columns.breakdown, rows=len(audios))
+    id_column = source.id_column or (_column_of_ids(table) if source.is_manifest else None)
     subfolder = ""
-    if found.is_manifest and found.paths and (main.audio, main.text) == COMMON_VOICE_COLUMNS:
-        subfolder = _common_voice_folder(audios, folder=found.paths.folder)
+    if source.is_manifest and source.paths and (main.audio, main.text) == COMMON_VOICE_COLUMNS:
+        subfolder = _common_voice_folder(audios, folder=source.paths.folder)
     rows: list[Row] = []
     written: list[str | None] = []
     seen: set[str] = set()
     texts = texts_of(table[main.text])
-    for index, (audio, text, said) in enumerate(zip(audios, texts, zip(*more, strict=True), strict=True)):
+    for index, (audio, text, detail) in enumerate(zip(audios, texts, zip(*details, strict=True), strict=True)):
         name = file_name(audio)
         start_s, end_s = segments.spans[index]
         if id_column:
             utterance_id = str(table[id_column][index])
         else:
-            utterance_id = _utterance_id(name, index, id_prefix=found.id_prefix, start_s=start_s, end_s=end_s)
-        utterance_id = visible(utterance_id)  # it is printed, and written into lists, wherever the row is spoken of
+            utterance_id = _utterance_id(name, index, id_prefix=source.id_prefix, start_s=start_s, end_s=end_s)
+        utterance_id = visible(utterance_id)  # it is printed and written into lists
         while utterance_id in seen:
             utterance_id = f"{utterance_id}#{index}"
         seen.add(utterance_id)
         content = _content(audio)
         if content is None and name:
             name = subfolder + name
-            content = found.paths.path(name) if found.paths else Path(name)
-        group, language, task, prompt = said
-        row = Row(utterance_id, content, text, start_s, end_s, group, language, task, prompt, parts_of_rows[index])
-        if segments.stated_s[index] is not None:
-            row = replace(row, stated_s=segments.stated_s[index])
-        if speakers[index] is not None:
-            row = replace(row, speaker=speakers[index])
-        rows.append(row)
+            content = source.paths.path(name) if source.paths else Path(name)
+        group, language, task, prompt = detail
+        rows.append(
+            Row(
+                utterance_id,
+                content,
+                text,
+                start_s,
+                end_s,
+                group,
+                language,
+                task,
+                prompt,
+                breakdowns[index],
+                stated_s=segments.stated_s[index],
+                speaker=speakers[index],
+            )
+        )
         written.append(name)
-    if found.paths:
-        found.paths.refuse_bad()
-        rows = _without_doubtful_files(rows, written, found.paths)
-        notices += found.paths.notices()
+    if source.paths:
+        source.paths.refuse_bad()
+        rows = _with_doubtful_files_marked(rows, written, source.paths)
+        notices += source.paths.notices()
     return rows, notices, main.audio
 
 
-def _without_doubtful_files(rows: list[Row], written: list[str | None], paths: AudioPaths) -> list[Row]:
-    """The rows; those with a problem whose file is not there, while one that is named alike may be meant or not.
+def _with_doubtful_files_marked(rows: list[Row], written: list[str | None], paths: AudioPaths) -> list[Row]:
+    """The rows, with a problem where the file does not exist, and one of a similar name may or may not be meant.
 
     Args:
-        written: The names as the rows have them.
+        written: The names as the source gives them.
     """
     names_of: dict[Path, set[str]] = {path: set() for path in paths.respelled.values()}
     for row, name in zip(rows, written, strict=True):
@@ -170,7 +181,7 @@ def _without_doubtful_files(rows: list[Row], written: list[str | None], paths: A
     problems = dict(paths.hints)
     for name, path in paths.respelled.items():
         if len(names_of[path]) > 1:
-            problems[name] = f"the file does not exist; {path.name!r} is named alike, and is another row's"
+            problems[name] = f"the file does not exist; {path.name!r} has a similar name, and is another row's"
     if not problems:
         return rows
     return [
@@ -180,7 +191,7 @@ def _without_doubtful_files(rows: list[Row], written: list[str | None], paths: A
 
 
 def columns_in_use(text_column: str, columns: RowColumns) -> set[str]:
-    """Columns that mean something else than times."""
+    """Columns that can't hold times, since they mean something else."""
     names = (text_column, columns.group, columns.language, columns.task, columns.prompt)
     return {name for name in names if name is not None}
 
@@ -199,45 +210,57 @@ def speaker_column_of(table: Mapping[str, Any]) -> str | None:
     return next((by_name[name] for name in SPEAKER_NAMES if name in by_name), None)
 
 
-def _with_language_column(table: Table, columns: RowColumns) -> tuple[RowColumns, list[str]]:
-    """The columns, with another than `language` where one says what is spoken by its name and all its cells."""
-    if columns.language != DataConfig.language_column or columns.language in table:
-        return columns, []
+def language_column_of(table: Table, language_column: str | None) -> str | None:
+    """The language column; if the default one is absent, the column that gives languages by its name and all cells."""
+    if language_column != DataConfig.language_column or language_column in table:
+        return language_column
     by_name = {name.lower(): name for name in reversed(list(table))}
     for name in LANGUAGE_NAMES:
-        said = set(column_as_text(table[by_name[name]])) - {None} if name in by_name else set()
-        if said and (
+        cells = set(column_as_text(table[by_name[name]])) - {None} if name in by_name else set()
+        if cells and (
             name == DataConfig.language_column
-            or all(cell and (language_code(cell) or _CODE.match(cell)) for cell in said)
+            or all(cell and (language_code(cell) or _CODE.match(cell)) for cell in cells)
         ):
-            told = f"the language of each row is read from the column {by_name[name]!r}"
-            return replace(columns, language=by_name[name]), [told]
-    return columns, []
+            return by_name[name]
+    return language_column
 
 
-def _more_of_each_row(table: Table, columns: RowColumns, *, rows: int) -> list[list[str | None]]:
-    """The cells of group, language, task and prompt, in this order.
+def _with_language_column(table: Table, columns: RowColumns) -> tuple[RowColumns, list[str]]:
+    language = language_column_of(table, columns.language)
+    if language == columns.language:
+        return columns, []
+    return replace(columns, language=language), [f"the language of each row is read from the column {language!r}"]
+
+
+def _details(table: Table, columns: RowColumns, *, text_column: str, rows: int) -> list[list[str | None]]:
+    """The cells of group, language, task and prompt, in this order. A group may be the text, whatever its column.
 
     Raises:
         UserError: a column that was asked for by name is missing.
     """
+    by_text = columns.group is not None and columns.group == text_column
+    by_text |= columns.group == DataConfig.text_column not in table
     cells: list[list[str | None]] = []
     for name in ("group", "language", "task", "prompt"):
         column = getattr(columns, name)
+        if name == "group" and by_text:
+            texts = table[text_column]
+            cells.append([comparable(str(text)) or None if text is not None else None for text in texts])
+            continue
         if column is not None and column not in table and (name, column) != ("language", DataConfig.language_column):
-            require_column(table, f"data.{name}_column", column)
+            require_column(table, f"--data.{name}_column", column)
         cells.append(column_as_text(table[column]) if column in table else [None] * rows)
     return cells
 
 
-def _breakdown_of_each_row(table: Table, names: Sequence[str], *, rows: int) -> list[tuple[str | None, ...]]:
-    """The cells of the columns by which scores are told.
+def _breakdowns(table: Table, names: Sequence[str], *, rows: int) -> list[tuple[str | None, ...]]:
+    """The cells of the columns by which scores are broken down.
 
     Raises:
         UserError: a column is missing.
     """
     for name in names:
-        require_column(table, "data.breakdown_columns", name)
+        require_column(table, "--data.breakdown_columns", name)
     cells = [column_as_text(table[name]) for name in names]
     return list(zip(*cells, strict=True)) if cells else [()] * rows
 
@@ -254,7 +277,7 @@ def _utterance_id(
 
 
 def _common_voice_folder(audios: list[Any], *, folder: Path) -> str:
-    """`clips/` where Common Voice's own layout is kept: its tables name the files in there by their bare names."""
+    """`clips/` in Common Voice's own layout, whose tables give the files in there by their bare names."""
     first = next((name for name in map(file_name, audios) if name), None)
     return "clips/" if first and (folder / "clips").is_dir() and not (folder / first).exists() else ""
 

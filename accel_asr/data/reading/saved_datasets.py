@@ -1,19 +1,21 @@
-"""Datasets of the library `datasets`: what `save_to_disk` wrote, and how rows are read without torchcodec."""
+"""Datasets read by the library `datasets`, whose audio stays on disk: the output of `save_to_disk`, and Parquet files.
 
-from collections.abc import Mapping
+Audio is left encoded: the library's own decoding needs torchcodec.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accel_asr.audio.byte_ranges import DatasetCell
 from accel_asr.audio.decoding import AudioError
-from accel_asr.data.reading.source_table import Table
+from accel_asr.data.reading.source_table import DatasetCell, Table
 from accel_asr.data.reading.split_names import choose_splits
 from accel_asr.errors import UserError
 
 
 def is_saved_dataset(folder: Path) -> bool:
-    """Whether `save_to_disk` wrote this folder."""
+    """Whether a folder is the output of `save_to_disk`."""
     return (folder / "dataset_dict.json").is_file() or (
         (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
     )
@@ -23,7 +25,7 @@ def open_saved_dataset(folder: Path, *, split: str, any_lone: bool = False) -> t
     """One split of a saved DatasetDict, or all of a saved Dataset, mapped into memory.
 
     Returns:
-        The dataset; what its split is called there, None where the folder does not tell splits apart; notices.
+        The dataset; its name for the split, None if the folder has no splits; notices.
 
     Raises:
         UserError: unreadable, or no such split; names those there are.
@@ -34,14 +36,17 @@ def open_saved_dataset(folder: Path, *, split: str, any_lone: bool = False) -> t
         dataset = datasets.load_from_disk(str(folder))
     except IndexError as error:  # `datasets` itself can't open what it saved without a row
         raise UserError(
-            f"data.name_or_path: the saved dataset {str(folder)!r} has no rows, or has a split without any; "
-            "save it again with rows in each split"
+            "this saved dataset, or one of its splits, has no rows",
+            setting="--data.name_or_path",
+            value=folder,
+            remedy="save it again with rows in each split",
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # a torn folder raises any of these
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"data.name_or_path: can't read the saved dataset {str(folder)!r}: {reason}; "
-            "save it again with save_to_disk"
+            f"this saved dataset can't be read: {_first_line(error)}",
+            setting="--data.name_or_path",
+            value=folder,
+            remedy="save it again with save_to_disk",
         ) from error
     if not isinstance(dataset, datasets.DatasetDict):
         return encoded(dataset), None, []
@@ -50,20 +55,51 @@ def open_saved_dataset(folder: Path, *, split: str, any_lone: bool = False) -> t
     return encoded(parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)), "-".join(names), notices
 
 
+def open_parquet_files(files: Sequence[Path], *, cache_dir: Path) -> Any:
+    """The rows of these files, one after the other, mapped into memory from a copy in `cache_dir`.
+
+    Raises:
+        UserError: a file is unreadable, or has other columns than the first.
+    """
+    import datasets  # takes a second
+
+    try:
+        dataset = datasets.load_dataset(
+            "parquet", data_files=[str(path) for path in files], split="train", cache_dir=str(cache_dir)
+        )
+    except (datasets.exceptions.DatasetGenerationError, OSError, ValueError, TypeError) as error:
+        reason = _first_line(error.__cause__ or error)
+        raise UserError(
+            f"{len(files):,} Parquet files, {files[0].name} to {files[-1].name}, can't be read as one table ({reason})",
+            setting="--data.name_or_path",
+            value=files[0].parent,
+            remedy="they must be complete and have the same columns",
+        ) from error
+    for column, feature in dataset.features.items():
+        # files that `datasets` did not write do not say which of their columns is audio
+        if isinstance(feature, dict) and set(feature) == {"bytes", "path"}:
+            dataset = dataset.cast_column(column, datasets.Audio(decode=False))
+    return encoded(dataset)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def encoded(dataset: Any) -> Any:
-    """The same dataset with audio as bytes and path: decoding it would need torchcodec."""
+    """The same dataset with audio as bytes and path."""
     import datasets
 
-    for column, feature in (dataset.features or {}).items():  # a stream may not know its own
+    for column, feature in (dataset.features or {}).items():  # a stream may not know them
         if isinstance(feature, datasets.Audio):
             dataset = dataset.cast_column(column, datasets.Audio(decode=False))
     return dataset
 
 
 def table_of(dataset: Any) -> Table:
-    """All columns of an `encoded` dataset; audio that it holds itself as `DatasetCell`s, so that none of it is read.
+    """All columns of an `encoded` dataset; audio that it holds as `DatasetCell`s, so that none of it is read.
 
-    Audio of which it holds the path alone stays a path, to be resolved and checked like that of any other table.
+    Audio of which it holds only the path stays a path, to be resolved and checked like that of any other table.
     """
     table: dict[str, Any] = {}
     as_arrow = dataset.with_format("arrow")
@@ -80,17 +116,17 @@ def table_of(dataset: Any) -> Table:
         elif "binary" in kind:
             table[column] = [DatasetCell(row) for row in range(len(dataset))]
             feature = dataset.features[column]
-            if isinstance(feature, Mapping):  # what else the structure says, such as where in the recording it starts
+            if isinstance(feature, Mapping):  # its other fields, such as the start in the recording
                 others = as_arrow.select_columns([column])[:].column(column)
                 table |= {
                     f"{column}.{key}": [cell for chunk in others.chunks for cell in chunk.field(key).to_pylist()]
                     for key in feature
                     if key not in ("bytes", "path")
                 }
-        elif kind.startswith("ClassLabel"):  # numbers that stand for names; a negative one for none
-            names_of = dataset.features[column].int2str
+        elif kind.startswith("ClassLabel"):  # numbers for names; a negative one for none
+            name_of = dataset.features[column].int2str
             numbers = dataset[column][:]
-            table[column] = [None if number is None or number < 0 else names_of(number) for number in numbers]
+            table[column] = [None if number is None or number < 0 else name_of(number) for number in numbers]
         else:
             table[column] = dataset[column][:]
     return table
@@ -98,7 +134,7 @@ def table_of(dataset: Any) -> Table:
 
 @dataclass(frozen=True)
 class DatasetAudio:
-    """The audio of an `encoded` dataset; a copy in another process maps the same files."""
+    """The audio of an `encoded` dataset; another process maps the same files."""
 
     dataset: Any
     column: str

@@ -1,8 +1,8 @@
-"""Read tables of separated text. The whole file decides which letter separates, and whether quotation marks quote.
+"""Read delimited text. The whole file decides which character delimits, and whether quotation marks quote.
 
-A reading fits when every row has as many fields as the header. Where a quotation mark is only part of a text, taking it
-for a quote would swallow the rows up to the next one; so where both readings fit, marks quote only if each field that
-holds one is written as a writer that quotes would write it, on one line.
+A reading fits if every row has as many fields as the header. Where a quotation mark is part of a text, taking it for a
+quote would swallow the rows up to the next one; so if both readings fit, marks quote only if each field with one is
+written as a writer that quotes would write it. No sniffer (csv, pandas, Arrow) looks at more than a sample.
 """
 
 import csv
@@ -11,11 +11,10 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
-from accel_asr.data.reading.audio_paths import named
-from accel_asr.data.reading.source_table import SourceTable, refuse_twins
+from accel_asr.data.reading.source_table import SourceTable, first_few, refuse_equal_names
 from accel_asr.data.reading.text_files import AUDIO_SUFFIXES
 
-_DELIMITERS = {".csv": ",;|\t", ".tsv": "\t,;|"}  # the first is what the file's name promises
+_DELIMITERS = {".csv": ",;|\t", ".tsv": "\t,;|"}  # the first is the usual one
 _NAMES = {",": "comma", ";": "semicolon", "|": "vertical bar", "\t": "tab"}
 _COMMON_VOICE = {"client_id", "path", "sentence"}
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n")  # Excel's
@@ -24,7 +23,7 @@ _LINE = re.compile(r"\r\n|\r|\n")
 
 @dataclass
 class _Reading:
-    """One way to read a file. `lines` are where the records begin, and `stops` the lines after their ends."""
+    """One way to read a file. Records begin at `lines`, and end before `stops`."""
 
     delimiter: str
     is_quoted: bool
@@ -40,12 +39,12 @@ def read_separated(text: str, *, suffix: str) -> SourceTable:
     """The columns of a table of separated text, as text, with the line of each row.
 
     Raises:
-        ValueError: rows with more or fewer fields than the header, quotation marks that don't close or that take
-            in other rows, columns of one name, zero bytes. Names the lines.
+        ValueError: rows with more or fewer fields than the header, quotation marks that don't close or that swallow
+            other rows, columns with one name, zero bytes. Names the lines.
     """
     if "\0" in text:
         line = len(_LINE.findall(text[: text.index("\0")])) + 1
-        raise ValueError(f"line {line} holds a zero byte; text of two bytes a letter (UTF-16) must be saved as UTF-8")
+        raise ValueError(f"line {line} holds a zero byte; save UTF-16 text as UTF-8")
     delimiters = _DELIMITERS[suffix]
     if match := _SEPARATOR_LINE.match(text):
         delimiters = match[1]
@@ -57,7 +56,7 @@ def read_separated(text: str, *, suffix: str) -> SourceTable:
 
 
 def _best_reading(text: str, delimiters: str) -> _Reading:
-    """The reading that fits, of those by the delimiters that the header holds; else the first, with its faults."""
+    """The reading that fits, by the delimiters in the header; else the first, with its faults."""
     start = re.search(r"[^\r\n]+", text)
     header = start[0] if start else ""
     usual, others = delimiters[0], delimiters[1:]
@@ -78,18 +77,18 @@ def _reading_by(text: str, delimiter: str) -> _Reading:
     if '"' not in text or _COMMON_VOICE.issubset(plain.names):  # Common Voice quotes nothing
         return plain
     quoted = _read(text, delimiter, is_quoted=True)
-    if quoted.faults and '\\"' in text:  # MySQL's and Spark's way to write a mark within a field
+    if quoted.faults and '\\"' in text:  # as MySQL and Spark write a mark within a field
         escaped = _read(text, delimiter, is_quoted=True, escape="\\")
         quoted = quoted if escaped.faults else escaped
     marked = [cell for record in plain.records for cell in record if '"' in cell]
     if quoted.faults:
         if delimiter == "\t":
             return plain
-        # a writer that quotes some fields quotes all that need it, so that the fault is one; and a file may be cut
+        # a writer that quotes some fields quotes all that need it; or the file was cut
         is_cut = bool(marked) and bool(plain.records) and marked[-1] in plain.records[-1] and marked[-1].count('"') == 1
         return quoted if plain.faults or is_cut or any(map(_is_quoted, marked)) else plain
     if plain.faults or quoted.has_escapes:
-        quoted.faults = _swallowed(quoted, text)
+        quoted.faults = _swallowed_rows(quoted, text)
         return quoted
     return quoted if all(map(_is_quoted, marked)) else plain
 
@@ -133,43 +132,43 @@ def _read(text: str, delimiter: str, *, is_quoted: bool, escape: str | None = No
         )
         many = f"{len(misfits):,} rows have" if len(misfits) > 1 else "1 row has"
         reading.faults.append(
-            f"{many} not as many fields as the header, {len(reading.names)} ({named(misfits)}); {remedy}"
+            f"{many} not as many fields as the header, {len(reading.names)} ({first_few(misfits)}); {remedy}"
         )
     return reading
 
 
 def _is_quoted(cell: str) -> bool:
-    """Whether a writer that quotes would have written this field so: it alone is in marks, those within are doubled."""
+    """Whether a writer that quotes would write a field so: in marks, with those inside doubled."""
     return len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in cell[1:-1].replace('""', "")
 
 
-def _swallowed(reading: _Reading, text: str) -> list[str]:
-    """Faults of quoted fields that take in whole rows: a mark that is part of a text was closed by another row's."""
+def _swallowed_rows(reading: _Reading, text: str) -> list[str]:
+    """Faults of quoted fields that swallow rows: a mark that is part of a text was closed by another row's."""
     lines = _LINE.split(text)
     kinds = Counter(_shape(record[0]) for record in reading.records)
     usual = kinds.most_common(1)[0][0] if kinds else ""
-    taken_in = []
+    faults = []
     for first, stop in zip(reading.lines, reading.stops, strict=True):
         more = [number for number in range(first + 1, stop) if _looks_like_a_row(lines[number - 1], reading, usual)]
         if more:
-            taken_in.append(
-                f"the one in line {first} takes in line{'s' * (len(more) > 1)} {named(list(map(str, more)))}"
+            faults.append(
+                f"the one in line {first} swallows line{'s' * (len(more) > 1)} {first_few(list(map(str, more)))}"
             )
-    if not taken_in:
+    if not faults:
         return []
     return [
-        f"{len(taken_in):,} quotation mark{'s' * (len(taken_in) > 1)} would swallow rows ({named(taken_in)}); double "
-        "the marks that belong to a text and put the field in marks, or write the table without quotes and with tabs"
+        f"{len(faults):,} quotation mark{'s' * (len(faults) > 1)} would swallow rows ({first_few(faults)}); double the "
+        "marks that belong to a text and put the field in marks, or write the table without quotes and with tabs"
     ]
 
 
 def _shape(cell: str) -> str:
-    """What kind of a name a cell is: `a_9.a` of `clip_0012.wav`."""
+    """The kind of name in a cell: `a_9.a` of `clip_0012.wav`."""
     return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", cell.strip()))
 
 
 def _looks_like_a_row(line: str, reading: _Reading, usual: str) -> bool:
-    """Whether a line within a quoted field could be a row: tabs are rare in texts, commas are not.
+    """Whether a line within a quoted field may be a row: tabs are rare in texts, commas are not.
 
     `usual` is the shape of most first cells.
     """
@@ -182,7 +181,7 @@ def _looks_like_a_row(line: str, reading: _Reading, usual: str) -> bool:
 
 
 def _table(reading: _Reading, text: str, *, is_usual: bool) -> SourceTable:
-    """The columns of a reading that fits, without rows that say nothing; what was passed over is said.
+    """The columns of a reading that fits, without empty rows; notices say what was skipped.
 
     Raises:
         ValueError: several columns of one name.
@@ -198,7 +197,9 @@ def _table(reading: _Reading, text: str, *, is_usual: bool) -> SourceTable:
         if any("\n" in cell or "\r" in cell for cell in record)
     ]
     if several:
-        notices.append(f"fields in quotation marks hold line breaks, in {len(several):,} rows (lines {named(several)})")
+        notices.append(
+            f"fields in quotation marks hold line breaks, in {len(several):,} rows (lines {first_few(several)})"
+        )
     rows, lines = [], []
     empty, headers = [], []
     for record, line in zip(reading.records, reading.lines, strict=True):
@@ -209,13 +210,13 @@ def _table(reading: _Reading, text: str, *, is_usual: bool) -> SourceTable:
         else:
             rows.append(record)
             lines.append(line)
-    for what, passed_over in (("rows without any content", empty), ("repetitions of the header", headers)):
-        if passed_over:
-            notices.append(f"{len(passed_over):,} {what} passed over (line {named(passed_over)})")
+    for kind, skipped in (("rows without any content", empty), ("repetitions of the header", headers)):
+        if skipped:
+            notices.append(f"{len(skipped):,} {kind} skipped (line {first_few(skipped)})")
     columns = [
         (name, [record[index] for record in rows])
         for index, name in enumerate(reading.names)
         if name or any(record[index].strip() for record in rows)
     ]
-    refuse_twins([name for name, _ in columns])
+    refuse_equal_names([name for name, _ in columns])
     return SourceTable(columns, lines=lines, notices=notices)

@@ -1,4 +1,4 @@
-"""Names of tar shards: one, or many by braces, globs or addresses."""
+"""Names of tar shards: a file or address, or many of them by braces or globs."""
 
 import glob
 import itertools
@@ -7,8 +7,8 @@ import os
 import re
 from collections.abc import Sequence
 
-from accel_asr.data.reading.audio_paths import named
 from accel_asr.data.reading.downloads import is_http, without_secrets
+from accel_asr.data.reading.source_table import first_few
 from accel_asr.errors import UserError
 
 MAX_SHARDS = 100_000
@@ -17,7 +17,7 @@ _SCHEME = re.compile(r"(pipe:|[A-Za-z][A-Za-z0-9+.-]+://)")
 
 
 def is_shard_pattern(name: str) -> bool:
-    """Whether a source's name names tar shards: `a.tar`, `a-{000..012}.tar`, `{a,b}.tar`, `shards/*.tar`, or a URL.
+    """Whether a source is tar shards by its name: `a.tar`, `a-{000..012}.tar`, `{a,b}.tar`, `shards/*.tar`, or a URL.
 
     Raises:
         UserError: it is a pipe, has a scheme other than http(s), or names compressed tars.
@@ -25,16 +25,20 @@ def is_shard_pattern(name: str) -> bool:
     scheme = _SCHEME.match(name)
     if scheme and not is_http(name):
         raise UserError(
-            f"data.name_or_path: {scheme[0]!r} is not read; give local files or http(s) addresses, and fetch what lies "
-            "elsewhere by other means"
+            f"{scheme[0]!r} is not supported",
+            setting="--data.name_or_path",
+            value=without_secrets(name),
+            remedy="give local files or http(s) addresses, and fetch anything else by other means",
         )
     if os.path.isdir(name):
         return False
     path = re.split(r"[?#]", name)[0] if is_http(name) else name
     if _COMPRESSED.search(path):
         raise UserError(
-            f"data.name_or_path: {_shown(name)} is compressed, and random access needs uncompressed tars; unpack it "
-            "with `gunzip shard.tar.gz` (bunzip2, unxz, unzstd), and give the .tar"
+            "is compressed, and random access needs uncompressed tars",
+            setting="--data.name_or_path",
+            value=_public(name),
+            remedy="unpack it with `gunzip shard.tar.gz` (bunzip2, unxz, unzstd), and give the .tar",
         )
     return path.lower().endswith((".tar", ".tar}"))
 
@@ -43,30 +47,34 @@ def expand_shards(pattern: str) -> list[str]:
     """The shards of a pattern: ranges in braces by number, lists as they are written, globs sorted; each once.
 
     Raises:
-        UserError: nothing matches, local files are missing, a malformed brace, or no tar shards at all.
+        UserError: nothing matches, local files are missing, a brace is malformed, or the name has no .tar.
     """
     if not is_shard_pattern(pattern):
-        raise UserError(f"data.name_or_path: {_shown(pattern)} names no .tar")
-    if not is_http(pattern) and os.path.isfile(pattern):  # whatever letters its name has
+        raise UserError("is not a .tar", setting="--data.name_or_path", value=_public(pattern))
+    if not is_http(pattern) and os.path.isfile(pattern):  # whatever characters its name has
         return [pattern]
     names = _expand_braces(pattern)
     if is_http(pattern):
         if "*" in pattern.split("?", maxsplit=1)[0]:
             raise UserError(
-                f"data.name_or_path: {_shown(pattern)}: a server can't be searched with *; write the numbers in "
-                "braces, such as shard-{000..012}.tar"
+                "a server can't be searched with *",
+                setting="--data.name_or_path",
+                value=_public(pattern),
+                remedy="write the numbers in braces, such as shard-{000..012}.tar",
             )
         return names
     shards, missing = [], []
     for name in names:
-        found = [name] if os.path.isfile(name) else sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))
-        shards += found
-        if not found:
+        matches = [name] if os.path.isfile(name) else sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))
+        shards += matches
+        if not matches:
             missing.append(repr(name))
     if missing:
         raise UserError(
-            f"data.name_or_path: {len(missing):,} of the {len(names):,} names in {pattern!r} match no file: "
-            f"{named(missing)}; check the pattern (it is relative to the current folder)"
+            f"{len(missing):,} of the {len(names):,} names match no file: {first_few(missing)}",
+            setting="--data.name_or_path",
+            value=pattern,
+            remedy="check the pattern (it is relative to the current folder)",
         )
     return list(dict.fromkeys(shards))
 
@@ -76,26 +84,31 @@ def _expand_braces(pattern: str) -> list[str]:
     choices = [_choices(piece) if index % 2 else [piece] for index, piece in enumerate(pieces)]
     if not all(choices) or any(set(piece) & set("{}") for piece in pieces[::2]):
         raise UserError(
-            f"data.name_or_path: malformed braces in {_shown(pattern)}; they hold a range from low to high, such as "
-            "shard-{000..012}.tar, or a list, such as {a,b}.tar, and nothing nested"
+            "malformed braces",
+            setting="--data.name_or_path",
+            value=_public(pattern),
+            remedy="write a range from low to high, such as shard-{000..012}.tar, or a list, such as {a,b}.tar, and "
+            "nest nothing",
         )
     if (count := math.prod(map(len, choices))) > MAX_SHARDS:
-        raise UserError(f"data.name_or_path: {_shown(pattern)} names {count:,} shards; at most {MAX_SHARDS:,}")
+        raise UserError(
+            f"names {count:,} shards, of at most {MAX_SHARDS:,}", setting="--data.name_or_path", value=_public(pattern)
+        )
     return list(dict.fromkeys(map("".join, itertools.product(*choices))))
 
 
 def _choices(inside: str) -> Sequence[str]:
-    """What a pair of braces stands for; nothing if that can't be told."""
+    """What a pair of braces stands for; nothing if they are malformed."""
     bounds = re.fullmatch(r"([0-9]{1,15})\.\.([0-9]{1,15})", inside)
     if bounds:
         first, last = bounds.groups()
         is_padded = any(bound.startswith("0") and len(bound) > 1 for bound in bounds.groups())
         width = max(len(first), len(last)) if is_padded else 0
-        # one more than is allowed is enough to refuse it
+        # one too many is enough to refuse it
         return [f"{number:0{width}d}" for number in range(int(first), min(int(last), int(first) + MAX_SHARDS) + 1)]
     items = inside.split(",")
     return items if len(items) > 1 and all(items) else []
 
 
-def _shown(name: str) -> str:
-    return repr(without_secrets(name) if is_http(name) else name)
+def _public(name: str) -> str:
+    return without_secrets(name) if is_http(name) else name

@@ -1,16 +1,28 @@
-"""A table that was read from a file: its columns, and where in the file each row stands."""
+"""A table of rows as its source has it: columns, the place of each row in its file, and its cells in messages."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from accel_asr.data.reading.audio_paths import named
+from accel_asr.console.public_text import visible
+
+MAX_NAMES = 5  # that a message lists
+_MAX_SHOWN = 200  # letters of one value
 
 Table = Mapping[str, list[Any]]  # column name -> values; all columns equally long
 
 
+@dataclass(frozen=True, slots=True)
+class DatasetCell:
+    """Audio in a row of a dataset of the library `datasets`, where it stays; `path` is the name that the row gives."""
+
+    row: int
+    path: str | None = None
+
+
 class SourceTable(dict[str, list[Any]]):
-    """Columns by name. `lines` are those of the rows in their file, or none where rows have no lines."""
+    """Columns by name. `lines` are the line numbers of the rows in their file; empty if rows have none."""
 
     def __init__(
         self,
@@ -31,17 +43,33 @@ class SourceTable(dict[str, list[Any]]):
 
 
 def place_of_row(table: Table, row: int) -> str:
-    """Where a row stands, for messages: its line in the file where it has one, else its number from 1."""
+    """Where a row stands, for messages: its line in the file if it has one, else its number from 1."""
     lines = table.lines if isinstance(table, SourceTable) else ()
     return f"line {lines[row]}" if lines else f"row {row + 1}"
 
 
-def refuse_twins(names: Sequence[str]) -> None:
-    """Refuse columns of one name.
+def refuse_equal_names(names: Sequence[str]) -> None:
+    """Refuse several columns with one name.
 
     Raises:
-        ValueError: names them.
+        ValueError: lists the names.
     """
-    twins = [name for name, count in Counter(names).items() if count > 1]
-    if twins:
-        raise ValueError(f"several columns are called {named([repr(name) for name in twins])}")
+    duplicates = [name for name, count in Counter(names).items() if count > 1]
+    if duplicates:
+        raise ValueError(f"several columns are called {first_few([repr(name) for name in duplicates])}")
+
+
+def first_few(names: Sequence[str], *, most: int = MAX_NAMES) -> str:
+    """`a, b, c and 4 more`, on one line whatever the names hold, each cut to a readable length."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(_cut(visible(name)) for name in names[:most]) + more
+
+
+def quoted(cell: Any) -> str:
+    """A cell as a message shows it: as Python writes it, cut, and without halves of characters."""
+    written = _cut(repr(cell))
+    return written if written.isprintable() else ascii(written)[1:-1]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

@@ -1,4 +1,4 @@
-"""Columns of numbers that may be times under unknown names: left unused, texts would be learnt from too much audio."""
+"""Columns of numbers that may be times under unknown names: ignored, texts would be learnt from too much audio."""
 
 import re
 from collections import Counter
@@ -24,17 +24,17 @@ def refuse_suspected_times(
     audios: Sequence[Any],
     settings: TimeSettings,
 ) -> None:
-    """Refuse a table in which columns that are not used look like the times of its rows.
+    """Refuse a table in which unused columns look like the times of its rows.
 
-    Where a start is known, that is any number after it, which may be its end. Where nothing is known, it is a pair of
-    columns like `x_start` and `x_end`, or, if several rows name one recording, any two of which one always comes first.
+    With a known start, that is any column of numbers after it, which may be its end. With nothing known, it is a pair
+    like `x_start` and `x_end`, or, if several rows name one recording, any two of which one is always lower.
 
     Args:
-        chosen: The columns of times that are used, by what they say.
+        chosen: The columns of times in use, by role.
         unused: The other columns.
 
     Raises:
-        UserError: there are such columns; names them, and the settings that say what they are.
+        UserError: there are such columns; names them, and the settings for them.
     """
     if AUTO not in (settings.start, settings.end, settings.duration):
         return
@@ -44,29 +44,32 @@ def refuse_suspected_times(
         for name, cells in numbers.items():
             if goes_before(view[start.name], cells) and _are_alike(view[start.name], cells):
                 raise UserError(
-                    f"data.end_column: {name!r} may say where rows end that start at {start.name!r}; say so with "
-                    f"--data.end_column {name}, or null to use each recording up to its end"
+                    f"{name!r} may be where rows end that start at {start.name!r}",
+                    setting="--data.end_column",
+                    remedy=f"give --data.end_column {name}, or null to use each recording up to its end",
                 )
     if end and not start and "duration" not in chosen and settings.start == settings.duration == AUTO:
         for name, cells in numbers.items():
             if goes_before(cells, view[end.name]) and _are_alike(view[end.name], cells):
                 raise UserError(
-                    f"data.start_column: {name!r} may say where rows start that end at {end.name!r}; say so with "
-                    f"--data.start_column {name}, or null to use each recording from its beginning"
+                    f"{name!r} may be where rows start that end at {end.name!r}",
+                    setting="--data.start_column",
+                    remedy=f"give --data.start_column {name}, or null to use each recording from its beginning",
                 )
     if start or end or settings.start != AUTO or settings.end != AUTO:
         return
     pair = _named_pair(numbers) or (_ordered_pair(numbers) if _shares_recordings(audios) else None)
     if pair is not None:
         raise UserError(
-            f"data.start_column, data.end_column: {pair[0]!r} and {pair[1]!r} look like times, and are not used; say "
-            f"so with --data.start_column {pair[0]} --data.end_column {pair[1]}, or set both to null if they mean "
-            "something else"
+            f"{pair[0]!r} and {pair[1]!r} look like times, and are not used",
+            setting="--data.start_column, --data.end_column",
+            remedy=f"give --data.start_column {pair[0]} --data.end_column {pair[1]}, or set both to null if they mean "
+            "something else",
         )
 
 
 def goes_before(firsts: Sequence[Any], lasts: Sequence[Any]) -> bool:
-    """Whether both hold numbers or times, and of each row that has both the first is lower; some row has both."""
+    """Whether both hold numbers or times, the first lower in every row that has both; and some row does."""
     compared = 0
     for first, second in zip(firsts, lasts, strict=True):
         try:
@@ -81,23 +84,21 @@ def goes_before(firsts: Sequence[Any], lasts: Sequence[Any]) -> bool:
 
 
 def _numbers(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
-    """The columns of numbers whose names say nothing else."""
+    """The columns of numbers whose names mean nothing else."""
     return {
-        name: cells
-        for name, cells in list(columns.items())
-        if _NO_TIMES.isdisjoint(words_of(name)) and are_numbers(cells)
+        name: cells for name, cells in columns.items() if _NO_TIMES.isdisjoint(words_of(name)) and are_numbers(cells)
     }
 
 
 def are_numbers(cells: Sequence[Any]) -> bool:
-    """Whether all cells are numbers or times, but for empty ones; some are not empty."""
-    filled = False
+    """Whether all cells are numbers, times or empty, and some are not empty."""
+    is_filled = False
     for cell in cells:
         try:
-            filled |= seconds(cell) is not None
+            is_filled |= seconds(cell) is not None
         except ValueError:
             return False
-    return filled
+    return is_filled
 
 
 def _has_fractions(cells: Sequence[Any]) -> bool:
@@ -105,7 +106,7 @@ def _has_fractions(cells: Sequence[Any]) -> bool:
 
 
 def _are_alike(known: Sequence[Any], cells: Sequence[Any]) -> bool:
-    """Whether a column may be in the unit of one that is known: beside fractions of seconds, whole numbers are not."""
+    """Whether a column may have the unit of a known one: beside fractions of seconds, whole numbers may not."""
     return _has_fractions(cells) or not _has_fractions(known)
 
 
@@ -119,7 +120,7 @@ def _named_pair(numbers: Mapping[str, Sequence[Any]]) -> tuple[str, str] | None:
 
 
 def _ordered_pair(numbers: Mapping[str, Sequence[Any]]) -> tuple[str, str] | None:
-    names = [name for name, cells in numbers.items()][:_MOST_COLUMNS]
+    names = list(numbers)[:_MOST_COLUMNS]
     for first, second in permutations(names, 2):
         if goes_before(numbers[first], numbers[second]) and _has_fractions(numbers[first]):
             return first, second
@@ -127,7 +128,7 @@ def _ordered_pair(numbers: Mapping[str, Sequence[Any]]) -> tuple[str, str] | Non
 
 
 def _shares_recordings(audios: Sequence[Any]) -> bool:
-    """Whether a recording is named by several rows."""
+    """Whether several rows name one recording."""
     names = [audio.get("path") if isinstance(audio, Mapping) else audio for audio in audios]
     counts = Counter(name for name in names if isinstance(name, str) and name)
     return any(count > 1 for count in counts.values())

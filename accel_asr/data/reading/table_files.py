@@ -1,4 +1,4 @@
-"""Tables in files of their own: one, several that are one set together, or all that a pattern matches."""
+"""Table files: one, several that make up one set, or all that a pattern matches."""
 
 import glob
 import os
@@ -8,14 +8,13 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from accel_asr.data.reading.audio_paths import AudioPaths, named
+from accel_asr.data.reading.audio_paths import AudioPaths
 from accel_asr.data.reading.columns import find_columns
 from accel_asr.data.reading.folder_contents import FolderContents
 from accel_asr.data.reading.manifests import MANIFEST_SUFFIXES, read_manifest, select_split
-from accel_asr.data.reading.parquet_files import open_parquet_files
-from accel_asr.data.reading.rows import Found
-from accel_asr.data.reading.saved_datasets import table_of
-from accel_asr.data.reading.source_table import SourceTable, Table
+from accel_asr.data.reading.rows import ReadableTable
+from accel_asr.data.reading.saved_datasets import open_parquet_files, table_of
+from accel_asr.data.reading.source_table import SourceTable, Table, first_few
 from accel_asr.data.reading.split_names import missing_shards
 from accel_asr.data.reading.tar_shards import read_tar_shards
 from accel_asr.errors import UserError
@@ -24,7 +23,7 @@ from accel_asr.files.cache_folder import default_cache_dir
 
 @dataclass(frozen=True)
 class LocalName:
-    """What is asked of a file or folder. `any_lone_split`: if it has one split only, that one is meant."""
+    """What is asked of a file or folder. `any_lone_split`: a single split is meant, whatever its name."""
 
     path: Path
     split: str
@@ -37,9 +36,9 @@ class LocalName:
     cache_dir: Path = field(default_factory=default_cache_dir)
 
     def paths(self, folder: Path) -> AudioPaths:
-        """Paths from `folder` on, which may lead anywhere in what the user named."""
-        named_folder = self.path if self.path.is_dir() else self.path.parent
-        return AudioPaths(folder, allow_outside=self.allow_outside, inside=named_folder, root=self.audio_root)
+        """Paths relative to `folder`, which may lead anywhere in the folder that the user gave."""
+        given_folder = self.path if self.path.is_dir() else self.path.parent
+        return AudioPaths(folder, allow_outside=self.allow_outside, inside=given_folder, root=self.audio_root)
 
 
 def is_table_pattern(name: str) -> bool:
@@ -47,7 +46,7 @@ def is_table_pattern(name: str) -> bool:
     return glob.has_magic(name) and "://" not in name and Path(name).suffix in MANIFEST_SUFFIXES
 
 
-def find_tables(pattern: str, name: LocalName) -> Found:
+def find_tables(pattern: str, name: LocalName) -> ReadableTable:
     """The rows of all tables that a pattern matches, in the order of their names.
 
     Raises:
@@ -56,60 +55,70 @@ def find_tables(pattern: str, name: LocalName) -> Found:
     files = sorted(Path(path) for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
     if not files:
         raise UserError(
-            f"data.name_or_path: no file matches {pattern!r}; check the pattern (it is relative to the current folder)"
+            "no file matches",
+            setting="--data.name_or_path",
+            value=pattern,
+            remedy="check the pattern (it is relative to the current folder)",
         )
     base = Path(os.path.commonpath([str(file.absolute().parent) for file in files]))
     names = [os.path.relpath(file, base) for file in files]
-    found = tables_as_one(replace(name, path=base), base, names, [f"read {len(files):,} files that match {pattern}"])
-    # what matches tomorrow may lie in a folder that holds nothing of it today
+    source = tables_as_one(replace(name, path=base), base, names, [f"read {len(files):,} files that match {pattern}"])
+    # a new match may appear in a folder that has none now
     start = Path(*takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts))
-    return replace(found, dependencies=(*FolderContents.of(start).folders, *found.dependencies))
+    return replace(source, dependencies=(*FolderContents.of(start).folders, *source.dependencies))
 
 
 def tables_as_one(
     name: LocalName, folder: Path, files: Sequence[str], notices: Sequence[str] = (), *, is_one_split: bool = False
-) -> Found:
+) -> ReadableTable:
     """The rows of these files, which are relative to `folder`, as one table.
 
     Args:
-        is_one_split: Their names have said which split they are, so that no column need say it.
+        is_one_split: Their names stand for the split, so no column has to.
     """
-    whole = [folder / file for file in files]
-    suffixes = {path.suffix.lower() for path in whole}
+    paths = [folder / file for file in files]
+    suffixes = {path.suffix.lower() for path in paths}
     if suffixes == {".tar"}:
-        table, told = read_tar_shards(whole)
-        return Found(table, [*notices, *told], "audio", name.text_column, id_column="key", dependencies=tuple(whole))
+        table, shard_notices = read_tar_shards(paths)
+        return ReadableTable(
+            table,
+            [*notices, *shard_notices],
+            "audio",
+            name.text_column,
+            id_column="key",
+            dependencies=tuple(paths),
+        )
     if not name.path.is_file() and (missing := missing_shards(files)):
-        of_others = f"{len(missing):,} files are missing, by the names of the others: {named(missing)}"
+        of_others = f"{len(missing):,} files are missing, by the names of the others: {first_few(missing)}"
         notices = [*notices, f"{of_others}; read without them"]
-    parents = {path.parent for path in whole}
+    parents = {path.parent for path in paths}
     home = parents.pop() if len(parents) == 1 else folder
     dataset = None
     if suffixes == {".parquet"} and not name.path.is_file():
-        dataset = open_parquet_files(whole, cache_dir=name.cache_dir / "parquet")
+        dataset = open_parquet_files(paths, cache_dir=name.cache_dir / "parquet")
         table = table_of(dataset)
-    elif len(whole) == 1:
-        table = read_manifest(whole[0])
+    elif len(paths) == 1:
+        table = read_manifest(paths[0])
     else:
-        table = _joined(whole, name, home)
-    told = []
+        table = _joined(paths, name, home)
+    split_notices: list[str] = []
     if any(table.values()) and not is_one_split:
-        where = whole[0] if len(whole) == 1 else home
-        table, told = select_split(table, split=name.split, manifest=where, any_lone=name.any_lone_split)
-    return Found(
+        where = paths[0] if len(paths) == 1 else home
+        table, split_notices = select_split(table, split=name.split, manifest=where, any_lone=name.any_lone_split)
+    return ReadableTable(
         table,
-        [*notices, *told],
+        [*notices, *split_notices],
         name.audio_column,
         name.text_column,
         name.paths(home),
         is_manifest=True,
         dataset=dataset,
-        dependencies=tuple(whole),
+        dependencies=tuple(paths),
     )
 
 
 def _joined(files: Sequence[Path], name: LocalName, home: Path) -> Table:
-    """The rows of several tables, whose audio files are named from `home` on.
+    """The rows of several tables, with the names of their audio files relative to `home`.
 
     Raises:
         UserError: the tables have different columns.
@@ -119,18 +128,21 @@ def _joined(files: Sequence[Path], name: LocalName, home: Path) -> Table:
     rows = 0
     first: Table = {}
     for file in files:
-        read = read_manifest(file)
-        notices += [f"{file.name}: {notice}" for notice in read.notices]
-        table: Table = read
+        manifest = read_manifest(file)
+        notices += [f"{file.name}: {notice}" for notice in manifest.notices]
+        table: Table = manifest
         if not any(table.values()):
             continue
         first = first or table
-        # lines of JSON may leave out what is empty; a header that differs is another kind of table
+        # JSON lines may leave out empty cells; a header that differs means another kind of table
         if file.suffix not in (".json", ".jsonl") and set(table) != set(first):
             odd = sorted(set(table) ^ set(first))
             raise UserError(
-                f"data.name_or_path: {str(file)!r} has not the columns of {files[0].name}: only one of them has "
-                f"{named([repr(column) for column in odd])}; name the file that you want"
+                f"its columns are not those of {files[0].name}: only one of them has "
+                f"{first_few([repr(column) for column in odd])}",
+                setting="--data.name_or_path",
+                value=file,
+                remedy="give the file that you want",
             )
         inside = os.path.relpath(file.parent, home)
         if inside != ".":
@@ -144,7 +156,7 @@ def _joined(files: Sequence[Path], name: LocalName, home: Path) -> Table:
 
 
 def _from_home(audio: Any, inside: str) -> Any:
-    """An audio cell whose file, if it names one by a relative path, lies in the folder `inside`."""
+    """An audio cell, with the folder `inside` before a relative path."""
     if isinstance(audio, Mapping):
         return {**audio, "path": _from_home(audio.get("path"), inside)}
     if isinstance(audio, str) and audio and "://" not in audio and not os.path.isabs(audio):

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from accel_asr.data.reading.audio_paths import AudioPaths, named
-from accel_asr.data.reading.source_table import Table
+from accel_asr.data.reading.audio_paths import AudioPaths
+from accel_asr.data.reading.source_table import Table, first_few
 from accel_asr.data.reading.split_names import choose_splits, kind_of
 from accel_asr.errors import UserError
 from accel_asr.files.regular_files import read_regular_text
@@ -16,9 +16,9 @@ TEXT_SUFFIX = ".txt"
 
 
 def list_files(folder: Path) -> tuple[list[str], list[str], list[str]]:
-    """Audio files, text files and links to folders under a folder, in order, relative to it, with `/` between names.
+    """Audio files, text files and links to folders below a folder, in order, relative to it, with `/` between names.
 
-    Hidden ones are passed over, and links to folders are not followed.
+    Hidden ones are skipped, and links to folders are not followed.
     """
     audio: list[str] = []
     texts: list[str] = []
@@ -35,12 +35,12 @@ def list_files(folder: Path) -> tuple[list[str], list[str], list[str]]:
 
 
 def read_text_files(folder: Path, *, split: str, paths: AudioPaths, any_lone: bool = False) -> tuple[Table, list[str]]:
-    """Every audio file under a folder, with the text beside it; None where there is none.
+    """Every audio file below a folder, with the text in the .txt beside it, lines joined; None if there is none.
 
-    Where the folder has sub-folders named after splits, those of `split` are read. Lines of a text become one.
+    If the folder has sub-folders named after splits, those of `split` are read.
 
     Returns:
-        The columns `file_name` and `text`, and notices of recordings without text and texts without recording.
+        The columns `file_name` and `text`; and notices of recordings without text, and the reverse.
 
     Raises:
         UserError: a text that is not UTF-8 or leads outside; no such split.
@@ -49,35 +49,42 @@ def read_text_files(folder: Path, *, split: str, paths: AudioPaths, any_lone: bo
     audio, texts, links = list_files(folder)
     tops = {name.split("/")[0] for name in audio if "/" in name}
     if split in tops or any(map(kind_of, tops)):
-        chosen, told = choose_splits(split, sorted(tops), where=repr(str(folder)), any_lone=any_lone)
-        everywhere = len(audio)
+        chosen, split_notices = choose_splits(split, sorted(tops), where=repr(str(folder)), any_lone=any_lone)
+        total = len(audio)
         audio, texts, links = (
             [name for name in names if name.split("/")[0] in chosen] for names in (audio, texts, links)
         )
-        folders = named([f"{name}/" for name in chosen])
-        notices += [*told, f"{split}: {len(audio):,} of the folder's {everywhere:,} audio files, those in {folders}"]
+        folders = first_few([f"{name}/" for name in chosen])
+        notices += [
+            *split_notices,
+            f"{split}: {len(audio):,} of the folder's {total:,} audio files, those in {folders}",
+        ]
     stems = {os.path.splitext(name)[0]: name for name in texts}
     text_names = [stems.get(os.path.splitext(name)[0]) for name in audio]
-    read, unreadable = {}, []
+    transcripts, unreadable = {}, []
     text_paths = {name: paths.path(name) for name in text_names if name is not None}
     paths.refuse_bad()
     for name, path in text_paths.items():
         try:
             lines = read_regular_text(path).splitlines()
-            read[name] = " ".join(line.strip() for line in lines if line.strip())
+            transcripts[name] = " ".join(line.strip() for line in lines if line.strip())
         except (OSError, UnicodeDecodeError) as error:
             unreadable.append(f"{name} ({error})")
     if unreadable:
         raise UserError(
-            f"data.name_or_path: can't read {len(unreadable):,} of the texts in {str(folder)!r}: {named(unreadable)}; "
-            "they must be UTF-8"
+            f"{len(unreadable):,} of its texts can't be read: {first_few(unreadable)}",
+            setting="--data.name_or_path",
+            value=folder,
+            remedy="they must be UTF-8",
         )
-    silent = [name for name, text_name in zip(audio, text_names, strict=True) if text_name is None]
-    lost = [name for name in texts if name not in read]
-    if silent:
-        notices.append(f"{len(silent):,} of {len(audio):,} audio files have no .txt beside them: {named(silent)}")
-    if lost:
-        notices.append(f"{len(lost):,} of {len(texts):,} .txt files have no audio file beside them: {named(lost)}")
+    without_text = [name for name, text_name in zip(audio, text_names, strict=True) if text_name is None]
+    without_audio = [name for name in texts if name not in transcripts]
+    if without_text:
+        notices.append(f"{len(without_text):,} of {len(audio):,} audio files have no .txt: {first_few(without_text)}")
+    if without_audio:
+        notices.append(
+            f"{len(without_audio):,} of {len(texts):,} .txt files have no audio file: {first_few(without_audio)}"
+        )
     if links:
-        notices.append(f"links to folders are not followed: {named(links)}")
-    return {"file_name": audio, "text": [None if name is None else read[name] for name in text_names]}, notices
+        notices.append(f"links to folders are not followed: {first_few(links)}")
+    return {"file_name": audio, "text": [None if name is None else transcripts[name] for name in text_names]}, notices

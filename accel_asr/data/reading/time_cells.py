@@ -1,4 +1,4 @@
-"""Cells of tables as seconds, and lengths of recordings as tables state them."""
+"""Cells as seconds, and the lengths of recordings that tables state."""
 
 import datetime
 import math
@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-MAX_SECONDS = 1e9  # 31 years: more is no time in a recording
+MAX_SECONDS = 1e9  # 31 years: no time in a recording
 LENGTH_TOLERANCE_S, LENGTH_TOLERANCE = 0.1, 0.02  # tables round, and MP3s promise a little too much
 _CLOCK = re.compile(r"(?:(?:(\d+) days? )?(\d{1,4}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d*)?)")
 _COMMA_NUMBER = re.compile(r"\s*\d+,\d+\s*")
@@ -15,15 +15,15 @@ _DECIMAL_COMMA = re.compile(r"\s*(0+,\d+|\d+,(\d{1,2}|\d{4,}))\s*")  # 1,500 may
 
 
 def lengths_agree(stated_s: float, real_s: float) -> bool:
-    """Whether two lengths are the same but for rounding."""
+    """Whether two lengths are the same up to rounding."""
     is_whole = float(stated_s).is_integer() and stated_s > 0
     return abs(stated_s - real_s) <= max(LENGTH_TOLERANCE_S, LENGTH_TOLERANCE * real_s, 1.0 if is_whole else 0)
 
 
 def length_fault(stated_s: float | None, real_s: float, *, sampling_rate_hz: int | None) -> str | None:
-    """What is wrong where a table says how long a recording is: its text may belong to a part of it.
+    """What is wrong if a recording is not as long as the table says: its text may belong to a part of it.
 
-    The table may mean seconds, milliseconds or samples: in any of them a length that fits is no accident.
+    The table may mean seconds, milliseconds or samples: a length that fits in any of them is no accident.
     """
     if stated_s is None or math.isnan(real_s):
         return None
@@ -37,12 +37,12 @@ def length_fault(stated_s: float | None, real_s: float, *, sampling_rate_hz: int
 
 
 def with_decimal_points(columns: Mapping[str, Sequence[Any]], *, others: Collection[str]) -> dict[str, Sequence[Any]]:
-    """The columns; those of numbers with decimal commas have points, where some cell shows that commas are decimal.
+    """The columns, with points for decimal commas, if some cell shows that commas are decimal.
 
-    A table is written in one way: `0,500` in one column tells what `1,500` means in another.
+    A table is written in one way: `0,500` in one column decides what `1,500` means in another.
 
     Args:
-        others: Columns that hold no times, and are left as they are.
+        others: Columns that are not times; they stay as they are.
     """
     with_commas = [name for name, cells in columns.items() if name not in others and _have_commas(cells)]
     if not any(
@@ -57,7 +57,7 @@ def with_decimal_points(columns: Mapping[str, Sequence[Any]], *, others: Collect
 
 
 def _have_commas(cells: Sequence[Any]) -> bool:
-    """Whether all texts among the cells are numbers, and some have a comma."""
+    """Whether all texts among the cells are numbers, some with a comma."""
     texts = [cell for cell in cells if isinstance(cell, str) and cell.strip()]
     return any("," in text for text in texts) and all(
         _COMMA_NUMBER.fullmatch(text) or text.strip().isdigit() for text in texts
@@ -68,7 +68,7 @@ def seconds(cell: Any, *, is_clock: bool = True) -> float | None:
     """A cell as a number of seconds, `62.5` or `00:01:02.5`; None if it is empty.
 
     Raises:
-        ValueError: it is no number of seconds from 0 on.
+        ValueError: not a number of seconds from 0 on.
     """
     if cell is None or (isinstance(cell, str) and not cell.strip()):
         return None

@@ -1,4 +1,4 @@
-"""Which columns of a table say where a row begins and ends in its recording, and in which unit, by their names."""
+"""Which columns of a table give the begin and end of a row in its recording, and in which unit, by their names."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -22,7 +22,7 @@ _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words}
 _ROLES: dict[Role, tuple[str, ...]] = {
     "start": ("start", "starts", "begin", "begins", "beginning", "bgn", "onset", "starttime", "begintime", "stime"),
     "end": ("end", "ends", "ending", "stop", "stops", "finish", "endtime", "stoptime", "etime"),
-    "offset": ("offset",),  # NeMo's is where a row starts; beside an onset it is where it ends
+    "offset": ("offset",),  # NeMo's is a row's start; beside an onset it is the end
     "duration": ("duration", "durations", "dur"),
     "length": ("length", "len"),
 }
@@ -37,7 +37,7 @@ _RECORDING_WORDS = frozenset(
     ("audio", "file", "recording", "wav", "video", "media", "track", "total", "full", "original", "orig", "source")
 )
 _OTHER_WORDS = _TIME_WORDS | _SEGMENT_WORDS | _RECORDING_WORDS
-# only where both hold numbers, the second always the higher one
+# only if both hold numbers, the second always higher
 _PAIRS = (
     *(("from", "to"), ("from_time", "to_time"), ("time_from", "time_to"), ("in", "out"), ("cue_in", "cue_out")),
     *(("t0", "t1"), ("tmin", "tmax"), ("xmin", "xmax"), ("ts", "te"), ("st", "et"), ("s", "e")),
@@ -51,7 +51,7 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 @dataclass(frozen=True)
 class TimeSettings:
-    """Columns of times by name: `auto` finds the usual names, None looks for none."""
+    """Columns of times by name: `auto` finds the usual names, None is no column."""
 
     start: str | None = AUTO
     end: str | None = AUTO
@@ -60,9 +60,9 @@ class TimeSettings:
 
 @dataclass(frozen=True, slots=True)
 class TimeColumn:
-    """A column of times. `unit` is empty where its name does not say it.
+    """A column of times. `unit` is empty if its name gives none.
 
-    `of_recording`: a duration that the name calls that of the recording. `is_sure`: `length` alone may count letters.
+    `of_recording`: by its name, the duration of the recording. `is_sure`: `length` alone may count letters.
     """
 
     name: str
@@ -74,7 +74,7 @@ class TimeColumn:
 
 @lru_cache(maxsize=4096)
 def time_column(name: str) -> TimeColumn | None:
-    """What a column's name says of times, such as `segment_start_ms` or `startTime`; None if nothing."""
+    """The column of times that a name such as `segment_start_ms` or `startTime` means; None for other names."""
     words = words_of(name)
     if match := _ONE_WORD.fullmatch("".join(words)):
         words = [match[1], match[2]]
@@ -114,7 +114,7 @@ def may_hold_intervals(name: str) -> bool:
 
 
 def is_rate_column(name: str) -> bool:
-    """Whether it says the sampling rate."""
+    """Whether a column of this name holds sampling rates."""
     words = words_of(name)
     while words and words[-1] in ("hz", "in"):
         words.pop()
@@ -122,25 +122,25 @@ def is_rate_column(name: str) -> bool:
 
 
 def time_columns(names: Iterable[str], settings: TimeSettings, *, nested: Collection[str] = ()) -> list[TimeColumn]:
-    """The columns that say times, by their names or because the settings say so.
+    """The columns of times, by their names or the settings.
 
-    Of the `nested` ones, such as `clip.start_time`, the last part of the name counts.
+    Of `nested` ones, such as `clip.start_time`, the last part of the name counts.
     """
     names = list(names)
-    found = []
+    columns = []
     for name in names:
         column = time_column(name.rpartition(".")[2] if name in nested else name)
         if column is not None:
-            found.append(replace(column, name=name))
-    has_onset = any("onset" in words_of(column.name) for column in found)
+            columns.append(replace(column, name=name))
+    has_onset = any("onset" in words_of(column.name) for column in columns)
     offset: Role = "end" if has_onset else "start"
-    found = [replace(column, role=offset) if column.role == "offset" else column for column in found]
-    if not any(column.role in ("start", "end") for column in found):
+    columns = [replace(column, role=offset) if column.role == "offset" else column for column in columns]
+    if not any(column.role in ("start", "end") for column in columns):
         lower = {name.lower(): name for name in names}
         for home in ("", *dict.fromkeys(name.rpartition(".")[0].lower() + "." for name in nested)):
             for begin, end in ((f"{home}{begin}", f"{home}{end}") for begin, end in _PAIRS):
                 if begin in lower and end in lower:
-                    found += [
+                    columns += [
                         TimeColumn(lower[begin], "start", is_sure=False),
                         TimeColumn(lower[end], "end", is_sure=False),
                     ]
@@ -150,10 +150,10 @@ def time_columns(names: Iterable[str], settings: TimeSettings, *, nested: Collec
         (settings.end, ("end",)),
         (settings.duration, ("duration", "length")),
     )
-    named = {setting for setting, _ in roles}
+    configured = {setting for setting, _ in roles}
     for setting, kinds in roles:
         if setting == AUTO:
-            chosen += [column for column in found if column.role in kinds and column.name not in named]
+            chosen += [column for column in columns if column.role in kinds and column.name not in configured]
         elif setting is not None:
             words = words_of(setting)
             unit = _UNIT_OF.get(words[-1], "") if len(words) > 1 else ""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from accel_asr.data.reading.audio_paths import named
+from accel_asr.data.reading.source_table import first_few
 from accel_asr.errors import UserError
 
 
@@ -84,8 +84,8 @@ def split_groups(
     if None in groups:
         without = [name for name, group in zip(ids(), groups, strict=True) if group is None]
         raise UserError(
-            f"{len(without):,} of {len(groups):,} utterances have no value in this column ({named(without)}), so they "
-            "can't be kept on one side",
+            f"{len(without):,} of {len(groups):,} utterances have no value in this column ({first_few(without)}), so "
+            "they can't be kept on one side",
             setting="--data.group_column",
             value=column,
             remedy="fill it in, or leave out data.group_column",
@@ -93,8 +93,8 @@ def split_groups(
     sizes = Counter(group for group in groups if group is not None)
     if len(sizes) < 2:
         raise UserError(
-            f"all {len(groups):,} utterances have the same value ({named(list(sizes))}), and at least two are needed: "
-            "one to train on and one to hold out",
+            f"all {len(groups):,} utterances have the same value ({first_few(list(sizes))}), and at least two are "
+            "needed: one to train on and one to hold out",
             setting="--data.group_column",
             value=column,
             remedy="leave out data.group_column",
@@ -111,7 +111,7 @@ def split_groups(
         chosen = {min(order, key=lambda group: sizes[group])}
     mask = np.array([group in chosen for group in groups])
     notice = (
-        f"held out {len(chosen):,} of {len(sizes):,} values of {column} ({named(sorted(chosen))}): "
+        f"held out {len(chosen):,} of {len(sizes):,} values of {column} ({first_few(sorted(chosen))}): "
         f"{int(mask.sum()):,} utterances, where {count:,} were asked for"
     )
     return mask, notice

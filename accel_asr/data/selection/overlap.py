@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from accel_asr.data.reading.audio_paths import named
+from accel_asr.data.reading.source_table import first_few
 from accel_asr.data.selection.preparation import MAX_EXAMPLES
 from accel_asr.data.selection.utterances import Utterances
 from accel_asr.errors import UserError
@@ -73,7 +73,7 @@ def settle_overlap(
     nothing = Settled(train, [np.zeros(len(utterances), dtype=bool) for utterances in train], notices, summary)
     if not len(shared.validation):
         return nothing
-    examples = named([mine if mine == other else f"{mine} = {other}" for mine, other in pairs])
+    examples = first_few([mine if mine == other else f"{mine} = {other}" for mine, other in pairs])
     count = f"{len(shared.validation):,} of {len(validation):,} validation utterances"
     trained = f"{int(shared.trained.sum()):,} of {len(together):,} training utterances"
     if overlap == "allow":

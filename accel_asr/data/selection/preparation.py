@@ -13,7 +13,7 @@ from accel_asr.console.public_text import visible
 from accel_asr.data.indexing.cached_columns import kept_numbers
 from accel_asr.data.indexing.index import Index
 from accel_asr.data.labels import TASKS, LabelEncoder
-from accel_asr.data.reading.audio_paths import named
+from accel_asr.data.reading.source_table import first_few
 from accel_asr.data.selection.utterances import Part, Utterances
 from accel_asr.errors import UserError, raise_all
 from accel_asr.model.languages import unknown_language
@@ -226,7 +226,7 @@ def _unknown_languages_and_tasks(part: Part, encoder: LabelEncoder) -> Iterator[
         name: count for name, count in _cell_counts(part.index, "language").items() if not encoder.knows_language(name)
     }
     if languages:
-        names = named([repr(name) for name in sorted(languages)])
+        names = first_few([repr(name) for name in sorted(languages)])
         example = min(languages)
         yield UserError(
             f"{sum(languages.values()):,} {rows} are in a language that the model does not know ({names})",
@@ -238,7 +238,7 @@ def _unknown_languages_and_tasks(part: Part, encoder: LabelEncoder) -> Iterator[
     if tasks:
         yield UserError(
             f"{sum(tasks.values()):,} {rows} have a task other than {' and '.join(TASKS)} "
-            f"({named([repr(name) for name in sorted(tasks)])})",
+            f"({first_few([repr(name) for name in sorted(tasks)])})",
             setting="--data.task_column",
             remedy="fix the column, or leave out data.task_column",
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from accel_asr.config.settings import DataConfig
 from accel_asr.data.indexing.cached_columns import kept_numbers
-from accel_asr.data.reading.audio_paths import named
+from accel_asr.data.reading.source_table import first_few
 from accel_asr.data.selection.preparation import MAX_EXAMPLES
 from accel_asr.data.selection.utterances import Part, Utterances
 from accel_asr.data.text_processing import comparable
@@ -104,7 +104,7 @@ def notices_of(shared_values: Sequence[SharedValues], *, is_held_out: bool) -> l
         if not shared.rows:
             continue
         what = "texts" if shared.kind == "texts" else f"values of {shared.column}"
-        shown = named([_cut(example) for example in shared.examples], most=_SHOWN)
+        shown = first_few([_cut(example) for example in shared.examples], most=_SHOWN)
         remedy = f"data.group_column: {shared.column} keeps each on one side"
         notices.append(
             f"{shared.values:,} of the {shared.all_values:,} {what} in validation are also in train "

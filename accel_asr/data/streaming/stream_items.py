@@ -1,4 +1,4 @@
-"""Training from a stream: the windows of one rank, and what is left out on the way."""
+"""Training from a stream: the windows of one rank, and the rows that are left out."""
 
 import json
 import zlib
@@ -20,7 +20,7 @@ from accel_asr.data.selection.overlap import VALIDATED_ON
 from accel_asr.data.streaming.streams import Place, Stream, StreamOrder, digest_of
 from accel_asr.model.languages import language_name
 
-MOST_LEFT_OUT_IN_A_ROW = 1_000  # rows; then a micro-batch is empty
+MOST_LEFT_OUT_IN_A_ROW = 1_000  # rows; then an empty micro-batch is let through
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class StreamPlan:
 
 @dataclass(frozen=True)
 class StreamItems:
-    """Rows of a stream as items: decoded in a worker process.
+    """Rows of a stream as items, decoded in a worker process.
 
-    `has_language`: the run itself has one, so that a row need not say it.
+    `has_language`: the run has one, so rows need none.
     """
 
     feature_extractor: WhisperFeatureExtractor
@@ -76,7 +76,7 @@ class StreamItems:
     has_language: bool = True
 
     def __getitem__(self, row: Row) -> Item | FailedItem:
-        """The item, or why the row is left out; `is_filtered` if by a setting and not by a fault."""
+        """The item, or why the row is left out; `is_filtered` if by a setting, not for a fault."""
         rate_hz = self.feature_extractor.sampling_rate
         text = self.stream.text(row.text or "")
         if not text:
@@ -92,11 +92,11 @@ class StreamItems:
             return FailedItem(row.utterance_id, str(error))
         duration_s = len(samples) / rate_hz
         most = self.encoder.max_label_tokens
-        written = self.stream.text.fault(row.text or "", duration_s=duration_s)
-        written = written or self.stream.text.fault_of_previous(row.prompt or "")
+        text_fault = self.stream.text.fault(row.text or "", duration_s=duration_s)
+        text_fault = text_fault or self.stream.text.fault_of_previous(row.prompt or "")
         reason = ""
-        if written:
-            reason = written[0]
+        if text_fault:
+            reason = text_fault[0]
         elif duration_s > self.stream.max_duration_s:
             reason = f"longer than {self.stream.max_duration_s:g} s"
         elif not self.stream.cut_long_labels and self.encoder.lengths([text])[0] > most:
@@ -109,7 +109,7 @@ class StreamItems:
         return Item(row.utterance_id, duration_s, samples, label.token_ids, label.prompt_tokens)
 
     def _samples(self, row: Row, rate_hz: int) -> np.ndarray:
-        """int16 at `rate_hz`, shape (samples,); all of a recording that was cut to its segment already.
+        """int16 at `rate_hz`, shape (samples,); a recording that was already cut to its segment is used whole.
 
         Raises:
             AudioError: it can't be decoded, has no such segment, or is not as long as the row says.
@@ -131,7 +131,7 @@ class StreamItems:
         return samples
 
     def of(self, rows: Sequence[Row]) -> list[Item | FailedItem]:
-        """What a batch is made of."""
+        """The items of a batch."""
         return [self[row] for row in rows]
 
     def names(self, rows: Sequence[Row]) -> list[str]:
@@ -139,22 +139,21 @@ class StreamItems:
         return [row.utterance_id for row in rows]
 
     def _fault_of_columns(self, row: Row) -> str | None:
-        """Why the row has no label: one that is taught in a wrong language does harm in silence."""
+        """Why the row has no label: a wrong language would do silent harm."""
         if row.language and not self.encoder.knows_language(row.language):
             return f"the model does not know the language {row.language!r}"
         if not row.language and not self.has_language and self.encoder.languages:
-            return "it says no language, and model.language is not set"
+            return "it has no language, and model.language is not set"
         if row.task and row.task not in TASKS:
             return f"its task {row.task!r} is neither {' nor '.join(TASKS)}"
         return None
 
 
 class StreamWindows(MicroBatches):
-    """The windows of one rank, from a place in its stream on; `place` is where it is after the window given last.
+    """The windows of one rank, from a place in its stream on; `place` is the one after the last returned window.
 
-    Workers are ahead of the training, and what they have read is not yet trained on: each batch brings its own place.
-    A micro-batch of which nothing is left is made one with the next: with small batches it would else be all of a
-    window, which ends the run.
+    Workers read ahead of the training, so each batch brings its own place. A micro-batch of which nothing is left is
+    merged with the next: a small batch may be all of a window, and an empty window ends the run.
     """
 
     def __init__(
@@ -169,9 +168,9 @@ class StreamWindows(MicroBatches):
         pin_memory: bool,
     ) -> None:
         self.place = start
-        self._place = start  # after the micro-batch taken last: a window is given whole
+        self._place = start  # after the last micro-batch; a window is returned only when complete
         self._left_out: list[FailedItem] = []
-        self._places: deque[Place] = deque()  # of the micro-batches that are made ahead
+        self._places: deque[Place] = deque()  # of the micro-batches read ahead
         keys = _keys(order, start, size=plan.micro_batch_size, places=self._places)
         super().__init__(
             batches_ahead(items, keys, collator=collator, num_workers=num_workers, pin_memory=pin_memory),

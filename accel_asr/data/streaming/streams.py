@@ -1,4 +1,7 @@
-"""Training on shards without an index: which rows each rank reads, in which order, and how it goes on from a place."""
+"""Training on shards without an index: which rows each rank reads, in which order, and how it goes on from a place.
+
+`datasets.IterableDataset` resumes too, but loses its shuffle buffer.
+"""
 
 import hashlib
 import itertools
@@ -8,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from accel_asr.audio.byte_ranges import ByteRange
+from accel_asr.audio.decoding import ByteRange
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.sources import Source
@@ -19,9 +22,11 @@ from accel_asr.errors import UserError
 
 @dataclass(frozen=True)
 class Stream:
-    """Shards to train on, and how. Of each, the first `held_out` rows are validated on.
+    """Shards to train on, and how.
 
-    `validated` are digests of the encoded recordings that are validated on, and not to be trained on.
+    Args:
+        held_out: So many first rows of each shard are for validation.
+        validated: Digests of the validation recordings, which are not trained on.
     """
 
     shards: Shards
@@ -35,13 +40,13 @@ class Stream:
 
     @property
     def checksum(self) -> int:
-        """Of what is trained on: training can only be gone on with on the same data."""
-        told = [self.shards.checksum, self.held_out, asdict(self.text), self.max_duration_s, self.channel]
-        return checksum_of([*told, self.cut_long_labels, *sorted(self.validated)])
+        """Of the training data: resuming requires the same."""
+        identity = [self.shards.checksum, self.held_out, asdict(self.text), self.max_duration_s, self.channel]
+        return checksum_of([*identity, self.cut_long_labels, *sorted(self.validated)])
 
 
 def digest_of(row: Row | Recording) -> str | None:
-    """Of an encoded recording and the times that are cut out of it; None where it is not at hand."""
+    """Of an encoded recording and its segment; None if the recording is not at hand."""
     audio = row.audio if isinstance(row, Row) else row.source
     content = audio.read() if isinstance(audio, ByteRange) else audio
     if isinstance(audio, Path):
@@ -52,10 +57,10 @@ def digest_of(row: Row | Recording) -> str | None:
 
 
 def first_rows(shards: Shards, most: int | None) -> Source:
-    """The first rows of all shards, in the order of the shards; None takes every row.
+    """The first rows of all shards, in the order of the shards; all of them if `most` is None.
 
     Raises:
-        UserError: as `Shards.rows`; or there are no more rows than that, so that none is left.
+        UserError: as `Shards.rows`; or no row would be left to train on.
     """
     rows: list[Row] = []
     counts = [0] * len(shards)
@@ -67,19 +72,22 @@ def first_rows(shards: Shards, most: int | None) -> Source:
             counts[shard] += 1
     if most is not None:
         raise UserError(
-            f"data.eval_rows: {most} leaves nothing to train on, the stream holds {len(rows)} rows; give fewer"
+            f"the stream has only {len(rows)} rows, so none is left to train on",
+            setting="--data.eval_rows",
+            value=most,
+            remedy="give fewer",
         )
     if not rows:
-        raise UserError("data.eval_split: it holds no rows")
+        raise UserError("it has no rows", setting="--data.eval_split")
     return Source(rows, facts={"rows_of_shards": counts}, dependencies=shards.files)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one rank is in its endless stream: all that is needed to go on.
+    """Where one rank is in its endless stream: all that it needs to go on.
 
-    `turn` counts the shards it has gone through in this epoch; `place` and `row` say where in the shard the block of
-    rows begins that is being shuffled, and `taken` how many rows of that block are used up.
+    `turn` counts the finished shards of this epoch; the current block of shuffled rows begins at `place` and `row` of
+    the shard, and `taken` of its rows are used up.
     """
 
     epoch: int = 0
@@ -93,9 +101,9 @@ class Place:
 class StreamOrder:
     """Which rows one rank reads, in which order: a pure function of the seed and the place.
 
-    Each epoch the shards are shuffled and dealt to the ranks; those that do not come out even are read by all ranks,
-    each of which takes its own rows of them. So each row is trained on by one rank once an epoch, whatever the number
-    of shards. Within a shard, blocks of rows are shuffled.
+    Each epoch the shards are shuffled and dealt to the ranks; the remainder is read by all ranks, each of which takes
+    its own rows. So one rank trains on each row once an epoch, whatever the number of shards. Within a shard, blocks
+    of rows are shuffled.
     """
 
     stream: Stream
@@ -104,7 +112,7 @@ class StreamOrder:
     seed: int
 
     def rows(self, start: Place) -> Iterator[tuple[Row, Place]]:
-        """Endless: the rows from `start` on, each with the place after it.
+        """Endlessly, the rows from `start` on, each with the place after it.
 
         Raises:
             UserError: the shards have no rows for this rank, or can't be read.
@@ -118,22 +126,23 @@ class StreamOrder:
                     continue
                 if turn > at.turn:
                     at = Place(at.epoch, turn)
-                from_beginning, found = at == Place(at.epoch, turn), False
+                from_beginning, has_rows = at == Place(at.epoch, turn), False
                 for row, place in self._rows_of_shard(shard, at, is_shared=is_shared):
-                    found = True
+                    has_rows = True
                     yield row, place
-                # one epoch says too little: in another this rank gets other shards, or a shared one for itself
-                if from_beginning and not found and (not is_shared or count < self.num_processes):
+                # later epochs deal this rank other shards, or a shared one alone
+                if from_beginning and not has_rows and (not is_shared or count < self.num_processes):
                     without.add(shard)
                 if len(without) == count:
                     raise UserError(
-                        f"data.streaming: the {count} shards hold no row for rank {self.rank} of "
-                        f"{self.num_processes}; start fewer processes, or look at the shards"
+                        f"the {count} shards have no row for rank {self.rank} of {self.num_processes}",
+                        setting="--data.streaming",
+                        remedy="start fewer processes, or check the shards",
                     )
             at = Place(at.epoch + 1)
 
     def _turns(self, epoch: int) -> list[tuple[int, bool]]:
-        """(shard, whether all ranks share it) of this rank, in the order of this epoch."""
+        """(shard, whether all ranks share it) for this rank, in the order of this epoch."""
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.stream.shards)).tolist()
         even = len(order) - len(order) % self.num_processes
         return [(shard, False) for shard in order[:even][self.rank :: self.num_processes]] + [
@@ -143,7 +152,7 @@ class StreamOrder:
     def _rows_of_shard(self, shard: int, start: Place, *, is_shared: bool) -> Iterator[tuple[Row, Place]]:
         skipped = self.stream.held_out[shard] if self.stream.held_out else 0
         numbered = enumerate(self.stream.shards.rows(shard, start.place), start=start.row)
-        # each rank keeps its own rows of a shared block alone, and shuffles as many of them as of any other
+        # a rank keeps only its own rows of a shared block, and shuffles as many as of any other
         block_rows = self.stream.block_rows * (self.num_processes if is_shared else 1)
         at, taken = start, start.taken
         while True:

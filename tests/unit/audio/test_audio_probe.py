@@ -9,8 +9,7 @@ import pytest
 import soundfile
 
 from accel_asr.audio import decoding as audio
-from accel_asr.audio.byte_ranges import ByteRange
-from accel_asr.audio.decoding import AudioError, AudioInfo, decode, decode_native, probe
+from accel_asr.audio.decoding import AudioError, AudioInfo, ByteRange, decode, decode_native, probe
 from tests.tiny_datasets import wav_bytes
 from tests.unit.audio.test_pyav_decoding import encoded as encoded_with_pyav
 
@@ -35,8 +34,8 @@ def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(*_: object, **__: object) -> None:
         raise AssertionError("samples were decoded")
 
-    monkeypatch.setattr(soundfile.SoundFile, "read", read)
-    monkeypatch.setattr(audio, "read_with_pyav", read)
+    for name in ("mono_blocks", "read_mono", "read_with_pyav"):
+        monkeypatch.setattr(audio, name, read)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +59,7 @@ def test_a_length_is_told_for_pyavs_kinds(kind: str) -> None:
     assert (info.sampling_rate_hz, info.channels) == (rate_hz, 2)
     assert probe(content, start_s=0.5, end_s=1.25).duration_s == pytest.approx(0.75)
     assert probe_refused(content, start_s=1.0, end_s=9.0).startswith("the segment ends at 9.00 s, but the recording at")
-    assert probe_refused(content, channel=2) == "it has 2 channels, and none of number 2 (from 0)"
+    assert probe_refused(content, channel=2) == "it has 2 channels, no number 2 (they count from 0)"
     if kind in ("m4a", "webm"):
         assert "nor can PyAV (" in probe_refused(content[: len(content) // 2])
 
@@ -68,7 +67,7 @@ def test_a_length_is_told_for_pyavs_kinds(kind: str) -> None:
 def test_probe_refuses_as_decode_does(tmp_path: Path) -> None:
     assert probe_refused(tmp_path / "gone.wav") == "the file does not exist"
     assert "soundfile can't read it" in probe_refused(b"hello")
-    assert probe_refused(CLIP, channel=1) == "it has 1 channel, and none of number 1 (from 0)"
+    assert probe_refused(CLIP, channel=1) == "it has 1 channel, no number 1 (they count from 0)"
     assert probe_refused(CLIP, start_s=2.0) == "the segment starts at 2.00 s, but the recording ends at 2.00 s"
     assert probe_refused(CLIP, end_s=2.2) == "the segment ends at 2.20 s, but the recording at 2.00 s"
     assert probe_refused(CLIP, start_s=1.0, end_s=1.00001) == "it holds no samples"

@@ -110,7 +110,7 @@ def test_a_channel_is_taken_by_its_number_from_0() -> None:
 def test_a_channel_that_is_not_there_is_not_another_one(channels: int, channel: int) -> None:
     clip = wav_bytes(noise(channels=channels), sampling_rate_hz=RATE_HZ)
     there = "1 channel" if channels == 1 else "2 channels"
-    assert refused(clip, channel=channel) == f"it has {there}, and none of number {channel} (from 0)"
+    assert refused(clip, channel=channel) == f"it has {there}, no number {channel} (they count from 0)"
 
 
 # -- what the file system says
@@ -142,4 +142,4 @@ def test_the_channels_of_a_real_stereo_recording(realdata: Path) -> None:
     path = realdata / "openai-whisper" / "jfk.flac"
     both, _ = soundfile.read(path, dtype="float32")
     np.testing.assert_array_equal(decode(path, sampling_rate_hz=44_100, channel=1), both[:, 1])
-    assert refused(path, channel=2) == "it has 2 channels, and none of number 2 (from 0)"
+    assert refused(path, channel=2) == "it has 2 channels, no number 2 (they count from 0)"

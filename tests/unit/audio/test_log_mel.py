@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import WhisperFeatureExtractor
 
+from accel_asr.audio import INT16_SCALE
 from accel_asr.audio.decoding import decode, to_int16
 from accel_asr.audio.log_mel import BLOCK_FRAMES, DYNAMIC_RANGE, is_silent, log_mel
-from accel_asr.audio.sample_scale import INT16_SCALE
 
 RATE_HZ = 16_000
 MEL_BINS = 80

@@ -28,11 +28,14 @@ def load(path: Path | str, **options: Any) -> Source:
     return load_source(str(path), **({"split": "train", "audio_column": "audio", "text_column": "text"} | options))
 
 
-def refused(path: Path | str, **options: Any) -> str:
-    """What the user is told when `load` refuses."""
-    with pytest.raises(UserError) as caught:
+def refused(path: Path | str, setting: str = "", *words: str, **options: Any) -> str:
+    """Expect `load` to refuse `setting`, in a message with these words; returns the message."""
+    with pytest.raises(UserError) as refusal:
         load(path, **options)
-    return str(caught.value)
+    errors = refusal.value.errors
+    assert not setting or setting in [error.setting for error in errors], refusal.value
+    assert not [word for word in words if word not in str(refusal.value)], refusal.value
+    return str(refusal.value)
 
 
 def write_rows(rows: Sequence[Row], path: Path) -> Path:

@@ -12,7 +12,6 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.run_data import RunData
 from accel_asr.data.selection.utterances import Utterances
 from accel_asr.data.splits import given_validation, load_train_and_validation
-from accel_asr.errors import UserError
 from tests.refusals import refused
 from tests.tiny_datasets import wav_bytes
 
@@ -94,7 +93,7 @@ def test_a_speaker_is_never_on_both_sides(load, folder: Path) -> None:
     assert ids(data.validation) == ["0.wav", "5.wav"]
     assert "held out 1 of 2 values of speaker (ada): 2 utterances, where 1 were asked for" in data.notices
     assert data.summary["notices"] == data.notices
-    with pytest.raises(UserError, match=r"data.group_column: there is no column 'voice'; the columns are: file_name"):
+    with refused("--data.group_column", "the columns are: file_name", value="voice"):
         load(DataConfig(name_or_path=str(folder), eval_rows=1, group_column="voice"))
 
 
@@ -118,7 +117,7 @@ def test_the_paths_of_the_settings_reach_the_source(load, folder: Path) -> None:
     manifest = folder / "lists" / "clips.csv"
     manifest.parent.mkdir()
     manifest.write_text("audio,text\n../0.wav,my card\n../1.wav,my card\n")
-    with pytest.raises(UserError, match=r"data.allow_outside_paths: false, but 2 files"):
+    with refused("--data.allow_outside_paths", "2 files"):
         load(DataConfig(name_or_path=str(manifest), train_rows=1))
     assert ids(load(DataConfig(name_or_path=str(manifest), train_rows=1, allow_outside_paths=True)).train) == [
         "../0.wav"

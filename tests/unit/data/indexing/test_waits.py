@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from accel_asr.data.indexing.survey import Heard, _in_threads
+from accel_asr.data.indexing.survey import SurveyedAudio, _in_threads
 from accel_asr.errors import UserError
 from accel_asr.files import cache_folder
 from accel_asr.files.cache_folder import cache_locked
@@ -14,15 +14,15 @@ from accel_asr.files.cache_folder import cache_locked
 LONG_S = 600
 
 
-def heard(thing: float) -> Heard:
-    return Heard(duration_s=thing)
+def heard(thing: float) -> SurveyedAudio:
+    return SurveyedAudio(duration_s=thing)
 
 
 def test_recordings_are_looked_at_in_order_and_errors_are_raised() -> None:
     assert [one.duration_s for one in _in_threads(heard, range(100))] == list(range(100))
     assert list(_in_threads(heard, [])) == []
 
-    def fail(thing: int) -> Heard:
+    def fail(thing: int) -> SurveyedAudio:
         return heard(1 / (5 - thing))
 
     looked = _in_threads(fail, range(10))
@@ -34,7 +34,7 @@ def test_recordings_are_looked_at_in_order_and_errors_are_raised() -> None:
 def test_whoever_is_interrupted_waits_for_no_recording() -> None:
     gate, seen = threading.Event(), []
 
-    def hang(thing: int) -> Heard:
+    def hang(thing: int) -> SurveyedAudio:
         seen.append(thing)
         if thing == 1:
             gate.wait(LONG_S)

@@ -1,4 +1,4 @@
-"""File names as other machines and programs write them: found where only one file can be meant, else named."""
+"""File names as other machines and programs write them: found if only one file can be meant, else reported."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def test_a_file_is_found_where_only_one_can_be_meant(named_files, file: str, nam
     source = load(manifest)
     assert source.rows[0].audio == manifest.parent / file
     assert source.rows[0].problem is None
-    assert "1 files were found by other names than are written" in source.notices[-1]
+    assert "1 files have other names than the manifest gives" in source.notices[-1]
 
 
 def test_what_is_there_as_it_is_written_needs_no_search(named_files) -> None:
@@ -66,10 +66,8 @@ def test_what_is_there_as_it_is_written_needs_no_search(named_files) -> None:
 
 def test_no_guess_between_several_nor_at_another_rows_file(named_files) -> None:
     rows = load(named_files(["a.wav", "A.wav", "b.wav"], ["a.WAV", "B.wav", "b.wav", "c.wav"])).rows
-    assert "several are named alike: 'A.wav', 'a.wav'" in str(rows[0].problem) or "'a.wav', 'A.wav'" in str(
-        rows[0].problem
-    )
-    assert rows[1].problem == "the file does not exist; 'b.wav' is named alike, and is another row's"
+    assert "several have similar names" in str(rows[0].problem)
+    assert "'b.wav' has a similar name, and is another row's" in str(rows[1].problem)
     assert [row.problem for row in rows[2:]] == [None, None]
 
 
@@ -77,8 +75,8 @@ def test_a_spelling_never_leads_outside(named_files, tmp_path: Path) -> None:
     (tmp_path / "secret.wav").write_bytes(b"")
     manifest = named_files([], ["..\\SECRET.wav"])
     assert load(manifest).rows[0].audio == manifest.parent / "..\\SECRET.wav"
-    assert "data.allow_outside_paths" in refused(named_files([], ["../secret.wav"]))
-    assert "data.allow_outside_paths" in refused(named_files([], ["%2e%2e/secret.wav", "../x.wav"]))
+    refused(named_files([], ["../secret.wav"]), "--data.allow_outside_paths")
+    refused(named_files([], ["%2e%2e/secret.wav", "../x.wav"]), "--data.allow_outside_paths")
 
 
 def test_a_name_that_is_no_utf_8_is_one_row_like_any_other(named_files, tmp_path: Path) -> None:
@@ -103,10 +101,9 @@ FOREIGN = ["/nowhere/corpus/spk1/a.wav", "/nowhere/corpus/spk2/a.wav", "C:\\corp
 def test_paths_of_another_machine_are_refused_in_one_message_with_the_way_on(named_files) -> None:
     manifest = named_files(["spk1/a.wav"], FOREIGN[:2] * 200)
     for allowed in (False, True):
-        told = refused(manifest, allow_outside_paths=allowed)
-        assert told.startswith("data.audio_root: 400 absolute paths ('/nowhere/corpus/spk1/a.wav', ")
-        assert told.endswith(f"--data.audio_root {manifest.parent}")  # they are there
-        assert "\n" not in told
+        message = refused(manifest, "--data.audio_root", "400 absolute paths", FOREIGN[0], allow_outside_paths=allowed)
+        assert message.endswith(f"--data.audio_root {manifest.parent}")  # the files are there
+        assert "\n" not in message
 
 
 def test_audio_root_stands_in_for_the_folders_of_the_other_machine(named_files, tmp_path: Path) -> None:
@@ -114,9 +111,8 @@ def test_audio_root_stands_in_for_the_folders_of_the_other_machine(named_files, 
     root = tmp_path / "data" / "audio"
     source = load(manifest, audio_root=str(root))
     assert [row.audio for row in source.rows] == [root / f"spk{number}" / "a.wav" for number in (1, 2, 3)]
-    told = refused(named_files([], [*FOREIGN, "/nowhere/else/b.wav"]), audio_root=str(root))
-    assert "data.audio_root: 1 absolute path ('/nowhere/else/b.wav')" in told
-    assert f"not in {str(root)!r} either" in told
+    manifest = named_files([], [*FOREIGN, "/nowhere/else/b.wav"])
+    refused(manifest, "--data.audio_root", "1 absolute path ('/nowhere/else/b.wav')", str(root), audio_root=str(root))
 
 
 def test_a_kaldi_folder_of_another_machine_is_refused_in_one_message_and_found_in_audio_root(
@@ -127,9 +123,7 @@ def test_a_kaldi_folder_of_another_machine_is_refused_in_one_message_and_found_i
     folder.mkdir()
     (folder / "wav.scp").write_text("u1 /nowhere/an4/wavs/u1.wav\nu2 /nowhere/an4/wavs/u2.wav\n")
     (folder / "text").write_text("u1 one\nu2 two\n")
-    told = refused(folder)
-    assert "data.audio_root: 2 absolute paths ('/nowhere/an4/wavs/u1.wav', " in told
-    assert "\n" not in told
+    assert "\n" not in refused(folder, "--data.audio_root", "2 absolute paths ('/nowhere/an4/wavs/u1.wav', ")
     rows = load(folder, audio_root=str(tmp_path / "data")).rows
     assert [row.audio for row in rows] == [tmp_path / "data" / "wavs" / f"u{number}.wav" for number in (1, 2)]
 
@@ -145,8 +139,8 @@ def test_audio_root_is_where_relative_paths_start_and_what_is_inside_is_allowed(
         tmp_path / "data" / "b.wav",
     ]
     for name in ("../secret.wav", str(tmp_path / "secret.wav")):
-        assert "data.allow_outside_paths: false" in refused(named_files([], [name]), audio_root=str(root))
-    assert "data.audio_root: 'no/folder' is no folder" in refused(manifest, audio_root="no/folder")
+        refused(named_files([], [name]), "--data.allow_outside_paths", audio_root=str(root))
+    refused(manifest, "--data.audio_root", "'no/folder'", audio_root="no/folder")
 
 
 def test_two_paths_never_become_one_file(named_files, tmp_path: Path) -> None:

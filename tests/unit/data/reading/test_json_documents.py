@@ -40,6 +40,6 @@ def test_an_object_that_is_a_row_stays_one(tmp_path: Path, indent: int | None) -
 
 def test_other_values_are_refused_with_what_they_hold(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"columns": ["audio"], "data": [["a.wav"]]}', encoding="utf-8")
-    assert "the columns are: columns, data; give one of them, with --data.audio_column" in refused(tmp_path / "a.json")
+    refused(tmp_path / "a.json", "--data.audio_column", "the columns are: columns, data")
     (tmp_path / "a.json").write_text("[1, 2]", encoding="utf-8")
-    assert "not of objects" in refused(tmp_path / "a.json")
+    refused(tmp_path / "a.json", "--data.name_or_path", "not of objects")

@@ -1,4 +1,4 @@
-"""What manifests of others say: NeMo's and Common Voice's names, segments, paths that lead elsewhere."""
+"""Manifests of other programs: NeMo's and Common Voice's names, segments, paths that lead elsewhere."""
 
 import csv
 import json
@@ -30,6 +30,9 @@ def lines(tmp_path: Path):
     return write
 
 
+TIMES = "--data.start_column, --data.end_column, --data.duration_column"
+
+
 def spans(source: Source) -> list[tuple[float | None, float | None]]:
     return [(row.start_s, row.end_s) for row in source.rows]
 
@@ -48,10 +51,8 @@ def test_a_nemo_manifest_needs_no_settings(lines, name: str) -> None:
 def test_json_may_also_be_one_array(tmp_path: Path) -> None:
     (tmp_path / "clips.json").write_text('\n [{"audio": "a.wav", "text": "one"}]')
     assert [row.text for row in load(tmp_path / "clips.json").rows] == ["one"]
-    (tmp_path / "clips.json").write_text("[1, 2]")
-    assert refused(tmp_path / "clips.json").endswith("it is a JSON array, but not of objects")
     (tmp_path / "clips.json").write_text("[" * 100_000)
-    assert "can't read" in refused(tmp_path / "clips.json")
+    refused(tmp_path / "clips.json", "--data.name_or_path", "can't be read")
 
 
 COMMON_VOICE = (
@@ -102,12 +103,10 @@ def test_a_configured_column_goes_before_any_guess(lines) -> None:
 
 def test_a_column_that_was_asked_for_is_not_replaced(lines) -> None:
     path = lines({"path": "a.wav", "sentence": "one"})
-    assert refused(path, text_column="sentense").startswith("data.text_column: there is no column 'sentense'")
-    told = refused(path, audio_column="path", text_column="sentense")
-    assert "there is no column 'sentense'; the columns are: path, sentence; give one of them, with --data.text" in told
-    assert refused(path, audio_column="pth").startswith("data.audio_column: there is no column 'pth'")
-    path = lines({"file_name": "a.wav", "text": "one"})
-    assert refused(path, audio_column="pth").startswith("data.audio_column: there is no column 'pth'")
+    refused(path, "--data.text_column", "'sentense'", "the columns are: path, sentence", text_column="sentense")
+    refused(path, "--data.text_column", "'sentense'", audio_column="path", text_column="sentense")
+    refused(path, "--data.audio_column", "'pth'", audio_column="pth")
+    refused(lines({"file_name": "a.wav", "text": "one"}), "--data.audio_column", "'pth'", audio_column="pth")
 
 
 # -- segments
@@ -126,11 +125,6 @@ def test_segments_have_times_and_names_of_their_own(tmp_path: Path) -> None:
         "u.wav",
     ]
     assert source.notices == ["start and end select segments of the recordings, in 3 of 4 rows"]
-
-
-def test_segments_that_look_alike_still_differ_in_name(lines) -> None:
-    source = load(lines(*({"audio": "t.wav", "text": "a", "start": 1 + step / 1e5, "end": 2} for step in range(3))))
-    assert len({row.utterance_id for row in source.rows}) == 3
 
 
 def test_nemos_offset_and_duration_are_a_segment_and_duration_alone_is_not(lines) -> None:
@@ -153,11 +147,10 @@ def test_one_of_start_and_end_is_enough(lines) -> None:
     ("start", "end"),
     [("0:xx", 2), (-1, 2), (2, 2), (3, 2), ("nan", 2), (0, "inf"), (True, 2), ([1], 2), (None, 0), ({}, None), (0, -2)],
 )
-def test_a_time_that_is_none_is_named_with_its_row(lines, start: Any, end: Any) -> None:
+def test_an_impossible_time_is_reported_with_its_row(lines, start: Any, end: Any) -> None:
     good = {"audio": "t.wav", "text": "a", "start": 0, "end": 1}
-    told = refused(lines(good, {"audio": "t.wav", "text": "a", "start": start, "end": end}))
-    assert f"1 of 2 rows have no possible segment (line 2: start {start!r}, end {end!r})" in told
-    assert "are seconds from 0 on" in told
+    path = lines(good, {"audio": "t.wav", "text": "a", "start": start, "end": end})
+    refused(path, TIMES, f"1 of 2 rows have an impossible segment (line 2: start {start!r}, end {end!r})")
 
 
 def test_segments_belong_to_the_rows_of_their_split(lines) -> None:
@@ -178,36 +171,34 @@ def test_segments_belong_to_the_rows_of_their_split(lines) -> None:
         ("a.json", '[{"audio": "a.wav", "text": "one", "text": "two"}]'),
     ],
 )
-def test_of_two_columns_of_one_name_none_is_taken(tmp_path: Path, name: str, content: str) -> None:
+def test_several_columns_of_one_name_are_refused(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
-    assert "several columns are called 'text'" in refused(tmp_path / name)
-
-
-def test_of_two_columns_of_one_name_in_parquet_none_is_taken(tmp_path: Path) -> None:
+    refused(tmp_path / name, "--data.name_or_path", "several columns are called 'text'")
     pq.write_table(pa.table([["a.wav"], ["one"], ["two"]], names=["audio", "text", "text"]), tmp_path / "a.parquet")
-    assert "several columns are called 'text'" in refused(tmp_path / "a.parquet")
+    refused(tmp_path / "a.parquet", "--data.name_or_path", "several columns are called 'text'")
 
 
-def test_a_number_that_is_none_is_an_empty_cell(lines, tmp_path: Path) -> None:
+def test_nan_is_an_empty_cell(lines, tmp_path: Path) -> None:
     nan = float("nan")
     source = load(lines({"audio": "a.wav", "text": nan, "start": nan, "end": 2}))
     assert [(row.text, row.start_s, row.end_s) for row in source.rows] == [(None, None, 2)]
     pq.write_table(pa.table({"audio": ["a", "b"], "text": [nan, 1.5], "end": [nan, 2]}), tmp_path / "a.parquet")
     assert [(row.text, row.end_s) for row in load(tmp_path / "a.parquet").rows] == [(None, None), ("1.5", 2)]
-    assert "line 1: end inf" in refused(lines({"audio": "a.wav", "text": "a", "start": None, "end": 1e999}))
+    refused(lines({"audio": "a.wav", "text": "a", "start": None, "end": 1e999}), TIMES, "line 1: end inf")
+    refused(lines({"audio": "a.wav", "text": "a", "start": 10**400 - 1}), TIMES, "line 1: start 999999")
+    refused(lines({"audio": "a.wav", "text": "a", "end": 1e308}), TIMES)
 
 
 @pytest.mark.parametrize("text", [["one"], {"de": "eins"}, [], [[["one"]]]])
 def test_a_nested_text_is_not_trained_on_as_python_writes_it(lines, text: Any) -> None:
-    told = refused(lines({"audio": "a.wav", "text": "one"}, {"audio": "b.wav", "text": text}))
-    assert told == (f"data.text_column: 1 of 2 cells of 'text' are no text (line 2: {text!r}); give a column of texts")
+    path = lines({"audio": "a.wav", "text": "one"}, {"audio": "b.wav", "text": text})
+    refused(path, "--data.text_column", f"1 of 2 cells are not text (line 2: {text!r})")
 
 
 def test_half_of_a_character_is_named_with_its_row(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(r'{"audio": "a\ud8e9.wav", "text": "\ud83d"}' "\n")
-    told = refused(tmp_path / "a.jsonl")
-    assert r"data.audio_column: 1 of 1 cells of 'audio' hold half of a character (line 1: 'a\ud8e9.wav')" in told
-    assert r"data.text_column: 1 of 1 cells of 'text' hold half of a character (line 1: '\ud83d')" in told
+    for setting, cell in (("--data.audio_column", r"'a\ud8e9.wav'"), ("--data.text_column", r"'\ud83d'")):
+        refused(tmp_path / "a.jsonl", setting, f"1 of 1 cells hold half of a character (line 1: {cell})")
     (tmp_path / "a.jsonl").write_text(r'{"audio": "a.wav", "text": "\ud83d\ude00 \u00e9"}' "\n")
     assert load(tmp_path / "a.jsonl").rows[0].text == "\U0001f600 é"
 
@@ -217,21 +208,16 @@ def test_half_of_a_character_is_named_with_its_row(tmp_path: Path) -> None:
 def test_deep_nesting_is_refused_before_anything_looks_into_it(tmp_path: Path, depth: int, column: str) -> None:
     cell = "[" * depth + "]" * depth
     (tmp_path / "a.jsonl").write_text('{"audio": "a", "text": "a", "' + column + '": ' + cell + "}\n")
-    assert "line 1 is not JSON (" in refused(tmp_path / "a.jsonl")
+    refused(tmp_path / "a.jsonl", "--data.name_or_path", "line 1 is not JSON (")
     (tmp_path / "a.jsonl").write_text('{"audio": "a", "text": "a", "other": [' + "[]," * 500 + "[]]}\n")
     assert len(load(tmp_path / "a.jsonl").rows) == 1
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv"])
-def test_text_of_two_bytes_a_letter_is_known_by_its_zeros(tmp_path: Path, suffix: str) -> None:
+def test_utf_16_without_its_mark_is_known_by_its_zeros(tmp_path: Path, suffix: str) -> None:
     text = "audio,text\na.wav,one\n".replace(",", "," if suffix == ".csv" else "\t")
     (tmp_path / f"a{suffix}").write_bytes(text.encode("utf-16-le"))
-    assert "line 1 holds a zero byte; text of two bytes a letter (UTF-16) must be" in refused(tmp_path / f"a{suffix}")
-
-
-def test_an_endless_time_is_no_segment(lines) -> None:
-    assert "line 1: start 999999" in refused(lines({"audio": "a.wav", "text": "a", "start": 10**400 - 1}))
-    assert "have no possible segment" in refused(lines({"audio": "a.wav", "text": "a", "end": 1e308}))
+    refused(tmp_path / f"a{suffix}", "--data.name_or_path", "line 1 holds a zero byte", "UTF-8")
 
 
 def test_the_folders_of_a_parquet_file_add_no_columns(tmp_path: Path) -> None:
@@ -248,7 +234,7 @@ def test_a_damaged_parquet_file_is_named(tmp_path: Path, place: int) -> None:
     content = bytearray(path.read_bytes())
     content[place : place + 8 or None] = b"\xff" * 8
     path.write_bytes(content)
-    assert refused(path).startswith(f"data.name_or_path: can't read {str(path)!r}: ")
+    refused(path, "--data.name_or_path", repr(str(path)), "can't be read")
 
 
 # -- groups
@@ -258,7 +244,7 @@ def test_a_row_carries_its_group(lines) -> None:
     rows = [{"audio": f"{who}.wav", "text": "a", "speaker": who} for who in ("ada", 7, None, " ")]
     assert [row.group for row in load(lines(*rows), group_column="speaker").rows] == ["ada", "7", None, None]
     assert [row.group for row in load(lines(*rows)).rows] == [None] * 4
-    assert refused(lines(*rows), group_column="voice").startswith("data.group_column: there is no column 'voice'; ")
+    refused(lines(*rows), "--data.group_column", "'voice'", group_column="voice")
 
 
 # -- paths
@@ -291,9 +277,8 @@ def outside(folder: Path) -> dict[str, str]:
 def test_a_path_out_of_the_folder_is_refused_unless_allowed(lines, tmp_path: Path, way: str) -> None:
     name = outside(tmp_path)[way]
     path = lines({"audio": "a.wav", "text": "a"}, {"audio": name, "text": "a"})
-    told = refused(path)
-    assert told.startswith(f"data.allow_outside_paths: false, but 1 file ({name!r}) outside of {str(path.parent)!r}")
-    assert "--data.allow_outside_paths true" in told
+    words = (f"1 file ({name!r}) outside of {str(path.parent)!r}", "--data.allow_outside_paths true")
+    refused(path, "--data.allow_outside_paths", *words)
     assert load(path, allow_outside_paths=True).rows[1].audio == path.parent / name
 
 
@@ -311,16 +296,16 @@ def test_the_folder_itself_may_be_reached_by_a_link(lines, tmp_path: Path) -> No
 
 
 def test_of_many_paths_outside_the_first_are_named(lines) -> None:
-    told = refused(lines(*({"audio": f"../{number}.wav", "text": "a"} for number in range(1_500))))
-    assert "1,500 files ('../0.wav', '../1.wav', '../2.wav', '../3.wav', '../4.wav' and 1,495 more)" in told
+    path = lines(*({"audio": f"../{number}.wav", "text": "a"} for number in range(1_500)))
+    files = "1,500 files ('../0.wav', '../1.wav', '../2.wav', '../3.wav', '../4.wav' and 1,495 more)"
+    refused(path, "--data.allow_outside_paths", files)
 
 
 @pytest.mark.parametrize("url", ["https://example.org/a.wav", "s3://bucket/a.wav", "file:///etc/passwd"])
 @pytest.mark.parametrize("allowed", [False, True])
 def test_nothing_is_fetched_from_an_address(lines, url: str, allowed: bool) -> None:
-    told = refused(lines({"audio": url, "text": "a"}), allow_outside_paths=allowed)
-    assert told.startswith("data.name_or_path: ")
-    assert f"refers to 1 URL ({url!r}); nothing is fetched from addresses in a manifest: download" in told
+    path = lines({"audio": url, "text": "a"})
+    refused(path, "--data.name_or_path", f"1 URL ({url!r})", "download", allow_outside_paths=allowed)
 
 
 def test_the_paths_in_parquet_are_checked_and_those_of_embedded_audio_do_not_matter(tmp_path: Path) -> None:
@@ -330,7 +315,7 @@ def test_the_paths_in_parquet_are_checked_and_those_of_embedded_audio_do_not_mat
     pq.write_table(
         pa.table({"audio": [{"bytes": None, "path": "/elsewhere/a.wav"}], "text": ["one"]}), tmp_path / "b.parquet"
     )
-    assert "data.audio_root: 1 absolute path ('/elsewhere/a.wav')" in refused(tmp_path / "b.parquet")
+    refused(tmp_path / "b.parquet", "--data.audio_root", "1 absolute path ('/elsewhere/a.wav')")
 
 
 # -- real recordings

@@ -1,4 +1,4 @@
-"""Folders of `save_to_disk`: audio stays encoded, splits are told apart, and torn folders end in one message."""
+"""Folders of `save_to_disk`: audio stays encoded, splits are kept apart, and torn folders end in one message."""
 
 import json
 from pathlib import Path
@@ -49,9 +49,8 @@ def test_the_columns_by_which_scores_are_told_are_kept_and_labels_are_their_name
 
 def test_a_column_to_tell_scores_by_must_be_there(speech: datasets.Dataset, tmp_path: Path) -> None:
     speech.save_to_disk(tmp_path / "saved")
-    told = refused(tmp_path / "saved", text_column="transcription", columns=RowColumns(breakdown=("speaker",)))
-    assert told.startswith("data.breakdown_columns: there is no column 'speaker'")
-    assert "intent_class" in told
+    options = {"text_column": "transcription", "columns": RowColumns(breakdown=("speaker",))}
+    refused(tmp_path / "saved", "--data.breakdown_columns", "'speaker'", "intent_class", **options)
 
 
 def test_the_splits_of_a_saved_dictionary_are_told_apart(speech: datasets.Dataset, tmp_path: Path) -> None:
@@ -61,16 +60,14 @@ def test_the_splits_of_a_saved_dictionary_are_told_apart(speech: datasets.Datase
     assert [row.utterance_id for row in rows] == ["train-000000", "train-000001", "train-000002"]
     (row,) = load(tmp_path / "saved", split="test", text_column="transcription").rows
     assert (row.utterance_id, row.text) == ("test-000000", speech["transcription"][1])
-    told = refused(tmp_path / "saved", split="holdout")
-    assert told.startswith("data.train_split or data.eval_split")
-    assert told.endswith("has no split 'holdout'; it has: test, train")
+    refused(tmp_path / "saved", "--data.train_split or --data.eval_split", "'holdout'", "test, train", split="holdout")
 
 
 def test_paths_are_relative_to_the_folder_and_stay_in_it(tmp_path: Path) -> None:
     datasets.Dataset.from_dict({"audio": ["a.wav"], "text": ["one"]}).save_to_disk(tmp_path / "saved")
     assert load(tmp_path / "saved").rows[0].audio == tmp_path / "saved" / "a.wav"
     datasets.Dataset.from_dict({"audio": ["../a.wav"], "text": ["one"]}).save_to_disk(tmp_path / "other")
-    assert "data.allow_outside_paths: false" in refused(tmp_path / "other")
+    refused(tmp_path / "other", "--data.allow_outside_paths")
 
 
 @pytest.fixture
@@ -94,7 +91,7 @@ def test_a_column_of_audio_that_holds_paths_alone_is_resolved_and_checked_like_a
     inside = saved_paths("a.wav", "sub/b.wav", None)
     assert [row.audio for row in load(inside).rows] == [inside / "a.wav", inside / "sub" / "b.wav", None]
     outside = saved_paths("../a.wav", str(inside / "a.wav"))
-    assert refused(outside).startswith("data.allow_outside_paths: false, but 2 files")
+    refused(outside, "--data.allow_outside_paths", "2 files")
     rows = load(outside, allow_outside_paths=True).rows
     assert [row.audio for row in rows] == [outside / "../a.wav", inside / "a.wav"]
 
@@ -103,14 +100,12 @@ def test_a_split_column_selects_and_a_missing_column_is_answered_with_those_ther
     table = {"audio": ["a.wav", "b.wav"], "said": ["one", "two"], "split": ["train", "test"]}
     datasets.Dataset.from_dict(table).save_to_disk(tmp_path / "saved")
     assert [row.text for row in load(tmp_path / "saved", split="test", text_column="said").rows] == ["two"]
-    assert "data.text_column: there is no column 'text'; the columns are: audio, said, split" in refused(
-        tmp_path / "saved"
-    )
+    refused(tmp_path / "saved", "--data.text_column", "'text'", "the columns are: audio, said, split")
 
 
 def test_an_empty_one_is_said_to_have_no_rows(tmp_path: Path) -> None:
     datasets.Dataset.from_dict({"audio": [], "text": []}).save_to_disk(tmp_path / "saved")
-    assert "has no rows, or has a split without any" in refused(tmp_path / "saved")
+    refused(tmp_path / "saved", "--data.name_or_path", "has no rows")
 
 
 @pytest.mark.parametrize("torn", ["state.json", "dataset_info.json", "data-00000-of-00001.arrow"])
@@ -121,6 +116,4 @@ def test_a_torn_folder_is_named(tmp_path: Path, torn: str, content: bytes) -> No
     if (torn, content) == ("dataset_info.json", b"{}"):  # the table itself says what it holds
         assert len(load(tmp_path / "saved").rows) == 1
     else:
-        told = refused(tmp_path / "saved")
-        assert told.startswith(f"data.name_or_path: can't read the saved dataset {str(tmp_path / 'saved')!r}: ")
-        assert "\n" not in told
+        assert "\n" not in refused(tmp_path / "saved", "--data.name_or_path", "this saved dataset can't be read")

@@ -1,4 +1,4 @@
-"""Folders, manifests and the quickstart as rows; what is wrong with a manifest is said by file, line or column."""
+"""Folders, manifests and the quickstart as rows; faults of a manifest are reported by file, line or column."""
 
 import json
 from pathlib import Path
@@ -59,14 +59,7 @@ def test_a_parquet_file_holds_paths_bytes_or_both(tmp_path: Path) -> None:
     rows = load(tmp_path / "clips.parquet").rows
     assert [row.audio for row in rows] == [b"RIFF1", tmp_path / "b.wav", b"RIFF3", None]
     assert [row.text for row in rows] == ["one", "two", "three", None]
-    assert [row.utterance_id for row in rows[:2]] == ["a.wav", "b.wav"]
-
-
-def test_rows_without_a_file_name_are_named_by_their_number(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"audio": [b"RIFF1", b"RIFF2"], "text": ["one", "two"]}), tmp_path / "clips.parquet")
-    names = [row.utterance_id for row in load(tmp_path / "clips.parquet").rows]
-    assert [name[-7:] for name in names] == ["-000000", "-000001"]
-    assert not any("None" in name for name in names)
+    assert [row.utterance_id for row in rows] == ["a.wav", "b.wav", "row-000002", "row-000003"]
 
 
 def test_windows_line_ends_and_absolute_paths(manifest, tmp_path: Path) -> None:
@@ -78,9 +71,7 @@ def test_the_split_column_selects_and_an_unknown_split_lists_those_there_are(man
     path = manifest("clips.csv", "audio,text,split\na.wav,one,train\nb.wav,two,test\nc.wav,three,train\n")
     assert [row.text for row in load(path).rows] == ["one", "three"]
     assert [row.text for row in load(path, split="test").rows] == ["two"]
-    told = refused(path, split="holdout")
-    assert told.startswith("data.train_split or data.eval_split")
-    assert "no split 'holdout'; it has: test, train" in told
+    refused(path, "--data.train_split or --data.eval_split", "'holdout'", "test, train", split="holdout")
 
 
 def test_without_a_split_column_all_rows_belong_to_every_split(manifest) -> None:
@@ -90,8 +81,8 @@ def test_without_a_split_column_all_rows_belong_to_every_split(manifest) -> None
 
 def test_a_missing_column_is_answered_with_those_there_are(manifest) -> None:
     path = manifest("clips.csv", "where,what\na.wav,one\n")
-    assert refused(path).startswith("data.audio_column: there is no column 'audio'; the columns are: where, what; give")
-    assert "data.text_column: there is no column 'text'; the columns are: where" in refused(path, audio_column="where")
+    refused(path, "--data.audio_column", "'audio'", "the columns are: where, what")
+    refused(path, "--data.text_column", "'text'", "the columns are: where, what", audio_column="where")
     assert load(path, audio_column="where", text_column="what").rows[0].text == "one"
 
 
@@ -102,9 +93,8 @@ def test_usual_names_of_columns_are_taken_where_only_one_is_there(manifest) -> N
         "there is no column 'audio'; took 'Audio File'",
         "there is no column 'text'; took 'transcription'",
     ]
-    told = refused(manifest("b.csv", "wav,transcription,transcript\na.wav,one,One.\n"))
-    assert "data.text_column: there is no column 'text'" in told  # either may be meant
-    assert "--data.text_column" in told
+    path = manifest("b.csv", "wav,transcription,transcript\na.wav,one,One.\n")
+    refused(path, "--data.text_column", "'text'", "transcription, transcript")  # either may be meant
 
 
 @pytest.mark.parametrize(
@@ -115,7 +105,7 @@ def test_usual_names_of_columns_are_taken_where_only_one_is_there(manifest) -> N
         ("file_name,text\ntrain/x/a.wav,one\ntest/x/b.wav,two\n", "folders in 'file_name'"),
     ],
 )
-def test_splits_are_told_apart_by_what_the_rows_say(manifest, table: str, place: str) -> None:
+def test_rows_name_their_split(manifest, table: str, place: str) -> None:
     path = manifest("metadata.csv", table)
     assert [row.text for row in load(path).rows] == ["one"]
     assert [row.text for row in load(path, split="test").rows] == ["two"]
@@ -130,12 +120,12 @@ def test_splits_are_told_apart_by_what_the_rows_say(manifest, table: str, place:
         "file_name,text\ntrain/a.wav,one\nb.wav,two\n",
     ],
 )
-def test_what_does_not_tell_splits_apart_leaves_all_rows(manifest, table: str) -> None:
+def test_columns_that_do_not_name_splits_leave_all_rows(manifest, table: str) -> None:
     assert [row.text for row in load(manifest("metadata.csv", table)).rows] == ["one", "two"]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "words"),
     [
         ("a.parquet", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         ("a.csv", b"PAR1\x15\x04\x90", "ends with .parquet"),
@@ -144,10 +134,10 @@ def test_what_does_not_tell_splits_apart_leaves_all_rows(manifest, table: str) -
     ],
 )
 def test_files_that_are_something_else_are_answered_with_what_to_do(
-    tmp_path: Path, name: str, content: bytes, said: str
+    tmp_path: Path, name: str, content: bytes, words: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    assert said in refused(tmp_path / name)
+    refused(tmp_path / name, "--data.name_or_path", words)
 
 
 def test_texts_written_as_bytes_are_texts(tmp_path: Path) -> None:
@@ -156,15 +146,10 @@ def test_texts_written_as_bytes_are_texts(tmp_path: Path) -> None:
 
 
 def test_a_file_listed_several_times_gets_ids_of_its_own(manifest) -> None:
-    path = manifest("clips.csv", "audio,text\na.wav,one\nb.wav,two\na.wav,three\na.wav,four\n")
+    path = manifest("clips.csv", "audio,text\na.wav,one\nb.wav,two\na.wav,three\na.wav#2,four\n")
     rows = load(path).rows
     assert len({row.utterance_id for row in rows}) == 4
-    assert [row.audio.name for row in rows if isinstance(row.audio, Path)] == ["a.wav", "b.wav", "a.wav", "a.wav"]
-
-
-def test_ids_stay_distinct_whatever_files_are_called(manifest) -> None:
-    path = manifest("clips.csv", "audio,text\na.wav,one\na.wav#2,two\na.wav,three\n")
-    assert len({row.utterance_id for row in load(path).rows}) == 3
+    assert [row.audio.name for row in rows if isinstance(row.audio, Path)] == ["a.wav", "b.wav", "a.wav", "a.wav#2"]
 
 
 def test_a_null_text_stays_none_and_a_number_becomes_text(manifest) -> None:
@@ -185,16 +170,14 @@ def test_only_a_newline_ends_a_line_of_jsonl(manifest, separator: str) -> None:
 def test_a_line_that_is_not_json_is_named_by_its_number(manifest, line_end: str) -> None:
     good = '{"audio": "a.wav", "text": "one"}'
     path = manifest("clips.jsonl", line_end.join([good, "", good, '{"audio": "b.wav"', good]))
-    assert "line 4 is not JSON" in refused(path)
-    assert str(path) in refused(path)
-    assert "line 2 is not a JSON object" in refused(manifest("list.jsonl", f"{good}\n[1, 2]\n"))
+    refused(path, "--data.name_or_path", "line 4 is not JSON", str(path))
+    refused(manifest("list.jsonl", f"{good}\n[1, 2]\n"), "--data.name_or_path", "line 2 is not a JSON object")
 
 
 @pytest.mark.parametrize("line", ["a.wav,hello, you", "a.wav"], ids=["too many", "too few"])
 def test_a_row_of_another_length_than_the_header_is_named(manifest, line: str) -> None:
     path = manifest("clips.csv", f"audio,text\nz.wav,fine\n{line}\n")
-    told = refused(path)
-    assert "1 row has not as many fields as the header, 2 (line 3 has " in told
+    refused(path, "--data.name_or_path", "1 row has not as many fields as the header, 2 (line 3 has ")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +190,7 @@ def test_a_row_of_another_length_than_the_header_is_named(manifest, line: str) -
 )
 def test_an_unreadable_manifest_is_named(manifest, name: str, content: bytes) -> None:
     path = manifest(name, content)
-    assert refused(path).startswith(f"data.name_or_path: can't read {str(path)!r}: ")
+    refused(path, "--data.name_or_path", repr(str(path)), "can't be read")
 
 
 @pytest.mark.parametrize("content", ["", "audio,text\n"], ids=["empty", "header only"])
@@ -218,11 +201,9 @@ def test_a_manifest_without_rows_is_said_to_have_none(manifest, content: str, su
 
 
 def test_other_files_and_folders_without_metadata_are_told_what_is_needed(manifest, tmp_path: Path) -> None:
-    assert "is not a manifest; give one of .csv .tsv .jsonl .parquet .json, or a folder" in refused(
-        manifest("a.txt", "hello")
-    )
+    refused(manifest("a.txt", "hello"), "--data.name_or_path", ".csv .tsv .jsonl .parquet .json, or a folder")
     (tmp_path / "bare").mkdir()
-    assert "has no layout that is understood; it holds no files" in refused(tmp_path / "bare")
+    refused(tmp_path / "bare", "--data.name_or_path", "it holds no files")
 
 
 @pytest.mark.parametrize("name", ["missing.csv", "./clips", "/nowhere/clips", "a/b/c", "~/clips"])
@@ -230,7 +211,7 @@ def test_a_path_that_does_not_exist_never_goes_to_the_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert refused(name).startswith(f"data.name_or_path: {name!r} does not exist; check the path")
+    refused(name, "--data.name_or_path", repr(name), "does not exist")
 
 
 def test_the_quickstart_has_563_clips_each_with_its_text() -> None:
@@ -238,12 +219,6 @@ def test_the_quickstart_has_563_clips_each_with_its_text() -> None:
     assert len(rows) == len({row.utterance_id for row in rows}) == 563
     assert all(isinstance(row.audio, bytes) and row.audio for row in rows)
     assert all(row.text and row.text.strip() for row in rows)
-
-
-def test_the_quickstart_has_the_columns_of_minds14() -> None:
-    told = refused("quickstart", text_column="said")
-    columns = "path, audio, transcription, english_transcription, intent_class, lang_id"
-    assert told.endswith(f"{columns}; give one of them, with --data.text_column NAME")
 
 
 @pytest.mark.parametrize("column", ["Language", "lang", "locale"])

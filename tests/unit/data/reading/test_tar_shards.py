@@ -1,4 +1,4 @@
-"""WebDataset shards: names of many, members of one key, damage; indexed on disk or streamed."""
+"""WebDataset shards: names of many, members of one key, damage; indexed or streamed."""
 
 import io
 import tarfile
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import soundfile as sf
 
-from accel_asr.audio.byte_ranges import ByteRange
+from accel_asr.audio.decoding import ByteRange
 from accel_asr.data.reading import downloads
 from accel_asr.data.reading.shard_names import expand_shards, is_shard_pattern
 from accel_asr.data.reading.tar_shards import Sample, iterate_tar_shard, read_tar_shards
@@ -27,14 +27,16 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ShardServer]:
         yield server
 
 
-def refused(function: Any, *arguments: Any, **options: Any) -> str:
+def refusal(function: Any, *arguments: Any, **options: Any) -> str:
+    """The message with which a function refuses a source."""
     with pytest.raises(UserError) as caught:
         function(*arguments, **options)
+    assert caught.value.setting == "--data.name_or_path"
     return str(caught.value)
 
 
-def stream_refused(location: Path | str, **options: Any) -> str:
-    return refused(lambda: list(iterate_tar_shard(str(location), **options)))
+def stream_refusal(location: Path | str, **options: Any) -> str:
+    return refusal(lambda: list(iterate_tar_shard(str(location), **options)))
 
 
 # -- names
@@ -59,23 +61,20 @@ def test_names_of_shards(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["org/name", "clips.csv", "folder", "https://host/a.csv?b=c.tar", "mytar", "quickstart"]
 )
-def test_names_of_other_sources(name: str) -> None:
+def test_names_of_other_sources(name: str, tmp_path: Path) -> None:
     assert not is_shard_pattern(name)
-
-
-def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
-    (tmp_path / "a.tar").mkdir()
+    (tmp_path / "a.tar").mkdir()  # a folder may have any name
     assert not is_shard_pattern(str(tmp_path / "a.tar"))
 
 
 @pytest.mark.parametrize("name", ["pipe:cat a.tar", "s3://bucket/a.tar", "file:///data/a.tar", "gs://b/x-{0..1}.tar"])
 def test_pipes_and_other_schemes_are_refused(name: str) -> None:
-    assert "give local files or http(s) addresses" in refused(is_shard_pattern, name)
+    assert "give local files or http(s) addresses" in refusal(is_shard_pattern, name)
 
 
 @pytest.mark.parametrize("name", ["a.tar.gz", "a-{0..1}.tgz", "https://host/a.tar.zst?x=y", "{a.tgz,b.tgz}"])
 def test_compressed_tars_are_refused_with_how_to_unpack(name: str) -> None:
-    assert "random access needs uncompressed tars; unpack it with `gunzip" in refused(is_shard_pattern, name)
+    assert "unpack it with `gunzip" in refusal(is_shard_pattern, name)
 
 
 @pytest.mark.parametrize(
@@ -108,23 +107,23 @@ def test_globs_are_sorted_and_go_with_braces(tmp_path: Path) -> None:
     "inside", ["{000..}", "{..2}", "{2..0}", "{a..c}", "{0..4..2}", "{a}", "{}", "{a,}", "{0..1", "0}", "{a,{b,c}}"]
 )
 def test_malformed_braces_are_refused(inside: str) -> None:
-    assert "malformed braces" in refused(expand_shards, f"s-{inside}.tar")
+    assert "malformed braces" in refusal(expand_shards, f"s-{inside}.tar")
 
 
 def test_more_shards_than_anyone_has_are_refused() -> None:
-    assert "at most 100,000" in refused(expand_shards, "s-{0..999999999999}.tar")
-    assert "names 1,000,000 shards" in refused(expand_shards, "s-{0..999}-{0..999}.tar")
+    assert "of at most 100,000" in refusal(expand_shards, "s-{0..999999999999}.tar")
+    assert "names 1,000,000 shards" in refusal(expand_shards, "s-{0..999}-{0..999}.tar")
 
 
 def test_missing_shards_are_counted_and_the_first_are_named(tmp_path: Path) -> None:
     (tmp_path / "s-3.tar").write_bytes(b"")
-    told = refused(expand_shards, str(tmp_path / "s-{0..9}.tar"))
-    assert "9 of the 10 names" in told
-    assert "s-0.tar', " in told
-    assert told.count("s-3") == 0
-    assert "and 4 more" in told
-    assert "1 of the 1 names" in refused(expand_shards, str(tmp_path / "t-*.tar"))
-    assert "can't be searched with *" in refused(expand_shards, "https://host/*.tar")
+    message = refusal(expand_shards, str(tmp_path / "s-{0..9}.tar"))
+    assert "9 of the 10 names" in message
+    assert "s-0.tar', " in message
+    assert "s-3" not in message
+    assert "and 4 more" in message
+    assert "1 of the 1 names" in refusal(expand_shards, str(tmp_path / "t-*.tar"))
+    assert "can't be searched with *" in refusal(expand_shards, "https://host/*.tar")
 
 
 # -- members
@@ -156,7 +155,7 @@ def test_the_key_ends_at_the_first_dot_of_the_last_name(tmp_path: Path) -> None:
     shard = write_tar(tmp_path / "s.tar", {"v1.0/a.wav": clip(0), "v1.0/a.seg.json": {}, "v1.0/a.txt": "one"})
     table, notices = read_tar_shards([shard])
     assert (table["key"], table["text"]) == (["v1.0/a"], ["one"])
-    assert notices == ["other members, passed over: 1 ('v1.0/a.seg.json' in s.tar)"]
+    assert notices == ["other members, ignored: 1 ('v1.0/a.seg.json' in s.tar)"]
 
 
 def test_what_is_not_used_is_counted_and_named(tmp_path: Path) -> None:
@@ -188,22 +187,18 @@ def test_what_is_not_used_is_counted_and_named(tmp_path: Path) -> None:
     assert table["text"] == ["x", None, "x", None]
     assert table["audio"][3].read() == clip(2)
     assert notices == [
-        "other members, passed over: 4 ('README' in s.tar, '.hidden.wav' in s.tar, 'a.png' in s.tar, 'b.png' in s.tar)",
+        "other members, ignored: 4 ('README' in s.tar, '.hidden.wav' in s.tar, 'a.png' in s.tar, 'b.png' in s.tar)",
         "second audio members of a key, the first was taken: 1 ('a.mp3' in s.tar)",
         "duplicates of a member, the first was taken: 1 ('a.txt' in s.tar)",
-        "keys without audio, passed over: 1 ('lost' in s.tar)",
+        "keys without audio, ignored: 1 ('lost' in s.tar)",
         "links, devices and sparse files, never followed: 4 "
         "('link.wav' in s.tar, 'hard.wav' in s.tar, 'pipe.wav' in s.tar, 'gaps.wav' in s.tar)",
         "keys without text (no .txt, no field 'text' in a .json): 2 ('mute' in s.tar, 'a' in s.tar)",
         "texts that differ between .txt and .json, the .txt was taken: 1 ('c' in s.tar)",
-        "fields 'key' of .json members, passed over for the column of that name: 1 ('c' in s.tar)",
-        "fields 'audio' of .json members, passed over for the column of that name: 1 ('c' in s.tar)",
+        "fields 'key' of .json members, ignored for the column of that name: 1 ('c' in s.tar)",
+        "fields 'audio' of .json members, ignored for the column of that name: 1 ('c' in s.tar)",
         "keys that come again, apart from their first members; sort the tar: 1 ('a' in s.tar)",
     ]
-    told: list[str] = []
-    location = str(tmp_path / "s.tar")
-    list(iterate_tar_shard(location, on_notice=told.append))
-    assert [notice.replace(location, "s.tar") for notice in told] == notices
 
 
 def test_keys_of_several_shards_are_named_with_their_shard(tmp_path: Path) -> None:
@@ -217,28 +212,19 @@ def test_keys_of_several_shards_are_named_with_their_shard(tmp_path: Path) -> No
     assert "keys of several shards, named with their shard: 3 ('a' in one.tar, " in notices[-1]
 
 
-def test_progress_adds_up_to_the_shards(tmp_path: Path) -> None:
-    shards = [write_tar(tmp_path / "s.tar", {f"{n}.wav": bytes(700_000) for n in range(5)}), tmp_path / "t.tar"]
-    write_tar(shards[1], TWO)
-    told: list[int] = []
-    read_tar_shards(shards, on_bytes=told.append)
-    assert sum(told) == sum(shard.stat().st_size for shard in shards)
-    assert len(told) > 3
-
-
 # -- damage
 
 
 def test_malformed_members_are_told_together(tmp_path: Path) -> None:
     bad = {"a.wav": b"", "a.json": "{", "b.wav": b"", "b.txt": b"\xff", "c.wav": b"", "c.json": "[1]", "d.wav": b""}
     shards = [write_tar(tmp_path / "s.tar", bad | {"d.json": "[" * 100_000}), tmp_path / "absent.tar"]
-    told = refused(read_tar_shards, shards)
-    assert "can't read 5 shards or members: s.tar: 'a.json': " in told
-    assert "s.tar: 'b.txt': 'utf-8' codec can't decode" in told
-    assert "s.tar: 'c.json': it is JSON, but not an object" in told
-    assert "s.tar: 'd.json': maximum recursion" in told
-    assert "No such file" in told
-    assert f"{shards[0]}: 'a.json': " in stream_refused(shards[0])
+    message = refusal(read_tar_shards, shards)
+    assert "5 shards or members can't be read: s.tar: 'a.json': " in message
+    assert "s.tar: 'b.txt': 'utf-8' codec can't decode" in message
+    assert "s.tar: 'c.json': it is JSON, but not an object" in message
+    assert "s.tar: 'd.json': maximum recursion" in message
+    assert "No such file" in message
+    assert f"{shards[0]}: 'a.json': " in stream_refusal(shards[0])
 
 
 def test_json_of_what_is_no_recording_is_not_judged(tmp_path: Path) -> None:
@@ -249,8 +235,8 @@ def test_json_of_what_is_no_recording_is_not_judged(tmp_path: Path) -> None:
 def test_names_that_are_not_utf_8_are_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "s.tar", "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as tar:
         add(tar, "grün.wav", clip(0))
-    assert r"'gr\udcfcn.wav': its name is not UTF-8" in refused(read_tar_shards, [tmp_path / "s.tar"])
-    assert r"'gr\udcfcn.wav': its name is not UTF-8" in stream_refused(tmp_path / "s.tar")
+    assert r"'gr\udcfcn.wav': its name is not UTF-8" in refusal(read_tar_shards, [tmp_path / "s.tar"])
+    assert r"'gr\udcfcn.wav': its name is not UTF-8" in stream_refusal(tmp_path / "s.tar")
 
 
 def cut_points() -> list[tuple[str, int, bool]]:
@@ -290,12 +276,12 @@ def test_a_cut_tar_is_refused_unless_it_lacks_only_its_end(
         assert [key for key, _, _ in streamed(shard)] == ["a", "b"]
         assert [key for key, _, _ in streamed(server.url("s.tar"))] == ["a", "b"]
         return
-    told = [refused(read_tar_shards, [shard]), stream_refused(shard)]
+    messages = [refusal(read_tar_shards, [shard]), stream_refusal(shard)]
     if left:
-        told.append(stream_refused(server.url("s.tar")))
-    for message in told:
-        assert "s.tar: " in message
-        assert ("byte " in message and "cut" in message) if left > 512 else "this is no uncompressed tar" in message
+        messages.append(stream_refusal(server.url("s.tar")))
+    for message in messages:
+        assert "s.tar" in message
+        assert ("byte " in message and "cut" in message) if left > 512 else "not an uncompressed tar" in message
 
 
 def test_a_damaged_header_is_not_taken_for_the_end(tmp_path: Path) -> None:
@@ -304,9 +290,9 @@ def test_a_damaged_header_is_not_taken_for_the_end(tmp_path: Path) -> None:
     at_byte = content.index(b"a.txt\0")
     content[at_byte] = ord("A")  # the checksum no longer fits
     shard.write_bytes(content)
-    said = f"cut or damaged at byte {at_byte:,}, after 'a.wav', whose header is at byte 0: no header is there"
-    assert said in refused(read_tar_shards, [shard])
-    assert said in stream_refused(shard)
+    words = f"cut or damaged at byte {at_byte:,}, after 'a.wav', whose header is at byte 0: no header is there"
+    assert words in refusal(read_tar_shards, [shard])
+    assert words in stream_refusal(shard)
 
 
 def test_a_header_that_leads_backwards_ends_the_reading(tmp_path: Path) -> None:
@@ -316,7 +302,7 @@ def test_a_header_that_leads_backwards_ends_the_reading(tmp_path: Path) -> None:
         member.size = -4096
         tar.fileobj.write(member.tobuf(tarfile.GNU_FORMAT))
         tar.fileobj.write(bytes(1024))
-    assert "'b.wav' has a negative size" in refused(read_tar_shards, [tmp_path / "s.tar"])
+    assert "'b.wav' has a negative size" in refusal(read_tar_shards, [tmp_path / "s.tar"])
 
 
 def test_tars_that_were_joined_are_told(tmp_path: Path) -> None:
@@ -329,11 +315,11 @@ def test_tars_that_were_joined_are_told(tmp_path: Path) -> None:
 
 def test_other_files_and_tars_without_audio_are_refused(tmp_path: Path) -> None:
     (tmp_path / "s.tar").write_bytes(b"\x1f\x8b" * 2000)
-    assert "this is no uncompressed tar" in refused(read_tar_shards, [tmp_path / "s.tar"])
+    assert "not an uncompressed tar" in refusal(read_tar_shards, [tmp_path / "s.tar"])
     write_tar(tmp_path / "t.tar", {"a.v2.wav": clip(0)})
-    told = refused(read_tar_shards, [tmp_path / "t.tar"])
-    assert "no audio in 1 shards" in told
-    assert "other members, passed over: 1 ('a.v2.wav' in t.tar)" in told
+    message = refusal(read_tar_shards, [tmp_path / "t.tar"])
+    assert "no audio in " in message
+    assert "other members, ignored: 1 ('a.v2.wav' in t.tar)" in message
 
 
 # -- streams
@@ -373,11 +359,11 @@ def test_an_offset_where_nothing_starts_is_refused(tmp_path: Path, server: Shard
     shard, samples = sample_shard(tmp_path)
     server.files["s.tar"] = shard.read_bytes()
     for location in (str(shard), server.url("s.tar")):
-        assert "no member starts at byte" in stream_refused(location, offset=samples[0].next_offset + 700)
-        assert "no" in stream_refused(location, offset=10**7)
-    assert "there is no byte 10,000,000" in stream_refused(shard, offset=10**7)
+        assert "no member starts at byte" in stream_refusal(location, offset=samples[0].next_offset + 700)
+        assert "no" in stream_refusal(location, offset=10**7)
+    assert "has no byte 10,000,000" in stream_refusal(shard, offset=10**7)
     for server.knows_ranges in (True, False):
-        assert "none with a byte 10,000,000" in stream_refused(server.url("s.tar"), offset=10**7)
+        assert "has no byte 10,000,000" in stream_refusal(server.url("s.tar"), offset=10**7)
 
 
 def test_a_server_without_ranges_is_read_from_the_start(tmp_path: Path, server: ShardServer) -> None:
@@ -396,14 +382,14 @@ def test_a_cut_stream_is_taken_up_and_given_up(tmp_path: Path, server: ShardServ
     assert list(iterate_tar_shard(server.url("s.tar"))) == samples
     assert server.asked() == ["", "bytes=5000-", "bytes=5700-", "bytes=5700-", "bytes=5701-", "bytes=8701-"]
     server.cuts = [100] * 6
-    told = stream_refused(server.url("s.tar") + "?key=secret")
-    assert f"can't read {server.url('s.tar')}: the connection was cut, after 5 further tries" in told
-    assert "secret" not in told
+    message = stream_refusal(server.url("s.tar") + "?key=secret")
+    assert f"{server.url('s.tar')!r}: can't be read: the connection was cut, after 5 further tries" in message
+    assert "secret" not in message
 
 
 def test_a_stream_that_is_not_there_is_refused(tmp_path: Path, server: ShardServer) -> None:
-    assert "404 Not Found; check the address" in stream_refused(server.url("b.tar"))
-    assert "No such file" in stream_refused(tmp_path / "b.tar")
+    assert "404 Not Found; check the address" in stream_refusal(server.url("b.tar"))
+    assert "No such file" in stream_refusal(tmp_path / "b.tar")
 
 
 def test_samples_come_while_the_shard_is_read(tmp_path: Path) -> None:
@@ -411,5 +397,4 @@ def test_samples_come_while_the_shard_is_read(tmp_path: Path) -> None:
     shard.write_bytes(shard.read_bytes()[: samples[3].next_offset + 600])
     stream = iterate_tar_shard(str(shard))
     assert [next(stream) for _ in range(3)] == samples[:3]
-    with pytest.raises(UserError, match="cut or damaged"):
-        list(stream)
+    assert "cut or damaged" in refusal(list, stream)

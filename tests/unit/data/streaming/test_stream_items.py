@@ -1,4 +1,4 @@
-"""Training from a stream: rows as items or the reason why not, windows that know their place, settings that fit."""
+"""Training from a stream: rows as items or the reason why not, windows that know their place, settings."""
 
 import itertools
 import tarfile
@@ -142,7 +142,7 @@ def test_times_that_are_read_are_no_part_of_a_rows_label(items) -> None:
         ({"problem": "data.start_column: no time"}, {}, "data.start_column: no time"),
         ({"language": "Klingon"}, {}, "the model does not know the language 'Klingon'"),
         ({"task": "dictate"}, {}, "its task 'dictate' is neither transcribe nor translate"),
-        ({}, {"has_language": False}, "it says no language, and model.language is not set"),
+        ({}, {"has_language": False}, "it has no language, and model.language is not set"),
     ],
 )
 def test_rows_that_can_not_be_used_are_no_filtered_ones(
@@ -395,18 +395,14 @@ def test_a_changed_tar_is_read_anew_for_validation(load, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
-    [
-        ({"eval_split": "train"}, "--data.eval_split 'train': is the split that is trained on, or a part of it"),
-        ({"eval_split": "train[90%:]"}, "--data.eval_split 'train[90%:]': is the split that is trained on, or a part"),
-        ({"eval_split": "test"}, "data.train_split, data.eval_split: 'test': tar shards are not told apart by split"),
-        ({"eval_rows": 7}, "data.eval_rows: 7 leaves nothing to train on, the stream holds 7 rows; give fewer"),
-    ],
+    "settings", [{"eval_split": "train"}, {"eval_split": "train[90%:]"}, {"eval_split": "test"}, {"eval_rows": 7}]
 )
-def test_nothing_is_trained_on_that_is_validated_on(load, tmp_path: Path, settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(UserError) as caught:
+def test_nothing_is_trained_on_that_is_validated_on(load, tmp_path: Path, settings: dict[str, Any]) -> None:
+    ((setting, value),) = settings.items()
+    with pytest.raises(UserError) as refusal:
         load(tars(tmp_path, 3, 4), **settings)
-    assert str(caught.value).startswith(told)
+    assert f"data.{setting}" in str(refusal.value)
+    assert str(value) in str(refusal.value)
 
 
 def test_the_job_streams_what_the_settings_say(tiny_folder: Path, tmp_path: Path) -> None:
@@ -478,6 +474,6 @@ def test_rows_that_are_held_out_by_their_count_do_not_go_with_a_stream(setting: 
 
 
 def test_a_local_source_is_refused_before_anything_is_read(load, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"data.streaming: .* is a local source, .*leave out data.streaming"):
+    with refused("--data.streaming", repr(str(tmp_path)), remedy="leave out data.streaming"):
         load(str(tmp_path), eval_rows=2)
     assert open_shards(SourceName(tars(tmp_path, 1)))  # but tars are streamed, wherever they are
