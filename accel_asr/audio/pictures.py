@@ -10,8 +10,8 @@ from transformers import WhisperFeatureExtractor
 from accel_asr.audio.decoding import to_float32
 from accel_asr.audio.log_mel import log_mel
 
-SIZE_INCHES = (9.0, 2.4)
-DOTS_PER_INCH = 100
+SIZE_INCHES = (4.2, 1.9)  # so that the letters can be read on a phone, too
+DOTS_PER_INCH = 220
 
 
 def waveform_picture(samples: np.ndarray, *, sampling_rate_hz: int) -> np.ndarray:
@@ -42,7 +42,7 @@ def log_mel_picture(samples: np.ndarray, *, feature_extractor: WhisperFeatureExt
     axes = _axes(*SIZE_INCHES)
     features = _features(samples, feature_extractor)
     specshow(features, sr=rate_hz, hop_length=hop, x_axis="s", y_axis="mel", fmax=rate_hz / 2, cmap="magma", ax=axes)
-    axes.set(title="log-mel spectrogram, as the model gets it")
+    axes.set(title="log-mel, as the model gets it")
     return _pixels(axes)
 
 

@@ -14,13 +14,11 @@ from accel_asr.demonstration.listening import DemoError, Heard
 from accel_asr.errors import UserError
 
 LOOPBACK = "127.0.0.1"
-FIRST_PORT = 7860  # where Gradio's users look
-PORTS_TRIED = 100
 WAITING_VISITORS = 20
 CLEANED_EVERY_S = 300
 API_NAME = "transcribe"
-UPLOADS_HELD = 10  # of the largest size: more is refused until some have been deleted
-KEPT_S = 900  # what was uploaded or drawn is shown for so long, then deleted
+UPLOADS_HELD = 10  # of the largest size: more are refused until some have been deleted
+KEPT_S = 900  # how long uploads and pictures are kept
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,8 @@ def served(
     port: int | None = None,
     share: bool = False,
 ) -> Iterator[str]:
-    """Serve the page until the block ends; its address. What visitors leave is deleted after a while, and at the end.
+    """Serve the page until the block ends; gives its address. What visitors leave is deleted after a while, and at the
+    end.
 
     Args:
         hear: Called with the path of a recording, in one thread at a time.
@@ -51,7 +50,7 @@ def served(
     Raises:
         UserError: the port is taken, or Gradio's servers can't be reached to share the page.
     """
-    with tempfile.TemporaryDirectory(prefix="accel_asr_demo_") as uploads, _settings(uploads):
+    with tempfile.TemporaryDirectory(prefix="accel_asr_demo_") as uploads, _gradio_settings(uploads):
         import gradio
         from starlette.middleware import Middleware
 
@@ -66,7 +65,7 @@ def served(
         try:
             _, address, shared_address = page.launch(
                 server_name=LOOPBACK,
-                server_port=port if port is not None else _free_port(),
+                server_port=port,
                 share=share,
                 max_file_size=limits.max_file_mb * gradio.FileSize.MB,
                 prevent_thread_lock=True,
@@ -81,10 +80,11 @@ def served(
                 theme=gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
             )
         except OSError as error:
-            raise UserError(f"--port {port}: it can't be served there, something else may be; leave it out") from error
+            remedy = "give a free one" if port is None else "leave it out, or give a free one"
+            raise UserError("the port is taken", setting="--port", value=port, remedy=remedy) from error
         try:
             if share and not shared_address:
-                raise UserError("--share: Gradio's servers gave no public address, as it says above; leave it out")
+                raise UserError("Gradio's servers gave no public address", setting="--share", remedy="leave it out")
             yield shared_address or address
         finally:
             page.close(verbose=False)
@@ -102,7 +102,7 @@ def build_page(hear: Callable[[str | None], Heard], *, model_names: Sequence[str
         )
         recording = gradio.Audio(
             sources=["upload", "microphone"],
-            type="filepath",  # the file as it came: our decoder reads it, and not FFmpeg
+            type="filepath",  # the file as it came: our decoder reads it, not FFmpeg
             label="Recording",
             elem_id="recording",
             buttons=[],
@@ -115,20 +115,10 @@ def build_page(hear: Callable[[str | None], Heard], *, model_names: Sequence[str
                 gradio.Textbox(label=name, elem_id=f"text-{number}", interactive=False, lines=3, max_lines=20)
                 for number, name in enumerate(model_names)
             ]
-        # each has its title inside, where nothing covers it
-        waveform, log_mel = (
-            gradio.Image(
-                elem_id=name,
-                alt_text=text,
-                format="png",
-                show_label=False,
-                interactive=False,
-                visible=False,
-                buttons=[],
-            )
-            for name, text in (("waveform", "waveform"), ("log-mel", "log-mel spectrogram"))
-        )
-        shown = [message, *texts, waveform, log_mel]
+        look = {"format": "png", "show_label": False, "interactive": False, "visible": False, "buttons": []}
+        with gradio.Row():  # under each other on a phone
+            waveform = gradio.Image(elem_id="waveform", alt_text="waveform", min_width=320, **look)
+            log_mel = gradio.Image(elem_id="log-mel", alt_text="log-mel spectrogram", min_width=320, **look)
 
         def answer(path: str | None) -> list[Any]:
             try:
@@ -147,7 +137,8 @@ def build_page(hear: Callable[[str | None], Heard], *, model_names: Sequence[str
 
         # one recording at a time, whoever asks
         queue = {"concurrency_limit": 1, "concurrency_id": API_NAME}
-        button.click(answer, inputs=recording, outputs=shown, api_visibility="private", **queue)
+        outputs = [message, *texts, waveform, log_mel]
+        button.click(answer, inputs=recording, outputs=outputs, api_visibility="private", **queue)
         # for programs; nobody sees or presses this button
         gradio.Button(visible=False).click(answer_texts, inputs=recording, outputs=texts, api_name=API_NAME, **queue)
     return page
@@ -155,44 +146,31 @@ def build_page(hear: Callable[[str | None], Heard], *, model_names: Sequence[str
 
 def _fetch_nothing(recording: Any) -> None:
     """Refuse addresses in place of recordings: Gradio would fetch them from other machines, of any size."""
-    keep = recording.async_move_resource_to_block_cache
+    move_to_cache = recording.async_move_resource_to_block_cache
 
-    async def kept(place: Any) -> Any:
+    async def move_upload_to_cache(place: Any) -> Any:
         from gradio import Error
 
         if place is not None and urlsplit(str(place)).scheme in ("http", "https"):
-            raise Error("This page takes a recording that is uploaded, and no address of one.", print_exception=False)
-        return await keep(place)
+            raise Error("This page takes uploaded recordings, not addresses of recordings.", print_exception=False)
+        return await move_to_cache(place)
 
-    recording.async_move_resource_to_block_cache = kept
-
-
-def _free_port() -> int:
-    import socket
-
-    for port in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
-        with socket.socket() as probe:
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-            return port
-    raise UserError(f"--port: all ports from {FIRST_PORT} to {FIRST_PORT + PORTS_TRIED - 1} are taken; give another")
+    recording.async_move_resource_to_block_cache = move_upload_to_cache
 
 
 @contextmanager
-def _settings(uploads: str) -> Iterator[None]:
-    """Gradio's settings in the environment, put back afterwards."""
-    bypassed = ",".join(filter(None, [os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")), LOOPBACK]))
-    wanted = {
+def _gradio_settings(uploads: str) -> Iterator[None]:
+    """Set Gradio's environment variables, and put the old ones back afterwards."""
+    no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")), LOOPBACK]))
+    settings = {
         "GRADIO_ANALYTICS_ENABLED": "False",
         "GRADIO_TEMP_DIR": uploads,
-        "GRADIO_SHARE": "False",  # only where it is asked for, whatever the environment says
-        "NO_PROXY": bypassed,  # Gradio asks itself whether it is there
-        "no_proxy": bypassed,
+        "GRADIO_SHARE": "False",  # only on request, whatever the environment says
+        "NO_PROXY": no_proxy,  # Gradio asks itself whether it is there
+        "no_proxy": no_proxy,
     }
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     try:
         yield
     finally:

@@ -1,7 +1,8 @@
-"""Who may ask the page for something: visitors who typed its own address, and only so much upload at a time."""
+"""Who may send the page requests: visitors who typed its own address, with a limit on all uploads together."""
 
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,21 +12,21 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
-MOST_MESSAGE_BYTES = 1 << 20  # what the page itself sends, but for uploads, is much less; Gradio keeps it in memory
+MOST_MESSAGE_BYTES = 1 << 20  # Gradio keeps it in memory; apart from uploads, the page sends far less
 
 
 class Gate:
     """ASGI middleware in front of Gradio.
 
-    Any page that a visitor has open elsewhere can send requests to 127.0.0.1, under a name of its own that it points
-    there (DNS rebinding) or from its own origin. So a request must name one of `hosts`, and a browser's request, which
-    says where it comes from, must come from the page itself.
+    Any other page that a visitor has open can send requests to 127.0.0.1, under a name that it points there (DNS
+    rebinding) or from its own origin. So a request must name one of `hosts`, and if a browser says where the request
+    comes from, that must be the page itself.
 
     Args:
-        hosts: Names and addresses that the page has; None takes any, for a page that is shared with everybody.
-        uploads: The folder where Gradio keeps what is uploaded.
-        most_bytes: What may lie there and be on its way there, all visitors together; one message that is no upload
-            may have `MOST_MESSAGE_BYTES`.
+        hosts: Names and addresses of the page; None allows any, for a page that is shared with everybody.
+        uploads: The folder where Gradio keeps uploads.
+        most_bytes: The limit on what is there or on its way there, from all visitors together. A message that is no
+            upload may have `MOST_MESSAGE_BYTES`.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Gate:
         self._hosts = hosts
         self._uploads = uploads
         self._most_bytes = most_bytes
-        self._coming_bytes = 0
+        self._incoming_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -53,11 +54,11 @@ class Gate:
         elif origin is not None and _place_of(origin) != host:
             await _refuse(scope, send, 403, f"this page takes nothing from {origin!a}")
         elif scope["type"] == "http" and scope["method"] == "POST":
-            await self._message(scope, receive, send, headers)
+            await self._post(scope, receive, send, headers)
         else:
             await self._app(scope, receive, send)
 
-    async def _message(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
+    async def _post(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
         length = headers.get("content-length", "")
         if scope["path"].rstrip("/").endswith("/upload"):
             await self._upload(scope, receive, send, length)
@@ -65,7 +66,7 @@ class Gate:
             await _refuse(scope, send, 411, "a message must say how long it is")
         elif length.isdecimal() and int(length) > MOST_MESSAGE_BYTES:
             await _refuse(scope, send, 413, f"a message has at most {MOST_MESSAGE_BYTES:,} bytes; upload recordings")
-        elif headers.get("content-type", "").startswith("multipart/"):  # to Gradio's editor of films
+        elif headers.get("content-type", "").startswith("multipart/"):  # to Gradio's video editor
             await _refuse(scope, send, 415, "this page takes uploads at /gradio_api/upload only")
         else:
             await self._app(scope, receive, send)
@@ -77,18 +78,18 @@ class Gate:
         if int(length) > self._most_bytes:
             await _refuse(scope, send, 413, "the upload is larger than this page takes")
             return
-        if _bytes_below(self._uploads) + self._coming_bytes + int(length) > self._most_bytes:
+        if _bytes_below(self._uploads) + self._incoming_bytes + int(length) > self._most_bytes:
             await _refuse(scope, send, 507, "too much is uploaded at the moment; try again in some minutes")
             return
-        self._coming_bytes += int(length)
+        self._incoming_bytes += int(length)
         try:
             await self._app(scope, receive, send)
         finally:
-            self._coming_bytes -= int(length)
+            self._incoming_bytes -= int(length)
 
 
 def _name_of(host: str) -> str:
-    """The name in a Host header, without port, in small letters; empty where it is no such header."""
+    """The name in a Host header, without port, in small letters; empty if the header is malformed."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:  # brackets that don't close
@@ -96,7 +97,7 @@ def _name_of(host: str) -> str:
 
 
 def _place_of(origin: str) -> str | None:
-    """Name and port of an Origin header; None where it is no such header."""
+    """Name and port in an Origin header; None if the header is malformed."""
     try:
         return urlsplit(origin).netloc
     except ValueError:
@@ -105,12 +106,10 @@ def _place_of(origin: str) -> str | None:
 
 def _bytes_below(folder: Path) -> int:
     total = 0
-    for here, _, names in os.walk(folder):
+    for here, _, names in os.walk(folder):  # Path.rglob raises if a folder is deleted meanwhile
         for name in names:
-            try:
+            with suppress(OSError):  # deleted just now
                 total += os.stat(os.path.join(here, name)).st_size
-            except OSError:  # deleted just now
-                continue
     return total
 
 
