@@ -38,11 +38,7 @@ class LabelEncoder:
     """
 
     def __init__(
-        self,
-        tokenizer: WhisperTokenizer,
-        *,
-        max_label_tokens: int = 448,
-        stand_ins: Mapping[str, str] = NO_STAND_INS,
+        self, tokenizer: WhisperTokenizer, *, max_label_tokens: int = 448, stand_ins: Mapping[str, str] = NO_STAND_INS
     ) -> None:
         self.tokenizer = tokenizer
         self.max_label_tokens = max_label_tokens

@@ -25,13 +25,7 @@ from accel_asr.errors import UserError
 
 
 def load_train_and_validation(
-    data: DataConfig,
-    *,
-    encoder: LabelEncoder,
-    sampling_rate_hz: int,
-    window_s: float,
-    seed: int,
-    pack: bool = False,
+    data: DataConfig, *, encoder: LabelEncoder, sampling_rate_hz: int, window_s: float, seed: int, pack: bool = False
 ) -> RunData:
     """Index, filter, and split. Every rank calls this; an index that one rank has built is reused by the others.
 

@@ -20,7 +20,7 @@ Keys are never renamed, but may be added. `examples` are the first 20 utterance 
                         each, other_text: recordings whose texts differ, examples (lists of ids)
     copies              for train and validation: recordings with the same text, length and level, but other samples
     overlap             of validation with train: same_audio, copies, texts, groups, speakers {rows, examples; column,
-                        values, of_values}; and same_id_other_audio, which is harmless by itself
+                        of_rows, values, of_values}; and same_id_other_audio, which is harmless by itself
     silence, clipping   rows, examples (id, decibels below full scale; id, share of samples at full scale)
     text_speed          characters per second: for each language median, lowest, highest; outliers: rows, examples
     references          validation texts: normalizer, max_new_tokens (of a transcript), texts, empty (after

@@ -120,12 +120,7 @@ class _Work(Generic[Job, Made]):
     """The workers and threads behind `MadeAhead`. Threads refer to this only, so `MadeAhead` can be collected."""
 
     def __init__(
-        self,
-        make: Callable[[Job], Made],
-        jobs: Iterable[Job],
-        *,
-        num_workers: int,
-        finish: Callable[[Made], Made],
+        self, make: Callable[[Job], Made], jobs: Iterable[Job], *, num_workers: int, finish: Callable[[Made], Made]
     ) -> None:
         self._make, self._jobs, self._finish = make, jobs, finish
         self._changed = threading.Condition()

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,26 +22,21 @@ _SHOWN = 3
 class SharedValues:
     """Values that are on both sides: texts, speakers or groups (`kind`), `column` in the source.
 
-    `rows` of the `all_rows` validation utterances have such a value; `values` of their `all_values` different values
-    are shared. `examples` are the first of those.
+    `rows` of the `of_rows` validation utterances have such a value; `values` of their `of_values` different values are
+    shared. `examples` are the first of those.
     """
 
     kind: str
     column: str
     rows: int
-    all_rows: int
+    of_rows: int
     values: int
-    all_values: int
+    of_values: int
     examples: list[str]
 
     def report(self) -> dict[str, Any]:
-        return {
-            "column": self.column,
-            "rows": self.rows,
-            "values": self.values,
-            "of_values": self.all_values,
-            "examples": self.examples,
-        }
+        """For data_summary.json and check-data, where it stands under its `kind`."""
+        return {name: value for name, value in asdict(self).items() if name != "kind"}
 
 
 def shared_values(data: DataConfig, train: Utterances, validation: Utterances) -> list[SharedValues]:
@@ -83,13 +78,7 @@ def _shared_cells(train: Utterances, validation: Utterances, name: str) -> Share
     columns = {part.index.facts.get(f"{name}_column") for part in validation.parts} - {None}
     column = " or ".join(sorted(map(str, columns))) or name
     return SharedValues(
-        f"{name}s",
-        column,
-        len(shared),
-        len(wanted),
-        len(values),
-        len(set(wanted) - {None}),
-        values[:MAX_EXAMPLES],
+        f"{name}s", column, len(shared), len(wanted), len(values), len(set(wanted) - {None}), values[:MAX_EXAMPLES]
     )
 
 
@@ -107,8 +96,8 @@ def notices_of(shared_values: Sequence[SharedValues], *, is_held_out: bool) -> l
         shown = first_few([_cut(example) for example in shared.examples], most=_SHOWN)
         remedy = f"data.group_column: {shared.column} keeps each on one side"
         notices.append(
-            f"{shared.values:,} of the {shared.all_values:,} {what} in validation are also in train "
-            f"({shared.rows:,} of {shared.all_rows:,} utterances: {shown}), so scores say less about new ones; "
+            f"{shared.values:,} of the {shared.of_values:,} {what} in validation are also in train "
+            f"({shared.rows:,} of {shared.of_rows:,} utterances: {shown}), so scores say less about new ones; "
             + (remedy if is_held_out else f"fix the splits, or hold out by data.eval_fraction, where {remedy}")
         )
     return notices

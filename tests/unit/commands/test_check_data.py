@@ -91,9 +91,9 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as ended:
         check_data.main(arguments)
     assert ended.value.code == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: ")
-    return told.removeprefix("error: ")
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    return printed.removeprefix("error: ")
 
 
 # -- what it says
@@ -102,8 +102,8 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_rows_that_would_be_dropped_are_named_and_end_in_1(settings: list[str], capsys) -> None:
     assert check_data.main(settings) == 1
     out = capsys.readouterr().out
-    for told in ("sub/11.wav: ", "10.wav: empty", "12.wav: 3.000 s", "longer than 2 s", "--write_clean FILE.jsonl"):
-        assert told in out
+    for words in ("sub/11.wav: ", "10.wav: empty", "12.wav: 3.000 s", "longer than 2 s", "--write_clean FILE.jsonl"):
+        assert words in out
     assert "RESULT     training would drop 3 of 14 rows" in out
     assert max(map(len, out.splitlines()[1:])) <= 100  # the first names the model's folder
 
@@ -140,18 +140,18 @@ def test_what_training_would_refuse_ends_in_1(settings: list[str], folder: Path,
 
 
 def test_the_json_report_is_all_of_standard_output_and_keeps_its_keys(settings: list[str], capsys) -> None:
-    found = report(settings, capsys)
+    content = report(settings, capsys)
     documented = re.findall(r"^    (\w+(?:, \w+)*)  +\w", data_report.__doc__ or "", flags=re.MULTILINE)
-    assert sorted(found) == sorted(key for keys in documented for key in keys.split(", "))
-    assert "duplicates" in found
-    assert [(source["split"], source["rows"], source["kept"]) for source in found["sources"]] == [
+    assert sorted(content) == sorted(key for keys in documented for key in keys.split(", "))
+    assert "duplicates" in content
+    assert [(source["split"], source["rows"], source["kept"]) for source in content["sources"]] == [
         ("train", 12, 9),
         ("test", 2, 2),
     ]
-    assert found["sources"][0]["sampling_rates_hz"] == {"16000": 11}
-    assert found["durations"]["over"] == 1
-    assert sum(found["durations"]["counts"]) == 13
-    assert found["dropped"]["undecodable audio"]["examples"][0][0] == "sub/11.wav"
+    assert content["sources"][0]["sampling_rates_hz"] == {"16000": 11}
+    assert content["durations"]["over"] == 1
+    assert sum(content["durations"]["counts"]) == 13
+    assert content["dropped"]["undecodable audio"]["examples"][0][0] == "sub/11.wav"
 
 
 def test_the_report_is_written_to_a_file_once(settings: list[str], tmp_path: Path, capsys) -> None:
@@ -250,8 +250,8 @@ def test_segments_and_parts_of_a_split_are_written_as_they_were_cut(tmp_path: Pa
         "utterance_id": "long.wav[7.000-7.500]",
         "split": "validation",
     }
-    found = report([*settings, *again.split()], capsys)
-    assert [(source["rows"], source["kept"]) for source in found["sources"]] == [(6, 6), (2, 2)]
+    content = report([*settings, *again.split()], capsys)
+    assert [(source["rows"], source["kept"]) for source in content["sources"]] == [(6, 6), (2, 2)]
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".tsv", ".parquet"])
@@ -291,8 +291,8 @@ def test_the_clean_manifest_holds_all_that_the_source_does_but_for_the_rows_to_m
     assert "and 2 of splits that the run does not read, unchecked" in out
     written = [json.loads(line) for line in clean.read_text().splitlines()]
     assert len(written) == 11
-    said = {"text": "my card 5", "start": 0.25, "end": 1.5, "speaker": "who 2", "intent": "pay", "split": "test"}
-    assert {name: written[4][name] for name in said} == said
+    cells = {"text": "my card 5", "start": 0.25, "end": 1.5, "speaker": "who 2", "intent": "pay", "split": "test"}
+    assert {name: written[4][name] for name in cells} == cells
     assert str(written[4]["age"]) == "5"
     for more in (train_test, ["--data.eval_split", "extra"]):
         before = load_source(str(manifest), split=more[1], **NAMES)
@@ -366,8 +366,8 @@ def test_options_that_do_not_fit_are_refused_together(settings: list[str], capsy
 
 def test_when_no_row_is_kept_no_manifest_is_written(settings: list[str], folder: Path, capsys) -> None:
     clean = folder / "clean.jsonl"
-    told = refused([*settings, "--data.max_duration_s", "0.01", "--write_clean", str(clean)], capsys)
-    assert "no row is kept" in told
+    printed = refused([*settings, "--data.max_duration_s", "0.01", "--write_clean", str(clean)], capsys)
+    assert "no row is kept" in printed
     assert not clean.exists()
 
 
@@ -406,10 +406,12 @@ def test_texts_with_control_tokens_and_times_are_named(
     rewrite(folder, {0: "<|0.00|> My card<|0.40|>", 1: "My card<|endoftext|>"})
     assert check_data.main(settings) == 1
     printed = " ".join(capsys.readouterr().out.split())
-    for told in ("control tokens written in the text", "sub/1.wav: <|endoftext|>", "0.wav: <|0.00|>", "written_times"):
-        assert told in printed
+    for words in ("control tokens written in the text", "sub/1.wav: <|endoftext|>", "0.wav: <|0.00|>", "written_times"):
+        assert words in printed
     dropped = report([*settings, "--data.text.written_times", "read"], capsys)["dropped"]
-    assert {reason: found["count"] for reason, found in dropped.items()} == {"control tokens written in the text": 1}
+    assert {reason: details["count"] for reason, details in dropped.items()} == {
+        "control tokens written in the text": 1
+    }
 
 
 def test_the_normaliser_and_the_room_for_a_transcript_are_held_against_the_validation_texts(
@@ -419,13 +421,13 @@ def test_the_normaliser_and_the_room_for_a_transcript_are_held_against_the_valid
     settings += ["--evaluation.generation_max_length", "30"]
     assert check_data.main(settings) == 0  # nothing is dropped
     printed = " ".join(capsys.readouterr().out.split())
-    for told in (
+    for words in (
         "the normaliser 'basic' splits",
         "in 1 of 2 validation texts",
         "multilingual",
         "generation_max_length is 30",
     ):
-        assert told in printed
+        assert words in printed
     references = report(settings, capsys)["references"]
     assert (references["split"], references["too_long"], references["max_new_tokens"]) == (1, 1, 30)
     better = ["--evaluation.normalizer", "multilingual", "--evaluation.generation_max_length", "440"]
@@ -437,9 +439,9 @@ def test_a_normaliser_that_leaves_nothing_to_score_is_refused_as_by_training(
     folder: Path, settings: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     rewrite(folder, {8: "...", 9: "..."})
-    found = report(settings, capsys)
-    assert found["exit_code"] == 1
-    assert found["refusals"][0].startswith("--evaluation.normalizer 'basic': leaves nothing")
+    content = report(settings, capsys)
+    assert content["exit_code"] == 1
+    assert content["refusals"][0].startswith("--evaluation.normalizer 'basic': leaves nothing")
 
 
 def test_characters_that_nobody_sees_are_named(
@@ -458,7 +460,7 @@ def test_characters_that_nobody_sees_are_named(
     printed = capsys.readouterr().out
     assert "(U+FEFF ZERO WIDTH NO-BREAK SPACE): 1 times, such as in 0.wav" in printed
     unseen = report(settings, capsys)["characters"]["unseen"]
-    assert {one["code_point"]: one["examples"] for one in unseen} == {
+    assert {entry["code_point"]: entry["examples"] for entry in unseen} == {
         "U+FEFF": ["0.wav"],
         "U+200B": ["sub/1.wav"],
         "U+FFFD": ["2.wav"],
@@ -499,17 +501,17 @@ def test_names_and_texts_do_not_act_on_the_screen(
     hostile_settings: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert check_data.main(hostile_settings) == 1
-    told = capsys.readouterr()
-    assert not ACTS_ON_A_SCREEN.search(told.out + told.err), repr(told.out)
-    assert r"[red]\x1b]0;T\x07\x1b[2J" in told.out  # nor are they rich's markup
+    captured = capsys.readouterr()
+    assert not ACTS_ON_A_SCREEN.search(captured.out + captured.err), repr(captured.out)
+    assert r"[red]\x1b]0;T\x07\x1b[2J" in captured.out  # nor are they rich's markup
     check_data.main([*hostile_settings, "--json", "-"])
     printed = capsys.readouterr().out
     assert not ACTS_ON_A_SCREEN.search(printed)
     assert json.loads(printed)["exit_code"] == 1
     with pytest.raises(SystemExit):
         check_data.main([*hostile_settings, "--data.text_column", f"t{HOSTILE}"])
-    told = capsys.readouterr()
-    assert not ACTS_ON_A_SCREEN.search(told.err), repr(told.err)
+    captured = capsys.readouterr()
+    assert not ACTS_ON_A_SCREEN.search(captured.err), repr(captured.err)
 
 
 def test_a_stdout_in_latin_1_gets_all_of_the_report(
@@ -518,9 +520,9 @@ def test_a_stdout_in_latin_1_gets_all_of_the_report(
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
     check_data.main(settings)
-    told = written.getvalue().decode("latin-1")
-    assert "  ####" in told  # the bars
-    assert "+----" in told  # the tables
+    printed = written.getvalue().decode("latin-1")
+    assert "  ####" in printed  # the bars
+    assert "+----" in printed  # the tables
     written.truncate(0)
     check_data.main([*settings, "--json", "-"])
     assert json.loads(written.getvalue().decode("latin-1").lstrip("\0"))["exit_code"] == 1

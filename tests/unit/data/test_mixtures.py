@@ -66,8 +66,11 @@ def test_sources_are_together_and_named_each_with_its_own_columns_and_language(l
     data = load(sources, eval_split="test")
     assert data.train.ids() == [f"a/{number}.wav" for number in range(10)] + [f"b/{number}.wav" for number in range(4)]
     assert data.validation.ids() == ["a/10.wav", "a/11.wav", "b/4.wav", "b/5.wav"]
-    assert Counter((one.source, one.language) for one in data.train) == {("a", None): 10, ("b", "de"): 4}
-    assert [one.text for one in data.validation] == ["a 10", "a 11", "b 4", "b 5"]
+    assert Counter((utterance.source, utterance.language) for utterance in data.train) == {
+        ("a", None): 10,
+        ("b", "de"): 4,
+    }
+    assert [utterance.text for utterance in data.validation] == ["a 10", "a 11", "b 4", "b 5"]
     assert data.train.part_sizes() == (10, 4)
     assert data.weights is None
     assert data.summary["rows"] == {"a/train": 10, "b/train": 4, "a/test": 2, "b/test": 2}
@@ -86,7 +89,7 @@ def test_names_are_the_last_part_of_the_path_unless_given_and_never_the_same() -
 
 def test_what_a_source_leaves_unset_is_as_data_says() -> None:
     data = DataConfig(sources=[SourceConfig("a"), SourceConfig("b", subset="de-DE")], subset="en-US", revision="v1")
-    assert [(one.subset, one.revision) for one in resolved_sources(data)] == [("en-US", "v1"), ("de-DE", "v1")]
+    assert [(source.subset, source.revision) for source in resolved_sources(data)] == [("en-US", "v1"), ("de-DE", "v1")]
 
 
 def test_one_source_in_the_list_is_as_one_that_stands_alone(load, sources) -> None:
@@ -101,10 +104,10 @@ def test_one_source_in_the_list_is_as_one_that_stands_alone(load, sources) -> No
 def test_rows_are_held_out_of_all_sources_or_of_those_that_are_validated_on(load, sources) -> None:
     data = load(sources, eval_rows=6, train_split="train")
     assert len(data.validation) == 6
-    assert {one.source for one in data.validation} == {"a", "b"}
+    assert {utterance.source for utterance in data.validation} == {"a", "b"}
     assert sorted(data.train.ids() + data.validation.ids()) == sorted(load(sources, eval_split="test").train.ids())
     alone = load(changed(sources, validate=(False, True)), eval_rows=2)
-    assert {one.source for one in alone.validation} == {"b"}
+    assert {utterance.source for utterance in alone.validation} == {"b"}
     assert alone.train.part_sizes() == (10, 2)
 
 
@@ -117,7 +120,7 @@ def test_a_source_that_is_not_validated_on_needs_no_split_for_it(load, sources) 
 
 def test_a_speaker_is_on_one_side_whatever_the_source(load, sources) -> None:
     data = load(sources, eval_fraction=0.4, group_column="speaker")
-    sides = [{one.group for one in side} for side in (data.train, data.validation)]
+    sides = [{utterance.group for utterance in side} for side in (data.train, data.validation)]
     assert sides[0] | sides[1] == {"a0", "a1", "b0", "b1"}
     assert not sides[0] & sides[1]
 
@@ -162,7 +165,7 @@ def test_whatever_changes_a_source_changes_the_checksum_of_the_data(load, source
         changed(sources, train_split=("train", "train[:3]")),
         sources[::-1],
     ]
-    assert len({checksum(one) for one in [sources, *others]}) == 1 + len(others)
+    assert len({checksum(changed_sources) for changed_sources in [sources, *others]}) == 1 + len(others)
     assert checksum(changed(sources, weight=(1.0, 2.0))) == checksum(sources)  # the order's own checksum says it
 
 

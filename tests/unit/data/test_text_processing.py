@@ -57,10 +57,10 @@ def test_punctuation_becomes_a_space_but_for_what_holds_words_together(text: str
 )
 def test_what_can_not_be_learnt_is_said(text: str, read: bool, reason: str, particulars: str) -> None:
     process = TextProcessing(written_times="read" if read else "refuse")
-    found = process.fault(text, duration_s=1.0)
-    assert found is not None
-    assert found[0] == reason
-    assert particulars in found[1]
+    fault = process.fault(text, duration_s=1.0)
+    assert fault is not None
+    assert fault[0] == reason
+    assert particulars in fault[1]
 
 
 def test_times_are_taken_out_of_a_text_before_its_punctuation() -> None:

@@ -152,36 +152,36 @@ WAYS = [
 def test_what_is_kept_dropped_and_held_out_is_as_in_training(checked, encoder, folder: Path, way: dict) -> None:
     data = DataConfig(name_or_path=str(folder), max_bad_fraction=0.5, text=TextConfig(lowercase=True), **way)
     for seed in (0, 1):
-        found = checked(data, seed=seed)
+        result = checked(data, seed=seed)
         trained = load_train_and_validation(data, encoder=encoder, sampling_rate_hz=RATE_HZ, window_s=2.0, seed=seed)
-        assert found.validation is not None
-        assert found.train.ids() == trained.train.ids()
-        assert found.validation.ids() == trained.validation.ids()
-        assert report_of(found, model_name="m")["dropped"] == trained.summary["dropped"]
-        assert found.refusals == []
+        assert result.validation is not None
+        assert result.train.ids() == trained.train.ids()
+        assert result.validation.ids() == trained.validation.ids()
+        assert report_of(result, model_name="m")["dropped"] == trained.summary["dropped"]
+        assert result.refusals == []
 
 
 def test_too_much_that_is_no_audio_is_a_refusal_and_not_the_end(checked, encoder, folder: Path) -> None:
     data = DataConfig(name_or_path=str(folder), eval_split="test", max_bad_fraction=0.01)
-    found = checked(data)
+    result = checked(data)
     with pytest.raises(UserError) as caught:
         load_train_and_validation(data, encoder=encoder, sampling_rate_hz=RATE_HZ, window_s=2.0, seed=0)
-    assert found.refusals == [f"train: {caught.value}"]
-    report = report_of(found, model_name="m")
+    assert result.refusals == [f"train: {caught.value}"]
+    report = report_of(result, model_name="m")
     assert report["dropped"]["undecodable audio"]["count"] == 2
     assert (report["exit_code"], report["utterances"]["train"]["utterances"]) == (1, 3)
 
 
 def test_when_nothing_is_left_the_reasons_are_still_counted(checked, folder: Path) -> None:
-    found = checked(DataConfig(name_or_path=str(folder), eval_fraction=0.5, max_duration_s=0.1))
-    report = report_of(found, model_name="m")
-    assert {reason: told["count"] for reason, told in report["dropped"].items()} == {
+    result = checked(DataConfig(name_or_path=str(folder), eval_fraction=0.5, max_duration_s=0.1))
+    report = report_of(result, model_name="m")
+    assert {reason: details["count"] for reason, details in report["dropped"].items()} == {
         "undecodable audio": 2,
         "no text": 2,
         "longer than 0.1 s": 4,
     }
     assert [name for name, _ in report["dropped"]["undecodable audio"]["examples"]] == ["5.wav", "6.wav"]
-    assert [refusal.split()[1].rstrip(":") for refusal in found.refusals] == [
+    assert [refusal.split()[1].rstrip(":") for refusal in result.refusals] == [
         "--data.max_bad_fraction",
         "--data.name_or_path",
     ]
@@ -191,29 +191,29 @@ def test_when_nothing_is_left_the_reasons_are_still_counted(checked, folder: Pat
 def test_rows_in_unknown_languages_and_tasks_are_left_out_and_named(checked, folder: Path) -> None:
     mended(folder, "0.wav,My card number 0,train,s0,en", "0.wav,My card number 0,train,s0,tlh")
     mended(folder, "8,test,s2,en,transcribe", "8,test,s2,German,shout")
-    found = checked(settings_of(folder, task_column="task"))
-    dropped = report_of(found, model_name="m")["dropped"]
+    result = checked(settings_of(folder, task_column="task"))
+    dropped = report_of(result, model_name="m")["dropped"]
     assert dropped[UNKNOWN_LANGUAGE] == {"count": 1, "examples": [["0.wav", "tlh"]]}
     assert dropped[UNKNOWN_TASK] == {"count": 1, "examples": [["8.wav", "shout"]]}
-    assert found.train.ids() == ["1.wav", "7.wav"]
-    told = "\n".join(found.refusals)
-    assert "('tlh')" in told
-    assert "('shout')" in told
+    assert result.train.ids() == ["1.wav", "7.wav"]
+    refusals = "\n".join(result.refusals)
+    assert "('tlh')" in refusals
+    assert "('shout')" in refusals
 
 
 def test_languages_are_counted_as_the_model_names_them(checked, folder: Path) -> None:
-    for number, said in ((0, "English"), (1, "de-DE"), (7, "")):
-        mended(folder, f"{number},train,s{number % 3},en", f"{number},train,s{number % 3},{said}")
+    for number, cell in ((0, "English"), (1, "de-DE"), (7, "")):
+        mended(folder, f"{number},train,s{number % 3},en", f"{number},train,s{number % 3},{cell}")
     data = settings_of(folder)
     languages = report_of(checked(data, language="fr"), model_name="m")["languages"]
-    assert [(one["language"], one["rows"], one["known"], one["said"]) for one in languages] == [
+    assert [(row["language"], row["rows"], row["known"], row["said"]) for row in languages] == [
         ("en", 10, True, True),
         ("de", 1, True, True),
         ("fr", 1, True, False),
     ]
-    found = checked(data, language=None)
-    assert report_of(found, model_name="m")["dropped"][NO_LANGUAGE]["examples"] == [["7.wav", "none"]]
-    (refusal,) = found.refusals
+    result = checked(data, language=None)
+    assert report_of(result, model_name="m")["dropped"][NO_LANGUAGE]["examples"] == [["7.wav", "none"]]
+    (refusal,) = result.refusals
     assert refusal.startswith("train: --model.language: is not set, and 1 of 8 rows have no language; ")
 
 
@@ -233,11 +233,11 @@ def test_one_recording_under_two_names_on_both_sides_is_found(checked, folder: P
 
 
 def test_hashes_are_compared_in_all_their_bits(checked, folder: Path) -> None:
-    found = checked(settings_of(folder))
-    written = [part.part.index for part in found.parts]
+    result = checked(settings_of(folder))
+    written = [part.part.index for part in result.parts]
     hashes = [code for index in written for code in columns_of(index).column("audio_hash").to_pylist()]
     assert None in hashes  # of what is no audio, for which NumPy would make floats of all of them
-    kept = KeptRows(found).hashes.tolist()
+    kept = KeptRows(result).hashes.tolist()
     assert len(kept) == 7
     assert set(kept) <= set(hashes)
 
@@ -276,9 +276,9 @@ def test_silence_and_clipping_are_named_the_worst_first(checked, folder: Path) -
 
 def test_the_same_rows_on_both_sides_are_a_refusal_and_an_overlap(checked, folder: Path) -> None:
     data = DataConfig(name_or_path=str(folder), train_split="test", eval_split="test")
-    found = checked(data)
-    assert [refusal.split()[0] for refusal in found.refusals] == ["--data.eval_split"]
-    report = report_of(found, model_name="m")
+    result = checked(data)
+    assert [refusal.split()[0] for refusal in result.refusals] == ["--data.eval_split"]
+    report = report_of(result, model_name="m")
     assert report["overlap"]["same_audio"]["rows"] == 4
     assert (report["dropped"], report["exit_code"]) == ({}, 1)
 
@@ -290,13 +290,13 @@ def test_what_a_tokenizer_can_not_spell_is_named(checked, folder: Path, monkeypa
     mended(folder, "My card number 8", "Öl für Öfen 😀 \u0301")
     characters = report_of(checked(settings_of(folder)), model_name="m")["characters"]
     assert (characters["byte_level"], characters["unspellable"]) == (True, [])
-    found = checked(settings_of(folder))
-    tokenizer = found.limits.encoder.tokenizer
+    result = checked(settings_of(folder))
+    tokenizer = result.limits.encoder.tokenizer
     decode = type(tokenizer).decode
     monkeypatch.setattr(
         type(tokenizer), "decode", lambda self, ids, **options: decode(self, ids, **options).replace("Ö", "O")
     )
-    characters = report_of(found, model_name="m")["characters"]
+    characters = report_of(result, model_name="m")["characters"]
     assert characters["unspellable"] == [
         {
             "character": "Ö",
@@ -344,7 +344,7 @@ def test_a_model_that_can_not_be_had_is_answered_with_a_remedy(tmp_path: Path, m
         load_model_limits(ModelConfig(name_or_path="nobody/nothing"), language_of_rows=True)
 
 
-@pytest.mark.parametrize(("language", "told"), [("tlh", "the model does not know 'tlh'"), (None, "is not set, and")])
-def test_a_language_that_training_would_refuse(tiny_folder: Path, language: str | None, told: str) -> None:
-    with pytest.raises(UserError, match=told):
+@pytest.mark.parametrize(("language", "words"), [("tlh", "the model does not know 'tlh'"), (None, "is not set, and")])
+def test_a_language_that_training_would_refuse(tiny_folder: Path, language: str | None, words: str) -> None:
+    with pytest.raises(UserError, match=words):
         load_model_limits(ModelConfig(name_or_path=str(tiny_folder), language=language), language_of_rows=False)

@@ -36,9 +36,9 @@ def test_what_is_kept_is_what_was_given_and_nothing_is_given_before(tmp_path: Pa
     cache.keep(clips, given)
     again = pickle.loads(pickle.dumps(opened(tmp_path)))  # as a worker gets it
     for clip, expected in zip(clips, given, strict=True):
-        found = again.outputs(clip)
-        assert found.dtype == np.float16
-        np.testing.assert_array_equal(found, expected)
+        outputs = again.outputs(clip)
+        assert outputs.dtype == np.float16
+        np.testing.assert_array_equal(outputs, expected)
     assert again.outputs(0) is None
     assert again.outputs(CHUNK_CLIPS + 1) is None
     assert (again.kept(), again.missing(0), again.missing(1)) == (2, list(range(CHUNK_CLIPS)), [CHUNK_CLIPS + 1])

@@ -83,13 +83,13 @@ def test_workers_are_two_jobs_ahead_and_no_more() -> None:
 @pytest.mark.parametrize("value", [torch.zeros(0, 5), torch.arange(6).reshape(2, 3).T, {"a": [None, "b"]}, True])
 def test_what_is_sent_is_what_comes(value: Any) -> None:
     with closing(ahead(lambda job: value, [0])) as made:
-        got = next(made)
+        received = next(made)
     if isinstance(value, torch.Tensor):
-        assert got.dtype == value.dtype
-        assert torch.equal(got, value)
-        got += 1  # is its own, and may be written
+        assert received.dtype == value.dtype
+        assert torch.equal(received, value)
+        received += 1  # is its own, and may be written
     else:
-        assert got == value
+        assert received == value
 
 
 def test_a_batch_needs_no_file_shared_memory_or_socket_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,9 +134,9 @@ def test_a_worker_killed_amid_sending_ends_the_wait_too() -> None:
 
 
 def test_a_crash_names_the_recordings() -> None:
-    told = str(failure(ahead(lambda job: die(job, signal.SIGBUS), range(9), names=lambda job: list("abcdef"))))
-    assert "SIGBUS" in told
-    assert "'a', 'b', 'c', 'd' and 2 more" in told
+    message = str(failure(ahead(lambda job: die(job, signal.SIGBUS), range(9), names=lambda job: list("abcdef"))))
+    assert "SIGBUS" in message
+    assert "'a', 'b', 'c', 'd' and 2 more" in message
 
 
 def test_what_was_made_before_a_worker_died_is_still_given() -> None:
@@ -172,9 +172,9 @@ def test_a_mistake_of_ours_keeps_its_traceback() -> None:
     def wrong(job: int) -> int:
         raise AssertionError("one start token")
 
-    told = str(failure(ahead(wrong, range(3))))
-    assert "in wrong" in told
-    assert "AssertionError: one start token" in told
+    message = str(failure(ahead(wrong, range(3))))
+    assert "in wrong" in message
+    assert "AssertionError: one start token" in message
 
 
 def test_what_can_not_be_sent_is_an_error_and_no_wait() -> None:
@@ -251,9 +251,9 @@ def test_a_long_wait_is_told_of_once_and_a_very_long_one_ends(
         monkeypatch.setattr(made_ahead, "SAID_AFTER_S", 0.0)
         assert made.ready(0.2) is None
         assert made.ready(0.05) is None
-        said = capsys.readouterr().err
-        assert said.count("waiting for data") == 1
-        assert "'clip-1'" in said
+        printed = capsys.readouterr().err
+        assert printed.count("waiting for data") == 1
+        assert "'clip-1'" in printed
         monkeypatch.setattr(made_ahead, "LONGEST_WAIT_S", 0.1)
         with refused(None, "'clip-1' could not be read", remedy="storage"):
             made.ready(0.05)

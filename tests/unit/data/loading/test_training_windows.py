@@ -30,21 +30,21 @@ def windows(items: ClipItems, collator: Collator, *, num_workers: int = 0, first
 
 def assert_same(ours: list[list[Batch]], theirs: list[list[Batch]]) -> None:
     pairs = zip(itertools.chain(*ours), itertools.chain(*theirs), strict=True)
-    for one, other in pairs:
-        assert (one.utterance_ids, one.audio_s) == (other.utterance_ids, other.audio_s)
-        assert one.failed == other.failed
+    for batch, expected in pairs:
+        assert (batch.utterance_ids, batch.audio_s) == (expected.utterance_ids, expected.audio_s)
+        assert batch.failed == expected.failed
         for name in ("input_features", "decoder_input_ids", "labels"):
-            assert torch.equal(getattr(one, name), getattr(other, name))
+            assert torch.equal(getattr(batch, name), getattr(expected, name))
 
 
 def test_a_window_is_its_micro_batches_of_real_items(items: ClipItems, collator: Collator) -> None:
-    got = windows(items, collator)
-    assert [[len(batch.utterance_ids) for batch in window] for window in got] == [[2, 2], [2, 1]] * 2
+    loaded = windows(items, collator)
+    assert [[len(batch.utterance_ids) for batch in window] for window in loaded] == [[2, 2], [2, 1]] * 2
     for first in (0, 2):
-        names = [name for window in got[first : first + 2] for batch in window for name in batch.utterance_ids]
+        names = [name for window in loaded[first : first + 2] for batch in window for name in batch.utterance_ids]
         assert sorted(names) == [f"clip-{index}" for index in range(7)]
-    label_of = {one.utterance_id: items.encoder.encode(one.text).token_ids for one in items.utterances}
-    batch = got[0][0]
+    label_of = {clip.utterance_id: items.encoder.encode(clip.text).token_ids for clip in items.utterances}
+    batch = loaded[0][0]
     labels = [label_of[name] for name in batch.utterance_ids]
     assert batch.labels.shape == (2, max(map(len, labels)) - 1)
     assert batch.labels[0].tolist()[: len(labels[0]) - 1] == list(labels[0][1:])
@@ -77,13 +77,13 @@ def test_loading_does_not_move_the_generator_that_dropout_draws_from(items: Clip
 # -- recordings that can not be read when their turn comes
 
 
-def of_epoch(got: list[list[Batch]]) -> tuple[list[str], list[FailedItem], list[list[int]]]:
+def of_epoch(loaded: list[list[Batch]]) -> tuple[list[str], list[FailedItem], list[list[int]]]:
     """Names, failures, and rows of each micro-batch of the first epoch."""
-    batches = [batch for window in got[:2] for batch in window]
+    batches = [batch for window in loaded[:2] for batch in window]
     return (
         sorted(name for batch in batches for name in batch.utterance_ids),
         [failed for batch in batches for failed in batch.failed],
-        [[len(batch.utterance_ids) for batch in window] for window in got[:2]],
+        [[len(batch.utterance_ids) for batch in window] for window in loaded[:2]],
     )
 
 
@@ -93,12 +93,12 @@ def test_a_file_that_vanishes_after_indexing_makes_its_batch_smaller(
 ) -> None:
     everything, _, sizes = of_epoch(windows(clip_files, collator))
     (tmp_path / "clip-2.wav").unlink()
-    got = windows(clip_files, collator, num_workers=num_workers)
-    names, failed, smaller = of_epoch(got)
+    loaded = windows(clip_files, collator, num_workers=num_workers)
+    names, failed, smaller = of_epoch(loaded)
     assert names == [name for name in everything if name != "clip-2.wav"]
     assert failed == [FailedItem("clip-2.wav", "the file can't be reached (No such file or directory)")]
     assert sum(map(sum, smaller)) == sum(map(sum, sizes)) - 1 == 6
-    for batch in itertools.chain(*got):
+    for batch in itertools.chain(*loaded):
         rows = max(len(batch.utterance_ids), 1)
         assert len(batch.labels) == len(batch.input_features) == len(batch.decoder_input_ids) == rows
 

@@ -192,16 +192,16 @@ def segments(folder: Path, train: list[tuple[float, float]], dev: list[tuple[flo
 def test_segments_that_overlap_in_time_are_one_recording(load, tmp_path: Path, train, dev, shared: int) -> None:
     data = load(dataclasses.replace(segments(tmp_path, train, dev), overlap="allow"))
     assert data.summary["overlap"]["recordings"]["validation_rows"] == shared
-    said = [notice for notice in data.notices if "overlap a little in time" in notice]
-    assert len(said) == (dev == [(1.1, 2.5)])
+    notices = [notice for notice in data.notices if "overlap a little in time" in notice]
+    assert len(notices) == (dev == [(1.1, 2.5)])
 
 
 def test_segments_are_compared_within_their_own_file_only(load, tmp_path: Path) -> None:
-    data = segments(tmp_path, [(0, 1)], [(1, 2)])
+    settings = segments(tmp_path, [(0, 1)], [(1, 2)])
     clip(tmp_path / "other.wav", 2, seconds=12)
     (tmp_path / "dev.csv").write_text("file_name,text,start,end\nother.wav,x,0,1\ntalk.wav,y,1,1.9\n")
-    found = load(data)
-    shared = shared_recordings(found.train, found.validation)
+    data = load(settings)
+    shared = shared_recordings(data.train, data.validation)
     assert (len(shared.validation), shared.trained.tolist(), shared.touching) == (0, [False], 0)
 
 
@@ -271,6 +271,7 @@ def test_sentences_and_speakers_on_both_sides_are_said_with_counts(load, folder:
     assert data.summary["overlap"]["speakers"] == {
         "column": "speaker",
         "rows": 2,
+        "of_rows": 3,
         "values": 1,
         "of_values": 2,
         "examples": ["s0"],
@@ -290,8 +291,8 @@ def test_a_group_column_beside_a_validation_set_is_compared(load, folder: Path) 
         path = folder / f"{name}.csv"
         path.write_text(path.read_text().replace("speaker", "house"))
     (folder / "dev.csv").write_text((folder / "dev.csv").read_text().replace("s6", "s1"))
-    (said,) = [one for one in load(of(folder, group_column="house")).notices if "also in train" in one]
-    assert "1 of the 3 values of house" in said
+    (notice,) = [line for line in load(of(folder, group_column="house")).notices if "also in train" in line]
+    assert "1 of the 3 values of house" in notice
 
 
 def test_no_sentence_is_on_both_sides_when_rows_are_held_out_by_text(load, tmp_path: Path) -> None:
@@ -305,7 +306,7 @@ def test_no_sentence_is_on_both_sides_when_rows_are_held_out_by_text(load, tmp_p
     assert any("texts in validation are also in train" in notice for notice in load(by_chance).notices)
     for seed in range(3):
         data = load(dataclasses.replace(by_chance, group_column="text"), seed=seed)
-        sides = [{comparable(one.text) for one in side} for side in (data.train, data.validation)]
+        sides = [{comparable(utterance.text) for utterance in side} for side in (data.train, data.validation)]
         assert not sides[0] & sides[1]
         assert len(data.validation) == 6
         assert not any("also in train" in notice for notice in data.notices)

@@ -123,15 +123,15 @@ def test_every_reason_is_counted_with_examples(prepare, encoder: LabelEncoder, t
 
 
 def test_counts_of_two_splits_are_added_and_examples_are_few() -> None:
-    one, other = Drops(), Drops()
-    one.add("no text", 1_500, [(f"a{index}", "null") for index in range(30)])
+    drops, other = Drops(), Drops()
+    drops.add("no text", 1_500, [(f"a{index}", "null") for index in range(30)])
     other.add("no text", 1, [("b", "empty")])
     other.add("undecodable audio", 1, [("c", "why")])
     other.add("longer than 30 s", 0, [])
-    one.merge(other)
-    assert one.sentence() == "dropped 1,501 (no text), 1 (undecodable audio)"
-    assert one.summary()["no text"]["count"] == 1_501
-    assert one.summary()["no text"]["examples"] == [[f"a{index}", "null"] for index in range(20)]
+    drops.merge(other)
+    assert drops.sentence() == "dropped 1,501 (no text), 1 (undecodable audio)"
+    assert drops.summary()["no text"]["count"] == 1_501
+    assert drops.summary()["no text"]["examples"] == [[f"a{index}", "null"] for index in range(20)]
 
 
 def test_a_share_of_bad_audio_is_let_pass_and_more_ends_the_run(prepare) -> None:
@@ -196,7 +196,7 @@ def test_rows_in_a_language_that_another_stands_in_for_are_kept_under_their_own(
         prepare_utterances(part, encoder=encoder, **limits)
     standing = LabelEncoder(encoder.tokenizer, stand_ins={"ckb": "fa"})
     kept, _ = prepare_utterances(part, encoder=standing, **limits)
-    assert [one.language for one in kept] == ["ckb", "de"]  # by which scores are told
+    assert [utterance.language for utterance in kept] == ["ckb", "de"]  # by which scores are told
     assert standing.prefix("ckb") == encoder.prefix("fa")
 
 
@@ -204,7 +204,7 @@ def test_language_task_and_prompt_reach_the_utterance_and_a_source_fills_in(prep
     rows = [Row("a", clip(0.1), "x", language="German", task="translate", prompt="before"), Row("b", clip(0.1), "y")]
 
     def said(utterances: Sequence[Utterance]) -> list[tuple[str | None, ...]]:
-        return [(one.utterance_id, one.language, one.task, one.prompt, one.source) for one in utterances]
+        return [(row.utterance_id, row.language, row.task, row.prompt, row.source) for row in utterances]
 
     assert said(prepare(rows)[0]) == [("a", "de", "translate", "before", None), ("b", None, None, None, None)]
     filled_in = utterances_of(rows, tmp_path, name="calls", language="fr", task="transcribe")
@@ -240,11 +240,14 @@ def test_rows_with_control_tokens_in_their_texts_are_left_out_and_named(prepare)
 def test_times_that_are_read_are_no_part_of_the_text(encoder: LabelEncoder, tmp_path: Path) -> None:
     part = part_of(WRITTEN, tmp_path, text=TextProcessing(written_times="read"))
     kept, drops = prepare_utterances(part, encoder=encoder, max_duration_s=2.0, max_bad_fraction=1.0)
-    assert [(one.utterance_id, one.text, one.prompt) for one in kept] == [
+    assert [(utterance.utterance_id, utterance.text, utterance.prompt) for utterance in kept] == [
         ("times", "five six", None),
         ("plain", "five", " four"),
     ]
-    assert [one.timed for one in kept] == [(TimedWords("five", 0.0, 0.5), TimedWords(" six", 0.5, 0.98)), ()]
+    assert [utterance.timed for utterance in kept] == [
+        (TimedWords("five", 0.0, 0.5), TimedWords(" six", 0.5, 0.98)),
+        (),
+    ]
     assert drops.examples[WRONG_TIMES] == [("late", "<|1.50|> in a recording of 1.00 s")]
     # counted with its times, or a label could be longer than was thought
     label = encoder.encode("", timed=kept[0].timed)

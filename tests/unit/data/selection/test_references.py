@@ -57,23 +57,23 @@ def faults_of(texts: list[str], encoder: LabelEncoder, folder: Path, *, normaliz
 def test_texts_are_counted_and_the_settings_named(encoder: LabelEncoder, tmp_path: Path) -> None:
     needed = len(encoder.spelling.ids(YORUBA)) + 1  # and the end
     texts = [YORUBA, "my card", "..."]
-    found = faults_of(texts, encoder, tmp_path, normalizer="basic", most=needed - 1)
-    assert (found.texts, found.empty) == (3, 1)
-    assert (found.too_long, found.most_tokens, found.too_long_examples) == (1, needed, [("u0", needed)])
-    assert (found.split, found.split_examples) == (1, [("u0", "ọ̀rọ̀", "ọ rọ")])
-    too_long, split = found.warnings(normalizer_name="basic", max_new_tokens=needed - 1, room=encoder.room)
+    faults = faults_of(texts, encoder, tmp_path, normalizer="basic", most=needed - 1)
+    assert (faults.texts, faults.empty) == (3, 1)
+    assert (faults.too_long, faults.most_tokens, faults.too_long_examples) == (1, needed, [("u0", needed)])
+    assert (faults.split, faults.split_examples) == (1, [("u0", "ọ̀rọ̀", "ọ rọ")])
+    too_long, split = faults.warnings(normalizer_name="basic", max_new_tokens=needed - 1, room=encoder.room)
     assert too_long.startswith(f"evaluation.generation_max_length: {needed - 1} is less than 1 of 3 validation texts")
     assert f"set it to {needed} or more" in too_long
     assert split.startswith("evaluation.normalizer: 'basic' splits")
     assert "1 of 3" in split
     assert "multilingual" in split
-    assert found.problem(normalizer_name="basic") is None
+    assert faults.problem(normalizer_name="basic") is None
 
 
 def test_what_just_fits_and_stays_whole_is_no_warning(encoder: LabelEncoder, tmp_path: Path) -> None:
     needed = len(encoder.spelling.ids(YORUBA)) + 1
-    found = faults_of([YORUBA, "my card"], encoder, tmp_path, normalizer="multilingual", most=needed)
-    assert found.warnings(normalizer_name="multilingual", max_new_tokens=needed, room=encoder.room) == []
+    faults = faults_of([YORUBA, "my card"], encoder, tmp_path, normalizer="multilingual", most=needed)
+    assert faults.warnings(normalizer_name="multilingual", max_new_tokens=needed, room=encoder.room) == []
 
 
 def test_texts_of_which_nothing_is_left_are_refused(encoder: LabelEncoder, tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_a_run_says_it_before_it_starts(tiny_folder: Path, tmp_path: Path) -> No
         (tmp_path / f"{number}.txt").write_text(text, encoding="utf-8")
     model, data = ModelConfig(name_or_path=str(tiny_folder), language="sa"), DataConfig(str(tmp_path), train_rows=2)
     job = load_job(model, data, EvaluationConfig(generation_max_length=20), seed=7)
-    said = [notice.partition(":")[0] for notice in job.data.notices]
-    assert said[-2:] == ["evaluation.generation_max_length", "evaluation.normalizer"]
+    named = [notice.partition(":")[0] for notice in job.data.notices]
+    assert named[-2:] == ["evaluation.generation_max_length", "evaluation.normalizer"]
     better = EvaluationConfig(generation_max_length=200, normalizer="multilingual")
     assert not any(notice.startswith("evaluation.") for notice in load_job(model, data, better, seed=7).data.notices)
 
@@ -105,4 +105,4 @@ def test_times_that_are_read_and_not_learnt_are_said(
     data = DataConfig(str(tmp_path), train_rows=2, text=text, timestamps_probability=share)
     job = load_job(ModelConfig(name_or_path=str(tiny_folder), language="en"), data, EvaluationConfig(), seed=7)
     assert any("data.timestamps_probability is 0" in notice for notice in job.data.notices) == is_said
-    assert [one.text for one in job.data.train] == ["my card", "my card"]
+    assert [utterance.text for utterance in job.data.train] == ["my card", "my card"]
