@@ -87,7 +87,7 @@ def check_own(command: str, *arguments: str) -> None:
         if word in setting_flags():
             value = next(words)
             settings += [word, str(find_config(value)) if word == "--config" else value]
-        else:
+        elif word != "--print_config":
             own.append(word)
     if command != "train":
         assert flags(own) <= flags_of_help("accel_asr", command), arguments
