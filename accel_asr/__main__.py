@@ -14,7 +14,10 @@ COMMANDS = {  # name -> (module with main(arguments) -> exit code or None, what 
     "train": ("accel_asr.train", "fine-tune a model in this one process; `accelerate launch` starts several"),
     "verify": ("accel_asr.commands.verify", "compare this launch with one process: gradients, updates, transcripts"),
     "evaluate": ("accel_asr.commands.evaluate_command", "score a model, also against another, on any data"),
-    "check-data": ("accel_asr.commands.check_data", "say what training would drop of its data, and what is odd in it"),
+    "check-data": (
+        "accel_asr.commands.check_data",
+        "report what training would drop of its data, and what is odd in it",
+    ),
     "transcribe": ("accel_asr.commands.transcribe", "print what is said in audio files"),
     "demo": ("accel_asr.commands.demo", "a page that transcribes what is recorded or uploaded"),
     "export": (
@@ -46,7 +49,7 @@ def main() -> None:
     with user_errors_exit():
         refuse_secrets(arguments)
         if arguments[0] not in COMMANDS:
-            raise UserError(f"{arguments[0]!r} is not a command\n{usage()}")
+            raise UserError("is not a command", setting="COMMAND", value=arguments[0], remedy=f"give one\n{usage()}")
         module_name, _ = COMMANDS[arguments[0]]
         wait_passively()
         raise SystemExit(import_module(module_name).main(arguments[1:]))

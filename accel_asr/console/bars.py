@@ -15,27 +15,27 @@ from accel_asr.console.printing import UnfailingStream, say, standard_error, sta
 from accel_asr.console.public_text import visible
 
 TRAINING_LINE_S = 30.0
-LINE_S = 60.0  # of what goes on within a run: an hour of it leaves a log of under 200 lines
+LINE_S = 60.0  # of work inside a run: an hour of it leaves a log of under 200 lines
 LINE_SHARE = 0.05
 WAIT_LINE_S = 60.0
 SWITCHES_OF_LIBRARIES = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
 
 
 def line_is_due(since_s: float, share: float, *, every_s: float = TRAINING_LINE_S) -> bool:
-    """Whether a log wants a line about progress: `every_s` seconds or LINE_SHARE of the work, whichever is rarer.
+    """Whether a log needs a line about progress: after `every_s` seconds or LINE_SHARE of the work, whichever is later.
 
     Args:
         since_s: Seconds since the last line, or the beginning.
-        share: How much of the work, as a fraction, was done since then.
+        share: Fraction of the work done since then.
     """
     return since_s >= every_s and share >= LINE_SHARE - 1e-9
 
 
 def bars_are_seen(*, result_on_stdout: bool = False) -> bool:
-    """Whether a person watches. Both streams must be a terminal: what is printed to a file must not hold half a bar.
+    """Whether a person watches. Both streams must be a terminal, or half a bar would end up in a file.
 
     Args:
-        result_on_stdout: The command prints what it is run for, so that stdout may be a file while a person watches.
+        result_on_stdout: The command prints its result, so stdout may be a file while a person watches stderr.
     """
     if type(sys.stdout).__module__.startswith("ipykernel"):  # a notebook, where tqdm draws its own kind of bar
         return True
@@ -43,7 +43,7 @@ def bars_are_seen(*, result_on_stdout: bool = False) -> bool:
 
 
 def quiet_bars_of_libraries() -> None:
-    """In a log, no bars of the Hub's clients; call before they are imported. What the user has set stays."""
+    """Switch off the bars of the Hub's clients in a log, unless the user set that; call before they are imported."""
     if not bars_are_seen():
         for variable in SWITCHES_OF_LIBRARIES:
             os.environ.setdefault(variable, "1")
@@ -51,7 +51,7 @@ def quiet_bars_of_libraries() -> None:
 
 @contextmanager
 def waiting_is_said(what: str) -> Iterator[None]:
-    """In a log, whose bars are off, say now and then that `what` goes on: after a minute, and then ever more seldom."""
+    """In a log, where bars are off, print that `what` is still going on: after a minute, then less and less often."""
     if bars_are_seen() or os.environ.get("RANK", "0") != "0":
         yield
         return
@@ -73,7 +73,7 @@ def _say_until(is_over: threading.Event, what: str) -> None:
 
 
 def text_bar(**options: Any) -> "tqdm[Any]":
-    """tqdm on stderr, whose writing can't fail."""
+    """tqdm on a stderr that can't fail."""
     stream: UnfailingStream | None = standard_error()
     if type(sys.stderr).__module__.startswith("ipykernel"):
         stream = None
@@ -81,11 +81,11 @@ def text_bar(**options: Any) -> "tqdm[Any]":
 
 
 class ProgressLines:
-    """What of tqdm is used here, for a log: a line when one is due.
+    """A bar for a log, with tqdm's methods: prints a line when it is due.
 
     Args:
         total: Units of work.
-        done: Of them, when it begins.
+        done: Units already done at the beginning.
         every_s: As for `line_is_due`.
         say: Takes a line.
     """
@@ -103,24 +103,24 @@ class ProgressLines:
         self.total, self.n = total, done
         self.desc, self.unit, self.every_s, self.say = desc, unit, every_s, say
         self.postfix = ""
-        self._told_s, self._told_n = time.monotonic(), done
+        self._line_s, self._line_n = time.monotonic(), done
 
     def is_due(self, units: float = 0) -> bool:
-        """Whether a line is due once so many `units` more are done."""
-        share = (self.n + units - self._told_n) / max(self.total, 1)
-        return line_is_due(time.monotonic() - self._told_s, share, every_s=self.every_s)
+        """Whether a line is due after `units` more units."""
+        share = (self.n + units - self._line_n) / max(self.total, 1)
+        return line_is_due(time.monotonic() - self._line_s, share, every_s=self.every_s)
 
     def update(self, units: float = 1) -> None:
-        """So many units more are done."""
+        """Count `units` more units as done."""
         self.n += int(units)
         if self.is_due():
             more = f", {self.postfix}" if self.postfix else ""
             share = 100 * self.n / max(self.total, 1)
             self.say(f"{self.desc}: {self.n:,} of {self.total:,} {self.unit} ({share:.0f}%){more}")
-            self._told_s, self._told_n = time.monotonic(), self.n
+            self._line_s, self._line_n = time.monotonic(), self.n
 
     def set_postfix_str(self, text: str, refresh: bool = True) -> None:
-        """What the next line says beside the numbers."""
+        """Set the text that the next line has after the numbers."""
         self.postfix = visible(text)
 
     def clear(self) -> None:
@@ -144,11 +144,11 @@ Bar = ProgressLines | tqdm
 def progress_bar(
     total: int, *, desc: str, unit: str, is_shown: bool = True, result_on_stdout: bool = False, **of_tqdm: Any
 ) -> Bar:
-    """A bar where a person watches, else lines on stderr; nothing where `is_shown` is false, as on other ranks.
+    """A bar where a person watches, else lines on stderr; nothing if not `is_shown`, as on other ranks.
 
     Args:
         result_on_stdout: As for `bars_are_seen`.
-        of_tqdm: What only a bar takes, such as `delay`.
+        of_tqdm: Arguments for a bar only, such as `delay`.
     """
     if not is_shown or bars_are_seen(result_on_stdout=result_on_stdout):
         return text_bar(total=total, desc=visible(desc), unit=unit, disable=not is_shown, **of_tqdm)

@@ -1,8 +1,8 @@
-"""All that is printed goes through here, so that printing never ends the work and no text acts on the screen.
+"""Everything is printed through here, so that printing never ends a run and no text controls the terminal.
 
-A terminal may be gone, a pipe closed, a disk full, an encoding too small; a recording's name may hold what clears the
-screen. None of that is worth a training run. What a command is run for (a transcript, a report as JSON) is another
-matter: `print_result` raises when it can't be written.
+A terminal may be gone, a pipe closed, a disk full, an encoding too small; a recording's name may contain codes that
+clear the screen. None of that may cost a training run. Only a command's result (a transcript, a report as JSON) must
+not get lost: `print_result` raises if it can't be written.
 """
 
 import argparse
@@ -22,13 +22,12 @@ if TYPE_CHECKING:
 
 
 class UnfailingStream:
-    """A text stream whose `write` and `flush` never raise: what can't be written is lost, what can't be encoded is
-    written with backslashes. No secret passes, whoever writes: a traceback and a library's warning neither.
+    """A text stream whose `write` and `flush` never raise: text that can't be written is lost, characters that can't be
+    encoded are backslash-escaped. Secrets are hidden, also in tracebacks and warnings of libraries.
 
     Args:
-        stream: None as `sys.stdout` is where it was closed before Python started.
-        hide: What takes the secrets out of each piece of text. Texts of the data go to stdout, so that it loses only
-            what is known to be a secret.
+        stream: None, like `sys.stdout`, if it was closed before Python started.
+        hide: Removes the secrets from a text. Stdout gets texts of the data, so only known secrets are hidden there.
     """
 
     def __init__(self, stream: Any, hide: Callable[[str], str] = without_secrets) -> None:
@@ -40,7 +39,7 @@ class UnfailingStream:
             self.failure = OSError(errno.EBADF, "it is closed")
 
     def write(self, text: str) -> int:
-        """Write what can be written; returns the length of `text` in any case."""
+        """Write as much as possible; always returns the length of `text`."""
         if self.stream is not None:
             try:
                 self.stream.write(self.hide(text))
@@ -51,7 +50,7 @@ class UnfailingStream:
         return len(text)
 
     def flush(self) -> None:
-        """Flush, if there is anything to flush to."""
+        """Flush, if there is a stream."""
         if self.stream is not None:
             try:
                 self.stream.flush()
@@ -59,7 +58,7 @@ class UnfailingStream:
                 self._note(error)
 
     def isatty(self) -> bool:
-        """Whether a person reads it on a terminal."""
+        """Whether it is a terminal."""
         try:
             return self.stream is not None and bool(self.stream.isatty())
         except (OSError, ValueError):
@@ -67,7 +66,7 @@ class UnfailingStream:
 
     @property
     def encoding(self) -> str:
-        """`utf-8` where the stream says none, as one of strings does."""
+        """`utf-8` for a stream without an encoding, such as a StringIO."""
         return getattr(self.stream, "encoding", None) or "utf-8"
 
     def can_show(self, text: str) -> bool:
@@ -79,7 +78,7 @@ class UnfailingStream:
         return True
 
     def prepare_for_the_end(self) -> None:
-        """Flush for the last time but one. Python's own last flush would turn a failure into exit code 120."""
+        """Flush before Python's own last flush, which would turn a failure into exit code 120."""
         self._is_ending = True
         self.flush()
         if self.failure is not None:
@@ -91,7 +90,7 @@ class UnfailingStream:
             self._write_to_nothing()
 
     def _write_to_nothing(self) -> None:
-        """Point the descriptor at the null device: what is buffered still has to be flushed when Python ends."""
+        """Point the descriptor at the null device, since Python flushes what is still buffered when it ends."""
         try:
             descriptor = self.stream.fileno()
         except (OSError, ValueError, AttributeError):
@@ -106,10 +105,10 @@ class UnfailingStream:
 
 
 def guard_standard_streams() -> None:
-    """Make `print`, and whatever else this process writes to stdout and stderr, unable to fail; call it at the start.
+    """Make stdout and stderr of this process unable to fail, for `print` and libraries too; call it at the start.
 
-    Streams that were closed before the start (`>&-`) become the null device: else the next file that is opened gets
-    their number, and what a library prints ends up inside of it.
+    Streams that were closed before the start (`>&-`) become the null device: otherwise the next file that is opened
+    gets their number, and whatever a library prints ends up in it.
     """
     for descriptor in (0, 1, 2):
         try:
@@ -117,7 +116,7 @@ def guard_standard_streams() -> None:
         except OSError:
             _open_null_device_as(descriptor)
     if sys.stdin is None:
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - as long as the process
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - stays open
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if not isinstance(stream, UnfailingStream):
@@ -138,27 +137,27 @@ def _open_null_device_as(descriptor: int) -> None:
 
 
 def standard_output() -> UnfailingStream:
-    """What `sys.stdout` is now, unable to fail."""
+    """The current `sys.stdout`, unable to fail."""
     return sys.stdout if isinstance(sys.stdout, UnfailingStream) else UnfailingStream(sys.stdout)
 
 
 def standard_error() -> UnfailingStream:
-    """What `sys.stderr` is now, unable to fail."""
+    """The current `sys.stderr`, unable to fail."""
     return sys.stderr if isinstance(sys.stderr, UnfailingStream) else UnfailingStream(sys.stderr, public)
 
 
 def say(text: str, *, to_stderr: bool = False) -> None:
-    """Print lines for a person, at once. Controls in them are shown as text."""
+    """Print lines for a person, and flush. Control characters are shown as text."""
     stream = standard_error() if to_stderr else standard_output()
     stream.write(visible_lines(text) + "\n")
     stream.flush()
 
 
 def print_result(text: str) -> None:
-    """Print what the command is run for. Controls are shown as text, and what stdout's encoding lacks by backslashes.
+    """Print a command's result. Control characters are shown as text, characters that can't be encoded are escaped.
 
     Raises:
-        OSError: it can't be written; BrokenPipeError where its reader has gone.
+        OSError: it can't be written; BrokenPipeError if its reader has gone.
     """
     stream = standard_output()
     stream.write(visible_lines(text) + "\n")
@@ -168,7 +167,7 @@ def print_result(text: str) -> None:
 
 
 def json_to_print(content: Any, *, indent: int | None = None) -> str:
-    """JSON for standard output: letters as they are, unless its encoding lacks one or a screen would act on one."""
+    """JSON for standard output: letters as they are, unless they can't be encoded or would control the terminal."""
     text = json.dumps(content, ensure_ascii=False, indent=indent, allow_nan=False)
     if standard_output().can_show(text) and visible_lines(text) == text:
         return text
@@ -176,14 +175,14 @@ def json_to_print(content: Any, *, indent: int | None = None) -> str:
 
 
 def table_console(*, width: int = 80, file: IO[str] | None = None) -> "Console":
-    """A rich console for tables: at least `width` columns, also where the terminal says 0 or 1, and text as it is.
+    """A rich console for tables of at least `width` columns, even if the terminal says 0 or 1.
 
-    Nothing in a cell is markup, a name of a colour or of a smiley. Controls in cells must be made `visible` before.
+    Cells are plain text, without markup or emoji names. Make control characters in them `visible` first.
     """
     from rich.console import Console
 
     console = Console(
-        file=file or standard_output(),  # type: ignore[arg-type] # it has what rich asks of a file
+        file=file or standard_output(),  # type: ignore[arg-type] # it has the methods that rich calls
         soft_wrap=True,
         markup=False,
         emoji=False,
@@ -199,7 +198,7 @@ def percent(rate: float | None) -> str:
 
 
 class OptionParser(argparse.ArgumentParser):
-    """An argument parser that repeats what it does not understand as text, whatever is in it."""
+    """An argument parser whose error messages can't control the terminal."""
 
     def error(self, message: str) -> NoReturn:
         """Print usage and message; exit code 2."""

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from accel_asr.console.public_text import known_secrets, without_secrets
 from accel_asr.errors import UserError
 
-WRITING, OUTGOING = ".writing", ".outgoing"  # ends of the names of files and folders that are being written or replaced
+WRITING, OUTGOING = ".writing", ".outgoing"  # suffixes of files and folders that are being written or replaced
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -49,10 +49,10 @@ def write_json_lines(path: Path, objects: Iterator[Mapping[str, Any]]) -> None:
 
 
 def to_json(content: Any, *, indent: int | None = None, secrets: Sequence[str] | None = None) -> str:
-    """`content` as JSON that every reader takes: numbers that are not finite become null. Secrets are hidden.
+    """`content` as strict JSON: numbers that are not finite become null. Secrets are hidden.
 
     Args:
-        secrets: As `known_secrets` gives them, where it is asked once for many.
+        secrets: The result of `known_secrets`, to call it once for many.
     """
     hidden = known_secrets() if secrets is None else secrets
     return json.dumps(_finite(content, hidden), indent=indent, ensure_ascii=False, allow_nan=False)

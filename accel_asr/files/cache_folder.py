@@ -73,13 +73,13 @@ def cache_errors_explained(folder: Path, *, every_error: bool = False) -> Iterat
 
 @contextmanager
 def cache_locked(lock: Path, *, work: str) -> Iterator[None]:
-    """Hold a lock of the cache. A wait for it says who has it, and ends; a lock of a process that has died is free.
+    """Hold a lock of the cache. A long wait for it is reported, and ends. The lock of a process that died is free.
 
     Args:
-        work: What is made under it.
+        work: What is made while it is held.
 
     Raises:
-        UserError: another process has it for too long.
+        UserError: another process has held it for too long.
     """
     held = FileLock(str(lock))
     waited_s = 0.0
@@ -88,7 +88,7 @@ def cache_locked(lock: Path, *, work: str) -> Iterator[None]:
             held.acquire(timeout=SAID_AFTER_S)
         except Timeout:
             waited_s += SAID_AFTER_S
-            who = f"{_holder(lock)} is making {work}"
+            who = f"another process, which holds {str(lock)!r}, is making {work}"
             if waited_s >= LONGEST_WAIT_S:
                 raise UserError(
                     f"{who} since {waited_s / 3600:.0f} hours", setting=SETTING, remedy=f"end it, {_OTHER_FOLDER}"
@@ -99,19 +99,6 @@ def cache_locked(lock: Path, *, work: str) -> Iterator[None]:
         yield
     finally:
         held.release()
-
-
-def _holder(lock: Path) -> str:
-    """Which process of this machine has a lock, as far as the system tells."""
-    try:
-        inode = lock.stat().st_ino
-        for line in Path("/proc/locks").read_text().splitlines():
-            fields = line.split()  # 1: FLOCK ADVISORY WRITE 1234 08:01:567 0 EOF
-            if fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode):
-                return f"process {fields[4]} of this machine"
-    except (OSError, IndexError):
-        pass
-    return f"another process (which holds {str(lock)!r})"
 
 
 def reserve_files(folder: Path, sizes: Mapping[str, int], *, cache_dir: Path, setting: str, otherwise: str) -> bool:

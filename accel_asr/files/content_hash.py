@@ -1,6 +1,6 @@
-"""Checksums of recordings and of what caches hold: fast enough to look at all that is read, not meant against malice.
+"""Checksums of recordings and caches: fast enough for everything that is read, and not meant against malice.
 
-xxh3 reads 10 GB/s on one core, ten times as much as hashlib's or zlib's, so that looking costs less than reading.
+xxh3 reads 10 GB/s on one core, ten times as fast as hashlib or zlib, so checking costs less than reading.
 """
 
 import os
@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 from xxhash import xxh3_64, xxh3_64_intdigest
 
-WHOLE_UP_TO_BYTES = 1 << 20  # 30 s of 16 kHz PCM: what fits into Whisper's window is read whole
+WHOLE_UP_TO_BYTES = 1 << 20  # 30 s of 16 kHz PCM, Whisper's window, fit in it
 _BLOCKS, _BLOCK_BYTES = 16, 1 << 16  # of a larger file: 1 MiB of it, with its head and its tail
 _PIECE_BYTES = 1 << 22
 
 
 def hash_of(content: bytes | memoryview | np.ndarray) -> int:
-    """64 bits of a content that lies in memory; never 0, which may stand for nothing."""
+    """A 64-bit checksum; never 0, which may mean none."""
     if isinstance(content, np.ndarray):
         content = np.ascontiguousarray(content).data.cast("B") if content.size else b""
     return xxh3_64_intdigest(content) or 1
 
 
 def hash_of_file(path: Path, *, whole_up_to_bytes: float = WHOLE_UP_TO_BYTES) -> int:
-    """64 bits of a file's size and bytes: of a file larger than that, of blocks spread evenly over it.
+    """A 64-bit checksum of a file's size and bytes; of a larger file, only blocks spread evenly over it are read.
 
     Raises:
         OSError: it can't be read.

@@ -1,4 +1,4 @@
-"""Files that are read without a wait: a pipe, a socket or a device among the data would never end, or never begin."""
+"""Opening regular files only: reading a pipe, a socket or a device could wait for ever."""
 
 import errno
 import io
@@ -11,7 +11,7 @@ NO_REGULAR_FILE = "it is a pipe, a socket or a device, and no regular file"
 
 
 def is_no_regular_file(path: Path) -> bool:
-    """Whether there is something that is neither a file nor a folder."""
+    """Whether it exists and is neither a file nor a folder."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
@@ -19,7 +19,7 @@ def open_regular(path: Path) -> BinaryIO:
     """Open a regular file to read.
 
     Raises:
-        OSError: it can't be opened, or is something else.
+        OSError: it can't be opened, or is no regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -29,7 +29,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def read_regular_text(path: Path) -> str:
-    """The text of a regular file in UTF-8, with or without its mark.
+    """The text of a regular file in UTF-8, with or without a byte order mark.
 
     Raises:
         OSError: as `open_regular`.

@@ -1,4 +1,4 @@
-"""The folder of a run: claimed once, described for later readers, and written so that a crash leaves no half file."""
+"""The folder of a run: claimed by one process, cleared up after a crash, its full disk explained."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ CHECKPOINTS_DIR = "checkpoints"
 LOCK_FILE = ".lock"
 SETTING = "--output_dir"
 _CHECKPOINT = re.compile(r"step-\d{8,}")
-_held_locks: list[IO[bytes]] = []  # a lock lasts as long as its file is open
+_locked_files: list[IO[bytes]] = []  # a lock lasts as long as its file is open
 
 
 def claim_run_folder(output_dir: Path, *, resume: bool) -> None:
@@ -82,7 +82,7 @@ def _lock(output_dir: Path) -> None:
             value=output_dir,
             remedy=f"wait for it to end, or give another folder by {SETTING}",
         ) from error
-    _held_locks.append(file)
+    _locked_files.append(file)
 
 
 def _clear_up_after_a_crash(output_dir: Path) -> None:

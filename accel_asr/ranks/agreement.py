@@ -1,4 +1,4 @@
-"""How the ranks of a run come to the same end, while each of them may be waiting for data."""
+"""How all ranks stop at the same place, while each of them may be waiting for its data."""
 
 import time
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from accel_asr.errors import UserError
 
 Ready = TypeVar("Ready")
 
-POLL_S = 0.5  # how long a rank waits for its data before it looks what the others do
-AGREE_EVERY_S = 4.0  # where ranks work on their own for long
+POLL_S = 0.5  # how long a rank waits for its data before it checks the others
+AGREE_EVERY_S = 4.0  # while ranks work on their own
 
 
 class AgreedStopError(Exception):
@@ -28,13 +28,13 @@ class AgreedDataError(UserError):
 
 
 class Agreement:
-    """Ranks that work or wait on their own look around together, now and then.
+    """Ranks that work or wait on their own check each other now and then.
 
-    So a stop that reaches one of them, and a failure of one, ends all of them at the same place, within seconds, and no
-    rank stays in a collective for ever while another waits for its data.
+    So a signal to one rank, or its failure, ends all ranks at the same place within seconds, and no rank waits in a
+    collective for ever while another waits for its data.
 
     Args:
-        is_asked_to_stop: Whether this rank was; without it none ever is.
+        is_asked_to_stop: Whether this rank was asked to stop; the default never is.
     """
 
     def __init__(self, accelerator: Accelerator, is_asked_to_stop: Callable[[], bool] = lambda: False) -> None:
@@ -43,14 +43,14 @@ class Agreement:
         self._last_s = -AGREE_EVERY_S
 
     def wait(self, ready: Callable[[float], Ready | None]) -> Ready:
-        """What `ready` gives on this rank, as soon as every rank has its own. A collective.
+        """The result of `ready` on this rank, as soon as every rank has one. A collective.
 
         Args:
-            ready: Called with seconds to wait until it gives something; None is not yet.
+            ready: Called with the seconds to wait, until its result is not None.
 
         Raises:
-            AgreedStopError: some rank was asked to stop, whether or not all is ready.
-            AgreedDataError: what `ready` raised on some rank.
+            AgreedStopError: some rank was asked to stop, whether or not all are ready.
+            AgreedDataError: `ready` raised on some rank.
         """
         value, problem = None, None
         while True:
@@ -64,7 +64,7 @@ class Agreement:
                 return value
 
     def in_time(self) -> None:
-        """To be called often while this rank works on its own. A collective with the others' calls, and `all_done`.
+        """Call often while this rank works on its own. A collective, together with `all_done` on other ranks.
 
         Raises:
             AgreedStopError, AgreedDataError: as `all_done`.
@@ -80,8 +80,8 @@ class Agreement:
 
         Raises:
             AgreedStopError: some rank was asked to stop.
-            AgreedDataError: the problem of the first rank that has one; what is no `UserError` is raised on its own
-                rank as it is.
+            AgreedDataError: the problem of the first rank that has one. That rank raises its own exception if it is
+                no `UserError`.
         """
         flags = [float(not is_done), float(problem is not None), float(self._is_asked_to_stop())]
         if self._accelerator.num_processes > 1:

@@ -1,4 +1,4 @@
-"""Work that only the main process does, and whose failure must end every rank."""
+"""Writing by the main process only, whose failure ends every rank."""
 
 from collections.abc import Callable
 from pathlib import Path

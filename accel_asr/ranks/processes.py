@@ -1,4 +1,4 @@
-"""What holds for the whole process: settings that must stand before torch is imported, and signals."""
+"""Settings of the whole process: signals, and environment variables to set before torch is imported."""
 
 import os
 import signal
@@ -11,9 +11,9 @@ STOP_SIGNALS = tuple(
 
 
 def wait_passively() -> None:
-    """Let OpenMP's idle threads sleep instead of spin, unless the user said otherwise.
+    """Let OpenMP's idle threads sleep instead of spin, unless the user has set it.
 
-    On a machine whose cores others use too, spinning threads wait for ones that are not running: a training step of
-    the quickstart took 4 s and more on two busy cores, and 0.5 s with this.
+    On shared cores, spinning threads take the time of those they wait for: a training step of the quickstart took over
+    4 s on two busy cores, and 0.5 s with this.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

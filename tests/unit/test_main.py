@@ -38,7 +38,7 @@ def test_version(run, capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_unknown_command_ends_with_code_2_and_the_list(run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("trancribe") == 2
     told = capsys.readouterr().err
-    assert told.startswith("error: 'trancribe' is not a command")
+    assert told.startswith("error: COMMAND 'trancribe': is not a command")
     assert "transcribe" in told.splitlines()[-1] or any("transcribe  " in line for line in told.splitlines())
 
 
