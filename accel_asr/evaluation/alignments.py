@@ -1,4 +1,4 @@
-"""Which words became which: alignments by jiwer, and the confusions that are most frequent."""
+"""Which words became which: alignments by jiwer, and the most frequent confusions."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ class AlignedWords:
 
 @dataclass(frozen=True)
 class Confusion:
-    """A word that was taken for another, missed (`hypothesis` empty) or made up (`reference` empty), so often."""
+    """A word replaced by another, deleted (`hypothesis` empty) or inserted (`reference` empty), and how often."""
 
     reference: str
     hypothesis: str
@@ -33,26 +33,18 @@ class Confusion:
 def align_words(reference: str, hypothesis: str) -> list[AlignedWords]:
     """The edits that turn the reference into the hypothesis, in order; words are split at white space."""
     before, after = reference.split(), hypothesis.split()
-    if not before or not after:
-        runs: list[AlignedWords] = []
-        if before:
-            runs.append(AlignedWords("delete", tuple(before), ()))
-        if after:
-            runs.append(AlignedWords("insert", (), tuple(after)))
-        return runs
-    chunks = jiwer.process_words(" ".join(before), " ".join(after)).alignments[0]
     return [
         AlignedWords(
             chunk.type,
             tuple(before[chunk.ref_start_idx : chunk.ref_end_idx]),
             tuple(after[chunk.hyp_start_idx : chunk.hyp_end_idx]),
         )
-        for chunk in chunks
+        for chunk in jiwer.process_words(" ".join(before), " ".join(after)).alignments[0]
     ]
 
 
 def confusions(scored: Iterable[ScoredUtterance], *, most: int = 20) -> list[Confusion]:
-    """The most frequent errors in normalised words, the most frequent first, then by the alphabet."""
+    """The most frequent errors in normalised words, by count and then alphabetically."""
     counts: Counter[tuple[str, str]] = Counter()
     for utterance in scored:
         if utterance.words is None or not utterance.words.errors:

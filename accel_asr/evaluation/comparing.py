@@ -9,7 +9,7 @@ from accel_asr.evaluation.scoring import ScoredUtterance
 
 @dataclass(frozen=True)
 class Change:
-    """One utterance, before and after; `errors` is how many word errors there are more (or, below 0, fewer) after."""
+    """One utterance, before and after; `errors` is the change in word errors, below 0 for fewer."""
 
     before: ScoredUtterance
     after: ScoredUtterance
@@ -23,8 +23,8 @@ class Change:
 class Comparison:
     """`after` against `before`.
 
-    differences: of RATES by name, below 0 where `after` is better. improved, worsened: those that changed most.
-    changed_transcripts: how many are not the same.
+    differences: of each rate in RATES, below 0 where `after` is better. improved, worsened: the largest changes.
+    changed_transcripts: how many differ.
     """
 
     differences: dict[str, Difference]
@@ -58,5 +58,5 @@ def compare(before: Sequence[ScoredUtterance], after: Sequence[ScoredUtterance],
 
 
 def _word_errors(utterance: ScoredUtterance) -> int:
-    """Errors in normalised words; words for an empty reference are so many insertions."""
+    """Errors in normalised words; every word for an empty reference is an insertion."""
     return utterance.words.errors if utterance.words else len(utterance.hypothesis_normalized.split())

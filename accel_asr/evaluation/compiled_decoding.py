@@ -1,9 +1,9 @@
-"""One compiled step of the decoder for all batches of an evaluation: transformers' static cache, in shapes that stay.
+"""Compiled decoding: one compiled decoder step for all batches of an evaluation, on transformers' static cache.
 
-transformers compiles the step of a greedy `generate` where its key/value cache is static, and torch compiles anew for
-every other shape that it is given. So all batches have equally many rows here, and room for equally many tokens: the
-first batch waits for the compiler, later ones and later evaluations do not, whatever training did to the weights. Where
-the encoder hears a part of its window (`audio_context`), there are two compilations: the second is for any length.
+transformers compiles the step of a greedy `generate` if its key/value cache is static, and torch compiles again for
+every new shape. So all batches are padded to as many rows and have room for as many tokens: only the first batch waits
+for the compiler, later batches and evaluations do not, whatever training did to the weights. With an `audio_context`
+there are two compilations: the second has a dynamic length.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,13 +20,13 @@ from accel_asr.evaluation.decoding_settings import Decoding
 
 @dataclass(frozen=True)
 class CompiledDecoding:
-    """How many rows a batch is filled up to, and the options of `generate`."""
+    """How many rows each batch is padded to, and the options for `generate`."""
 
     rows: int
     options: dict[str, object]
 
     def filled(self, tensor: torch.Tensor) -> torch.Tensor:
-        """(rows, ...): the rows of a batch, (at most `rows`, ...), and copies of the last: they never take longer."""
+        """Pad a batch to (rows, ...) with copies of its last row, which never take longer than that row."""
         missing = self.rows - len(tensor)
         return torch.cat([tensor, tensor[-1:].expand(missing, *tensor.shape[1:])]) if missing else tensor
 
@@ -35,17 +35,17 @@ class CompiledDecoding:
 def compiled_decoding(
     model: WhisperForConditionalGeneration, batches: Sequence[EvaluationBatch], decoding: Decoding
 ) -> Iterator[CompiledDecoding]:
-    """For these batches of an evaluation, at least one. Nothing that was compiled stays on `model` after it.
+    """Compile decoding for these batches, at least one. Nothing compiled stays on `model` afterwards.
 
-    What was compiled is torch's, which finds it again for the next evaluation, also of another model of that shape.
+    torch caches the compiled code, and uses it again for the next evaluation, also of another model of that shape.
 
     Raises:
-        UserError: what is decoded within it can't be compiled, such as where there is no C++ compiler.
+        UserError: it can't be compiled, such as without a C++ compiler.
     """
-    from torch._dynamo.exc import BackendCompilerFailed  # slow to import, for those only who want it
+    from torch._dynamo.exc import BackendCompilerFailed  # slow to import
 
     compile_config = CompileConfig()
-    compile_config._compile_all_devices = True  # as it was asked for; else transformers does it on a GPU only
+    compile_config._compile_all_devices = True  # by default transformers compiles on GPUs only
     positions = model.config.max_target_positions
     longest = min(max(batch.start_tokens for batch in batches) + decoding.max_new_tokens, positions)
     try:
@@ -60,9 +60,11 @@ def compiled_decoding(
     except BackendCompilerFailed as error:
         reason = " ".join(str(error.inner_exception).split())
         raise UserError(
-            f"evaluation.compile_decoding: true, and torch can't compile the decoder here ({reason}); leave it out, or "
-            "install a C++ compiler such as g++ where that is what is missing"
+            f"torch can't compile the decoder here ({reason})",
+            setting="--evaluation.compile_decoding",
+            value=True,
+            remedy="leave it out, or install a C++ compiler such as g++ if that is what is missing",
         ) from error
     finally:
-        # it holds the model, which then would outlive its use; and a deep copy would transcribe with these weights
+        # it would keep the model alive, and a deep copy of the model would decode with these weights
         vars(model).pop("_compiled_call", None)

@@ -1,4 +1,4 @@
-"""One evaluation: transcribe, normalise, score; what train and the console commands both call."""
+"""One evaluation: transcribe, normalise, score. Training and the commands both call it."""
 
 import time
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from accel_asr.data.loading.collator import Collator
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.evaluation.intervals import rate_intervals
-from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, score_utterance, scores_by
+from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, grouped, score_utterance
 from accel_asr.ranks.agreement import Agreement
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A score with the rows behind it. loss: of a target token, in nats; seconds: wall time on this rank."""
+    """A score and the utterances behind it. loss: mean of a target token, in nats; seconds: wall time on this rank."""
 
     score: CorpusScore
     loss: float
@@ -27,19 +27,19 @@ class Evaluation:
     scored: list[ScoredUtterance]
 
     def record(self) -> dict[str, Any]:
-        """The numbers, as metrics.jsonl and summary.json hold them; also of each language and source, if several.
+        """The numbers as metrics.jsonl and summary.json hold them; with several languages or sources, also of each.
 
-        `wer_interval` and the like are 95% bootstrap intervals, [low, high].
+        `wer_interval` and so on are 95% bootstrap intervals, [low, high].
         """
         record = {**asdict(self.score), "loss": self.loss}
         record |= {f"{name}_interval": list(interval) for name, interval in rate_intervals(self.scored).items()}
         parts_by = {
-            "by_language": scores_by(self.scored, lambda utterance: utterance.transcript.language),
-            "by_source": scores_by(self.scored, lambda utterance: utterance.transcript.source),
+            "by_language": grouped(self.scored, lambda utterance: utterance.transcript.language or ""),
+            "by_source": grouped(self.scored, lambda utterance: utterance.transcript.source or ""),
         }
         for name, parts in parts_by.items():
             if len(parts) > 1:
-                record[name] = {value or "unset": asdict(score) for value, score in parts.items()}
+                record[name] = {value or "unset": asdict(corpus_score(parts[value])) for value in sorted(parts)}
         return record
 
 
@@ -56,11 +56,11 @@ def evaluate_model(
     """Score `model` on every utterance of `items` exactly once. Every rank must call this, and gets the same result.
 
     Args:
-        agreement: On when to stop before the end; without it on failures alone.
+        agreement: Lets the ranks stop together before the end; without it they only fail together.
 
     Raises:
-        AgreedStopError: some rank was asked to stop; on every rank.
-        UserError: the step can't be compiled here.
+        AgreedStopError: a rank was asked to stop; raised on every rank.
+        UserError: the decoder can't be compiled here.
     """
     started_s = time.perf_counter()
     transcription = transcribe_utterances(

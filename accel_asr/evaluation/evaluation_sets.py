@@ -15,7 +15,7 @@ from accel_asr.data.selection.preparation import prepare_utterances
 from accel_asr.data.selection.run_sources import open_part, resolved_sources
 from accel_asr.data.selection.utterances import Utterances
 from accel_asr.data.splits import load_train_and_validation
-from accel_asr.errors import UserError
+from accel_asr.errors import UserError, raise_all
 
 DEFAULT_SPLIT = "test"
 LONGEST_LABEL = 100  # letters: a file's name has at most 255 bytes
@@ -41,7 +41,7 @@ class DatasetName:
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Utterances that are scored together. `name` is that of its files; the rest says what it is."""
+    """Utterances that are scored together; `name` names its files."""
 
     name: str
     source: str
@@ -50,9 +50,8 @@ class EvaluationSet:
     utterances: Utterances
 
     def only(self, utterance_ids: Sequence[str]) -> "EvaluationSet":
-        """The same without the utterances that are not named."""
-        wanted = set(utterance_ids)
-        keep = np.array([name in wanted for name in self.utterances.ids()], dtype=bool)
+        """The same set with these utterances only."""
+        keep = np.isin(self.utterances.ids(), list(utterance_ids))
         return replace(self, utterances=self.utterances.select(np.flatnonzero(keep)))
 
 
@@ -69,14 +68,14 @@ def load_evaluation_sets(
     """The sets, and notices for the user: what was kept and what was left out.
 
     Args:
-        datasets: With none, the validation rows that `data` describes, as training would hold them out.
-        most_utterances: Of each set, the first so many.
+        datasets: Without any, the validation rows of `data`, as training holds them out.
+        most_utterances: The first utterances of each set, at most so many.
 
     Raises:
         UserError: as reading and filtering raise.
     """
     if not datasets:
-        # a score of what was trained on too is still a score: it is said, and no reason to end
+        # an overlap with the training data is reported, and does not stop the evaluation
         loaded = load_train_and_validation(
             replace(data, overlap="allow"),
             encoder=encoder,
@@ -86,48 +85,49 @@ def load_evaluation_sets(
         )
         source = ", ".join(source.name_or_path for source in resolved_sources(data))
         held = data.eval_name_or_path or data.eval_split or f"{data.train_split}, held out"
-        sets = [EvaluationSet(VALIDATION, source, held, data.revision, loaded.validation)]
-        return [_first(one, most_utterances) for one in sets], loaded.notices
+        validation = EvaluationSet(VALIDATION, source, held, data.revision, loaded.validation[:most_utterances])
+        return [validation], loaded.notices
     sets, notices = [], []
     taken: set[str] = set()
     for dataset in datasets:
         source_settings = resolved_sources(replace(data, name_or_path=dataset.name_or_path, sources=[]))[0]
-        with _told_of(dataset):
-            part, told = open_part(data, source_settings, dataset.split, sampling_rate_hz=sampling_rate_hz)
+        with _errors_name(dataset):
+            part, part_notices = open_part(data, source_settings, dataset.split, sampling_rate_hz=sampling_rate_hz)
             utterances, drops = prepare_utterances(
                 part,
                 encoder=encoder,
                 max_duration_s=min(data.max_duration_s, window_s),
                 max_bad_fraction=data.max_bad_fraction,
                 cut_long_labels=data.long_labels == "cut",
-                keep_empty_texts=True,  # what a model writes where nothing is said is worth knowing
+                keep_empty_texts=True,  # they show what a model writes where nothing is said
             )
         name = _unique(_label(dataset), taken)
-        told.append(f"{name}: kept {len(utterances):,} of {len(part.index):,} utterances; {drops.sentence()}")
-        notices += told
-        found = EvaluationSet(name, dataset.name_or_path, dataset.split, source_settings.revision, utterances)
-        sets.append(_first(found, most_utterances))
+        kept = f"{name}: kept {len(utterances):,} of {len(part.index):,} utterances; {drops.sentence()}"
+        notices += [*part_notices, kept]
+        revision, utterances = source_settings.revision, utterances[:most_utterances]
+        sets.append(EvaluationSet(name, dataset.name_or_path, dataset.split, revision, utterances))
     return sets, notices
 
 
 @contextmanager
-def _told_of(dataset: DatasetName) -> Iterator[None]:
-    """Let an error say which of the sources it is about, and where a column that it lacks is named."""
+def _errors_name(dataset: DatasetName) -> Iterator[None]:
+    """Let errors say which source they are about, and how to name a column that it lacks."""
     try:
         yield
     except UserError as error:
-        told = f"--dataset {dataset.name_or_path}: {error}"
-        column = (error.setting or "").removeprefix("--")
-        if column.endswith(("_column", "_columns")):
-            none = "[]" if column.endswith("columns") else "null"
-            told += f"; the settings of a run hold here too, so give --{column} for this source"
-            if column not in ("data.text_column", "data.audio_column"):
-                told += f' ("--{column}={none}" for none)'
-        raise UserError(told, same_on_every_rank=error.same_on_every_rank) from error
+        raise_all(_about(dataset, single) for single in error.errors)
 
 
-def _first(one: EvaluationSet, most: int | None) -> EvaluationSet:
-    return one if most is None else replace(one, utterances=one.utterances[:most])
+def _about(dataset: DatasetName, error: UserError) -> UserError:
+    problem, remedy = f"of --dataset {dataset.name_or_path}: {error.problem}", error.remedy
+    column = (error.setting or "").removeprefix("--")
+    if column.endswith(("_column", "_columns")):
+        none = "[]" if column.endswith("columns") else "null"
+        needed = column in ("data.text_column", "data.audio_column")
+        hint = f"the run's settings hold here too, so give --{column} for this source"
+        hint += "" if needed else f' ("--{column}={none}" for none)'
+        remedy = f"{remedy}; {hint}" if remedy else hint
+    return error.but(problem=problem, remedy=remedy)
 
 
 def _label(dataset: DatasetName) -> str:

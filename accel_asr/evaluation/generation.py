@@ -1,4 +1,4 @@
-"""Transcribe a set of utterances on all ranks, and gather the transcripts: each utterance exactly once, in order."""
+"""Transcribe a set of utterances on all ranks and gather the transcripts: each utterance exactly once, in order."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ from accel_asr.ranks.agreement import POLL_S, Agreement
 
 @dataclasses.dataclass(frozen=True)
 class Transcription:
-    """The gathered table, in the order of the utterances given, and the mean loss of a target token in nats."""
+    """All transcripts, in the order of the utterances, and the mean loss of a target token in nats."""
 
     transcripts: list[Transcript]
     loss: float
@@ -35,8 +35,8 @@ class Transcription:
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """What one rank found: (row, hypothesis, cut off, silent, why its audio failed), and (first row, summed token loss,
-    target tokens) by batch."""
+    """One rank's results: (row, hypothesis, cut off, silent, audio problem) of each utterance, and (first row, summed
+    token loss, target tokens) of each batch."""
 
     rows: list[tuple[int, str, bool, bool, str | None]]
     losses: list[tuple[int, float, int]]
@@ -56,13 +56,13 @@ def transcribe_utterances(
 
     Args:
         model: Unwrapped. Each row's own language, task and prompt are given to its decoder.
-        agreement: On when to stop before the end; without it on failures alone.
+        agreement: Lets the ranks stop together before the end; without it they only fail together.
         on_batch: Called after each batch of this rank with the number of utterances in it.
 
     Raises:
         AssertionError: an utterance is missing from the gathered table, or there twice.
-        AgreedStopError: some rank was asked to stop; on every rank, as the next one.
-        UserError: the step can't be compiled here; the data of some rank can't be loaded.
+        AgreedStopError: a rank was asked to stop; raised on every rank.
+        UserError: the decoder can't be compiled here; or a rank can't load its data, raised on every rank.
     """
     agreement = agreement or Agreement(accelerator)
     batches = evaluation_batches(items, decoding.batch_size)
@@ -96,12 +96,12 @@ def transcribe_batches(
     agreement: Agreement | None = None,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Share:
-    """Transcribe these batches of rows of `items`, on this rank.
+    """Transcribe these batches of rows of `items` on this rank.
 
-    An utterance that can't be decoded gets an empty hypothesis, and the reason.
+    An utterance whose audio can't be decoded gets an empty hypothesis and the reason.
 
     Args:
-        agreement: With the other ranks, which are then at the same; without it this rank waits for no other.
+        agreement: With the other ranks, which must make the same call; without it this rank waits for no other.
 
     Raises:
         AgreedStopError, AgreedDataError: as `Agreement.all_done`.
@@ -110,12 +110,12 @@ def transcribe_batches(
     model.eval()
     share, context = Share(rows=[], losses=[]), decoding.audio_context
     with closing(evaluation_loader(items, batches, collator=collator, num_workers=decoding.num_workers)) as loaded:
-        for wanted, batch_on_cpu in zip(batches, _as_agreed(loaded, agreement), strict=True):
+        for planned, batch_on_cpu in zip(batches, _as_agreed(loaded, agreement), strict=True):
             batch = batch_on_cpu.to(accelerator.device)
             failed = {item.utterance_id: item.reason for item in batch.failed}
-            names = {row: items.utterances[row].utterance_id for row in wanted.rows} if failed else {}
+            names = {row: items.utterances[row].utterance_id for row in planned.rows} if failed else {}
             share.rows.extend((row, "", False, False, failed[name]) for row, name in names.items() if name in failed)
-            rows = [row for row in wanted.rows if names.get(row) not in failed]
+            rows = [row for row in planned.rows if names.get(row) not in failed]
             if rows:
                 with torch.no_grad(), accelerator.autocast():
                     hypotheses, cut_off, loss_sum = _transcribe_batch(
@@ -123,20 +123,20 @@ def transcribe_batches(
                         batch,
                         decoding,
                         spelling=items.encoder.spelling,
-                        start_tokens=wanted.start_tokens,
-                        positions=context.positions_for(wanted.longest_s) if context else None,
+                        start_tokens=planned.start_tokens,
+                        positions=context.positions_for(planned.longest_s) if context else None,
                         compiled=compiled,
                     )
                 silent = is_silent(batch.input_features).tolist()
-                share.rows.extend((*told, None) for told in zip(rows, hypotheses, cut_off, silent, strict=True))
+                share.rows.extend((*result, None) for result in zip(rows, hypotheses, cut_off, silent, strict=True))
                 share.losses.append((rows[0], loss_sum, len(batch.target_positions)))
-            on_batch(len(wanted.rows))
+            on_batch(len(planned.rows))
     model.train(was_training)
     return share
 
 
 def _as_agreed(loaded: MadeAhead[Any, Batch], agreement: Agreement | None) -> Iterator[Batch]:
-    """The batches; while they are waited for and between them, this rank looks around."""
+    """The batches; while it waits for one, and between them, this rank checks whether another failed or must stop."""
     if agreement is None:
         yield from loaded
         return
@@ -156,14 +156,14 @@ def _as_agreed(loaded: MadeAhead[Any, Batch], agreement: Agreement | None) -> It
 
 
 def whole_table(utterances: Sequence[Utterance], shares: Share) -> Transcription:
-    """The table of all utterances, in their order, from all shares put together.
+    """The table of all utterances, in their order, from the results of all ranks.
 
     Raises:
         AssertionError: an utterance is missing, or there twice.
     """
     rows = sorted(shares.rows)
     assert [row for row, *_ in rows] == list(range(len(utterances))), "an utterance is missing or there twice"
-    # added in a fixed order, so that the loss does not depend on the number of ranks in its last digit
+    # summed in a fixed order, so that not even the last digit of the loss depends on the number of ranks
     losses = sorted(shares.losses)
     tokens = sum(tokens for _, _, tokens in losses)
     loss = sum(loss_sum for _, loss_sum, _ in losses) / tokens if tokens else float("nan")
@@ -195,11 +195,11 @@ def _transcribe_batch(
     positions: int | None,
     compiled: CompiledDecoding | None,
 ) -> tuple[list[str], list[bool], float]:
-    """(hypotheses, cut off, summed token loss) of one batch; one pass of the encoder serves both.
+    """(hypotheses, cut off, summed token loss) of one batch, from one pass of the encoder.
 
     Args:
-        start_tokens: How many tokens of each row's label are given: previous text, start, language, task.
-        positions: How many the encoder hears; None is its whole window.
+        start_tokens: How many tokens of each row's label `generate` is given: previous text, start, language, task.
+        positions: Of the encoder that are used; None is its whole window.
     """
     if positions is None:
         encoded = model.get_encoder()(batch.input_features).last_hidden_state
@@ -217,8 +217,8 @@ def _transcribe_batch(
     if compiled:
         encoded, given = compiled.filled(encoded), compiled.filled(given)
         options = compiled.options
-    # not Whisper's own, which is this and more: it finds the language, goes on from window to window, and copies the
-    # key/value caches of every row to the CPU and back
+    # not Whisper's own `generate`, which also detects languages, goes from window to window, and copies the key/value
+    # caches of every row to the CPU and back
     generated = GenerationMixin.generate(
         model,
         encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
@@ -227,6 +227,6 @@ def _transcribe_batch(
         num_beams=decoding.num_beams,
         **options,
     )[: len(batch.labels), start_tokens:]
-    # generation ends at the end-of-text token; a row that never made one was cut off
+    # a row without an end-of-text token was cut off
     cut_off = [model.generation_config.eos_token_id not in row for row in generated.tolist()]
     return [spelling.text(row) for row in generated.tolist()], cut_off, loss_sum

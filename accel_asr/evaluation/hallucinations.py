@@ -1,4 +1,4 @@
-"""Words that nobody said: loops, transcripts of which only insertions are wrong, and speech heard in silence."""
+"""Hallucinations: words that nobody said, as loops, as pure insertions, or in silence."""
 
 import re
 from collections.abc import Sequence
@@ -12,11 +12,13 @@ _LOOP = re.compile(rf"(\S.{{0,{_LONGEST_PIECE - 1}}}?)(?:\s*\1){{{_LOOP_REPEATS 
 
 @dataclass(frozen=True)
 class Hallucinations:
-    """The utterances concerned; one may be in several.
+    """The utterances of each kind; an utterance may be of several.
 
-    insertion_only: all that was said is there, and more. looping: a piece of text four times or more in a row that the
-    reference does not have so. from_nothing: words for a reference without any. silent: words for a recording in which
-    nothing can be heard.
+    Args:
+        insertion_only: Insertions, and no other error.
+        looping: A piece of text four times or more in a row, which the reference does not have.
+        from_nothing: Words for an empty reference.
+        silent: Words for a recording in which nothing can be heard.
     """
 
     insertion_only: list[ScoredUtterance]
@@ -26,31 +28,29 @@ class Hallucinations:
 
     def counts(self) -> dict[str, int]:
         """How many of each kind."""
-        return {name: len(found) for name, found in vars(self).items()}
+        return {kind: len(utterances) for kind, utterances in vars(self).items()}
 
 
 def find_hallucinations(scored: Sequence[ScoredUtterance]) -> Hallucinations:
     """Look at the normalised texts."""
-    with_words = [one for one in scored if one.hypothesis_normalized]
+    wordy = [utterance for utterance in scored if utterance.hypothesis_normalized]
     return Hallucinations(
-        insertion_only=[one for one in with_words if _is_insertion_only(one)],
-        looping=[one for one in with_words if is_looping(one.hypothesis_normalized, one.reference_normalized)],
-        from_nothing=[one for one in with_words if one.words is None],
-        silent=[one for one in with_words if one.transcript.silent],
+        insertion_only=[utterance for utterance in wordy if _is_insertion_only(utterance)],
+        looping=[row for row in wordy if is_looping(row.hypothesis_normalized, row.reference_normalized)],
+        from_nothing=[utterance for utterance in wordy if utterance.words is None],
+        silent=[utterance for utterance in wordy if utterance.transcript.silent],
     )
 
 
 def is_looping(hypothesis: str, reference: str) -> bool:
-    """Whether a piece of text of at most 80 characters stands there four times or more in a row, over 12 characters or
-    more in all, in the hypothesis and not in the reference. White space between the pieces does not matter.
+    """Whether the hypothesis repeats a piece of at most 80 characters four times or more in a row, 12 characters or
+    more in all, and the reference does not. White space between the pieces does not matter.
     """
     return _loop(hypothesis) and not _loop(reference)
 
 
 def _loop(text: str) -> bool:
-    if len(text) < _LOOP_CHARACTERS:
-        return False
-    return any(len(found[0]) >= _LOOP_CHARACTERS for found in _LOOP.finditer(text))
+    return any(len(match[0]) >= _LOOP_CHARACTERS for match in _LOOP.finditer(text))
 
 
 def _is_insertion_only(utterance: ScoredUtterance) -> bool:

@@ -1,4 +1,4 @@
-"""Text normalisers by name, as Whisper's authors score."""
+"""Text normalisers by name: those of Whisper's authors, and one for other scripts."""
 
 import re
 import unicodedata
@@ -13,16 +13,16 @@ Normalizer = Callable[[str], str]
 
 
 def load_normalizer(name: str, tokenizer: WhisperTokenizer) -> Normalizer:
-    """As `normalizer_named`, with the spelling table in the tokenizer's folder."""
+    """`normalizer_named`, with the spelling table of the tokenizer's folder."""
     return normalizer_named(name, spelling=tokenizer.english_spelling_normalizer)
 
 
 def normalizer_named(name: str, *, spelling: Mapping[str, str] | None) -> Normalizer:
-    """The function that both texts go through before the normalised scores.
+    """The function that reference and hypothesis go through before the normalised scores.
 
-    `basic` lowercases and turns punctuation into spaces; `english` also spells out contractions, numbers and British
-    spellings, by the table in the model's own folder; `multilingual` is as `basic`, but leaves the marks of letters
-    where they are, of which `basic` makes spaces in the middle of Thai, Hindi or Arabic words; `none` only trims.
+    `basic` lowercases and turns punctuation into spaces; `english` also spells out contractions and numbers, and
+    Americanises spellings by the table in the model's folder; `multilingual` is `basic`, but keeps combining marks,
+    which `basic` turns into spaces within Thai, Hindi or Arabic words; `none` only trims.
 
     Raises:
         UserError: `english` for a tokenizer without a spelling table.
@@ -36,19 +36,21 @@ def normalizer_named(name: str, *, spelling: Mapping[str, str] | None) -> Normal
         return lambda text: basic(text).strip()
     if spelling is None:
         raise UserError(
-            "evaluation.normalizer: 'english' needs the spelling table normalizer.json in the model's folder, and it "
-            "has none; choose basic"
+            "it needs the spelling table normalizer.json, which the model's folder lacks",
+            setting="--evaluation.normalizer",
+            value="english",
+            remedy="choose basic",
         )
     english = EnglishTextNormalizer(spelling)
     return lambda text: english(text).strip()
 
 
 def multilingual(text: str) -> str:
-    """Lower case without brackets and what is in them, punctuation and symbols; marks stay, of letters in NFKC."""
+    """Lowercase NFKC, without bracketed text, punctuation and symbols; combining marks stay."""
     text = re.sub(r"[<\[][^>\]]*[>\]]|\([^)]*\)", "", unicodedata.normalize("NFKC", text).lower())
     kept = []
     for character in text:
         category = unicodedata.category(character)
-        if category != "Cf":  # joiners and marks of direction, that nobody sees
+        if category != "Cf":  # invisible: joiners, direction marks
             kept.append(" " if category[0] in "PSZ" else character)
     return " ".join("".join(kept).split())

@@ -19,9 +19,9 @@ from accel_asr.evaluation.silence_probe import HeardInSilence
 TABLE_WIDTH = 132  # also where the output is no terminal, for which rich takes 80
 SHOWN_PARTS = 20
 SHOWN_CHARACTERS = 400
-SILENCE_WIDTH = 100  # a line: an untuned model loops there
+SILENCE_WIDTH = 100  # one line: an untuned model loops on silence
 HALLUCINATIONS = {
-    "insertion_only": "everything that was said, and more",
+    "insertion_only": "insertions as their only errors",
     "looping": "a piece of text over and over",
     "from_nothing": "words for an empty reference",
     "silent": "words for a recording in which nothing can be heard",
@@ -29,7 +29,7 @@ HALLUCINATIONS = {
 
 
 def score_console() -> Console:
-    """A console on which the tables are not folded."""
+    """A console wide enough for the tables."""
     return table_console(width=TABLE_WIDTH)
 
 
@@ -69,33 +69,33 @@ def _column(result: SetResult) -> dict[str, str]:
 
 
 def show_details(console: Console, result: SetResult) -> None:
-    """Breakdowns, confusions, hallucinations of one set; and what could not be scored."""
+    """Breakdowns, confusions and hallucinations of one set, and what could not be scored."""
     score = result.evaluation.score
     for column, parts in breakdowns(result.scored).items():
         _show_parts(console, f"{result.evaluated.name} by {column}", parts)
     _show_confusions(console, f"{result.evaluated.name}: most frequent confusions", confusions(result.scored, most=10))
-    told = {
+    remarks = {
         "cut off at the length limit": score.cut_off,
         "could not be decoded, scored as empty": score.unreadable,
         "references empty after normalisation, not scored": score.empty_references,
     }
-    for what, count in told.items():
+    for remark, count in remarks.items():
         if count:
-            _say(console, f"{result.evaluated.name}: {count:,} {what}")
-    for kind, found in vars(find_hallucinations(result.scored)).items():
-        if found:
-            _say(console, f"{result.evaluated.name}: {len(found):,} with {HALLUCINATIONS[kind]}, such as")
-            _say(console, f"  reference   {shown(found[0].transcript.reference)}")
-            _say(console, f"  hypothesis  {shown(found[0].transcript.hypothesis)}")
+            _say(console, f"{result.evaluated.name}: {count:,} {remark}")
+    for kind, utterances in vars(find_hallucinations(result.scored)).items():
+        if utterances:
+            _say(console, f"{result.evaluated.name}: {len(utterances):,} with {HALLUCINATIONS[kind]}, such as")
+            _say(console, f"  reference   {shown(utterances[0].transcript.reference)}")
+            _say(console, f"  hypothesis  {shown(utterances[0].transcript.hypothesis)}")
 
 
 def show_silence(console: Console, heard: Sequence[HeardInSilence]) -> None:
-    """What was written for clips without speech."""
-    wrong = [one for one in heard if one.transcript]
+    """The transcripts of clips without speech."""
+    wrong = [clip for clip in heard if clip.transcript]
     _say(console, f"silence: words were written for {len(wrong)} of {len(heard)} clips without speech")
-    for one in wrong:
-        said = f"  {one.clip}, {one.duration_s:g} s: "
-        _say(console, said + shown(one.transcript, most=SILENCE_WIDTH - len(said)))
+    for clip in wrong:
+        label = f"  {clip.clip}, {clip.duration_s:g} s: "
+        _say(console, label + shown(clip.transcript, most=SILENCE_WIDTH - len(label)))
 
 
 def show_comparison(console: Console, comparison: Comparison, *, name: str, model: str, other: str) -> None:
@@ -104,11 +104,11 @@ def show_comparison(console: Console, comparison: Comparison, *, name: str, mode
     for column in ("rate", "difference", "95% interval"):
         table.add_column(column, justify="right")
     table.add_column("")
-    for rate, found in comparison.differences.items():
-        low, high = (points(bound) for bound in found.interval)
-        table.add_row(rate, points(found.difference), f"{low} to {high}", verdict(found))
+    for rate, difference in comparison.differences.items():
+        low, high = map(points, difference.interval)
+        table.add_row(rate, points(difference.difference), f"{low} to {high}", verdict(difference))
     console.print(table)
-    _say(console, f"{comparison.changed_transcripts:,} transcripts are not the same")
+    _say(console, f"{comparison.changed_transcripts:,} transcripts differ")
     for title, changes in (("most improved", comparison.improved), ("most worsened", comparison.worsened)):
         for change in changes[:3]:
             _show_change(console, title, change)
@@ -126,11 +126,10 @@ def _show_parts(console: Console, title: str, parts: Sequence[PartScore]) -> Non
     table.add_column("", overflow="fold")
     for column in ("utterances", "WER", "CER", "sentences wrong"):
         table.add_column(column, justify="right")
-    # of many values, those that cost the most errors
-    most = parts
+    shown_parts = parts
     if len(parts) > SHOWN_PARTS:
-        most = sorted(parts, key=lambda part: -_word_errors(part))[:SHOWN_PARTS]
-    for part in most:
+        shown_parts = sorted(parts, key=lambda part: -_word_errors(part))[:SHOWN_PARTS]
+    for part in shown_parts:
         wer = with_interval(part.score.wer, part.interval)
         sentences = percent(part.score.sentence_error_rate)
         table.add_row(shown(part.value), f"{part.score.utterances:,}", wer, percent(part.score.cer), sentences)
@@ -143,19 +142,18 @@ def _word_errors(part: PartScore) -> int:
     return part.score.substitutions + part.score.deletions + part.score.insertions
 
 
-def _show_confusions(console: Console, title: str, found: Sequence[Confusion]) -> None:
-    if not found:
-        return
-    _say(console, title)
-    for one in found:
-        reference, hypothesis = shown(one.reference), shown(one.hypothesis)
-        if not one.hypothesis:
-            told = f"{reference} was missed"
-        elif not one.reference:
-            told = f"{hypothesis} was made up"
+def _show_confusions(console: Console, title: str, frequent: Sequence[Confusion]) -> None:
+    if frequent:
+        _say(console, title)
+    for confusion in frequent:
+        reference, hypothesis = shown(confusion.reference), shown(confusion.hypothesis)
+        if not confusion.hypothesis:
+            error = f"{reference} was deleted"
+        elif not confusion.reference:
+            error = f"{hypothesis} was inserted"
         else:
-            told = f"{reference} became {hypothesis}"
-        _say(console, f"  {one.count:>5,}  {told}")
+            error = f"{reference} became {hypothesis}"
+        _say(console, f"  {confusion.count:>5,}  {error}")
 
 
 def _table(title: str) -> Table:
@@ -167,20 +165,18 @@ def _say(console: Console, text: str) -> None:
 
 
 def shown(text: str, *, most: int = SHOWN_CHARACTERS) -> str:
-    """Text of the data as one line that a terminal only prints, the end of a very long one left out."""
+    """Text of the data as one harmless line, shortened if it is very long."""
     line = visible(text)
-    if len(line) <= most:
-        return line
-    return f"{line[:most]}... ({len(line):,} characters)"
+    return line if len(line) <= most else f"{line[:most]}... ({len(line):,} characters)"
 
 
-def verdict(found: Difference) -> str:
-    """`better`, `worse`, `could be chance`; `equal` where no resample differs, and nothing where there is no rate."""
-    if math.isnan(found.difference):
+def verdict(difference: Difference) -> str:
+    """`better`, `worse` or `could be chance`; `equal` where no resample differs, empty where there is no rate."""
+    if math.isnan(difference.difference):
         return ""
-    if found.is_clear:
-        return "better" if found.difference < 0 else "worse"
-    return "equal" if found.difference == 0 and found.interval == (0, 0) else "could be chance"
+    if difference.is_clear:
+        return "better" if difference.difference < 0 else "worse"
+    return "equal" if difference.difference == 0 and difference.interval == (0, 0) else "could be chance"
 
 
 def points(difference: float) -> str:

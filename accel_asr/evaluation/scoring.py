@@ -9,11 +9,14 @@ import jiwer
 
 @dataclass(frozen=True)
 class Transcript:
-    """What the model made of one utterance. `cut_off`: generation stopped at the length limit, not at end-of-text.
+    """What the model wrote for one utterance.
 
-    `language` and `source` are the row's own, if it has any, and `columns` its cells of `data.breakdown_columns`.
-    `audio_problem` says why the recording could not be decoded: the hypothesis is empty then, and every word counts as
-    missed. `silent`: nothing can be heard in the recording.
+    Args:
+        cut_off: Generation stopped at the length limit, not at the end-of-text token.
+        language, source: The row's own, if it has any.
+        audio_problem: Why the recording could not be decoded; the hypothesis is empty, so every word is a deletion.
+        silent: Nothing can be heard in the recording.
+        columns: The row's cells of `data.breakdown_columns`.
     """
 
     utterance_id: str
@@ -30,7 +33,7 @@ class Transcript:
 
 @dataclass(frozen=True)
 class EditCounts:
-    """Edits that turn the reference into the hypothesis, and the reference's length, in words or characters."""
+    """Edits from the reference to the hypothesis, and the reference's length, in words or characters."""
 
     substitutions: int
     deletions: int
@@ -46,9 +49,8 @@ class EditCounts:
 class ScoredUtterance:
     """One line of `evaluations/*.jsonl`.
 
-    `words` and `characters` are counted after normalisation, in `reference_normalized` and `hypothesis_normalized`;
-    those with `_ortho` as written. None where the reference is empty, so that no rate is defined; such utterances are
-    counted, not scored.
+    `words` and `characters` count edits between the normalised texts, those with `_ortho` between the texts as written.
+    None where the reference is empty, so that no rate is defined.
     """
 
     transcript: Transcript
@@ -66,13 +68,13 @@ class ScoredUtterance:
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> "ScoredUtterance":
-        """Of a line that `to_json` made.
+        """The inverse of `to_json`.
 
         Raises:
-            KeyError, TypeError: it is no such line.
+            KeyError, TypeError: `line` has another form.
         """
         return cls(
-            transcript=Transcript(**{one.name: line[one.name] for one in fields(Transcript)}),
+            transcript=Transcript(**{column.name: line[column.name] for column in fields(Transcript)}),
             reference_normalized=line["reference_normalized"],
             hypothesis_normalized=line["hypothesis_normalized"],
             **{name: line[name] and EditCounts(**line[name]) for name in COUNTS},
@@ -84,13 +86,16 @@ COUNTS = ("words", "words_ortho", "characters", "characters_ortho")
 
 @dataclass(frozen=True)
 class CorpusScore:
-    """Error rates as fractions (0.05 is 5 errors for 100 reference words).
+    """Error rates as fractions: 0.05 is 5 errors in 100 reference words.
 
-    wer, cer: normalised texts; wer_ortho, cer_ortho: texts as written. substitutions, deletions, insertions,
-    reference_words: normalised words. sentence_error_rate: share of the references with any error in them.
-    utterances: all that were transcribed; empty_references of them are empty after normalisation and left out of the
-    normalised rates; cut_off stopped at the length limit; unreadable could not be decoded, and are scored as empty
-    hypotheses.
+    Args:
+        wer, cer: Between the normalised texts; wer_ortho, cer_ortho: between the texts as written.
+        sentence_error_rate: Share of the references with any word error.
+        substitutions, deletions, insertions, reference_words: Of normalised words.
+        utterances: All that were transcribed.
+        empty_references: Utterances without a reference after normalisation, left out of the normalised rates.
+        cut_off: Utterances whose generation stopped at the length limit.
+        unreadable: Utterances that could not be decoded, scored as empty hypotheses.
     """
 
     wer: float
@@ -140,7 +145,7 @@ def score_utterance(transcript: Transcript, normalize: Callable[[str], str]) -> 
 
 
 def corpus_score(scored: Sequence[ScoredUtterance]) -> CorpusScore:
-    """Add up, then divide once. A mean of per-utterance or per-batch rates would weigh short references more."""
+    """Sum, then divide once: a mean of per-utterance or per-batch rates would weigh short references more."""
     words = [utterance.words for utterance in scored if utterance.words is not None]
     return CorpusScore(
         wer=error_rate(words),
@@ -159,14 +164,14 @@ def corpus_score(scored: Sequence[ScoredUtterance]) -> CorpusScore:
     )
 
 
-def scores_by(
-    scored: Sequence[ScoredUtterance], value_of: Callable[[ScoredUtterance], str | None]
-) -> dict[str | None, CorpusScore]:
-    """The corpus score of the utterances of each value, in the order of the values."""
-    parts: dict[str | None, list[ScoredUtterance]] = {}
+def grouped(
+    scored: Sequence[ScoredUtterance], value_of: Callable[[ScoredUtterance], str]
+) -> dict[str, list[ScoredUtterance]]:
+    """The utterances of each value, in the order in which they come."""
+    groups: dict[str, list[ScoredUtterance]] = {}
     for utterance in scored:
-        parts.setdefault(value_of(utterance), []).append(utterance)
-    return {value: corpus_score(parts[value]) for value in sorted(parts, key=lambda value: value or "")}
+        groups.setdefault(value_of(utterance), []).append(utterance)
+    return groups
 
 
 def error_rate(counts: Sequence[EditCounts | None]) -> float:

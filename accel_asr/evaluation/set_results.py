@@ -1,6 +1,5 @@
-"""What is told of one evaluated set, and of two models on it; as plain values for a JSON file."""
+"""Results of one evaluated set, and of two models on it, as plain values for scores.json."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,29 +32,23 @@ class SetResult:
 
     @property
     def real_time_factor(self) -> float:
-        """Seconds of work, on all processes together as the clock on the wall has it, for a second of audio."""
+        """Wall-clock seconds for a second of audio, on all processes together."""
         return self.evaluation.seconds / self.audio_s if self.audio_s else float("nan")
 
     def to_json(self) -> dict[str, Any]:
-        """Scores, intervals, breakdowns, confusions, hallucinations with their ids; where the rows came from."""
-        hallucinations = find_hallucinations(self.scored)
+        """Where the rows came from, scores, intervals, breakdowns, confusions, hallucinations with examples."""
+        evaluated = self.evaluated
         return {
-            "dataset": {
-                "source": self.evaluated.source,
-                "split": self.evaluated.split,
-                "revision": self.evaluated.revision,
-            },
+            "dataset": {"source": evaluated.source, "split": evaluated.split, "revision": evaluated.revision},
             **self.evaluation.record(),
             "seconds": round(self.evaluation.seconds, 3),
             "audio_seconds": round(self.audio_s, 3),
             "real_time_factor": self.real_time_factor,
-            "breakdowns": {
-                name: [part_json(part) for part in parts] for name, parts in breakdowns(self.scored).items()
-            },
+            "breakdowns": {name: list(map(part_json, parts)) for name, parts in breakdowns(self.scored).items()},
             "confusions": [asdict(confusion) for confusion in confusions(self.scored, most=EXAMPLES)],
             "hallucinations": {
-                kind: {"count": len(found), "examples": [ids(one) for one in found[:EXAMPLES]]}
-                for kind, found in vars(hallucinations).items()
+                kind: {"count": len(utterances), "examples": list(map(example, utterances[:EXAMPLES]))}
+                for kind, utterances in vars(find_hallucinations(self.scored)).items()
             },
         }
 
@@ -66,35 +59,24 @@ def part_json(part: PartScore) -> dict[str, Any]:
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:
-    """Differences of rates, this model's minus the other's, and the utterances that changed most."""
+    """Differences of rates, this model minus the other, and the utterances that changed most."""
     return {
         "differences": {
-            rate: {
-                "difference": found.difference,
-                "interval": list(found.interval),
-                "share_not_better": found.share_not_better,
-                "is_clear": found.is_clear,
-            }
-            for rate, found in comparison.differences.items()
+            rate: asdict(difference) | {"interval": list(difference.interval), "is_clear": difference.is_clear}
+            for rate, difference in comparison.differences.items()
         },
         "changed_transcripts": comparison.changed_transcripts,
-        "improved": _changes(comparison.improved),
-        "worsened": _changes(comparison.worsened),
+        "improved": list(map(_change, comparison.improved)),
+        "worsened": list(map(_change, comparison.worsened)),
     }
 
 
-def ids(utterance: ScoredUtterance) -> dict[str, str]:
-    """Which utterance, and what was written for it."""
+def example(utterance: ScoredUtterance) -> dict[str, str]:
+    """An utterance by its id and texts."""
     transcript = utterance.transcript
-    return {
-        "utterance_id": transcript.utterance_id,
-        "reference": transcript.reference,
-        "hypothesis": transcript.hypothesis,
-    }
+    return {name: getattr(transcript, name) for name in ("utterance_id", "reference", "hypothesis")}
 
 
-def _changes(changes: Sequence[Change]) -> list[dict[str, Any]]:
-    return [
-        {**ids(change.after), "hypothesis_of_other": change.before.transcript.hypothesis, "more_errors": change.errors}
-        for change in changes
-    ]
+def _change(change: Change) -> dict[str, Any]:
+    other = change.before.transcript.hypothesis
+    return {**example(change.after), "hypothesis_of_other": other, "more_errors": change.errors}

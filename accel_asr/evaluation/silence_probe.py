@@ -1,4 +1,4 @@
-"""What a model makes of silence: Whisper models like to hear words there, and fine-tuning may make that worse."""
+"""What a model writes for silence: Whisper models often write words there, and fine-tuning may make that worse."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,7 +18,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class HeardInSilence:
-    """What was written for a clip in which nothing is said; right is nothing."""
+    """The transcript of a clip without speech; the right one is empty."""
 
     clip: str
     duration_s: float
@@ -31,10 +31,9 @@ class HeardInSilence:
 def probe_silence(
     model: WhisperForConditionalGeneration, processor: WhisperProcessor, encoder: LabelEncoder
 ) -> list[HeardInSilence]:
-    """Transcribe clips without speech, as the utterances of an evaluation are: greedy or by beams, no fallback.
+    """Transcribe clips without speech as an evaluation transcribes utterances; on this rank alone, in a second or two.
 
-    Digital silence, the hiss of a quiet room at -60 dBFS, and mains hum at -40 dBFS, of each some seconds. On this rank
-    alone, in a second or two.
+    Digital silence, a quiet room's hiss at -60 dBFS and mains hum at -40 dBFS, in several lengths.
     """
     extractor = processor.feature_extractor
     rate_hz = extractor.sampling_rate
@@ -50,7 +49,7 @@ def probe_silence(
     settings = model.generation_config
     options = {}
     if is_multilingual(settings) and settings.language is None:
-        options["language"] = "en"  # as for rows, whose own tokens take its place
+        options["language"] = "en"  # any will do: the start tokens are given
     with torch.no_grad():
         generated = model.generate(
             features.to(model.device, model.dtype),
@@ -67,7 +66,7 @@ def probe_silence(
 
 
 def _clips_without_speech(samples: int, rate_hz: int) -> dict[str, np.ndarray]:
-    """float32 in -1..1 at `rate_hz`, shape (samples,), by what they are."""
+    """float32 in -1..1 at `rate_hz`, each of shape (samples,), by name."""
     noise = np.random.default_rng(_SEED).standard_normal(samples) * 10 ** (-60 / 20)
     hum = np.sin(2 * np.pi * 50 * np.arange(samples) / rate_hz) * 10 ** (-40 / 20)
     return {

@@ -21,13 +21,13 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems, evaluation_batches
 from accel_asr.data.loading.collator import Collator
 from accel_asr.data.reading.rows import Row
-from accel_asr.errors import UserError
 from accel_asr.evaluation import compiled_decoding, generation
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.generation import Transcription, transcribe_utterances
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.audio_context import SpeechContext
 from tests.conftest import MAX_NEW_TOKENS, forget_accelerate
+from tests.refusals import refused
 from tests.tiny_datasets import tone_utterances, wav_bytes
 from tests.tiny_models import make_tiny_whisper
 from tests.unit.data.local_sources import utterances_of
@@ -290,8 +290,5 @@ def test_what_can_not_be_compiled_is_one_clear_error(transcribe, monkeypatch: py
         raise RuntimeError("No working C++ compiler found")
 
     monkeypatch.setattr(compiled_decoding, "CompileConfig", functools.partial(CompileConfig, backend=without_compiler))
-    with pytest.raises(UserError) as told:
+    with refused("--evaluation.compile_decoding", "No working C++ compiler found", remedy="install a C++ compiler"):
         transcribe(is_compiled=True)
-    assert str(told.value).startswith("evaluation.compile_decoding: true, and torch can't compile the decoder here (")
-    assert "No working C++ compiler found" in str(told.value)
-    assert "; leave it out, or install a C++ compiler" in str(told.value)

@@ -14,8 +14,8 @@ from accel_asr.evaluation.scoring import (
     character_edits,
     corpus_score,
     error_rate,
+    grouped,
     score_utterance,
-    scores_by,
     word_edits,
 )
 
@@ -147,10 +147,10 @@ def test_recordings_that_could_not_be_decoded_are_counted_and_their_words_are_mi
 def test_scores_of_parts_add_up_to_those_of_all() -> None:
     pairs = made_up(30)
     scored = [score_utterance(transcript(*pair, name=f"{row}"), str) for row, pair in enumerate(pairs)]
-    parts = scores_by(scored, lambda one: ("b", "a", None)[int(one.transcript.utterance_id) % 3])
-    assert list(parts) == [None, "a", "b"]
-    assert parts["a"] == corpus_score(scored[1::3])
-    assert sum(part.utterances for part in parts.values()) == 30
+    parts = grouped(scored, lambda utterance: "abc"[int(utterance.transcript.utterance_id) % 3])
+    assert parts == {"a": scored[0::3], "b": scored[1::3], "c": scored[2::3]}
+    errors = [part.wer * part.reference_words for part in map(corpus_score, parts.values())]
+    assert sum(errors) == pytest.approx(corpus_score(scored).wer * corpus_score(scored).reference_words)
 
 
 def test_a_line_of_the_evaluation_file_holds_text_and_counts() -> None:
