@@ -14,7 +14,7 @@ from accel_asr.config.settings import Config
 from accel_asr.console.printing import OptionParser, percent, say, table_console
 from accel_asr.console.public_text import public, visible
 from accel_asr.errors import UserError, raise_all
-from accel_asr.exporting.packages import FORMATS, QUANTIZATIONS, require_packages
+from accel_asr.exporting.export_formats import FORMATS, QUANTIZATIONS, require_packages
 from accel_asr.model.folder.examination import refuse_unfit_folder
 from accel_asr.model.folder.generation_settings import is_multilingual
 from accel_asr.quickstart import model_source
@@ -23,7 +23,7 @@ from accel_asr.run.model_settings import settings_of_model
 if TYPE_CHECKING:
     from accel_asr.data.loading.batches import ClipItems
     from accel_asr.evaluation.decoding_settings import Decoding
-    from accel_asr.exporting.exported import ExportedModel
+    from accel_asr.exporting.exported_model import ExportedModel
     from accel_asr.exporting.parity import Parity
     from accel_asr.run.job import Job
 
@@ -132,14 +132,14 @@ def export(config: Config, options: argparse.Namespace) -> int:
     """Export the model of `config` and compare; returns the exit code."""
     import torch
 
-    from accel_asr.exporting import writing
+    from accel_asr.exporting import export_folder
     from accel_asr.files.atomic_writes import folder_written_whole
     from accel_asr.run.job import load_job
 
     # greedy in both: a search with beams differs between runtimes in more than its weights
     evaluation = dataclasses.replace(config.evaluation, num_beams=1)
     job = load_job(config.model, config.data, evaluation, seed=config.training.seed)
-    writing.require_runnable(job.model, job.processor, export_format=options.format)
+    export_folder.require_runnable(job.model, job.processor, export_format=options.format)
     for notice in job.data.notices:
         say(visible(notice))
     items = job.validation_items.first(min(options.utterances or len(job.data.validation), len(job.data.validation)))
@@ -152,23 +152,25 @@ def export(config: Config, options: argparse.Namespace) -> int:
         )
     if config.evaluation.num_beams != 1:
         say(f"note: compared greedily, not with evaluation.num_beams {config.evaluation.num_beams}")
-    for note in writing.limit_tokens(job.model, export_format=options.format):
+    for note in export_folder.limit_tokens(job.model, export_format=options.format):
         say(f"note: {note}")
     say(f"exporting {options.model} to {options.format}, {options.quantization}")
     unchecked = options.output_dir.with_name(options.output_dir.name + UNCHECKED)
     with folder_written_whole(unchecked) as folder:
-        converted = writing.write_converted(
+        converted = export_folder.write_converted(
             job.model, job.processor, folder, export_format=options.format, quantization=options.quantization
         )
     if converted.why_not_faster_whisper:
         say(f"note: faster-whisper can't run this model, CTranslate2 can: {converted.why_not_faster_whisper}")
-    exported = writing.open_converted(unchecked, converted, processor=job.processor, threads=torch.get_num_threads())
+    exported = export_folder.open_converted(
+        unchecked, converted, processor=job.processor, threads=torch.get_num_threads()
+    )
     decoding = dataclasses.replace(  # not compiled: few are decoded
         job.decoding, max_new_tokens=job.model.generation_config.max_new_tokens, is_compiled=False
     )
     parity = _compare(job, items, exported, decoding, most_points=options.max_wer_difference)
     _show(parity, runtime=exported.runtime)
-    record = writing.export_record(
+    record = export_folder.export_record(
         model_name=options.model,
         revision=config.model.revision,
         export_format=options.format,
@@ -180,7 +182,7 @@ def export(config: Config, options: argparse.Namespace) -> int:
         normalizer=evaluation.normalizer,
         parity=parity.record(),
     )
-    writing.write_description(unchecked, record, use=converted.use, processor=job.processor)
+    export_folder.write_description(unchecked, record, use=converted.use, processor=job.processor)
     return _conclude(parity, unchecked, options.output_dir)
 
 

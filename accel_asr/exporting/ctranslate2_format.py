@@ -1,4 +1,4 @@
-"""CTranslate2: converted by its own converter, run by faster-whisper, or directly where that can't take the model."""
+"""CTranslate2: converted by its own converter, run by faster-whisper, or directly where faster-whisper can't."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from transformers import WhisperForConditionalGeneration, WhisperProcessor, WhisperTokenizer
 
-from accel_asr.exporting.exported import Clip, ExportedModel
-from accel_asr.exporting.processor_files import ctranslate2_max_length, read_settings
+from accel_asr.exporting.decoding_arguments import ctranslate2_max_length, read_settings
+from accel_asr.exporting.exported_model import Clip, ExportedModel
 from accel_asr.model.folder.generation_settings import is_multilingual
 from accel_asr.model.spelling import Spelling
 
@@ -17,33 +17,35 @@ FASTER_WHISPER_POSITIONS = 448
 
 
 def convert_to_ctranslate2(model_folder: Path, folder: Path, *, quantization: str) -> None:
-    """Make `folder`, which must not exist, of a Hugging Face model folder: model.bin, config.json, vocabulary.json."""
+    """Convert a Hugging Face model folder; writes model.bin, config.json and vocabulary.json to a new `folder`."""
     from ctranslate2.converters import TransformersConverter
 
     TransformersConverter(str(model_folder)).convert(str(folder), quantization=quantization)
     config_file = folder / "config.json"
     config = json.loads(config_file.read_text(encoding="utf-8"))
     for name in ("suppress_ids", "suppress_ids_begin"):
-        config[name] = config[name] or []  # null, for a model that suppresses nothing, can't be loaded
+        config[name] = config[name] or []  # CTranslate2 can't load the null of a model that suppresses nothing
     config_file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def why_not_faster_whisper(
-    model: WhisperForConditionalGeneration, processor: WhisperProcessor, *, told_multilingual: bool
+    model: WhisperForConditionalGeneration, processor: WhisperProcessor, *, seems_multilingual: bool
 ) -> str | None:
     """Why faster-whisper can't run this model although CTranslate2 can; None when it can.
 
     Args:
-        told_multilingual: Whether CTranslate2 takes the model for a multilingual one, which it tells by the size of the
-            vocabulary; faster-whisper gives language and task to such a model only.
+        seems_multilingual: Whether CTranslate2 takes the model for a multilingual one, by the size of its vocabulary;
+            faster-whisper gives language and task to such a model only.
     """
     frames = processor.feature_extractor.nb_max_frames
     if frames != FASTER_WHISPER_FRAMES:
         return f"it pads every clip to {FASTER_WHISPER_FRAMES} frames, and this model takes {frames}"
-    if is_multilingual(model.generation_config) != told_multilingual:
-        said, is_so = ("multilingual", "English-only") if told_multilingual else ("English-only", "multilingual")
+    if is_multilingual(model.generation_config) != seems_multilingual:
+        taken_for, is_really = (
+            ("multilingual", "English-only") if seems_multilingual else ("English-only", "multilingual")
+        )
         tokens = model.config.vocab_size
-        return f"by its vocabulary of {tokens:,} tokens it would take this model for {said}, and it is {is_so}"
+        return f"by its vocabulary of {tokens:,} tokens it would take this model for {taken_for}, and it is {is_really}"
     if model.config.max_target_positions < FASTER_WHISPER_POSITIONS:
         return (
             f"it counts on {FASTER_WHISPER_POSITIONS} decoder positions, and this model has "
@@ -53,7 +55,7 @@ def why_not_faster_whisper(
 
 
 class FasterWhisper:
-    """A converted folder as faster-whisper's users run it, with the settings that lie in the folder."""
+    """A converted folder in faster-whisper, with the arguments of the folder, as its users run it."""
 
     def __init__(self, folder: Path, *, window_samples: int, threads: int) -> None:
         import ctranslate2
@@ -77,7 +79,7 @@ class FasterWhisper:
             settings |= {"language": clip.language, "task": clip.task}
         if clip.previous_ids:
             settings["initial_prompt"] = list(clip.previous_ids)
-        # faster-whisper would fill up the log-mel spectrogram with a constant that no silence has
+        # faster-whisper would pad the log-mel features with a constant that no silence has
         padded = np.pad(clip.samples, (0, max(0, self._window_samples - len(clip.samples))))
         segments = list(self._model.transcribe(padded, **settings)[0])
         return "".join(segment.text for segment in segments).strip(), [
@@ -86,7 +88,7 @@ class FasterWhisper:
 
 
 class DirectCTranslate2:
-    """A converted folder run by CTranslate2's own Whisper, on the log-mel features of transformers."""
+    """A converted folder in CTranslate2's own Whisper, on the log-mel features of transformers."""
 
     def __init__(self, folder: Path, *, threads: int, why: str) -> None:
         import ctranslate2
@@ -108,7 +110,7 @@ class DirectCTranslate2:
         return self._spelling.text(token_ids), token_ids
 
 
-def is_told_multilingual(folder: Path) -> bool:
+def is_multilingual_by_size(folder: Path) -> bool:
     """Whether CTranslate2 takes a converted model for a multilingual one."""
     import ctranslate2
 
@@ -119,7 +121,7 @@ def is_told_multilingual(folder: Path) -> bool:
 def open_ctranslate2(
     folder: Path, *, window_samples: int, threads: int, why_not_faster_whisper: str | None
 ) -> ExportedModel:
-    """The converted model, in faster-whisper, or where there is a reason why not, in CTranslate2 alone."""
+    """The converted model in faster-whisper, or in CTranslate2 alone where that can't run it."""
     if why_not_faster_whisper is None:
         return FasterWhisper(folder, window_samples=window_samples, threads=threads)
     return DirectCTranslate2(folder, threads=threads, why=why_not_faster_whisper)

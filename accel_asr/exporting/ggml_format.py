@@ -1,4 +1,4 @@
-"""ggml: one file for whisper.cpp, in the layout that its own convert-h5-to-ggml.py writes, run by pywhispercpp."""
+"""ggml: one file for whisper.cpp, in the layout of its own convert-h5-to-ggml.py, run by pywhispercpp."""
 
 import struct
 from importlib.metadata import version
@@ -10,8 +10,8 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from accel_asr.exporting.exported import Clip
-from accel_asr.exporting.processor_files import read_settings
+from accel_asr.exporting.decoding_arguments import read_settings
+from accel_asr.exporting.exported_model import Clip
 from accel_asr.model.folder.generation_settings import is_multilingual
 from accel_asr.model.spelling import Spelling
 
@@ -19,8 +19,12 @@ MODEL_FILE = "ggml-model.bin"
 MOST_TOKENS = 220  # whisper.cpp makes at most half of 448 positions, less 4
 MAGIC = 0x67676D6C
 FLOAT32, FLOAT16 = 0, 1  # as ggml numbers the types of tensors, and of the model
-FRAMES = 3000  # a window of 30 s is built into whisper.cpp
-VOCABULARIES = {51_864: False, 51_865: True, 51_866: True}  # size -> multilingual; it knows special tokens by the size
+FRAMES = 3000  # whisper.cpp has a fixed window of 30 s
+VOCABULARIES = {
+    51_864: False,
+    51_865: True,
+    51_866: True,
+}  # size -> multilingual: the size decides about special tokens
 # transformers' names -> OpenAI's, which whisper.cpp has
 PARTS = {
     "self_attn.k_proj": "attn.key",
@@ -51,18 +55,18 @@ def why_not_whisper_cpp(model: WhisperForConditionalGeneration, processor: Whisp
     """Why whisper.cpp can't run this model; None when it can."""
     frames, vocabulary = processor.feature_extractor.nb_max_frames, model.config.vocab_size
     if frames != FRAMES:
-        return f"it hears windows of 30 s ({FRAMES} frames), and this model takes {frames} frames"
+        return f"its window is 30 s ({FRAMES} frames), and this model takes {frames} frames"
     multilingual = is_multilingual(model.generation_config)
     if VOCABULARIES.get(vocabulary) is not multilingual:
         kind = "a multilingual" if multilingual else "an English-only"
-        return f"it knows special tokens by the size of OpenAI's vocabularies, and {vocabulary:,} is not {kind} model's"
+        return f"it tells special tokens by the size of OpenAI's vocabularies, and {vocabulary:,} is not {kind} model's"
     if model.config.activation_function != "gelu" or model.config.scale_embedding:
         return "it computes with gelu and unscaled embeddings only"
     return None
 
 
 def write_ggml(model: WhisperForConditionalGeneration, processor: WhisperProcessor, path: Path) -> None:
-    """Write a model that `why_not_whisper_cpp` has nothing against; matrices in float16, the rest in float32."""
+    """Write a model that whisper.cpp can run; matrices in float16, the rest in float32."""
     config = model.config
     filters = processor.feature_extractor.mel_filters.T  # (mel bins, frequencies)
     with path.open("wb") as file:
@@ -84,7 +88,7 @@ def write_ggml(model: WhisperForConditionalGeneration, processor: WhisperProcess
 
 
 def ggml_name(name: str) -> str:
-    """What whisper.cpp calls a tensor of transformers' Whisper."""
+    """whisper.cpp's name for a tensor of transformers' Whisper."""
     name = name.removeprefix("model.")
     for ours, theirs in OUTSIDE_OF_LAYERS.items():
         if name.startswith(ours):
@@ -97,7 +101,7 @@ def ggml_name(name: str) -> str:
 
 
 def _write_words(file: IO[bytes], processor: WhisperProcessor) -> None:
-    """The ordinary tokens as bytes, by their ids; whisper.cpp makes the special ones, which follow, by itself."""
+    """The ordinary tokens as bytes, in the order of their ids; whisper.cpp adds the special ones itself."""
     tokenizer = processor.tokenizer
     bytes_of = {character: byte for byte, character in bytes_to_unicode().items()}
     words = {number: word for word, number in tokenizer.get_vocab().items() if number < tokenizer.eos_token_id}
@@ -125,7 +129,7 @@ def _write_integers(file: IO[bytes], *numbers: int) -> None:
 
 
 class WhisperCpp:
-    """An exported file as pywhispercpp's users run it, with the settings that lie in the folder."""
+    """An exported file in pywhispercpp, with the arguments of the folder, as its users run it."""
 
     def __init__(self, folder: Path, *, processor: WhisperProcessor, threads: int) -> None:
         from pywhispercpp.model import Model
@@ -139,8 +143,8 @@ class WhisperCpp:
         self.runtime = f"whisper.cpp in pywhispercpp {version('pywhispercpp')}, float16 on cpu"
 
     def transcribe(self, clip: Clip) -> tuple[str, list[int]]:
-        """(text, its token ids, spelt anew) of one clip."""
-        # it hears nothing in less than a second
+        """(text, its token ids, encoded again) of one clip."""
+        # it transcribes nothing shorter than a second
         padded = np.pad(clip.samples, (0, max(0, self._window_samples - len(clip.samples))))
         segments = self._model.transcribe(
             padded,

@@ -1,4 +1,4 @@
-"""The same utterances here and in the runtime exported to, scored by the same scorer: is it the same model?"""
+"""Parity: the same utterances transcribed here and in the other runtime, scored by the same scorer."""
 
 import math
 from collections.abc import Callable
@@ -14,16 +14,19 @@ from accel_asr.data.loading.collator import FailedItem
 from accel_asr.evaluation.intervals import Interval, paired_difference
 from accel_asr.evaluation.normalizers import Normalizer
 from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, score_utterance
-from accel_asr.exporting.exported import Clip, ExportedModel
+from accel_asr.exporting.exported_model import Clip, ExportedModel
 
 MOST_DIFFERENCE_POINTS = 0.5  # of WER; 0.5 points are 5 more errors in 1000 words
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Scores here and there, and the utterances whose transcripts differ: (here, there) of each.
+    """Scores here and there.
 
-    interval: 95%, paired, of WER there - WER here, as a share. most_points: the largest difference that passes.
+    Args:
+        differing: Utterances whose transcripts differ, (here, there) of each.
+        interval: 95%, paired, of WER there - WER here, as a fraction.
+        most_points: The largest difference that passes.
     """
 
     here: CorpusScore
@@ -38,8 +41,8 @@ class Parity:
 
     @property
     def passed(self) -> bool:
-        """Whether the WERs are at most `most_points` apart; one that is not defined never passes."""
-        # 1e-9: half a point of a percentage is no binary fraction
+        """Whether the WERs are at most `most_points` apart; an undefined WER never passes."""
+        # 1e-9: half a percentage point is not a binary fraction
         return math.isfinite(self.points()) and abs(self.points()) <= self.most_points + 1e-9
 
     def interval_points(self) -> list[float] | None:
@@ -48,7 +51,7 @@ class Parity:
         return [low, high] if math.isfinite(low) and math.isfinite(high) else None
 
     def record(self) -> dict[str, Any]:
-        """The numbers, as export.json holds them."""
+        """The numbers for export.json."""
         return {
             "passed": self.passed,
             "utterances": self.here.utterances,
@@ -90,7 +93,7 @@ def score_exported(
     """Transcribe every utterance of `items` with the exported model, and score it as those of `here` were.
 
     Args:
-        here: What our own evaluation made of the same items, in their order. What it could not decode is not tried.
+        here: Our own evaluation of the same items, in their order. Audio that failed there is not tried again.
         model: The model that was exported, for its generation settings.
     """
     scored = []
@@ -107,7 +110,7 @@ def score_exported(
 
 
 def read_clip(items: ClipItems, row: int, *, model: WhisperForConditionalGeneration) -> Clip:
-    """One utterance with what the decoder is given for it: as in evaluation, its own language, task and prompt."""
+    """One utterance as in an evaluation, with its own language, task and previous text."""
     utterance, item = items.utterances[row], items[0, row]
     assert not isinstance(item, FailedItem), item.reason
     settings, positions = model.generation_config, model.config.max_target_positions

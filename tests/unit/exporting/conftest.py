@@ -9,30 +9,32 @@ import pytest
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems
 from accel_asr.data.reading.rows import Row
-from accel_asr.exporting import writing
+from accel_asr.exporting import export_folder
 from accel_asr.model import pretrained as modeling
 from tests.tiny_datasets import tone_utterances, wav_bytes
 from tests.unit.data.local_sources import utterances_of
 
 
-def export(model_and_processor: Any, folder: Path, export_format: str) -> tuple[Path, writing.Converted]:
+def export(model_and_processor: Any, folder: Path, export_format: str) -> tuple[Path, export_folder.Converted]:
     folder.mkdir()
     model, processor = copy.deepcopy(model_and_processor)
-    converted = writing.write_converted(model, processor, folder, export_format=export_format, quantization="float32")
+    converted = export_folder.write_converted(
+        model, processor, folder, export_format=export_format, quantization="float32"
+    )
     return folder, converted
 
 
-def opened(exported: tuple[Path, writing.Converted], model_and_processor: Any) -> Any:
-    return writing.open_converted(*exported, processor=model_and_processor[1], threads=1)
+def opened(exported: tuple[Path, export_folder.Converted], model_and_processor: Any) -> Any:
+    return export_folder.open_converted(*exported, processor=model_and_processor[1], threads=1)
 
 
 @pytest.fixture(scope="session")
-def as_ctranslate2(_loaded, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, writing.Converted]:
+def as_ctranslate2(_loaded, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, export_folder.Converted]:
     return export(_loaded, tmp_path_factory.mktemp("ct2") / "exported", "ctranslate2")
 
 
 @pytest.fixture(scope="session")
-def as_onnx(_loaded, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, writing.Converted]:
+def as_onnx(_loaded, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, export_folder.Converted]:
     return export(_loaded, tmp_path_factory.mktemp("onnx") / "exported", "onnx")
 
 

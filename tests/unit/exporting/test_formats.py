@@ -13,15 +13,15 @@ import torch
 
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems
-from accel_asr.exporting import writing
 from accel_asr.exporting.ctranslate2_format import FasterWhisper
-from accel_asr.exporting.parity import read_clip
-from accel_asr.exporting.processor_files import (
+from accel_asr.exporting.decoding_arguments import (
     SETTINGS_FILE,
     ctranslate2_max_length,
     faster_whisper_settings,
     onnx_settings,
 )
+from accel_asr.exporting.parity import read_clip
+from accel_asr.files.atomic_writes import write_json
 from accel_asr.model import pretrained as modeling
 from tests.unit.exporting.conftest import export, opened
 
@@ -68,7 +68,7 @@ def again(model_and_processor: Any, as_onnx: Any, folder: Path, export_format: s
     if export_format == "ctranslate2":
         return opened(export(model_and_processor, folder, export_format), model_and_processor)
     shutil.copytree(as_onnx[0], folder)
-    writing.write_json(folder / SETTINGS_FILE, onnx_settings(*model_and_processor))
+    write_json(folder / SETTINGS_FILE, onnx_settings(*model_and_processor))
     return opened((folder, as_onnx[1]), model_and_processor)
 
 
@@ -128,7 +128,7 @@ def test_faster_whisper_suppresses_what_generate_does(in_faster_whisper, utteran
     model, folder = copy.deepcopy(model), shutil.copytree(folder, tmp_path / "exported")
     model.generation_config.suppress_tokens = list(set(generated(model, items, 0)[0]))
     settings = faster_whisper_settings(model, prompt_tokens=len(processor.tokenizer.prefix_tokens))
-    writing.write_json(folder / SETTINGS_FILE, settings)
+    write_json(folder / SETTINGS_FILE, settings)
     ids = compare(model, items, opened((folder, converted), (model, processor)))
     assert not set(ids[0]) & set(model.generation_config.suppress_tokens)
 

@@ -10,7 +10,7 @@ import pytest
 
 from accel_asr.commands import export
 from accel_asr.errors import UserError
-from accel_asr.exporting import ggml_format, writing
+from accel_asr.exporting import export_folder, ggml_format
 from accel_asr.exporting.ggml_format import ggml_name, why_not_whisper_cpp, write_ggml
 from tests.refusals import refused
 
@@ -81,9 +81,9 @@ def test_the_file_holds_sizes_filters_words_and_tensors(model_and_processor: Any
 
 def test_models_that_whisper_cpp_can_not_run_are_refused(in_faster_whisper: Any, model_and_processor: Any) -> None:
     model, processor = copy.deepcopy(in_faster_whisper[0]), in_faster_whisper[1]
-    with pytest.raises(UserError, match=r"--format: .*200 frames.*give ctranslate2 or onnx"):
-        writing.require_runnable(*model_and_processor, export_format="ggml")
-    writing.require_runnable(*model_and_processor, export_format="onnx")
+    with refused("--format", "200 frames", value="ggml", remedy="give ctranslate2 or onnx"):
+        export_folder.require_runnable(*model_and_processor, export_format="ggml")
+    export_folder.require_runnable(*model_and_processor, export_format="onnx")
     assert f"{model.config.vocab_size:,} is not an English-only" in str(why_not_whisper_cpp(model, processor))
     model.config.vocab_size = 51_864
     assert why_not_whisper_cpp(model, processor) is None
@@ -98,7 +98,7 @@ def test_models_that_whisper_cpp_can_not_run_are_refused(in_faster_whisper: Any,
 def test_no_more_tokens_are_made_here_than_whisper_cpp_makes(model_and_processor: Any) -> None:
     model = model_and_processor[0]
     model.generation_config.max_new_tokens = 224
-    (note,) = writing.limit_tokens(model, export_format="ggml")
+    (note,) = export_folder.limit_tokens(model, export_format="ggml")
     assert "whisper.cpp" in note
     assert model.generation_config.max_new_tokens == ggml_format.MOST_TOKENS
 

@@ -10,8 +10,8 @@ from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalG
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems
 from accel_asr.exporting.ctranslate2_format import FasterWhisper
+from accel_asr.exporting.decoding_arguments import MOST_CTRANSLATE2_TOKENS
 from accel_asr.exporting.parity import read_clip
-from accel_asr.exporting.processor_files import MOST_CTRANSLATE2_TOKENS
 from accel_asr.model import pretrained as modeling
 from tests.unit.exporting.conftest import export, opened
 from tests.unit.exporting.test_formats import compare

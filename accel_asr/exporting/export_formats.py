@@ -1,4 +1,4 @@
-"""The packages that an export needs, beyond those that training does."""
+"""Formats to export to: the packages that each needs beside those of training, and its quantizations."""
 
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from accel_asr.errors import UserError
 
-PACKAGES = {  # format -> modules, imported by the names that they are installed by but for `-` and `_`
+PACKAGES = {  # format -> modules, each with the name of its package but for `-` and `_`
     "ctranslate2": ("ctranslate2", "faster_whisper"),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "ggml": ("pywhispercpp",),
@@ -31,26 +31,28 @@ QUANTIZATIONS = {
 
 
 def require_packages(export_format: str, *, is_installed: Callable[[str], object] = find_spec) -> None:
-    """Make sure, without importing anything, that the packages of a format are installed.
+    """Check, without importing anything, that the packages of a format are installed.
 
     Raises:
-        UserError: some are missing; the message says what to install.
+        UserError: some are not.
     """
     missing = [module for module in PACKAGES[export_format] if not is_installed(module)]
     if missing:
         names = ", ".join(module.replace("_", "-") for module in missing)
         raise UserError(
-            f"--format: {export_format!r} needs {names}, which {'is' if len(missing) == 1 else 'are'} not installed; "
-            "pip install 'accel-asr[export]'"
+            f"it needs {names}, which {'is' if len(missing) == 1 else 'are'} not installed",
+            setting="--format",
+            value=export_format,
+            remedy="pip install 'accel-asr[export]'",
         )
 
 
 def versions(export_format: str) -> dict[str, str]:
-    """Name -> version of everything that had a hand in the export and its check."""
-    found = {}
+    """Name -> version of every package that took part in the export and its check."""
+    installed = {}
     for name in ("accel-asr", "torch", "transformers", *PACKAGES[export_format]):
         try:
-            found[name.replace("_", "-")] = version(name.replace("_", "-"))
+            installed[name.replace("_", "-")] = version(name.replace("_", "-"))
         except PackageNotFoundError:  # a source tree on the path
-            found[name] = "unknown"
-    return found
+            installed[name] = "unknown"
+    return installed

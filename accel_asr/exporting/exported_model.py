@@ -1,4 +1,4 @@
-"""What every exported model can do: transcribe one clip, greedily, as `generate` does."""
+"""An exported model in its runtime: it transcribes one clip, greedily."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,12 +10,13 @@ import numpy as np
 class Clip:
     """One utterance as an exported model takes it.
 
-    samples: float32, mono, at the model's rate, not padded.
-    features: log-mel, (mel bins, frames), padded to the window.
-    start_ids: what the decoder is given: a previous text, if any, start, language, task, no timestamps.
-    previous_ids: of these the previous text, without <|startofprev|>.
-    language, task: codes, None for an English-only model.
-    max_new_tokens: how many tokens may be made after start_ids.
+    Args:
+        samples: float32, mono, at the model's rate, not padded.
+        features: log-mel, (mel bins, frames), padded to the window.
+        start_ids: Given to the decoder: a previous text, if any, start, language, task, no timestamps.
+        previous_ids: The previous text within these, without <|startofprev|>.
+        language, task: Codes, None for an English-only model.
+        max_new_tokens: How many tokens may follow start_ids.
     """
 
     samples: np.ndarray
@@ -30,7 +31,7 @@ class Clip:
 class ExportedModel(Protocol):
     """A model in another runtime."""
 
-    runtime: str  # by which it is run, with versions, for people to read
+    runtime: str  # its name and versions, for people to read
 
     def transcribe(self, clip: Clip) -> tuple[str, list[int]]:
         """(text, token ids without <|endoftext|>) of one clip, with greedy decoding."""

@@ -1,4 +1,4 @@
-"""README.md and export.json of an exported folder."""
+"""README.md of an exported folder."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +13,9 @@ segments, _ = model.transcribe(samples, **json.load(open("{settings}")))
 print("".join(segment.text for segment in segments).strip())
 ```
 
-`{settings}` has faster-whisper decode as the model was scored: greedily, once, without timestamps. Left to
-itself it fills a short clip's log-mel features with zeros, which are no silence, and a model that was tuned on silence
-may hear words there that nobody said: so fill up the samples as above. For recordings above {window_s:g} s set
+`{settings}` has faster-whisper decode as the model was scored: greedily, once, without timestamps. By
+default it pads a short clip's log-mel features with zeros, which are not silence, and a model that was tuned on silence
+may hallucinate there: so pad the samples as above. For recordings above {window_s:g} s set
 `without_timestamps` to false and leave `max_new_tokens` out (it is large because CTranslate2 makes at most half of
 prompt and `max_new_tokens` together).
 """,
@@ -39,7 +39,7 @@ import json, numpy, soundfile  # pip install {requirements} soundfile
 from pywhispercpp.model import Model
 settings = json.load(open("{settings}"))
 samples, rate_hz = soundfile.read("recording.wav", dtype="float32")  # mono, {sampling_rate_hz} Hz
-samples = numpy.pad(samples, (0, max(0, {window_samples} - len(samples))))  # it hears nothing in less than a second
+samples = numpy.pad(samples, (0, max(0, {window_samples} - len(samples))))  # it ignores less than a second
 segments = Model("ggml-model.bin", **settings["model"]).transcribe(samples, **settings["transcribe"])
 print(" ".join(segment.text for segment in segments))
 ```
@@ -67,9 +67,9 @@ def readme_text(record: Mapping[str, Any], *, use: str, **values: Any) -> str:
     """The README.md of an exported folder.
 
     Args:
-        record: What export.json holds.
-        use: Which of HOW_TO_USE holds for it.
-        values: What stands in braces there.
+        record: The content of export.json.
+        use: A key of HOW_TO_USE.
+        values: For the names in braces there.
     """
     parity = record["parity"]
     low, high = parity["difference_interval_points"] or (float("nan"), float("nan"))

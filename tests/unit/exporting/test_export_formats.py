@@ -3,8 +3,8 @@
 import pytest
 from ctranslate2.specs.model_spec import ACCEPTED_MODEL_TYPES
 
-from accel_asr.errors import UserError
-from accel_asr.exporting.packages import PACKAGES, QUANTIZATIONS, require_packages, versions
+from accel_asr.exporting.export_formats import PACKAGES, QUANTIZATIONS, require_packages, versions
+from tests.refusals import refused
 
 
 @pytest.mark.parametrize("export_format", PACKAGES)
@@ -14,10 +14,8 @@ def test_with_the_extra_nothing_is_missing(export_format: str) -> None:
 
 
 def test_what_is_missing_is_named_with_the_extra_that_brings_it() -> None:
-    with pytest.raises(UserError) as caught:
+    with refused("--format", "faster-whisper, which is not", value="ctranslate2", remedy="'accel-asr[export]'"):
         require_packages("ctranslate2", is_installed=lambda module: module == "ctranslate2")
-    assert "faster-whisper, which is not installed" in str(caught.value)
-    assert "pip install 'accel-asr[export]'" in str(caught.value)
 
 
 def test_quantizations_are_those_of_the_converter() -> None:

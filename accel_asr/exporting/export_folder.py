@@ -1,6 +1,5 @@
-"""Fill a folder with a model in another format and with what its users need beside the weights."""
+"""The folder of an exported model: converted weights, decoding arguments, tokenizer, README.md and export.json."""
 
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -11,11 +10,11 @@ from typing import Any
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.errors import UserError
-from accel_asr.exporting import ctranslate2_format, ggml_format, onnx_format
-from accel_asr.exporting import processor_files as settings_files
-from accel_asr.exporting.exported import ExportedModel
-from accel_asr.exporting.packages import versions
-from accel_asr.exporting.readme import readme_text
+from accel_asr.exporting import ctranslate2_format, decoding_arguments, ggml_format, onnx_format
+from accel_asr.exporting.export_formats import versions
+from accel_asr.exporting.export_readme import readme_text
+from accel_asr.exporting.exported_model import ExportedModel
+from accel_asr.files.atomic_writes import write_json
 from accel_asr.model import pretrained as modeling
 
 ONNX, GGML = "onnx", "ggml"
@@ -25,7 +24,7 @@ NOT_COPIED = ("model.safetensors", "config.json", "README.md")  # CTranslate2 ha
 
 @dataclass(frozen=True)
 class Converted:
-    """A converted model: how it is run (a key of `readme.HOW_TO_USE`), and why not by faster-whisper, if so."""
+    """A converted model: how to run it (a key of `HOW_TO_USE`), and why faster-whisper can't, if so."""
 
     use: str
     why_not_faster_whisper: str | None = None
@@ -34,18 +33,19 @@ class Converted:
 def require_runnable(
     model: WhisperForConditionalGeneration, processor: WhisperProcessor, *, export_format: str
 ) -> None:
-    """Raises: UserError: the other runtime can't run this model, whatever is done."""
+    """Raises: UserError: the other runtime can't run this model at all."""
     why_not = ggml_format.why_not_whisper_cpp(model, processor) if export_format == GGML else None
     if why_not is not None:
-        raise UserError(f"--format: whisper.cpp can't run this model: {why_not}; give ctranslate2 or onnx")
+        problem = f"whisper.cpp can't run this model: {why_not}"
+        raise UserError(problem, setting="--format", value=GGML, remedy="give ctranslate2 or onnx")
 
 
 def limit_tokens(model: WhisperForConditionalGeneration, *, export_format: str) -> list[str]:
-    """Make no more tokens for a clip than the other runtime can, here either; returns notes for the user."""
+    """Limit `model` to as many tokens for a clip as the other runtime can make; returns notes for the user."""
     settings = model.generation_config
     if export_format == ONNX:
         return []
-    runtime, most = ("CTranslate2", settings_files.MOST_CTRANSLATE2_TOKENS)
+    runtime, most = ("CTranslate2", decoding_arguments.MOST_CTRANSLATE2_TOKENS)
     if export_format == GGML:
         runtime, most = ("whisper.cpp", ggml_format.MOST_TOKENS)
     if settings.max_new_tokens <= most:
@@ -62,10 +62,10 @@ def write_converted(
     export_format: str,
     quantization: str,
 ) -> Converted:
-    """Fill `folder`, which must exist, but for README.md and export.json. `model` must be on the CPU."""
-    if export_format == GGML:  # one file has it all
+    """Fill `folder`, which must exist, with all but README.md and export.json. `model` must be on the CPU."""
+    if export_format == GGML:  # a single file holds tokenizer and weights
         ggml_format.write_ggml(model, processor, folder / ggml_format.MODEL_FILE)
-        write_json(folder / settings_files.SETTINGS_FILE, settings_files.ggml_settings(model))
+        write_json(folder / decoding_arguments.SETTINGS_FILE, decoding_arguments.ggml_settings(model))
         return Converted("whisper.cpp")
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         source, made = Path(temporary) / "source", Path(temporary) / "made"
@@ -77,22 +77,22 @@ def write_converted(
             shutil.copyfile(source / "config.json", folder / "config.json")
             onnx_format.convert_to_onnx(model, folder)
             converted = Converted(ONNX)
-            settings = settings_files.onnx_settings(model, processor)
+            settings = decoding_arguments.onnx_settings(model, processor)
         else:
             ctranslate2_format.convert_to_ctranslate2(source, made, quantization=quantization)
             for path in made.iterdir():
                 path.rename(folder / path.name)
             why_not = ctranslate2_format.why_not_faster_whisper(
-                model, processor, told_multilingual=ctranslate2_format.is_told_multilingual(folder)
+                model, processor, seems_multilingual=ctranslate2_format.is_multilingual_by_size(folder)
             )
             converted = Converted("ctranslate2" if why_not else "faster-whisper", why_not)
             start_ids = list(processor.tokenizer.prefix_tokens)
             if why_not is None:
-                settings = settings_files.faster_whisper_settings(model, prompt_tokens=len(start_ids))
+                settings = decoding_arguments.faster_whisper_settings(model, prompt_tokens=len(start_ids))
             else:
-                called = settings_files.ctranslate2_settings(model, prompt_tokens=len(start_ids))
-                settings = {"start_ids": start_ids, "generate": called}
-    write_json(folder / settings_files.SETTINGS_FILE, settings)
+                arguments = decoding_arguments.ctranslate2_settings(model, prompt_tokens=len(start_ids))
+                settings = {"start_ids": start_ids, "generate": arguments}
+    write_json(folder / decoding_arguments.SETTINGS_FILE, settings)
     return converted
 
 
@@ -123,7 +123,7 @@ def export_record(
     normalizer: str,
     parity: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What export.json holds."""
+    """The content of export.json."""
     return {
         "model": model_name,
         "revision": revision,
@@ -153,7 +153,7 @@ def write_description(folder: Path, record: Mapping[str, Any], *, use: str, proc
         record,
         use=use,
         requirements=requirements[use],
-        settings=settings_files.SETTINGS_FILE,
+        settings=decoding_arguments.SETTINGS_FILE,
         sampling_rate_hz=extractor.sampling_rate,
         window_samples=extractor.n_samples,
         window_s=extractor.n_samples / extractor.sampling_rate,
@@ -161,8 +161,3 @@ def write_description(folder: Path, record: Mapping[str, Any], *, use: str, proc
     )
     (folder / README_FILE).write_text(text, encoding="utf-8")
     write_json(folder / EXPORT_FILE, record)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` as an indented JSON file."""
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

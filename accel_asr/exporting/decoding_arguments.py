@@ -1,4 +1,4 @@
-"""How an exported model has to be called to transcribe as it does here: files in its folder, read by users and us."""
+"""The arguments with which each runtime decodes as `generate` does here, in a file of the exported folder."""
 
 import json
 from pathlib import Path
@@ -21,10 +21,10 @@ def ctranslate2_max_length(prompt_tokens: int, max_new_tokens: int) -> int:
 
 
 def faster_whisper_settings(model: WhisperForConditionalGeneration, *, prompt_tokens: int) -> dict[str, Any]:
-    """Arguments of faster-whisper's `transcribe` with which it does what `generate` does: one greedy pass, no more.
+    """Arguments of faster-whisper's `transcribe` for one greedy pass.
 
-    Left to itself it searches with 5 beams, tries again at higher temperatures, drops what it takes for silence, and
-    suppresses tokens that it chooses by itself.
+    By default it searches with 5 beams, retries at higher temperatures, drops what it takes for silence, and chooses
+    tokens to suppress.
     """
     generation = model.generation_config
     multilingual = is_multilingual(generation)
@@ -46,7 +46,7 @@ def faster_whisper_settings(model: WhisperForConditionalGeneration, *, prompt_to
 
 
 def ctranslate2_settings(model: WhisperForConditionalGeneration, *, prompt_tokens: int) -> dict[str, Any]:
-    """Arguments of `ctranslate2.models.Whisper.generate` with which it does what transformers' `generate` does."""
+    """Arguments of `ctranslate2.models.Whisper.generate` for one greedy pass."""
     generation = model.generation_config
     return {
         "beam_size": 1,
@@ -57,7 +57,7 @@ def ctranslate2_settings(model: WhisperForConditionalGeneration, *, prompt_token
 
 
 def ggml_settings(model: WhisperForConditionalGeneration) -> dict[str, Any]:
-    """Arguments of pywhispercpp's `Model` and its `transcribe` with which it makes one greedy pass, no more."""
+    """Arguments of pywhispercpp's `Model` and its `transcribe` for one greedy pass."""
     generation = model.generation_config
     return {
         "model": {"print_progress": False, "print_realtime": False, "print_timestamps": False},
@@ -79,7 +79,7 @@ def ggml_settings(model: WhisperForConditionalGeneration) -> dict[str, Any]:
 
 
 def onnx_settings(model: WhisperForConditionalGeneration, processor: WhisperProcessor) -> dict[str, Any]:
-    """What the greedy loop in the folder needs to know."""
+    """Settings for the greedy loop in the folder."""
     generation = model.generation_config
     return {
         "start_ids": list(processor.tokenizer.prefix_tokens),
@@ -91,5 +91,5 @@ def onnx_settings(model: WhisperForConditionalGeneration, processor: WhisperProc
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """The settings that were written to an exported folder."""
+    """The arguments in an exported folder."""
     return json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
