@@ -1,19 +1,19 @@
-"""Text with times as txt, json, srt or vtt."""
+"""A transcript with times as txt, json, srt or vtt."""
 
 import json
 from typing import Any
 
-from accel_asr.transcription.segments import TimedText
+from accel_asr.transcription.segments import Segment, TimedText
 
 FORMATS = ("txt", "json", "srt", "vtt")
 
 
 def rendered(spoken: TimedText, *, output_format: str, name: str, indent: int | None = None) -> str:
-    """The transcript in one of `FORMATS`, without a line end after its last line.
+    """The transcript in one of `FORMATS`, without a final newline.
 
     Args:
-        name: What the recording is called in the JSON object.
-        indent: Of the JSON object; None puts it on one line.
+        name: The recording's name in the JSON object.
+        indent: Of the JSON object; None is one line.
     """
     if output_format == "json":
         return json.dumps(as_object(spoken, name=name), ensure_ascii=False, indent=indent)
@@ -25,7 +25,7 @@ def rendered(spoken: TimedText, *, output_format: str, name: str, indent: int | 
 
 
 def timestamp(time_s: float, *, decimal_mark: str) -> str:
-    """Seconds as `HH:MM:SS,mmm`, with the mark that the format wants; hours may have more than two digits."""
+    """Seconds as `HH:MM:SS,mmm` with the format's decimal mark; hours may have more than two digits."""
     milliseconds = round(time_s * 1000)
     seconds, milliseconds = divmod(milliseconds, 1000)
     minutes, seconds = divmod(seconds, 60)
@@ -34,7 +34,7 @@ def timestamp(time_s: float, *, decimal_mark: str) -> str:
 
 
 def as_object(spoken: TimedText, *, name: str) -> dict[str, Any]:
-    """The transcript as JSON has it. A file name that is no UTF-8 has backslashes in place of what is not."""
+    """The transcript for JSON. Bytes of the file name that are not UTF-8 are escaped with backslashes."""
     return {
         "file": name.encode("utf-8", "backslashreplace").decode(),
         "duration_s": round(spoken.duration_s, 3),
@@ -47,23 +47,20 @@ def as_object(spoken: TimedText, *, name: str) -> dict[str, Any]:
 
 
 def _srt(spoken: TimedText) -> str:
-    cues = [
-        f"{number}\n{timestamp(segment.start_s, decimal_mark=',')} --> {timestamp(segment.end_s, decimal_mark=',')}\n"
-        f"{segment.text}"
-        for number, segment in enumerate(spoken.segments, start=1)
-    ]
+    cues = [f"{number}\n{_times(cue, ',')}\n{cue.text}" for number, cue in enumerate(spoken.segments, start=1)]
     return "\n\n".join(cues)
 
 
 def _vtt(spoken: TimedText) -> str:
-    cues = [
-        f"{timestamp(segment.start_s, decimal_mark='.')} --> {timestamp(segment.end_s, decimal_mark='.')}\n"
-        f"{_escaped(segment.text)}"
-        for segment in spoken.segments
-    ]
+    cues = [f"{_times(cue, '.')}\n{_escaped(cue.text)}" for cue in spoken.segments]
     return "\n\n".join(["WEBVTT", *cues])
 
 
+def _times(cue: Segment, decimal_mark: str) -> str:
+    start, end = (timestamp(time_s, decimal_mark=decimal_mark) for time_s in (cue.start_s, cue.end_s))
+    return f"{start} --> {end}"
+
+
 def _escaped(text: str) -> str:
-    """As WebVTT wants it: `<` would open a tag, and `-->` another cue."""
+    """In WebVTT `<` would open a tag, and `-->` a cue."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

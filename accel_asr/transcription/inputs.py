@@ -1,4 +1,4 @@
-"""Which recordings a person means: files, folders, globs in quotes, `-` for stdin; each once, in order."""
+"""The recordings to transcribe: files, folders, quoted globs, `-` for stdin; each once, in order."""
 
 import glob
 import os
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accel_asr.data.reading.text_files import AUDIO_SUFFIXES, list_files
-from accel_asr.errors import UserError
+from accel_asr.errors import UserError, raise_all
 
 STDIN = "-"
 SHOWN_PROBLEMS = 10
@@ -16,60 +16,62 @@ SHOWN_PROBLEMS = 10
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One recording to transcribe: `path`, or stdin where that is None; `name` is how it is told of."""
+    """One recording: `path`, or stdin where that is None; `name` is for messages."""
 
     name: str
     path: Path | None
-    inside: Path  # the folder that it was found in, below which output keeps the folders
+    inside: Path  # the folder given by the user; output keeps the folders below it
 
 
 def find_recordings(arguments: Sequence[str]) -> tuple[list[Recording], list[str]]:
-    """What the arguments name, in their order; folders are searched to their depths, in order of name.
+    """The recordings that the arguments name, in their order; folders are searched recursively, in order of name.
 
-    A file that is named outright is taken whatever its suffix; of folders and globs those with a suffix of audio.
+    A file named outright is taken whatever its suffix; folders and globs give the files with an audio suffix.
 
     Returns:
-        The recordings, and what a person should know beside: links to folders are not followed.
+        The recordings, and notes for the user: links to folders are not followed.
 
     Raises:
-        UserError: a file that is not there, a folder or a glob without audio; all of them at once.
+        UserError: a missing file, a folder or a glob without audio; all of them at once.
     """
-    found: list[Recording] = []
-    problems: list[str] = []
+    recordings: list[Recording] = []
+    errors: list[UserError] = []
+
+    def refuse(argument: str, problem: str, remedy: str | None = None) -> None:
+        errors.append(UserError(problem, setting="FILE", value=argument, remedy=remedy))
+
     notes: list[str] = []
     for argument in arguments:
         path = Path(argument)
         if argument == STDIN and sys.stdin.isatty():
-            problems.append("'-' is audio on stdin, and stdin is a terminal: give it by < FILE or a pipe")
+            refuse(STDIN, "stdin is a terminal", "give audio by < FILE or a pipe")
         elif argument == STDIN:
-            found.append(Recording("stdin", None, Path()))
+            recordings.append(Recording("stdin", None, Path()))
         elif path.is_dir():
             below, _, links = list_files(path)
-            found += [Recording(str(path / name), path / name, path) for name in below]
+            recordings += [Recording(str(path / name), path / name, path) for name in below]
             notes += [f"{path / link} is a link to a folder, and not followed; name it too" for link in links]
             if not below:
-                problems.append(f"the folder {argument!r} holds no audio ({_suffixes()})")
+                refuse(argument, f"the folder holds no audio ({_suffixes()})")
         elif path.exists():
-            found.append(Recording(argument, path, path.parent))
+            recordings.append(Recording(argument, path, path.parent))
         elif glob.has_magic(argument):
             matches = [Path(match) for match in sorted(glob.glob(argument, recursive=True))]
             fitting = [match for match in matches if match.is_file() and _is_audio(match.name)]
             base = _folder_before_magic(path)
-            found += [Recording(str(match), match, base) for match in fitting]
+            recordings += [Recording(str(match), match, base) for match in fitting]
             if not fitting:
-                problems.append(
-                    f"{argument!r} matches {'nothing' if not matches else 'files, but no audio'} ({_suffixes()})"
-                )
+                refuse(argument, f"matches {'files, but no audio' if matches else 'nothing'} ({_suffixes()})")
         else:
-            problems.append(f"{argument!r} does not exist")
-    if problems:
-        more = [f"and {len(problems) - SHOWN_PROBLEMS:,} more"] if len(problems) > SHOWN_PROBLEMS else []
-        raise UserError("\n  ".join(["what to transcribe:", *problems[:SHOWN_PROBLEMS], *more]))
-    return _each_once(found), notes
+            refuse(argument, "does not exist")
+    if len(errors) > SHOWN_PROBLEMS:
+        errors[SHOWN_PROBLEMS:] = [UserError(f"and {len(errors) - SHOWN_PROBLEMS:,} more", setting="FILE")]
+    raise_all(errors)
+    return _each_once(recordings), notes
 
 
 def output_names(recordings: Sequence[Recording], *, suffix: str) -> list[Path]:
-    """A relative path for each: its folders below what all have in common, and its name with another suffix.
+    """A relative path for each: its folders below their common folder, and its name with another suffix.
 
     `call.wav` gives `call.srt`; where another recording of that folder would too, it gives `call.wav.srt`.
     """
@@ -81,7 +83,7 @@ def output_names(recordings: Sequence[Recording], *, suffix: str) -> list[Path]:
     ]
     names = [Path(recording.path.name if recording.path is not None else recording.name) for recording in recordings]
     short = [folder / f"{name.stem}{suffix}" for folder, name in zip(folders, names, strict=True)]
-    # told apart without case: some file systems do not know it
+    # compared without case, which some file systems ignore
     counts: dict[str, int] = {}
     for path in short:
         counts[str(path).casefold()] = counts.get(str(path).casefold(), 0) + 1

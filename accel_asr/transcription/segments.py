@@ -1,4 +1,4 @@
-"""Text with times: joined, tidied, and the times of one transcript given to the words of another."""
+"""Text with times: joining, tidying, and giving the times of one transcript to the words of another."""
 
 import re
 import zlib
@@ -8,10 +8,10 @@ from difflib import SequenceMatcher
 
 from accel_asr.model.written_tokens import UNSPACED
 
-TIME_DIGITS = 3  # milliseconds, what subtitles can say
-_MOST_COMPRESSED = 2.4
-_STRETCH = 600  # characters: much longer ones shrink more, whatever they say
-ALIKE = 0.8  # transcripts that share fewer of their words than this are not of one mind about what was said when
+TIME_DIGITS = 3  # milliseconds, the resolution of subtitles
+_MOST_COMPRESSED = 2.4  # Whisper's own threshold
+_STRETCH = 600  # characters: much longer texts compress better, whatever they say
+ALIKE = 0.8  # transcripts that share fewer of their words disagree too much to share times
 _WORD = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
 
@@ -26,10 +26,12 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class TimedText:
-    """What was said in one recording.
+    """The transcript of one recording.
 
-    `text` is the whole; the segments hold the same words. `language` is the code it was heard in, None where the model
-    names none. `cut_off`: the model went on until it had no room left, as it does when it repeats itself.
+    Args:
+        text: All of it; the segments hold the same words.
+        language: The code of its language, None where the model names none.
+        cut_off: The model wrote until it had no room left, as it does when it repeats itself.
     """
 
     text: str
@@ -40,7 +42,7 @@ class TimedText:
 
 
 def joined(texts: Sequence[str]) -> str:
-    """One line of all texts; with spaces between, but for scripts that have none."""
+    """All texts in one line, with spaces between them unless their script has none."""
     line = ""
     for text in (" ".join(text.split()) for text in texts):
         is_unspaced = re.search(rf"[{UNSPACED}]$", line) and re.match(rf"[{UNSPACED}]", text)
@@ -49,18 +51,18 @@ def joined(texts: Sequence[str]) -> str:
 
 
 def repeats_itself(text: str) -> bool:
-    """Whether some stretch of a text shrinks to less than 1 / 2.4, which speech never does: Whisper's own measure."""
+    """Whether zlib compresses a stretch of the text by more than 2.4, which speech never reaches: Whisper's measure."""
     pieces = [text[first : first + _STRETCH].encode() for first in range(0, len(text), _STRETCH)]
     return any(len(piece) > _MOST_COMPRESSED * len(zlib.compress(piece)) for piece in pieces)
 
 
 def tidied(segments: Sequence[Segment], *, duration_s: float) -> tuple[Segment, ...]:
-    """Segments in order, within the recording, each with text and longer than nothing; no text is lost.
+    """Segments in order and within the recording, each with text and a length; no text is lost.
 
-    A model may place words after the end, or at no length at all: these go to the segment before.
+    Words that the model places after the end, or in no time at all, go to the segment before.
     """
     kept: list[Segment] = []
-    held = ""  # text of a first segment that has no length: it goes to the next
+    held = ""  # text of first segments without a length: it goes to the next
     for segment in segments:
         previous_end_s = kept[-1].end_s if kept else 0.0
         start_s = round(min(max(segment.start_s, previous_end_s), duration_s), TIME_DIGITS)
@@ -81,15 +83,15 @@ def tidied(segments: Sequence[Segment], *, duration_s: float) -> tuple[Segment, 
 
 
 def whole(text: str, *, duration_s: float) -> tuple[Segment, ...]:
-    """One segment from beginning to end; none where nothing was said."""
+    """One segment for the whole recording; none for an empty text."""
     return tidied([Segment(0.0, duration_s, text)], duration_s=duration_s)
 
 
 def spread(text: str, timed: Sequence[Segment]) -> list[Segment] | None:
     """The words of `text` at the times of `timed`, another transcript of the same clip.
 
-    A model may say other words when it is asked for times. Where the two agree on most words, each word of `text` goes
-    to the segment of its counterpart, or of the word before it.
+    A model may write other words when it also writes times. If the two agree on most words, each word of `text` goes to
+    the segment of its counterpart, or of the word before it.
 
     Returns:
         Segments whose texts together are `text`; None if the two share less than `ALIKE` of their words.

@@ -1,4 +1,4 @@
-"""From samples to text with times: short recordings many at once, long ones window after window."""
+"""From samples to text with times: short recordings in batches, long ones window by window."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,24 +18,24 @@ from accel_asr.model.pretrained import load_model_and_processor, quiet_libraries
 from accel_asr.model.spelling import Spelling
 from accel_asr.transcription.segments import Segment, TimedText, joined, repeats_itself, spread, tidied, whole
 
-START_TOKENS = 8  # and room to spare: start of the text before, start, language, task
-SAMPLING_SEED = 0  # the same recording gives the same transcript
+START_TOKENS = 8  # start of the previous text, start, language, task, and room to spare
+SAMPLING_SEED = 0  # a recording always gives the same transcript
 
 
 @dataclass(frozen=True)
 class Fallback:
-    """When a window of a long recording is decoded again, at a higher temperature, or skipped as silence: Whisper's
-    own heuristics (Radford et al. 2022, section 4.5), by transformers' names and as transformers computes them.
+    """When a window of a long recording is decoded again at a higher temperature, or skipped as silence: Whisper's
+    heuristics (Radford et al. 2022, section 4.5), with transformers' names and formulas.
 
     Args:
         temperature: Tried in this order until a transcript passes; 0 is greedy or beam search, above it samples.
-        compression_ratio_threshold: A transcript whose token ids zlib shrinks by more than this repeats itself. 1.35
-            in the space of token ids is about Whisper's 2.4 in that of letters. None never looks.
-        logprob_threshold: A transcript with a lower mean log-probability of its tokens fails. None never looks.
-        no_speech_threshold: Such a transcript is left out where the model thinks likelier than this that nobody speaks.
-            Needs `logprob_threshold`. None never looks.
-        condition_on_prev_tokens: Give the text of the window before to the decoder, but after one that took a high
-            temperature. For models that have a token for it.
+        compression_ratio_threshold: A transcript fails if zlib compresses its token ids by more than this. 1.35 for
+            token ids is about Whisper's 2.4 for letters. None never fails.
+        logprob_threshold: A transcript fails if the mean log-probability of its tokens is lower. None never fails.
+        no_speech_threshold: Such a transcript is dropped if the model's probability of silence is higher than this.
+            Needs `logprob_threshold`. None never drops.
+        condition_on_prev_tokens: Give the previous window's text to the decoder, unless it took a high temperature.
+            For models that have a token for it.
     """
 
     temperature: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -47,13 +47,13 @@ class Fallback:
 
 @dataclass(frozen=True)
 class Transcriber:
-    """A model that is told what to listen for.
+    """A model with the language and task to transcribe.
 
     Args:
-        language: Code of the language spoken; None has it detected for each recording, or there is only English.
-        task: `transcribe` or `translate`; None for a model that takes neither language nor task.
-        num_beams: None is what the model's own settings say.
-        assumes_language: Nobody said that `language` is spoken: it is what the model was tuned for.
+        language: Code of the language spoken; None detects it for each recording, or the model is English-only.
+        task: `transcribe` or `translate`; None for a model without languages and tasks.
+        num_beams: None is the model's own setting.
+        assumes_language: `language` was not given by the user: it is the one that the model was tuned for.
         fallback: For recordings longer than the window.
     """
 
@@ -80,12 +80,12 @@ class Transcriber:
     def transcribe_short(self, clips: Sequence[np.ndarray], *, timed: bool) -> list[TimedText]:
         """Transcribe clips no longer than the window, in one batch.
 
-        The text is what the model says without times. A second pass, with times, tells where its segments are; where
-        it says other words (many models have never learnt times), the segment is the whole clip.
+        The text comes from a pass without times. A second pass, with times, places its segments; where that writes
+        other words (many models have never learnt times), the whole clip is one segment.
 
         Args:
             clips: float32, mono, at the model's rate, each of shape (samples,).
-            timed: Spend the second pass; without it each clip is one segment.
+            timed: Make the second pass; without it each clip is one segment.
         """
         heard = [index for index, clip in enumerate(clips) if len(clip)]
         results = [TimedText("", (), duration_s=0.0, language=self.language)] * len(clips)
@@ -97,26 +97,26 @@ class Transcriber:
     def doubt(self, spoken: TimedText) -> str | None:
         """What looks wrong with a transcript, for the user; None where nothing does."""
         if spoken.cut_off:
-            told = "the model went on until it had no room left; its end may be missing or repeated"
+            doubt = "the model went on until it had no room left; the end may be missing or repeated"
         elif repeats_itself(spoken.text):
-            told = "the model repeats itself"
+            doubt = "the model repeats itself"
         else:
             return None
         if self.assumes_language and self.language:
-            spoken_name = LANGUAGES.get(self.language, self.language).title()
-            told += f". It was tuned for {spoken_name} ({self.language}): if something else is spoken, give --language"
-        return told
+            name = LANGUAGES.get(self.language, self.language).title()
+            doubt += f". It was tuned for {name} ({self.language}): if another language is spoken, give --language"
+        return doubt
 
     @torch.no_grad()
     def transcribe_long(
         self, samples: np.ndarray, *, on_progress: Callable[[float], object] = lambda done_s: None
     ) -> TimedText:
-        """Transcribe one recording of any length by transformers' long-form generation: it goes on where the last
-        segment that was finished in a window ended, as the model's times tell.
+        """Transcribe one recording of any length by transformers' long-form generation: each window starts where the
+        last complete segment of the previous one ended, by the model's times.
 
         Args:
             samples: float32, mono, at the model's rate, shape (samples,).
-            on_progress: Called before each window with the seconds that are done.
+            on_progress: Called before each window with the seconds done.
         """
         extractor = self.processor.feature_extractor
         inputs = extractor(
@@ -139,8 +139,8 @@ class Transcriber:
                 return_segments=True,
                 monitor_progress=lambda frames: on_progress(float(frames[0, 0]) * frame_s),
             )
-        found = generated["segments"][0]
-        segments = self._segments(found)
+        parts = generated["segments"][0]
+        segments = self._segments(parts)
         end_of_text = self.model.generation_config.eos_token_id
         duration_s = len(samples) / extractor.sampling_rate
         return TimedText(
@@ -148,7 +148,7 @@ class Transcriber:
             segments=tidied(segments, duration_s=duration_s),
             duration_s=duration_s,
             language=languages[0],
-            cut_off=any(end_of_text not in _window_ids(part["result"]) for part in found),
+            cut_off=any(end_of_text not in _window_ids(part["result"]) for part in parts),
         )
 
     @torch.no_grad()
@@ -180,11 +180,12 @@ class Transcriber:
                 force_unique_generate_call=True,
                 **options,
             )["segments"]
-            for row, found in enumerate(with_times):
-                placed = spread(texts[row], self._segments(found))
+            for row, parts in enumerate(with_times):
+                placed = spread(texts[row], self._segments(parts))
                 if placed is not None:
                     segments[row] = tidied(placed, duration_s=durations_s[row])
-        return [TimedText(*told) for told in zip(texts, segments, durations_s, languages, cut_off, strict=True)]
+        columns = (texts, segments, durations_s, languages, cut_off)
+        return [TimedText(*fields) for fields in zip(*columns, strict=True)]
 
     def _window_options(self) -> dict[str, Any]:
         """How the windows of a long recording are decoded."""
@@ -192,11 +193,11 @@ class Transcriber:
         options = asdict(self.fallback)
         if getattr(settings, "prev_sot_token_id", None) is None:
             options["condition_on_prev_tokens"] = False
-        # as much as Whisper writes of a window, beside as much of what came before; a run's own limit is for its clips
+        # half the positions for the window, half for the previous text, as in Whisper; a run's own limit is for clips
         return options | {"max_new_tokens": self.model.config.max_target_positions // 2 - START_TOKENS}
 
     def _options(self, **heard: Any) -> tuple[dict[str, Any], list[str | None]]:
-        """What `generate` is told, and the language of each clip; where none is set, detected from what is `heard`."""
+        """The options of `generate`, and the language of each clip; an unset one is detected from `heard`."""
         options: dict[str, Any] = {} if self.num_beams is None else {"num_beams": self.num_beams}
         value = next(iter(heard.values()))
         clips = len(value.last_hidden_state if isinstance(value, BaseModelOutput) else value)
@@ -211,17 +212,16 @@ class Transcriber:
             languages = [names[index] for index in ids]
         return options | {"language": languages, "task": self.task}, languages
 
-    def _segments(self, found: Sequence[dict[str, Any]]) -> list[Segment]:
+    def _segments(self, parts: Sequence[dict[str, Any]]) -> list[Segment]:
         return [
             Segment(float(part["start"]), float(part["end"]), self.spelling.text(part["tokens"].tolist()))
-            for part in found
+            for part in parts
         ]
 
 
 def _window_ids(result: Any) -> list[int]:
-    """The token ids of the window that a segment was in; `generate` gives them alone or, with scores, in a table."""
-    ids: list[int] = (result if isinstance(result, torch.Tensor) else result["sequences"]).tolist()
-    return ids
+    """The token ids of a segment's window; `generate` returns them alone or, with scores, in a mapping."""
+    return (result if isinstance(result, torch.Tensor) else result["sequences"]).tolist()
 
 
 def load_transcriber(
@@ -234,10 +234,10 @@ def load_transcriber(
     num_beams: int | None = None,
     fallback: Fallback = Fallback(),
 ) -> Transcriber:
-    """Load a model, put it on a device, and check that it can do what is asked of it.
+    """Load a model, put it on a device, and check that it knows the language and task.
 
     Args:
-        device: Such as `cpu`, `cuda:1`, `mps`; None takes an accelerator where there is one.
+        device: Such as `cpu`, `cuda:1`, `mps`; None takes an accelerator if there is one.
         language: Code or name; None is the one that the model was tuned for, or detected.
         task: None is the one that the model was tuned for, or `transcribe`.
 
@@ -255,7 +255,7 @@ def load_transcriber(
         language = task = None
     elif getattr(settings, "lang_to_id", None) is None:
         if language is not None:
-            known_language(language, None, setting="--language")  # says why not
+            known_language(language, None, setting="--language")  # raises
         if task == "translate":
             raise UserError("the model's generation settings list no tasks", setting="--task", value=task)
         language = task = None
@@ -278,10 +278,10 @@ def load_transcriber(
 
 
 def find_device(name: str | None) -> torch.device:
-    """The device of that name; an accelerator, or else the CPU, for None.
+    """The device of that name; for None an accelerator, or else the CPU.
 
     Raises:
-        UserError: no such device here; the message lists those there are.
+        UserError: there is no such device here; the remedy lists those there are.
     """
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if name is None:

@@ -1,4 +1,4 @@
-"""What a comparison finds: how far apart, how far that may be, and which rank saw the worst."""
+"""Checks: how far two sides are apart, how far they may be, and the worst of all ranks."""
 
 import math
 from collections import Counter
@@ -11,10 +11,7 @@ from accelerate.utils import gather_object
 
 @dataclass(frozen=True)
 class Tolerances:
-    """How far this launch may be from one process in fp32.
-
-    loss, norm, update: relative differences. direction: 1 - cosine.
-    """
+    """The largest differences from one process in fp32; relative, but `direction` is 1 - cosine."""
 
     loss: float
     norm: float
@@ -22,9 +19,9 @@ class Tolerances:
     update: float
 
 
-# The reference is always fp32. Seen on the quickstart, in this order: 3e-7, 4e-7, 1e-12, 3e-5 in fp32, and 3e-3, 2e-3,
-# 1e-4, 4e-2 in bf16, from rounding alone; a larger model rounds more often. fp16 was not run. Adam's first updates go
-# by the sign of the gradient, so that weights whose gradient is nearly nothing may go either way.
+# Observed on the quickstart, in this order: 3e-7, 4e-7, 1e-12, 3e-5 in fp32, and 3e-3, 2e-3, 1e-4, 4e-2 in bf16, from
+# rounding alone; a larger model rounds more. fp16 was not run. Adam's first updates follow the sign of the gradient, so
+# weights with a gradient near zero may move either way.
 TOLERANCES = {
     "no": Tolerances(loss=1e-5, norm=1e-4, direction=1e-5, update=1e-2),
     "fp16": Tolerances(loss=1e-2, norm=2e-2, direction=1e-2, update=0.5),
@@ -34,7 +31,7 @@ TOLERANCES = {
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the result: what one process gives, what this launch gives, how far apart, how far they may be."""
+    """One line of the result: the values of one process and of this launch, their difference, the largest allowed."""
 
     name: str
     alone: str
@@ -49,7 +46,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Likeness:
-    """Two lists of tensors as two vectors: their norms, 1 - cosine, and |other - one| / |one|; inf for what is nan."""
+    """Two lists of tensors as two vectors a, b: their norms, 1 - cosine, and |b - a| / |a|; inf in place of nan."""
 
     norm: float
     other_norm: float
@@ -57,11 +54,11 @@ class Likeness:
     difference: float
 
 
-def likeness(ones: Iterable[torch.Tensor], others: Iterable[torch.Tensor]) -> Likeness:
+def likeness(first: Iterable[torch.Tensor], second: Iterable[torch.Tensor]) -> Likeness:
     """Compare in fp64, tensor by tensor."""
     sums = [0.0, 0.0, 0.0, 0.0]
-    for one, other in zip(ones, others, strict=True):
-        a, b = one.detach().cpu().double(), other.detach().cpu().double()
+    for tensor, other in zip(first, second, strict=True):
+        a, b = tensor.detach().cpu().double(), other.detach().cpu().double()
         parts = ((a * a).sum(), (b * b).sum(), (a * b).sum(), (b - a).square().sum())
         sums = [total + float(part) for total, part in zip(sums, parts, strict=True)]
     norm, other_norm, difference = math.sqrt(sums[0]), math.sqrt(sums[1]), math.sqrt(sums[3])
@@ -73,23 +70,23 @@ def likeness(ones: Iterable[torch.Tensor], others: Iterable[torch.Tensor]) -> Li
 
 
 def worst_of_ranks(checks: list[Check]) -> list[Check]:
-    """Each check as the rank sees it that is farthest off. A collective; every rank gets the same list."""
+    """Each check as its worst rank sees it. A collective; every rank gets the same list."""
     return [max(ranks, key=_badness) for ranks in zip(*gather_object([checks]), strict=True)]
 
 
-def same_ids(name: str, expected: Sequence[Hashable], found: Sequence[Hashable]) -> Check:
-    """How many utterances are missing, too many, or there more often than they should be."""
-    wanted, there = Counter(expected), Counter(found)
-    return Check(name, str(len(expected)), str(len(found)), ((there - wanted) + (wanted - there)).total(), 0)
+def same_ids(name: str, expected: Sequence[Hashable], actual: Sequence[Hashable]) -> Check:
+    """How many utterances are missing, unexpected or repeated."""
+    missing, extra = Counter(expected) - Counter(actual), Counter(actual) - Counter(expected)
+    return Check(name, str(len(expected)), str(len(actual)), (missing + extra).total(), 0)
 
 
-def relative_difference(one: float, other: float) -> float:
-    """|other - one| / |one|, or |other| where `one` is nothing; inf for what is nan."""
-    return _inf_for_nan(abs(other - one) / abs(one) if one else abs(other))
+def relative_difference(reference: float, value: float) -> float:
+    """|value - reference| / |reference|, or |value| for a reference of 0; inf in place of nan."""
+    return _inf_for_nan(abs(value - reference) / abs(reference) if reference else abs(value))
 
 
 def _inf_for_nan(value: float) -> float:
-    """A difference that is not a number is the largest there is: `max` must find it."""
+    """`max` must find a difference that is not a number."""
     return math.inf if math.isnan(value) else value
 
 

@@ -1,4 +1,4 @@
-"""Transcripts, WER and loss of an evaluation, against those that one rank makes alone."""
+"""Transcripts, WER and loss of an evaluation by all ranks, against those by one rank alone."""
 
 import math
 
@@ -37,15 +37,15 @@ def compare_evaluation(
     score = corpus_score([score_utterance(transcript, decoding.normalizer) for transcript in alone.transcripts])
     together = evaluate_model(model, items, decoding, accelerator=accelerator, collator=collator)
     transcripts = [row.transcript for row in together.scored]
-    wanted = [utterance.utterance_id for utterance in items.utterances]
-    different = sum(one != other for one, other in zip(alone.transcripts, transcripts, strict=True))
+    expected = [utterance.utterance_id for utterance in items.utterances]
+    different = sum(mine != shared for mine, shared in zip(alone.transcripts, transcripts, strict=True))
     wer, other_wer = score.wer, together.score.wer
     both_undefined = math.isnan(wer) and math.isnan(other_wer)
-    # the same batches in the same precision on both sides
+    # same batches, same precision on both sides
     loss_allowed = TOLERANCES["no"].loss
     loss_off = relative_difference(alone.loss, together.loss)
     return [
-        same_ids("utterances scored", wanted, [row.utterance_id for row in transcripts]),
+        same_ids("utterances scored", expected, [row.utterance_id for row in transcripts]),
         Check("transcripts that differ", "0", str(different), different, 0),
         Check("WER", percent(wer), percent(other_wer), 0.0 if both_undefined else abs(other_wer - wer), 0),
         Check("validation loss", f"{alone.loss:.6f}", f"{together.loss:.6f}", loss_off, loss_allowed),

@@ -31,7 +31,7 @@ MOST_OVERFLOWS = 24  # fp16: the loss scale starts at 2^16 and is halved by each
 
 @dataclass(frozen=True)
 class ComparedStep:
-    """One window: its learning rate by the formula, both losses, the gradients, the rates of every group used."""
+    """One window: its learning rate by the formula, both losses, the gradients, the rates that each group used."""
 
     learning_rate: float
     loss: float
@@ -41,10 +41,10 @@ class ComparedStep:
 
 
 def plan_to_verify(plan: WindowPlan, *, most_utterances: int) -> tuple[WindowPlan, list[str]]:
-    """The plan of the run, made small enough, and so that there is something to compare; with what was changed.
+    """The run's plan, small enough to compare quickly, and notes on what was changed.
 
-    The micro-batch shrinks until the window has at most `most_utterances` where that is possible. One process without
-    accumulation would be compared with itself: its batch is split.
+    The micro-batch shrinks until the window has at most `most_utterances`, if possible. The batch of one process
+    without accumulation is split, or it would be compared with itself.
     """
     notes = []
     if plan.batch_seconds is not None:
@@ -52,7 +52,7 @@ def plan_to_verify(plan: WindowPlan, *, most_utterances: int) -> tuple[WindowPla
         plan = replace(plan, batch_seconds=None)
     micro = max(1, min(plan.micro_batch_size, most_utterances // (plan.num_processes * plan.accumulation_steps)))
     if micro < plan.micro_batch_size:
-        notes.append(f"micro-batch of {plan.micro_batch_size} made {micro}, to compare few utterances")
+        notes.append(f"micro-batch reduced from {plan.micro_batch_size} to {micro}, to compare few utterances")
     accumulation = plan.accumulation_steps
     if plan.num_processes * accumulation == 1:
         accumulation = next((part for part in range(2, micro + 1) if micro % part == 0), 2)
@@ -62,10 +62,7 @@ def plan_to_verify(plan: WindowPlan, *, most_utterances: int) -> tuple[WindowPla
 
 
 def steps_to_verify(plan: WindowPlan, *, warmup_steps: int, last_step: int) -> list[int]:
-    """The first step, the one that comes to the peak learning rate, and the last window of the last whole epoch.
-
-    That window is a short one where the plan has any.
-    """
+    """The first step, the first at the peak learning rate, and the last window of an epoch, a short one if any."""
     last_of_epoch = next((step for step in range(last_step, 0, -1) if plan.ends_epoch(step)), last_step)
     return sorted({1, min(max(warmup_steps, 2), last_step), last_of_epoch})
 
@@ -86,7 +83,7 @@ def compare_training(
     """Train both on the windows of `steps`. Every rank must call this.
 
     Args:
-        model: As prepared by Accelerate; `reference` is a copy made before, with an optimizer of its own.
+        model: As prepared by Accelerate; `reference` is a copy from before that, with its own optimizer.
 
     Raises:
         NonFiniteError: loss or gradient of the launched side is not finite; on every rank.
@@ -95,14 +92,14 @@ def compare_training(
     reference_weights = _trainable(reference)
     start = [weight.detach().clone() for weight in reference_weights]
     alone_plan = plan.in_one_piece()
-    given: list[tuple[Likeness, list[float]]] = []  # (gradients, learning rates) of each update of one step
+    updates: list[tuple[Likeness, list[float]]] = []  # (gradients, learning rates) of each update of one step
 
-    def look(inner: torch.optim.Optimizer, *_: object) -> None:
+    def record(inner: torch.optim.Optimizer, *_: object) -> None:
         gradients = likeness(map(_gradient, reference_weights), map(_gradient, weights))
-        if math.isfinite(gradients.other_norm):  # fp16: else an overflow, and no update
-            given.append((gradients, [group["lr"] for group in inner.param_groups]))
+        if math.isfinite(gradients.other_norm):  # else an fp16 overflow, and no update
+            updates.append((gradients, [group["lr"] for group in inner.param_groups]))
 
-    hook = optimizer.optimizer.register_step_pre_hook(look)
+    hook = optimizer.optimizer.register_step_pre_hook(record)
     compared, expected_ids, ids = [], [], []
     for step in steps:
         [whole] = _window(items, alone_plan, step, rank=0, collator=collator)
@@ -115,12 +112,12 @@ def compare_training(
         reference_optimizer.zero_grad()
         loss = mean_token_loss(reference, whole.to(accelerator.device))
         loss.backward()
-        given.clear()
+        updates.clear()
         result = _update(model, optimizer, window, accelerator=accelerator)
-        assert given, "train_step made no update"
+        assert updates, "train_step made no update"
         reference_optimizer.step()
-        rates = [rate for _, group_rates in given for rate in group_rates]
-        compared.append(ComparedStep(learning_rate, float(loss.detach()), result.loss, given[0][0], rates))
+        rates = [rate for _, group_rates in updates for rate in group_rates]
+        compared.append(ComparedStep(learning_rate, float(loss.detach()), result.loss, updates[0][0], rates))
     hook.remove()
     changes = likeness(
         (weight - before for weight, before in zip(reference_weights, start, strict=True)),
@@ -140,11 +137,11 @@ def compare_training(
 def training_checks(
     compared: Sequence[ComparedStep], changes: Likeness, *, groups: int, allowed: Tolerances
 ) -> list[Check]:
-    """What one rank found: of losses and gradients those of the step that is farthest off.
+    """The checks of one rank; losses and gradients are those of the worst step.
 
     Args:
-        changes: Of all weights, by all steps together.
-        groups: Parameter groups of the optimizer; each has to use each step's learning rate once.
+        changes: Of all weights by all steps together.
+        groups: Parameter groups of the optimizer; each must use each step's learning rate once.
     """
     losses = max(compared, key=lambda step: relative_difference(step.loss, step.launched_loss))
     norms = max((step.gradients for step in compared), key=lambda pair: relative_difference(pair.norm, pair.other_norm))
@@ -189,7 +186,7 @@ def training_checks(
 
 
 def mean_token_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """The cross-entropy of a target token in nats, averaged by torch itself: no code of the trainer's."""
+    """The mean cross-entropy of a target token in nats, by torch alone, without the trainer's code."""
     logits = model(
         input_features=batch.input_features, decoder_input_ids=batch.decoder_input_ids, use_cache=False
     ).logits
@@ -199,7 +196,7 @@ def mean_token_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
 def _update(
     model: nn.Module, optimizer: AcceleratedOptimizer, window: Sequence[Batch], *, accelerator: Accelerator
 ) -> StepResult:
-    """One update of the trainer, without clipping; in fp16 again until the loss scale lets it through."""
+    """One update by the trainer, without clipping; in fp16 repeated until the loss scale lets it through."""
     for _ in range(MOST_OVERFLOWS):
         result = train_step(model, optimizer, window, accelerator=accelerator, max_grad_norm=0.0)
         if math.isfinite(result.grad_norm) and not result.skipped:

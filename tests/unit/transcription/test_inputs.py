@@ -8,6 +8,7 @@ import pytest
 
 from accel_asr.errors import UserError
 from accel_asr.transcription.inputs import find_recordings, output_names
+from tests.refusals import refused
 
 
 @pytest.fixture(autouse=True)
@@ -51,14 +52,18 @@ def test_order_is_that_of_the_arguments_and_each_comes_once() -> None:
 
 
 def test_all_that_is_not_there_is_told_at_once() -> None:
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError) as refusal:
         find_recordings(["gone.wav", "empty", "*.flac", "a/*.txt", "b"])
-    told = str(caught.value).splitlines()
-    assert told[1].strip() == "'gone.wav' does not exist"
-    assert "the folder 'empty' holds no audio (files that end in .aac" in told[2]
-    assert "'*.flac' matches nothing" in told[3]
-    assert "'a/*.txt' matches files, but no audio" in told[4]
-    assert len(told) == 5
+    problems = {error.value: error.problem for error in refusal.value.errors}
+    assert problems["gone.wav"] == "does not exist"
+    assert "no audio (files that end in .aac" in problems["empty"]
+    assert "matches nothing" in problems["*.flac"]
+    assert "matches files, but no audio" in problems["a/*.txt"]
+    assert len(problems) == 4
+    with pytest.raises(UserError) as refusal:
+        find_recordings([f"gone-{number}.wav" for number in range(13)])
+    assert len(refusal.value.errors) == 11
+    assert "and 3 more" in str(refusal.value)
 
 
 def test_a_link_to_a_folder_is_told_of() -> None:
@@ -97,5 +102,5 @@ def test_stdin_alone_has_a_name() -> None:
 
 def test_stdin_that_is_a_terminal_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    with pytest.raises(UserError, match="stdin is a terminal"):
+    with refused("FILE", "stdin is a terminal", value="-"):
         find_recordings(["-"])
