@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from accel_asr.commands import export
-from accel_asr.errors import UserError
 from accel_asr.exporting import export_folder, ggml_format
 from accel_asr.exporting.ggml_format import ggml_name, why_not_whisper_cpp, write_ggml
 from tests.refusals import refused
