@@ -222,8 +222,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_of_the_repository_that_a_page_names_exist(page: Path) -> None:
     folders = "accel_asr|benchmarks|docs|launch_configs|notebooks|tests|tools"
-    named = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text(encoding="utf-8"))
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(rf"`((?:{folders})/[\w./-]*)`", text)
     assert [name for name in named if not (REPOSITORY / name).exists()] == []
+    files = {path.name for folder in ("accel_asr", "tests") for path in (REPOSITORY / folder).rglob("*.py")}
+    assert [name for name in re.findall(r"`(\w+\.py)`", text) if name not in files] == []
 
 
 def test_every_page_is_in_the_navigation() -> None:
