@@ -61,7 +61,7 @@ def start(manifest: Path, cache_dir: Path, *, batches: int = 1) -> dict[str, flo
     from accel_asr.data.selection.preparation import fingerprint
     from accel_asr.data.splits import load_train_and_validation
     from accel_asr.model import pretrained as modeling
-    from accel_asr.run.job import plan_training
+    from accel_asr.run.training_plan import plan_windows
 
     modeling.quiet_libraries()
     model, processor = modeling.load_model_and_processor("quickstart")
@@ -78,7 +78,7 @@ def start(manifest: Path, cache_dir: Path, *, batches: int = 1) -> dict[str, flo
     )
     loaded_s = time.perf_counter()
     fingerprint(data.train)
-    plan, _ = plan_training(TrainingConfig(), data, num_processes=1)
+    plan, _ = plan_windows(TrainingConfig(), data, num_processes=1)
     assert isinstance(plan, WindowPlan)
     items = ClipItems(data.train, feature_extractor=processor.feature_extractor, encoder=encoder)
     extractor = processor.feature_extractor

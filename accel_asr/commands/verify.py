@@ -62,24 +62,26 @@ def verify(config: Config, *, most_utterances: int) -> int:
     import copy
     from functools import partial
 
-    from accel_asr.data.streaming.stream_items import StreamPlan
     from accel_asr.run.display import Display
-    from accel_asr.run.job import load_job, plan_learning_rate, plan_training
+    from accel_asr.run.job import load_job
+    from accel_asr.run.training_plan import plan_schedule, plan_windows
     from accel_asr.training.launch.sharding import is_sharded
-    from accel_asr.training.launch.topology import shut_down, start_accelerator
-    from accel_asr.training.schedule import learning_rate_at
+    from accel_asr.training.launch.topology import accelerator_of_run, shut_down
     from accel_asr.training.step import NonFiniteError, build_optimizer
     from accel_asr.verification.checks import worst_of_ranks
     from accel_asr.verification.transcripts import compare_evaluation
     from accel_asr.verification.updates import compare_training, plan_to_verify, steps_to_verify
 
     training = config.training
-    accelerator = start_accelerator(
-        mixed_precision=training.mixed_precision,
-        gradient_accumulation_steps=training.gradient_accumulation_steps,
-        seed=training.seed,
-        timeout_s=training.ddp_timeout,
-    )
+    if config.data.streaming:
+        raise UserError(
+            "the windows of a stream depend on the number of processes, so there is nothing to compare",
+            setting="--data.streaming",
+            value=True,
+            remedy="verify on a source that is not streamed",
+            same_on_every_rank=True,
+        )
+    accelerator = accelerator_of_run(training)
     if is_sharded(accelerator):
         raise UserError(
             "verify compares whole models, and FSDP shards this one",
@@ -95,21 +97,12 @@ def verify(config: Config, *, most_utterances: int) -> int:
         device=accelerator.device,
         pack=training.pack,
     )
-    for notice in job.data.notices:
-        display.say_line(notice)
+    display.say_lines(job.data.notices)
 
-    run_plan, last_step = plan_training(training, job.data, num_processes=accelerator.num_processes)
-    if isinstance(run_plan, StreamPlan):
-        raise UserError(
-            "verify compares windows that do not depend on the number of processes, and those of a stream do",
-            setting="--data.streaming",
-            value=True,
-            remedy="verify on a source that is not streamed",
-            same_on_every_rank=True,
-        )
+    run_plan, last_step = plan_windows(training, job.data, num_processes=accelerator.num_processes)
     plan, notes = plan_to_verify(run_plan, most_utterances=most_utterances)
-    peak, warmup_steps = plan_learning_rate(training, job.model, last_step=last_step, say=display.say)
-    steps = steps_to_verify(plan, warmup_steps=warmup_steps, last_step=last_step)
+    schedule = plan_schedule(training, job.model, last_step=last_step, say=display.say)
+    steps = steps_to_verify(plan, warmup_steps=schedule.warmup_steps, last_step=last_step)
     validation, batch_size = _utterances_to_score(
         job.data.validation, most_utterances, accelerator.num_processes, config.evaluation.per_device_eval_batch_size
     )
@@ -133,7 +126,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
         display.say(f"note: {note}")
 
     model = job.model.to(accelerator.device).eval()  # eval: nothing is drawn at random
-    build = partial(build_optimizer, learning_rate=peak, weight_decay=training.weight_decay)
+    build = partial(build_optimizer, learning_rate=schedule.peak, weight_decay=training.weight_decay)
     reference = copy.deepcopy(model)
     reference_optimizer = build(reference)
     prepared, optimizer = accelerator.prepare(model, build(model))
@@ -148,13 +141,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
             plan=plan,
             collator=job.collator,
             steps=steps,
-            learning_rate_of=partial(
-                learning_rate_at,
-                peak=peak,
-                warmup_steps=warmup_steps,
-                last_step=last_step,
-                scheduler_type=training.lr_scheduler_type,
-            ),
+            learning_rate_of=schedule.learning_rate,
         )
     except NonFiniteError as error:
         raise UserError(f"there is nothing to compare: {error}", same_on_every_rank=True) from error

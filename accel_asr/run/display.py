@@ -1,12 +1,13 @@
-"""What a person sees while a run goes: one progress bar, a table at each evaluation, a summary at the end.
+"""What a person sees during a run: a progress bar, a table at each evaluation, a summary at the end.
 
-In a log, where no person watches, a line now and then in place of both, and the table once, at the end.
+In a log there are lines now and then instead, and the table once, at the end.
 """
 
 import math
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,15 @@ class Display:
         self.is_log = not bars_are_seen()
         self.console = table_console()
         self.scores: list[tuple[str, Mapping[str, Any]]] = []
-        self.forecast: RunForecast | None = None  # learns how long everything takes, and says how long is left
+        self.forecast: RunForecast | None = None  # learns how long steps and evaluations take
         self.bar: Bar | None = None
         self.started_s = self.step_ended_s = 0.0
         self.audio_s = 0.0
         self._loss_sum, self._loss_tokens = 0.0, 0  # since the last line of a log
-        self._first_evaluation_told = False
-        self._faults_told = 0
-        self._evaluation_told_s = -math.inf
-        self._evaluations_untold = 0
+        self._first_evaluation_reported = False
+        self._faults_shown = 0
+        self._evaluation_line_s = -math.inf
+        self._evaluations_unshown = 0
         self._last_details: tuple[Mapping[str, Any], Sequence[ScoredUtterance]] | None = None
 
     def say(self, text: str) -> None:
@@ -56,16 +57,21 @@ class Display:
             self.console.print(visible_lines(text))
 
     def say_line(self, text: str) -> None:
-        """Print what is one line, whatever names are in it."""
+        """Print a single line, even if a name in it holds a line break."""
         self.say(visible(text))
 
+    def say_lines(self, texts: Iterable[str]) -> None:
+        """Print each as one line."""
+        for text in texts:
+            self.say_line(text)
+
     def say_fault(self, text: str) -> None:
-        """Print one of many lines of a kind: the first ones, and then that there are more."""
-        self._faults_told += 1
-        if self._faults_told <= SHOWN_FAULTS:
+        """Print a line about a failed recording: the first SHOWN_FAULTS, then only that there are more."""
+        self._faults_shown += 1
+        if self._faults_shown <= SHOWN_FAULTS:
             self.say(visible(text))
-        if self._faults_told == SHOWN_FAULTS:
-            self.say("what follows of this kind is in metrics.jsonl, and is counted at the end")
+        if self._faults_shown == SHOWN_FAULTS:
+            self.say("more such lines are in metrics.jsonl, and are counted at the end")
 
     def start_training(self, *, first_step: int, last_step: int) -> None:
         """Open the progress bar, or begin with the lines of a log."""
@@ -80,7 +86,7 @@ class Display:
                 desc="train",
                 unit="step",
                 disable=not self.is_main,
-                # not tqdm's own guess at the time left, which knows neither evaluations nor longer steps to come
+                # not tqdm's own guess at the time left, which leaves out evaluations and longer steps
                 bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]",
             )
         self.started_s = self.step_ended_s = time.perf_counter()
@@ -89,11 +95,11 @@ class Display:
     def show_step(
         self, result: StepResult, learning_rate: float, *, loss: float | None = None, positions: float = 1.0
     ) -> None:
-        """Advance the bar: loss, learning rate, seconds of audio trained on in a second of training, time left.
+        """Advance the bar: loss, learning rate, seconds of audio trained on per second, time left.
 
         Args:
-            loss: What the bar shows, unset the step's own; a line of a log has the mean since the line before.
-            positions: What the encoder heard in this step, for the forecast.
+            loss: Shown by the bar in place of the step's own; a line of a log has the mean since the last line.
+            positions: Encoder positions of this step, for the forecast.
         """
         assert self.bar is not None
         now_s = time.perf_counter()
@@ -111,9 +117,13 @@ class Display:
         if isinstance(self.bar, ProgressLines) and self.bar.is_due(units=1):
             shown_loss = self._loss_sum / self._loss_tokens
             self._loss_sum, self._loss_tokens = 0.0, 0
-        told = [f"loss {shown_loss:.3f}", f"lr {learning_rate:.1e}", f"{self.audio_seconds_per_second():.0f} audio-s/s"]
-        told += [] if left is None else [f"{duration(left)} left"]
-        self.bar.set_postfix_str(", ".join(told), refresh=False)
+        parts = [
+            f"loss {shown_loss:.3f}",
+            f"lr {learning_rate:.1e}",
+            f"{self.audio_seconds_per_second():.0f} audio-s/s",
+        ]
+        parts += [] if left is None else [f"{duration(left)} left"]
+        self.bar.set_postfix_str(", ".join(parts), refresh=False)
         self.bar.update()
         if line is not None:
             self.say(line)
@@ -127,33 +137,36 @@ class Display:
         return progress_bar(utterances, desc="evaluate", unit="utterances", is_shown=self.is_main)
 
     def filling_bar(self, clips: int) -> Bar:
-        """A bar over the training clips that the encoder hears, on all ranks, before training."""
+        """A bar over the training clips that are encoded before training, on all ranks."""
         return progress_bar(clips, desc="encoder outputs", unit="clips", is_shown=self.is_main)
 
     def evaluated(self, seconds: float, *, of_speech: bool = False) -> None:
-        """An evaluation took so long, and the next one will too."""
+        """Let the forecast expect the next evaluation to take as long."""
         if self.forecast is not None:
             self.forecast.evaluation_took(seconds, of_speech=of_speech)
 
     def say_time_of_evaluations(self, step: int) -> None:
-        """After the first evaluation: what it took, and what those to come will."""
-        if self.forecast is not None and not self._first_evaluation_told:
+        """After the first evaluation: how long it took, and what the rest will take."""
+        if self.forecast is not None and not self._first_evaluation_reported:
             self.say(self.forecast.line_after_first_evaluation(step))
-        self._first_evaluation_told = True
+        self._first_evaluation_reported = True
 
-    def pause(self, seconds: float) -> None:
+    @contextmanager
+    def paused(self) -> Iterator[None]:
         """Leave the time of an evaluation or a checkpoint out of the throughput."""
+        began_s = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - began_s
         self.started_s += seconds
         self.step_ended_s += seconds
 
     def show_scores(self, record: Mapping[str, Any], scored: Sequence[ScoredUtterance], *, remark: str) -> None:
-        """The table of the first evaluation and the newest ones, and the first transcripts of this one.
+        """The table of the first and the newest evaluations, and the first transcripts of this evaluation.
 
-        In a log it is one line, and of evaluations in quick succession some; all but the newest ones are in the end
-        found in `metrics.jsonl` alone.
+        In a log, a line at most every EVALUATION_LINE_S; `metrics.jsonl` has all of them.
 
         Args:
-            remark: What this evaluation is beside its numbers: `baseline`, `best so far`, or nothing.
+            remark: `baseline`, `best so far`, or nothing.
         """
         if not self.is_main:
             return
@@ -168,16 +181,16 @@ class Display:
             self._show_details(record, scored)
 
     def _say_evaluation(self, record: Mapping[str, Any], remark: str) -> None:
-        if len(self.scores) > 1 and time.monotonic() - self._evaluation_told_s < EVALUATION_LINE_S:
-            self._evaluations_untold += 1
+        if len(self.scores) > 1 and time.monotonic() - self._evaluation_line_s < EVALUATION_LINE_S:
+            self._evaluations_unshown += 1
             return
-        more = f"; {self._evaluations_untold} since the line before" if self._evaluations_untold else ""
+        more = f"; {self._evaluations_unshown} since the line before" if self._evaluations_unshown else ""
         self.say(
             f"evaluation at step {record['step']} (epoch {record['epoch']:g}): WER {percent(record['wer'])}, WER ortho "
             f"{percent(record['wer_ortho'])}, CER {percent(record['cer'])}, loss {record['loss']:.3f}, "
             f"{record['cut_off']} cut off{f', {remark}' if remark else ''}{more}"
         )
-        self._evaluation_told_s, self._evaluations_untold = time.monotonic(), 0
+        self._evaluation_line_s, self._evaluations_unshown = time.monotonic(), 0
 
     def _show_table(self) -> None:
         table = Table(title=f"{self.scores[-1][1]['utterances']} validation utterances", title_justify="left")
@@ -201,13 +214,13 @@ class Display:
         for kind in ("language", "source"):
             parts = record.get(f"by_{kind}", {})
             for value, part in list(parts.items())[:SHOWN_PARTS]:
-                told = f"  {kind} {shown(value)}: WER {percent(part['wer'])}, CER {percent(part['cer'])}"
-                self.say(f"{told}, {part['utterances']:,} utterances")
+                rates = f"WER {percent(part['wer'])}, CER {percent(part['cer'])}"
+                self.say(f"  {kind} {shown(value)}: {rates}, {part['utterances']:,} utterances")
             self._say_more(len(parts))
-        not_decoded = [one.transcript for one in scored if one.transcript.audio_problem is not None]
+        not_decoded = [utterance.transcript for utterance in scored if utterance.transcript.audio_problem is not None]
         for transcript in not_decoded[:SHOWN_PARTS]:
-            told = f"  not decoded, scored as an empty transcript: {shown(transcript.utterance_id)}"
-            self.say(f"{told} ({shown(str(transcript.audio_problem))})")
+            problem = shown(str(transcript.audio_problem))
+            self.say(f"  not decoded, scored as an empty transcript: {shown(transcript.utterance_id)} ({problem})")
         self._say_more(len(not_decoded))
         for utterance in scored[:SHOWN_UTTERANCES]:
             transcript = utterance.transcript
@@ -228,6 +241,21 @@ class Display:
             self._show_details(*self._last_details)
             self._last_details = None
 
+    def say_stopped(self, step: int, last_step: int) -> None:
+        """A signal stopped the run after `step`."""
+        saved = "a checkpoint is saved" if step else "nothing was trained yet"
+        self.say(
+            f"stopped after step {step} of {last_step}, as asked by a signal; {saved}. Resume with the same command "
+            "and --checkpoint.resume true"
+        )
+
+    def say_left_out(self, filtered: Mapping[str, int], unreadable: Sequence[str]) -> None:
+        """What training itself dropped: rows of a stream by reason, and recordings that could not be decoded."""
+        for reason, count in filtered.items():
+            self.say_line(f"dropped from the stream: {count:,} ({reason})")
+        if unreadable:
+            self.say(f"could not be decoded in training: {len(unreadable):,} recordings, see metrics.jsonl")
+
     def show_summary(
         self,
         summary: Mapping[str, Mapping[str, Any]],
@@ -239,8 +267,8 @@ class Display:
         """Baseline -> best, where things are, and what to type next.
 
         Args:
-            report: The page that was written, if one was.
-            has_curves: TensorBoard's files were.
+            report: The page, if it was written.
+            has_curves: TensorBoard's files were written.
         """
         best, last, baseline = summary["best"], summary["last"], summary.get("baseline")
         before = f"{percent(baseline['wer'])} before, " if baseline else ""
@@ -265,9 +293,9 @@ class Display:
 
 
 def note_on_times() -> str:
-    """For a run that trained on texts without times alone."""
+    """For a run that trained only on texts without times."""
     return (
-        "note: no label had times (data.timestamps_probability: 0), which a model unlearns: on recordings longer than "
-        "its window, the times of its segments may be coarser than before. Where they matter, train with "
+        "note: no label had times (data.timestamps_probability: 0), so the model may unlearn them: on recordings "
+        "longer than its window, segment times may be coarser than before. Where they matter, train with "
         "--data.timestamps_probability 0.5"
     )

@@ -52,32 +52,34 @@ def load_model_and_sets(
         most_utterances=most_utterances,
     )
     if loaded.encoder.languages and loaded.decoding.language is None:
-        for one in sets:
-            require_languages(loaded.model, one.utterances)
-    for one in sets:
-        notices += loaded.reference_warnings(one.utterances, evaluation)
+        for evaluation_set in sets:
+            require_languages(loaded.model, evaluation_set.utterances)
+    for evaluation_set in sets:
+        notices += loaded.reference_warnings(evaluation_set.utterances, evaluation)
     return loaded, sets, notices
 
 
-def keep_common(ones: list[EvaluationSet], others: list[EvaluationSet]) -> list[str]:
+def keep_common(sets: list[EvaluationSet], others: list[EvaluationSet]) -> list[str]:
     """Keep, in place, the utterances that both models take; returns notices.
 
     Raises:
         UserError: there is none.
     """
     notices = []
-    for number, (one, other) in enumerate(zip(list(ones), list(others), strict=True)):
-        ids, other_ids = one.utterances.ids(), other.utterances.ids()
+    for number, (first, other) in enumerate(zip(list(sets), list(others), strict=True)):
+        ids, other_ids = first.utterances.ids(), other.utterances.ids()
         if ids == other_ids:
             continue
         of_other = set(other_ids)
         common = [name for name in ids if name in of_other]
         if not common:
             raise UserError(
-                f"--against: there is no utterance in {one.name!r} that both models take; one may hear less at once"
+                f"no utterance of {first.name!r} fits both models; one window may be shorter",
+                setting="--against",
+                remedy="give a model with the same window, or data that fits both",
             )
-        notices.append(f"{one.name}: {len(common):,} utterances that both models take, of {len(ids):,}")
-        ones[number], others[number] = one.only(common), other.only(common)
+        notices.append(f"{first.name}: {len(common):,} of {len(ids):,} utterances fit both models")
+        sets[number], others[number] = first.only(common), other.only(common)
     return notices
 
 
@@ -96,9 +98,13 @@ def score_sets(
     model = loaded.model.to(accelerator.device)
     collator = loaded.collator_for(accelerator.device, features_on_device=features_on_device)
     results = []
-    for one in sets:
-        items = ClipItems(one.utterances, feature_extractor=loaded.processor.feature_extractor, encoder=loaded.encoder)
-        bar = progress_bar(len(one.utterances), desc=one.name, unit="utterances", is_shown=accelerator.is_main_process)
+    for evaluated in sets:
+        items = ClipItems(
+            evaluated.utterances, feature_extractor=loaded.processor.feature_extractor, encoder=loaded.encoder
+        )
+        bar = progress_bar(
+            len(evaluated.utterances), desc=evaluated.name, unit="utterances", is_shown=accelerator.is_main_process
+        )
 
         def advance(utterances: int, bar: Bar = bar) -> None:
             # the other ranks are about as far; their last batch may be smaller, or there is none
@@ -113,12 +119,12 @@ def score_sets(
                 collator=collator,
                 on_batch=advance,
             )
-        results.append(SetResult(one, evaluation))
+        results.append(SetResult(evaluated, evaluation))
     return results
 
 
 def score_silence(loaded: LoadedModel, *, accelerator: Accelerator) -> list[HeardInSilence]:
-    """What the model hears in clips without speech; on the main process only, empty on the others. No collective."""
+    """What the model writes for clips without speech; on the main process only, empty elsewhere. No collective."""
     if not accelerator.is_main_process:
         return []
     with accelerator.autocast():

@@ -26,13 +26,16 @@ def require_place(output_dir: Path, *, overwrite: bool) -> None:
     try:
         if (output_dir / SCORES_FILE).exists() and not overwrite:
             raise UserError(
-                f"--output_dir: {str(output_dir)!r} holds scores already; give another folder, or add --overwrite"
+                "already holds scores",
+                setting="--output_dir",
+                value=output_dir,
+                remedy="give another folder, or add --overwrite",
             )
         there = next(folder for folder in (output_dir, *output_dir.parents) if folder.exists())
         with tempfile.TemporaryFile(dir=there):  # rights alone do not tell: a disk may be mounted to be read only
             pass
     except OSError as error:
-        raise UserError(_not_written(output_dir, error)) from error
+        raise _not_writable(output_dir, error) from error
 
 
 def require_free(
@@ -54,8 +57,10 @@ def require_free(
         if target.exists() and (target.resolve() in read or not overwrite):
             remedy = "give another folder" if target.resolve() in read else "give another folder, or add --overwrite"
             raise UserError(
-                f"--output_dir: {str(output_dir)!r} holds {str(target.relative_to(output_dir))!r} already, where the "
-                f"transcripts would go; {remedy}",
+                f"already holds {str(target.relative_to(output_dir))!r}, where the transcripts would go",
+                setting="--output_dir",
+                value=output_dir,
+                remedy=remedy,
                 same_on_every_rank=True,
             )
 
@@ -83,22 +88,22 @@ def write_scores(
 
     model, *others = results
 
-    def told_of(name: str) -> dict[str, Any]:
+    def record_of(name: str) -> dict[str, Any]:
         sets = {result.evaluated.name: result.to_json() for result in results[name]}
         return {
             "model": name,
             "decoding": decoding[name],
             "sets": sets,
-            "silence": [one.to_json() for one in silence[name]],
+            "silence": [heard.to_json() for heard in silence[name]],
         }
 
-    content = {"model": model, "decoding": decoding[model], **scores, **told_of(model)}
+    content = {"model": model, "decoding": decoding[model], **scores, **record_of(model)}
     for other in others:
         pairs = zip(results[model], results[other], strict=True)
         comparisons = {
-            one.evaluated.name: comparison_json(compare(another.scored, one.scored)) for one, another in pairs
+            own.evaluated.name: comparison_json(compare(against.scored, own.scored)) for own, against in pairs
         }
-        content["against"] = told_of(other) | {"comparisons": comparisons}
+        content["against"] = record_of(other) | {"comparisons": comparisons}
     try:
         _remove_earlier(output_dir)
         for name, folder in ((model, output_dir), *((other, output_dir / AGAINST_DIR) for other in others)):
@@ -107,7 +112,7 @@ def write_scores(
                 write_json_lines(folder / f"{result.evaluated.name}.jsonl", rows)
         write_json(output_dir / SCORES_FILE, content)
     except OSError as error:
-        raise UserError(_not_written(output_dir, error)) from error
+        raise _not_writable(output_dir, error) from error
 
 
 def _remove_earlier(output_dir: Path) -> None:
@@ -127,5 +132,10 @@ def _transcripts(folder: Path, set_names: Sequence[str]) -> list[Path]:
     return [folder / f"{name}.jsonl" for name in set_names]
 
 
-def _not_written(output_dir: Path, error: OSError) -> str:
-    return f"--output_dir: {str(output_dir)!r} can't be written to ({error.strerror or error}); give another folder"
+def _not_writable(output_dir: Path, error: OSError) -> UserError:
+    return UserError(
+        f"can't be written to ({error.strerror or error})",
+        setting="--output_dir",
+        value=output_dir,
+        remedy="give another folder",
+    )

@@ -1,15 +1,14 @@
-"""The evaluations of a run: scored at its audio contexts, shown, written down, and the best model kept."""
+"""The evaluations of a run: scored at its audio contexts, shown, recorded, and the best model saved."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 from torch import nn
 from transformers import WhisperForConditionalGeneration
 
-from accel_asr.data.order.window_plan import WindowPlan
-from accel_asr.data.streaming.stream_items import StreamPlan
+from accel_asr.config.settings import EvaluationConfig
 from accel_asr.evaluation.contexts import full_context_problem
 from accel_asr.evaluation.evaluating import Evaluation, evaluate_model
 from accel_asr.files.atomic_writes import folder_written_whole, write_json, write_json_lines
@@ -17,46 +16,47 @@ from accel_asr.model.audio_context import SpeechContext
 from accel_asr.ranks.agreement import Agreement
 from accel_asr.run.display import Display
 from accel_asr.run.job import Job
+from accel_asr.run.run_outputs import RunOutputs
+from accel_asr.run.training_plan import RunPlan
 from accel_asr.training.launch.sharding import whole_model
-from accel_asr.training.logs.metrics_log import MetricsLog
-from accel_asr.training.logs.sample_log import SampleLog
 from accel_asr.training.saving.checkpoint_state import Progress
-from accel_asr.training.saving.snapshot import Snapshot
-from accel_asr.training.saving.written_behind import WrittenBehind
 
 
 @dataclass
 class RunEvaluations:
-    """Scores the model of a run as it is, and writes all of it down; `progress` learns the scores.
+    """Scores the model of a run as it is now and records the result, in `progress` too.
 
-    Let go of it before the process group is left: it holds the prepared `model`.
+    It holds the prepared `model`, so drop it before leaving the process group.
 
     Args:
-        context: How much of the window training hears, None where it is all of it.
-        full_context_margin: As `evaluation.full_context_margin`.
+        settings: Those of the run.
     """
 
     job: Job
     model: nn.Module
-    plan: WindowPlan | StreamPlan
-    last_step: int
-    context: SpeechContext | None
-    full_context_margin: float
+    plan: RunPlan
+    settings: EvaluationConfig
     accelerator: Accelerator
     agreement: Agreement
-    output_dir: Path
     progress: Progress
-    metrics: MetricsLog
-    samples: SampleLog
-    snapshot: Snapshot
-    written: WrittenBehind
+    outputs: RunOutputs
     display: Display
 
-    def evaluate(self, name: str, step: int) -> None:
-        """Score the model as it is, write all of it down, and keep the model if it is the best so far. A collective.
+    def before_training(self, save: Callable[[], None]) -> None:
+        """Score the baseline of a new run, or redo the last evaluation of a resumed run if need be."""
+        step = self.progress.step
+        if step == 0:
+            if self.settings.eval_on_start:
+                self.evaluate("baseline", step=0)
+        elif self.plan.cadence.evaluates_after(step) and self.progress.evaluated_step != step:
+            self.evaluate("last", step)
+            save()
 
-        A run that hears the speech alone is scored so at every evaluation, and at the whole window, which decides
-        what is best, before it has begun and once its steps hear the whole window.
+    def evaluate(self, name: str, step: int) -> None:
+        """Score the model, record the result, and save the model if it is the best so far. A collective.
+
+        A run at the speech context is scored at that context each time. At the whole window, which decides what is
+        best, it is scored before the first step and once its steps use the whole window.
 
         Args:
             name: `baseline` before training, `last` after `step`.
@@ -65,16 +65,17 @@ class RunEvaluations:
             AgreedStopError: a stop was asked for; on every rank, and as if it had not begun.
         """
         whole = whole_model(self.accelerator, self.model)
-        place = {"step": step, "epoch": round(self.plan.epochs_at(step), 4)}
-        by_speech = self._score(whole, self.context) if self.context is not None else None
-        by_speech_alone = self.context is not None and 0 < step < self.context.first_full_step(self.last_step)
+        place = {"step": step, "epoch": round(self.plan.order.epochs_at(step), 4)}
+        speech, first_full_step = self.plan.contexts.speech, self.plan.contexts.first_full_step
+        by_speech = self._score(whole, speech) if speech is not None else None
+        by_speech_alone = first_full_step is not None and 0 < step < first_full_step
         by_window = None if by_speech_alone else self._score(whole, None)
-        self.progress.evaluated_step = step  # only now: what is stopped before is made up for by a resume
+        self.progress.evaluated_step = step  # only now: a resumed run redoes an evaluation that was stopped
         speech_record = None
         if by_speech is not None:
             result = by_speech
             speech_record = {**place, **result.record()}
-            self.metrics.write("eval_speech_context", **speech_record)
+            self.outputs.metrics.write("eval_speech_context", **speech_record)
             self._write_down(result, "evaluations/speech_context", step)
             self.display.evaluated(result.seconds, of_speech=True)
             self.display.show_scores(speech_record, result.scored, remark="speech only")
@@ -88,27 +89,29 @@ class RunEvaluations:
         if speech_record is not None:
             record["speech_context"] = speech_record
         is_best = self._remember(name, record)
-        self.metrics.write("eval", **record)
+        self.outputs.metrics.write("eval", **record)
         remark = "baseline" if name == "baseline" else "best so far" if is_best else ""
         self.display.evaluated(result.seconds)
         self.display.show_scores(record, result.scored, remark=remark)
-        problem = full_context_problem(record, self.progress.scores.get("baseline"), margin=self.full_context_margin)
+        problem = full_context_problem(
+            record, self.progress.scores.get("baseline"), margin=self.settings.full_context_margin
+        )
         if problem is not None:
             self.display.say(problem)
         self.display.say_time_of_evaluations(step)
         self._log_samples(result, step)
         self._write_down(result, "evaluations", step)
         if is_best:
-            self.snapshot.take_weights(whole, step=step)
+            self.outputs.snapshot.take_weights(whole, step=step)
         scores = dict(self.progress.scores)
 
         def write() -> None:
-            write_json(self.output_dir / "summary.json", scores)
+            write_json(self.outputs.output_dir / "summary.json", scores)
             if is_best:
-                with folder_written_whole(self.output_dir / "best") as folder:
-                    self.snapshot.save_model_folder(folder)
+                with folder_written_whole(self.outputs.output_dir / "best") as folder:
+                    self.outputs.snapshot.save_model_folder(folder)
 
-        self.written.hand_over(write, step=step)
+        self.outputs.written.hand_over(write, step=step)
 
     def _score(self, whole: WhisperForConditionalGeneration, audio_context: SpeechContext | None) -> Evaluation:
         with self.display.evaluation_bar(len(self.job.data.validation)) as bar:
@@ -133,12 +136,12 @@ class RunEvaluations:
         return is_best
 
     def _log_samples(self, result: Evaluation, step: int) -> None:
-        shown = (utterance.transcript for utterance in result.scored[: len(self.samples.utterances)])
-        self.samples.log(
+        shown = (utterance.transcript for utterance in result.scored[: len(self.outputs.samples.utterances)])
+        self.outputs.samples.log(
             step, [(transcript.utterance_id, transcript.reference, transcript.hypothesis) for transcript in shown]
         )
 
     def _write_down(self, result: Evaluation, folder: str, step: int) -> None:
         rows = (utterance.to_json() for utterance in result.scored)
-        path = self.output_dir / folder / f"step-{step:08d}.jsonl"
-        self.written.hand_over(lambda: write_json_lines(path, rows), step=step)
+        path = self.outputs.output_dir / folder / f"step-{step:08d}.jsonl"
+        self.outputs.written.hand_over(lambda: write_json_lines(path, rows), step=step)

@@ -1,4 +1,4 @@
-"""What a run will take: said before its first step, and corrected by what its steps and evaluations have taken."""
+"""How long a run will take: estimated before its first step, and corrected as it goes."""
 
 import time
 from bisect import bisect_right
@@ -8,13 +8,10 @@ from dataclasses import dataclass
 import psutil
 import torch
 
-from accel_asr.data.order.window_plan import WindowPlan
-from accel_asr.data.streaming.stream_items import StreamPlan
-
 CPU = torch.device("cpu")
 FORECAST_AFTER = 10  # steps
-SETTLING_STEPS = 2  # the first ones also allocate memory and plan kernels
-MEMORY_OF_A_STEP = 0.98  # how much less than the newest step the one before it counts
+SETTLING_STEPS = 2  # the first steps also allocate memory and plan kernels
+MEMORY_OF_A_STEP = 0.98  # each step counts this much of the step after it
 FLOAT32_BYTES = 4
 ADAMW_TENSORS = 2  # the means of gradients and of their squares
 LATE_WARMUP = 0.5  # of all steps
@@ -22,11 +19,7 @@ LATE_WARMUP = 0.5  # of all steps
 
 @dataclass(frozen=True)
 class Left:
-    """What of a run is still to come.
-
-    Of its steps, `full_steps` hear the whole window where the others hear the speech alone; likewise of its
-    evaluations, of which `speech_evaluations` are made at the speech context.
-    """
+    """What of a run is still to come: steps, of which `full_steps` at the whole window; evaluations at each context."""
 
     steps: int
     full_steps: int
@@ -37,7 +30,7 @@ class Left:
 def seconds_left(
     left: Left, *, step_s: float, full_step_s: float, evaluation_s: float, speech_evaluation_s: float
 ) -> float:
-    """The time that is left, by what each part of it takes."""
+    """The time left, by what each part takes."""
     return (
         (left.steps - left.full_steps) * step_s
         + left.full_steps * full_step_s
@@ -47,9 +40,9 @@ def seconds_left(
 
 
 class StepTimes:
-    """How long a step takes for how many encoder positions: a line through those seen, of which the newest count most.
+    """Seconds of a step by its encoder positions: a fitted line, in which the newest steps count most.
 
-    Positions are 1 for all steps of a run that always hears the whole window.
+    Positions are 1 in a run whose steps all use the whole window.
     """
 
     def __init__(self) -> None:
@@ -57,7 +50,7 @@ class StepTimes:
         self._weight = self._x = self._y = self._xx = self._xy = 0.0
 
     def add(self, seconds: float, *, positions: float = 1.0) -> None:
-        """A step took so long. The very first ones are not typical, and go as soon as there are others."""
+        """Add the time of a step. The very first steps are not typical, and go as soon as there are others."""
         self.steps += 1
         if self.steps == SETTLING_STEPS + 1:
             self._weight = self._x = self._y = self._xx = self._xy = 0.0
@@ -76,25 +69,25 @@ class StepTimes:
         return self._y / self._weight
 
     def seconds_at(self, positions: float) -> float:
-        """What a step at more `positions` than the mean ones takes: at least the mean, at most in proportion."""
+        """The time of a step at more than the mean `positions`: at least the mean, at most in proportion."""
         mean_positions = self._x / self._weight
         in_proportion = self.mean_s * positions / mean_positions
         spread = self._xx / self._weight - mean_positions**2
-        if spread <= 1e-9 * mean_positions**2:  # all alike
+        if spread <= 1e-9 * mean_positions**2:
             return in_proportion
         slope = (self._xy / self._weight - mean_positions * self.mean_s) / spread
         return min(max(self.mean_s + slope * (positions - mean_positions), self.mean_s), in_proportion)
 
 
 class RunForecast:
-    """Knows what is to come and what it took so far.
+    """Knows what is to come and how long each part has taken so far.
 
     Args:
-        first_step, last_step: Of this run, from 1; a resumed one begins later.
+        first_step, last_step: Of this run, from 1; a resumed run begins later.
         evaluation_steps: After which it is evaluated, in order.
         full_positions, first_full_step: With `audio_context: speech`: positions of the whole window, and the first of
-            the last steps, which all hear it.
-        device: The one that trains.
+            the last steps, which all use it.
+        device: The device that trains.
     """
 
     def __init__(
@@ -126,13 +119,13 @@ class RunForecast:
             self.evaluation_s = seconds
 
     def left_after(self, step: int) -> Left:
-        """What comes after `step`. Where training hears the speech, the last evaluations are at both contexts."""
+        """What comes after `step`. At the speech context, the last evaluations are at both contexts."""
         steps = self.last_step - step
         coming = self.evaluation_steps[bisect_right(self.evaluation_steps, step) :]
         if self.first_full_step is None:
             return Left(steps, 0, len(coming), 0)
         full = self.last_step + 1 - max(self.first_full_step, step + 1)
-        at_full = sum(1 for one in coming if one >= self.first_full_step)
+        at_full = sum(1 for due in coming if due >= self.first_full_step)
         return Left(steps, max(full, 0), at_full, len(coming))
 
     def seconds_left(self, step: int) -> float | None:
@@ -148,7 +141,7 @@ class RunForecast:
         )
 
     def line_after(self, step: int, *, now_s: float | None = None) -> str | None:
-        """What is known after the first ten steps: the time of a step, the end, the memory that it took."""
+        """After the first ten steps: the time of a step, the time left, peak memory."""
         if step != min(self.first_step + FORECAST_AFTER - 1, self.last_step) or self.step_times.steps == 0:
             return None
         step_s = f"a step takes {self.step_times.mean_s:.2f} s"
@@ -169,27 +162,13 @@ class RunForecast:
         return f"{step_s}; {', '.join(parts)}: about {duration(left_s)} left, until {end}; {peak}"
 
     def line_after_first_evaluation(self, step: int) -> str:
-        """How long it took, and what those to come add up to."""
+        """How long it took, and how long the rest will take."""
         left = self.left_after(step)
         seconds = self.evaluation_s + self.speech_evaluation_s
         count = max(left.evaluations, left.speech_evaluations)
         more_s = left.evaluations * self.evaluation_s + left.speech_evaluations * self.speech_evaluation_s
         more = f"; {count:,} more, about {duration(more_s)} in all" if count else ""
         return f"the evaluation took {duration(seconds)}{more}"
-
-
-def evaluation_steps(plan: WindowPlan | StreamPlan, *, every: int | None, last_step: int) -> list[int]:
-    """The steps after which a run is evaluated: every so many, or at the end of each epoch; and the last."""
-    if every is not None:
-        steps = list(range(every, last_step, every))
-    elif isinstance(plan, StreamPlan):
-        steps = []
-    else:
-        steps, epoch = [], 0
-        while (end := (steps[-1] if steps else 0) + plan.steps_in(epoch)) < last_step:
-            steps.append(end)
-            epoch += 1
-    return [*steps, last_step]
 
 
 def opening_lines(
@@ -204,13 +183,13 @@ def opening_lines(
     evaluates_first: bool,
     is_main_process: bool,
 ) -> list[str]:
-    """What is said before the first step.
+    """What a run prints before its first step.
 
     Args:
         epochs: After the last step; 0 where it is not known.
         window_sum: How the global batch comes about, such as `2 processes x 1 x 8 = 16`, counted in `unit`.
         evaluates_first: The untouched model is scored too.
-        is_main_process: The one that keeps a copy of weights and optimizer state, which checkpoints are written from.
+        is_main_process: It keeps a copy of weights and optimizer state, from which checkpoints are written.
     """
     steps = forecast.last_step - forecast.first_step + 1
     of_all = f" of {forecast.last_step:,}" if steps < forecast.last_step else ""
@@ -233,7 +212,7 @@ def opening_lines(
 
 
 def warmup_note(*, warmup_steps: int, last_step: int, learning_rate: float) -> str | None:
-    """Said where the learning rate rises for half of the run or longer."""
+    """A note if the learning rate rises for half of the run or longer."""
     if warmup_steps < LATE_WARMUP * last_step:
         return None
     if warmup_steps > last_step:
@@ -249,9 +228,9 @@ def warmup_note(*, warmup_steps: int, last_step: int, learning_rate: float) -> s
 # -- in words
 
 
-def counted(of: int, one: str) -> str:
+def counted(count: int, noun: str) -> str:
     """`1 evaluation`, `2 evaluations`."""
-    return f"{of:,} {one}{'s' * (of != 1)}"
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def duration(seconds: float) -> str:
@@ -273,7 +252,7 @@ def gigabytes(size: float) -> str:
 
 
 def memory_now(device: torch.device) -> str:
-    """What this process and its device hold, and how much there is."""
+    """Memory used by this process and its device, and how much there is."""
     machine = psutil.virtual_memory()
     resident = psutil.Process().memory_info().rss
     line = f"{gigabytes(resident)} resident now, {gigabytes(machine.available)} of the machine's free"
@@ -284,7 +263,7 @@ def memory_now(device: torch.device) -> str:
 
 
 def peak_memory(device: torch.device) -> str:
-    """The most that this process, and the GPU for it, held so far."""
+    """Peak memory of this process, and of its GPU."""
     try:
         import resource
         import sys

@@ -1,20 +1,18 @@
-"""What a run works on: the model, the data, and the order of training on it. Where train and verify start."""
+"""What a run works on: the model and the data. Where train, verify and evaluate start."""
 
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.audio.batch_log_mel import makes_features
-from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
+from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems, TrainingWindows
 from accel_asr.data.loading.collator import Collator
 from accel_asr.data.loading.encoder_cache import EncoderCache, open_encoder_cache
-from accel_asr.data.order.packing import PackPlan
+from accel_asr.data.order.plan import Plan
 from accel_asr.data.order.window_plan import WindowPlan
 from accel_asr.data.run_data import RunData
 from accel_asr.data.selection.preparation import fingerprint
@@ -22,14 +20,12 @@ from accel_asr.data.selection.references import reference_faults
 from accel_asr.data.selection.run_sources import cache_dir_of
 from accel_asr.data.selection.utterances import Utterances
 from accel_asr.data.splits import load_train_and_validation
-from accel_asr.data.streaming.stream_items import StreamItems, StreamPlan, StreamWindows
+from accel_asr.data.streaming.stream_items import StreamItems, StreamWindows
 from accel_asr.data.streaming.streams import Place, StreamOrder
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.normalizers import load_normalizer
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.languages import known_language
-from accel_asr.training.schedule import whole_warmup_steps
-from accel_asr.training.size_rates import rate_in_words, suited_rate
 
 CPU = torch.device("cpu")
 
@@ -75,11 +71,11 @@ class Job:
     train_items: ClipItems
     validation_items: ClipItems
     collator: Collator
-    train_collator: Collator  # another one where the training items hold what the encoder said
+    train_collator: Collator  # differs from `collator` where the training items hold encoder outputs
 
     def windows(
         self,
-        plan: WindowPlan | StreamPlan,
+        plan: Plan,
         *,
         rank: int,
         first_step: int,
@@ -91,10 +87,10 @@ class Job:
         """What `rank` trains on, window by window.
 
         Args:
-            place: Where a stream goes on; None is its beginning.
+            plan: That of this data, as `plan_training` makes it.
+            place: Where to resume in a stream; None is its beginning.
         """
-        if isinstance(plan, StreamPlan):
-            assert self.data.stream is not None
+        if self.data.stream is not None:
             encoder = self.train_items.encoder
             return StreamWindows(
                 StreamItems(
@@ -110,6 +106,7 @@ class Job:
                 num_workers=num_workers,
                 pin_memory=pin_memory,
             )
+        assert isinstance(plan, WindowPlan)
         return TrainingWindows(
             self.train_items,
             plan,
@@ -122,8 +119,8 @@ class Job:
         )
 
     def fingerprint(self) -> int:
-        """A checksum of what is trained on: training can only be gone on with on the same data."""
-        if self.train_items.encoder_cache is not None:  # what is trained on is what this encoder said of the data
+        """A checksum of what is trained on: resuming requires the same data."""
+        if self.train_items.encoder_cache is not None:  # the training data is this encoder's output
             return zlib.crc32(self.train_items.encoder_cache.folder.name.encode())
         return fingerprint(self.data.train) if self.data.stream is None else self.data.stream.checksum
 
@@ -196,7 +193,7 @@ def load_job(
 
     Args:
         num_workers: Processes that load the audio of an evaluation.
-        device: The one that trains, which may be the one to make the features.
+        device: The device that trains, and may compute the features.
         pack: As `load_train_and_validation` takes it.
 
     Raises:
@@ -272,7 +269,7 @@ def _encoder_cache(
 
 
 def require_languages(model: WhisperForConditionalGeneration, utterances: Utterances) -> None:
-    """Where the run has no language of its own, each row must have one.
+    """Where the run has no language set, each row must have one.
 
     Raises:
         UserError: some have none.
@@ -282,74 +279,3 @@ def require_languages(model: WhisperForConditionalGeneration, utterances: Uttera
             rows = utterances.row_of[utterances.part_of == part]
             if None in utterances.parts[part].index.texts_of("language", rows):
                 known_language(None, model.generation_config.lang_to_id)
-
-
-def plan_training(
-    training: TrainingConfig, data: RunData, *, num_processes: int
-) -> tuple[WindowPlan | StreamPlan, int]:
-    """The order of training, and the last optimizer step.
-
-    Raises:
-        UserError: the global batch is larger than the data.
-    """
-    if data.stream is not None:
-        assert training.max_steps is not None  # check_config saw to it
-        stream_plan = StreamPlan(
-            micro_batch_size=training.per_device_train_batch_size,
-            accumulation_steps=training.gradient_accumulation_steps,
-            num_processes=num_processes,
-            seed=training.seed,
-            block_rows=data.stream.block_rows,
-        )
-        return stream_plan, training.max_steps
-    by_length = training.group_by_length or training.batch_seconds is not None or training.audio_context == "speech"
-    make: Callable[..., WindowPlan] = WindowPlan
-    if data.packing is not None:
-        make = partial(PackPlan, packing=data.packing)
-    plan = make(
-        num_rows=len(data.train),
-        micro_batch_size=training.per_device_train_batch_size,
-        accumulation_steps=training.gradient_accumulation_steps,
-        num_processes=num_processes,
-        seed=training.seed,
-        drop_last=training.dataloader_drop_last,
-        part_sizes=data.train.part_sizes(),
-        weights=data.weights or (),
-        durations_s=data.train.durations_s() if by_length else None,
-        group_by_length=training.group_by_length,
-        batch_seconds=training.batch_seconds,
-    )
-    return plan, training.max_steps or plan.last_step(training.num_train_epochs)
-
-
-def plan_learning_rate(
-    training: TrainingConfig,
-    model: WhisperForConditionalGeneration,
-    *,
-    last_step: int,
-    say: Callable[[str], None],
-) -> tuple[float, int]:
-    """(peak learning rate, warmup steps): as set, or what suits the model's size; and says where that is worth it.
-
-    Args:
-        model: Before it is sharded, so that every rank counts the same parameters.
-    """
-    size = model.config
-    suited = suited_rate(
-        d_model=size.d_model,
-        encoder_layers=size.encoder_layers,
-        decoder_layers=size.decoder_layers,
-        num_mel_bins=size.num_mel_bins,
-        parameters=modeling.parameter_counts(model)[0],
-        name=str(size._name_or_path),
-    )
-    warmup_steps = whole_warmup_steps(training.warmup_steps, last_step=last_step)
-    words = rate_in_words(
-        training.learning_rate,
-        suited,
-        scheduler_type=training.lr_scheduler_type,
-        warmup=f"{warmup_steps:,} of {last_step:,} steps",
-    )
-    if words is not None:
-        say(words)
-    return suited.learning_rate if training.learning_rate is None else training.learning_rate, warmup_steps

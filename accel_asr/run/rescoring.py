@@ -95,28 +95,36 @@ def _transcript_files(given: Sequence[Path]) -> list[Path]:
             problems.append(f"{str(path)!r} {'holds no .jsonl file' if path.is_dir() else 'is no file'}")
         files += below
     if problems:
-        raise UserError(f"--rescore: {', '.join(problems)}; give the transcripts of an evaluation, or their folder")
+        raise UserError(
+            ", ".join(problems), setting="--rescore", remedy="give the transcripts of an evaluation, or their folder"
+        )
     return list(dict.fromkeys(files))
 
 
 def _spelling(model: Path | None) -> dict[str, str]:
     if model is None:
         raise UserError(
-            "--normalizer: 'english' needs the spelling table of a model; add --model FOLDER, or choose basic"
+            "needs the spelling table of a model",
+            setting="--normalizer",
+            value="english",
+            remedy="add --model FOLDER, or choose basic",
         )
     try:
         table = json.loads((model / SPELLING_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"--model: {str(model)!r} has no readable {SPELLING_FILE} ({error}), which the normaliser english needs; "
-            "give another model folder, or choose basic"
-        ) from error
+        raise _no_spelling(model, f"can't be read ({error})") from error
     if not isinstance(table, dict) or not table:
-        raise UserError(
-            f"--model: the {SPELLING_FILE} of {str(model)!r} is no table of spellings, which the normaliser english "
-            "needs; give another model folder, or choose basic"
-        )
+        raise _no_spelling(model, "holds no table of spellings")
     return table
+
+
+def _no_spelling(model: Path, problem: str) -> UserError:
+    return UserError(
+        f"its {SPELLING_FILE}, which the normaliser english needs, {problem}",
+        setting="--model",
+        value=model,
+        remedy="give another model folder, or choose basic",
+    )
 
 
 def _targets(files: Sequence[Path], folder: Path, *, overwrite: bool) -> dict[Path, Path]:
@@ -125,11 +133,15 @@ def _targets(files: Sequence[Path], folder: Path, *, overwrite: bool) -> dict[Pa
     names = [f"{file.parent.name}-{file.name}" if several_folders else file.name for file in files]
     targets = {file: folder / name for file, name in zip(files, names, strict=True)}
     if len(set(names)) < len(names):
-        raise UserError("--rescore: two of the files have the same name and folder name; rescore them one by one")
+        raise UserError(
+            "two of the files have the same name and folder name", setting="--rescore", remedy="rescore them one by one"
+        )
     sources = {file.resolve() for file in files}
     there = [target for target in (*targets.values(), folder / "scores.json") if target.exists()]
     if there and (not overwrite or any(target.resolve() in sources for target in there)):
-        raise UserError(f"--output_dir: {str(folder)!r} holds {there[0].name!r} already; give another folder")
+        raise UserError(
+            f"already holds {there[0].name!r}", setting="--output_dir", value=folder, remedy="give another folder"
+        )
     return targets
 
 
@@ -143,9 +155,11 @@ def _read(file: Path) -> "list[ScoredUtterance]":
                 scored.append(ScoredUtterance.from_json(json.loads(line)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"--rescore: line {len(scored) + 1} of {str(file)!r} is no transcript of `accel-asr evaluate` or of a run "
-            f"({error!r}); give one of those"
+            f"line {len(scored) + 1} is no transcript of `accel-asr evaluate` or of a run ({error!r})",
+            setting="--rescore",
+            value=file,
+            remedy="give the transcripts of an evaluation",
         ) from error
     if not scored:
-        raise UserError(f"--rescore: {str(file)!r} is empty; give the transcripts of an evaluation")
+        raise UserError("is empty", setting="--rescore", value=file, remedy="give the transcripts of an evaluation")
     return scored

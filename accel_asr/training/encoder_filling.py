@@ -1,4 +1,4 @@
-"""Before training with `model.cache_encoder_outputs`: the frozen encoder hears each training clip, once and for all."""
+"""Fill the cache of encoder outputs before training: the frozen encoder encodes each training clip once."""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -21,20 +21,20 @@ Chunk = tuple[int, list[int], torch.Tensor]  # its number, clips to compute, the
 def _clips_to_compute(
     chunk: int, *, cache: EncoderCache, utterances: Sequence[Utterance], feature_extractor: WhisperFeatureExtractor
 ) -> Chunk:
-    """The clips of a chunk that lacks some, or does not hold what was kept; with their features, in a worker process.
+    """The missing and damaged clips of a chunk, with their features, in a worker process.
 
-    Those that can't be decoded are left out, and nothing is given where only they are missing.
+    Clips that can't be decoded are left out; a chunk that misses only those comes back empty.
     """
     features: dict[int, torch.Tensor] = {}
     needed = sorted({*cache.missing(chunk), *cache.damaged(chunk)})
-    # then the others too: in another batch, the same clip may be rounded otherwise
+    # then the other clips too: the same clip in another batch may be rounded differently
     for clip in (*needed, *(clip for clip in cache.clips_of(chunk) if clip not in needed)):
         if clip not in needed and not features:
             break
         try:
             samples = utterances[clip].samples()
         except AudioError:
-            continue  # told when its turn comes in training, as in any run
+            continue  # reported when its turn comes in training, as in any run
         features[clip] = torch.from_numpy(log_mel(samples, feature_extractor))
     clips = sorted(features)
     return chunk, clips, torch.stack([features[clip] for clip in clips]) if clips else torch.empty(0)
@@ -49,12 +49,12 @@ def fill_encoder_cache(
     rank: int,
     num_processes: int,
     num_workers: int,
-    on_progress: Callable[[int], object] = lambda kept: None,
+    on_progress: Callable[[int], object] = lambda cached: None,
 ) -> int:
     """Compute what the cache lacks. Every rank must call this, with the model not prepared yet, on its device.
 
-    Each rank begins with a part of its own and then helps the others, through the cache alone: no rank waits in a
-    collective, machines that do not share a disk each get all clips, and so do several runs that fill one cache.
+    Each rank begins with its own part and then helps the others, coordinated through the cache alone: no rank waits in
+    a collective; machines without a shared disk each compute all clips; several runs may fill one cache.
 
     The encoder works in fp32 whatever the run's precision, without dropout, on whole chunks of the data's order. So the
     outputs depend neither on the ranks nor on where an earlier run was killed, unless a clip can be decoded now that
@@ -62,10 +62,10 @@ def fill_encoder_cache(
     cache is bit for bit repeatable, since what is kept is never written again.
 
     Args:
-        on_progress: Called with the number of clips that are kept by now, by whomever.
+        on_progress: Called with the number of clips in the cache so far, whichever rank computed them.
 
     Returns:
-        How many clips this rank had to compute anew, since the cache did not hold what was kept.
+        How many clips this rank recomputed because their cache entries were damaged.
 
     Raises:
         UserError: an output does not fit into float16.
@@ -80,7 +80,7 @@ def fill_encoder_cache(
     def names(chunk: int) -> list[str]:
         return [utterances[clip].utterance_id for clip in cache.missing(chunk)]
 
-    for wait in (False, True):  # what others are at is looked at again in the end
+    for wait in (False, True):  # chunks that other ranks are computing are checked again at the end
         passed_over = []
         make = partial(_clips_to_compute, cache=cache, utterances=utterances, feature_extractor=feature_extractor)
         chunks = MadeAhead(make, left, num_workers=min(num_workers, len(left)), names=names)
@@ -90,7 +90,7 @@ def fill_encoder_cache(
                     with cache.claimed(chunk, wait=wait) as is_mine:
                         if not is_mine:
                             passed_over.append(chunk)
-                        # another may have kept them since they were decoded
+                        # another rank may have stored them since they were decoded
                         elif missing := {*cache.missing(chunk), *(damaged := cache.damaged(chunk))}:
                             renewed += len(damaged)
                             outputs = _outputs(encoder, features, [utterances[clip].utterance_id for clip in clips])
@@ -107,11 +107,13 @@ def _outputs(encoder: torch.nn.Module, features: torch.Tensor, names: Sequence[s
     with torch.no_grad():
         device = next(encoder.parameters()).device
         outputs = encoder(features.to(device)).last_hidden_state.to(torch.float16).cpu()
-    for name, one in zip(names, outputs, strict=True):
-        if not one.isfinite().all():
+    for name, output in zip(names, outputs, strict=True):
+        if not output.isfinite().all():
             raise UserError(
-                f"model.cache_encoder_outputs: what the encoder says of {name!r} does not fit into float16; look at "
-                "that recording, or leave out model.cache_encoder_outputs"
+                f"the encoder output of {name!r} does not fit into float16",
+                setting="--model.cache_encoder_outputs",
+                value=True,
+                remedy="look at that recording, or leave the setting out",
             )
-    kept: np.ndarray = outputs.numpy()
-    return kept
+    array: np.ndarray = outputs.numpy()
+    return array

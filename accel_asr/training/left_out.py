@@ -1,4 +1,4 @@
-"""Recordings that fail when their turn comes: counted, said, and no more of them than the user lets pass."""
+"""Recordings that fail during training: counted, reported, and never more than `data.max_bad_fraction`."""
 
 from collections.abc import Sequence
 
@@ -18,23 +18,25 @@ def note_left_out(
     Raises:
         UserError: by now more than `max_bad_fraction` of the training utterances have failed.
     """
-    told = []
+    lines = []
     for item in failed:
         if item.is_filtered:
             progress.filtered[item.reason] = progress.filtered.get(item.reason, 0) + 1
             if progress.filtered[item.reason] == 1:
-                told.append(f"step {step}: left out {item.utterance_id} ({item.reason}), and more will be counted")
+                lines.append(f"step {step}: left out {item.utterance_id} ({item.reason}), and more will be counted")
     unreadable = [item for item in failed if not item.is_filtered]
     if not unreadable:
-        return told
+        return lines
     progress.unreadable = sorted({*progress.unreadable, *(item.utterance_id for item in unreadable)})
     named = "; ".join(f"{item.utterance_id} ({item.reason})" for item in unreadable)
     line = f"step {step}: {len(unreadable)} recordings could not be used, and the batch was without them: {named}"
     if len(progress.unreadable) > max_bad_fraction * rows:
         raise UserError(
-            f"data.max_bad_fraction: {len(progress.unreadable)} training recordings could not be used by step {step}, "
-            f"more than the share of {max_bad_fraction:g} of {rows:,} that is let pass; mend them or raise "
-            f"--data.max_bad_fraction, and go on with --checkpoint.resume true. {line}",
+            f"by step {step}, {len(progress.unreadable)} of {rows:,} training recordings could not be used, which is a "
+            f"larger share. {line}",
+            setting="--data.max_bad_fraction",
+            value=max_bad_fraction,
+            remedy="mend them or raise it, and resume with --checkpoint.resume true",
             same_on_every_rank=True,
         )
-    return [*told, line]
+    return [*lines, line]

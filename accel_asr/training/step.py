@@ -1,4 +1,4 @@
-"""One update: a window of micro-batches on every rank -> one token-weighted step of the optimizer."""
+"""One update: a window of micro-batches on every rank -> one token-weighted optimizer step."""
 
 import math
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ class StepResult:
     """What one update was, over all ranks.
 
     loss: mean cross-entropy of a target token of the window, in nats. grad_norm: before clipping.
-    skipped: fp16 only, the loss scale was too high and the update was left out.
-    failed: clips that could not be decoded, and that the window was without.
+    skipped: fp16 only, the loss scale was too high and the update was skipped.
+    failed: clips that could not be decoded, so that the window was without them.
     """
 
     loss: float
@@ -54,10 +54,10 @@ def build_optimizer(model: nn.Module, *, learning_rate: float, weight_decay: flo
 
 
 def settle_gradient_buckets(model: nn.Module, batch: Batch, *, accelerator: Accelerator) -> None:
-    """Make one forward and backward pass for nothing; weights and generators stay. Call before restoring a checkpoint.
+    """Make one forward and backward pass that changes nothing. Call before restoring a checkpoint.
 
     DDP sorts its gradient buckets by what its first backward pass saw, and the sums of more than two ranks depend on
-    that order: without this the first step after a resume would not be bit for bit the one of a run that went on.
+    that order: without this the first step after a resume would not be bit for bit that of an unbroken run.
     """
     if not isinstance(model, DistributedDataParallel):
         return
@@ -104,8 +104,9 @@ def train_step(
     if target_tokens == 0:
         named = "\n".join(f"  {item.utterance_id}: {visible(item.reason)}" for item in failed[:MAX_NAMED])
         raise UserError(
-            f"none of the {len(failed)} recordings of a global batch could be used. Is the storage still there, and do "
-            f"the filters fit the data? The checkpoints are whole; go on with --checkpoint.resume true:\n{named}",
+            f"none of the {len(failed)} recordings of a global batch could be used:\n{named}\n",
+            remedy="check that the storage is there and that the filters fit the data; the checkpoints are intact, so "
+            "resume with --checkpoint.resume true",
             same_on_every_rank=True,
         )
 

@@ -16,7 +16,7 @@ STOPPED_EXIT_CODE = 75  # "try again later" of sysexits.h: the run is whole, and
 class StopRequests:
     """While entered, the first of STOP_SIGNALS sets `received`, and the second ends the process at once.
 
-    An `Agreement` tells the other ranks, since a signal may reach one alone.
+    A signal may reach a single rank; an `Agreement` passes it on.
     """
 
     def __init__(self) -> None:
@@ -39,17 +39,16 @@ class StopRequests:
         self.received = name
         rank = os.environ.get("RANK", "0")
         who = "" if rank == "0" else f"[rank {rank}] "
-        told = f"\n{who}{name}: saving a checkpoint after this step, then ending; a second signal ends at once\n"
+        notice = f"\n{who}{name}: saving a checkpoint after this step, then ending; a second signal ends at once\n"
         with suppress(OSError, ValueError):  # a terminal that has gone, often what the signal is about
             # not print: the signal may have come in the middle of one
-            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, told.encode())
+            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, notice.encode())
 
 
 class SavedAtTheEnd:
-    """A context in which training may be ended between two steps; then `save` is called, on every rank.
+    """A context in which training may end between two steps; `save` is then called, on every rank.
 
-    A stop that was agreed on is an end like any other, and `is_stopped` says so. A failure of the data goes on as its
-    error.
+    After an agreed stop `is_stopped` is true. A failure of the data is raised again after saving.
     """
 
     def __init__(self, save: Callable[[], None]) -> None:

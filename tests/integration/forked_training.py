@@ -52,8 +52,11 @@ def import_everything() -> None:
     from torch.utils import tensorboard  # noqa: F401
     from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline  # noqa: F401
 
-    import accel_asr.publishing.hub
-    import accel_asr.run.evaluations
+    import accel_asr.after_training
+    import accel_asr.run.opening
+    import accel_asr.run.prepared_model
+    import accel_asr.run.run_checkpoints
+    import accel_asr.run.step_log
     import accel_asr.train
     import accel_asr.training.encoder_filling
     import accel_asr.training.launch.topology  # noqa: F401
@@ -140,9 +143,9 @@ def run_rank(launch: dict[str, Any], rank: int, port: int) -> None:
 
 def leave_out_the_report() -> None:
     """End the run without it."""
-    from accel_asr.reporting import end_of_run
+    from accel_asr import after_training
 
-    end_of_run.report_finished_run = lambda *_, **__: None
+    after_training.report_finished_run = lambda *_, **__: None
 
 
 def let_vanish(paths: list[str]) -> None:

@@ -32,8 +32,8 @@ class Packing:
     Args:
         samples: Of each clip, at the model's rate, and no fewer than decoding gives.
         tokens: Of each text, at most, wherever it stands in a label.
-        groups: Only utterances of one group share a pack; those of ALONE do with none.
-        window_samples: The most that the model hears at once.
+        groups: Only utterances of the same group share a pack; those of ALONE never share.
+        window_samples: Length of the model's window.
         gap_samples: Silence between two clips.
         most_tokens: The most that a label has room for beside its special tokens.
     """
@@ -64,7 +64,7 @@ class Packing:
         first = utterances.numbers(lambda part: label_lengths(part, encoder))
         after_another = utterances.numbers(lambda part: label_lengths(part, encoder, follows=True))
         return cls(
-            # one more for the rounding of resampling
+            # + 1 for the rounding of resampling
             samples=np.ceil(utterances.durations_s() * sampling_rate_hz).astype(np.int64) + 1,
             tokens=np.maximum(first, after_another).astype(np.int64) - around + 2 * timestamps,
             groups=_groups(utterances, encoder),
@@ -125,7 +125,7 @@ class PackPlan(WindowPlan):
     """
 
     packing: Packing = field(kw_only=True, compare=False)
-    # of each epoch that is kept: where in its rows each pack begins, and the end
+    # by epoch: where in its rows each pack begins, and the end
     _starts: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -156,13 +156,13 @@ class PackPlan(WindowPlan):
 
     def _make_windows(self, epoch: int) -> EpochWindows:
         packs = self.packing.packs(self.shuffled_rows(epoch))
-        # else the windows that were left open, which are the emptiest, would be at the end of every epoch
+        # else the windows that never filled up would come at the end of each epoch
         order = np.random.default_rng((self.seed, epoch, 1)).permutation(len(packs))
         starts = np.cumsum([0, *(len(packs[number]) for number in order)])
         windows = [(int(starts[first]), int(starts[stop])) for first, stop in by_count(len(packs), self.window_size)]
         full = len(packs) // self.window_size
         if self.drop_last:
-            # an epoch after the first may have a pack fewer, and none would be full: then it is that one
+            # a later epoch may have a pack fewer, so that no window is full: then it is its only window
             windows = windows[:full] or (windows if epoch else [])
         for old in self._starts.keys() - self._recent.keys():
             del self._starts[old]
@@ -172,7 +172,7 @@ class PackPlan(WindowPlan):
 
 @dataclass(slots=True)
 class _Window:
-    """One that is being filled."""
+    """A window that is being filled."""
 
     rows: list[int]
     samples_left: int
@@ -189,11 +189,11 @@ def _groups(utterances: Utterances, encoder: LabelEncoder) -> np.ndarray:
     for number, part in enumerate(utterances.parts):
         mine = np.flatnonzero(utterances.part_of == number)
         cells = [part.index.texts_of(name, utterances.row_of[mine]) for name in ("language", "task", "prompt")]
-        found: dict[tuple[str | None, str | None], int] = {}
+        groups_by_cells: dict[tuple[str | None, str | None], int] = {}
         for place, language, task, prompt in zip(mine.tolist(), *cells, strict=True):
-            if (language, task) not in found:
-                # what the decoder is told: a row that says what the run says is of the same group as one without
+            if (language, task) not in groups_by_cells:
+                # the decoder's prompt: a row that repeats the run's language is in the same group as a row without one
                 prefix = encoder.prefix(*part.language_and_task(language, task))
-                found[language, task] = numbers.setdefault(prefix, len(numbers))
-            groups[place] = ALONE if prompt and prompt.strip() else found[language, task]
+                groups_by_cells[language, task] = numbers.setdefault(prefix, len(numbers))
+            groups[place] = ALONE if prompt and prompt.strip() else groups_by_cells[language, task]
     return groups

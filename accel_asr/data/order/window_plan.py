@@ -1,4 +1,4 @@
-"""Which utterances are in which step: pure functions of (seed, step, rank), so that resuming skips nothing."""
+"""The order of an epoch: which utterances are in which step, as pure functions of (seed, step, rank)."""
 
 import json
 import zlib
@@ -13,7 +13,7 @@ from accel_asr.errors import UserError
 RowKey = tuple[int, int]  # (epoch, row)
 PackKey = tuple[int, tuple[int, ...]]  # (epoch, rows that share a window of the model)
 EpochWindows = tuple[np.ndarray, list[tuple[int, int]]]  # rows in order; first and stop of each window in them
-WINDOWS_SORTED_TOGETHER = 64  # by length; fewer would mix lengths, more would make epochs alike
+WINDOWS_SORTED_TOGETHER = 64  # by length; fewer would mix lengths, more would make epochs too similar
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class WindowPlan:
     """The order of training: optimizer step 1, 2, 3, ... each has one window of rows.
 
     A window is the global batch: processes x accumulation steps x micro-batch. Its rows depend on the seed and the
-    step alone, so the same window is trained on however it is dealt out.
+    step alone, however it is split over processes and micro-batches.
 
     Args:
         part_sizes: Rows of each part of a mixture; `weights` say how often each part's rows come, and without them
             every row comes once in an epoch.
-        durations_s: Of each row, shape (rows,); needed by the two that follow, and by `longest_s`.
-        group_by_length: Windows hold rows of like length.
-        batch_seconds: Micro-batches are of about so many seconds of audio, instead of `micro_batch_size` rows.
+        durations_s: Of each row, shape (rows,); the next two arguments and `longest_s` need it.
+        group_by_length: Windows hold rows of similar length.
+        batch_seconds: Seconds of audio in a micro-batch, instead of `micro_batch_size` rows.
     """
 
     num_rows: int
@@ -55,26 +55,31 @@ class WindowPlan:
             ]
             if never:
                 raise UserError(
-                    f"data.sources: no utterance of {', '.join(never)} would be trained on: its share of the "
-                    f"{self.num_rows:,} of an epoch is less than one; give it more weight, or leave it out"
+                    f"no utterance of {', '.join(never)} would be used: its share of an epoch of {self.num_rows:,} is "
+                    "less than one",
+                    setting="--data.sources",
+                    remedy="give it more weight, or leave it out",
                 )
         if self.batch_seconds is not None:
             assert self.durations_s is not None
             longest_s = float(self.durations_s.max())
             if longest_s > self.batch_seconds:
                 raise UserError(
-                    f"training.batch_seconds: {self.batch_seconds:g} is less than the longest utterance, "
-                    f"{longest_s:.2f} s; give more, or a smaller data.max_duration_s"
+                    f"is less than the longest utterance, {longest_s:.2f} s",
+                    setting="--training.batch_seconds",
+                    value=self.batch_seconds,
+                    remedy="give more, or a smaller --data.max_duration_s",
                 )
         if self.steps_in(0) == 0:
             micro = f"{self.micro_batch_size}" if self.batch_seconds is None else f"{self.batch_seconds:g} s"
             size = f"{self.window_size} {self.unit}" if self.batch_seconds is None else f"{self.window_seconds:g} s"
             setting = "per_device_train_batch_size" if self.batch_seconds is None else "batch_seconds"
             raise UserError(
-                f"training.{setting}: the global batch of {size} "
-                f"({self.num_processes} processes x {self.accumulation_steps} accumulation steps x "
-                f"{micro}) is larger than the {self._first_epoch()}; "
-                "make it smaller, or set --training.dataloader_drop_last false"
+                f"the global batch of {size} ({self.num_processes} processes x {self.accumulation_steps} accumulation "
+                f"steps x {micro}) is larger than the {self._first_epoch()}",
+                setting=f"--training.{setting}",
+                value=self.batch_seconds or self.micro_batch_size,
+                remedy="make it smaller, or set --training.dataloader_drop_last false",
             )
 
     @property
@@ -84,7 +89,7 @@ class WindowPlan:
 
     @property
     def epochs_differ(self) -> bool:
-        """Whether one has more steps than another."""
+        """Whether epochs have different numbers of steps."""
         return self.batch_seconds is not None
 
     @property
@@ -98,11 +103,11 @@ class WindowPlan:
     @property
     def order_checksum(self) -> int:
         """Of what the order depends on beside the seed, the rows and the size of the window."""
-        told = [self.drop_last, self.part_sizes if self.weights else (), self.weights, self.group_by_length]
-        return zlib.crc32(json.dumps([*told, self.batch_seconds is not None]).encode())
+        parts = [self.drop_last, self.part_sizes if self.weights else (), self.weights, self.group_by_length]
+        return zlib.crc32(json.dumps([*parts, self.batch_seconds is not None]).encode())
 
     def in_one_piece(self) -> "WindowPlan":
-        """The same windows, each as the one micro-batch of one process."""
+        """The same windows, each as a single micro-batch of a single process."""
         return replace(
             self,
             num_processes=1,
@@ -125,14 +130,14 @@ class WindowPlan:
     def steps_in(self, epoch: int) -> int:
         """Optimizer steps of one epoch, counted from 0; the same for all unless epochs differ."""
         if self.epochs_differ:
-            if epoch not in self._steps:  # every step asks for those of all epochs before it
+            if epoch not in self._steps:  # each step asks for all epochs before it
                 self._steps[epoch] = len(self._windows(epoch)[1])
             return self._steps[epoch]
         full, rest = divmod(self.num_rows, self.window_size)
         return full if self.drop_last or rest == 0 else full + 1
 
     def last_step(self, num_epochs: int) -> int:
-        """The last optimizer step of so many epochs."""
+        """The last optimizer step of `num_epochs` epochs."""
         if not self.epochs_differ:
             return num_epochs * self.steps_in(0)
         return sum(self.steps_in(epoch) for epoch in range(num_epochs))
@@ -152,7 +157,7 @@ class WindowPlan:
         return epoch, step - 1 - before
 
     def rows_by(self, step: int) -> int:
-        """Rows that there are, of which failures are a share."""
+        """All rows, whatever the step."""
         return self.num_rows
 
     def epochs_at(self, step: int) -> float:
@@ -166,6 +171,15 @@ class WindowPlan:
         """Whether `step` is the last of its epoch."""
         epoch, window = self.locate(step)
         return window + 1 == self.steps_in(epoch)
+
+    def epoch_ends(self, last_step: int) -> list[int]:
+        """The steps before `last_step` that end an epoch, in order."""
+        ends, epoch, end = [], 0, self.steps_in(0)
+        while end < last_step:
+            ends.append(end)
+            epoch += 1
+            end += self.steps_in(epoch)
+        return ends
 
     # -- rows
 
@@ -193,7 +207,7 @@ class WindowPlan:
         return [[(epoch, int(row)) for row in slot] for slot in mine]
 
     def _windows(self, epoch: int) -> EpochWindows:
-        """Those of the epochs asked for last are kept: making them takes as long as a shuffle of all rows."""
+        """Windows of the two epochs used last are cached: making them takes as long as a shuffle of all rows."""
         if epoch not in self._recent:
             while len(self._recent) > 1:
                 self._recent.pop(next(iter(self._recent)))
@@ -208,7 +222,7 @@ class WindowPlan:
         return [rows[first : first + size] for first in range(0, self.window_size, size)]
 
     def _by_seconds(self, rows: np.ndarray) -> list[list[int]]:
-        """Longest first, each to the micro-batch that has the least so far: all get about the same."""
+        """Longest first, each to the shortest micro-batch so far, so that all are about as long."""
         assert self.durations_s is not None
         slots: list[list[int]] = [[] for _ in range(self.num_processes * self.accumulation_steps)]
         seconds = np.zeros(len(slots))
@@ -221,7 +235,7 @@ class WindowPlan:
 
 @lru_cache(maxsize=2)
 def epoch_order(num_rows: int, seed: int, epoch: int) -> np.ndarray:
-    """The shuffle of one epoch, shape (num_rows,): a pure function, the same on every rank and after any restart."""
+    """The shuffle of an epoch, shape (num_rows,): a pure function, the same on every rank and after any restart."""
     return np.random.default_rng((seed, epoch)).permutation(num_rows)
 
 
@@ -237,10 +251,10 @@ def rows_of_each_part(sizes: Sequence[int], weights: Sequence[float]) -> list[in
 
 
 def mixed_order(sizes: Sequence[int], weights: Sequence[float], *, seed: int, epoch: int) -> np.ndarray:
-    """The rows of one epoch of a mixture, shuffled: a pure function.
+    """The rows of an epoch of a mixture, shuffled: a pure function.
 
-    Of a part that has more rows than an epoch takes, epochs take turns, and no row comes twice in a turn; of one that
-    has fewer, each row comes equally often, and some once more. Rows are numbered through all parts.
+    A part with more rows than an epoch takes is used up over several epochs before a row repeats. In a smaller part
+    each row comes equally often, and some once more. Rows are numbered through all parts.
     """
     pieces = []
     first_row = 0
@@ -259,7 +273,7 @@ def mixed_order(sizes: Sequence[int], weights: Sequence[float], *, seed: int, ep
 def shuffled_rows(
     num_rows: int, part_sizes: Sequence[int], weights: Sequence[float], *, seed: int, epoch: int
 ) -> np.ndarray:
-    """The rows of one epoch: each once, or as often as the weights of a mixture say. A pure function."""
+    """The rows of an epoch: each once, or as often as the weights of a mixture say. A pure function."""
     if weights:
         return mixed_order(part_sizes, weights, seed=seed, epoch=epoch)
     return epoch_order(num_rows, seed, epoch)
@@ -269,10 +283,10 @@ def _make_windows(plan: WindowPlan, epoch: int) -> EpochWindows:
     rows = plan.shuffled_rows(epoch)
     full = _rows_of_full_windows(rows, plan)
     if plan.group_by_length and full:
-        # not those of the short last window: it would hold the shortest of all, epoch after epoch
+        # not the short last window: it would hold the shortest rows in each epoch
         rows = np.concatenate([_sorted_in_pieces(rows[:full], plan), rows[full:]])
     windows = _cut(rows[:full], plan)
-    if plan.group_by_length:  # else every epoch would go from long to short, over and over
+    if plan.group_by_length:  # else each epoch would go from long to short
         order = np.random.default_rng((plan.seed, epoch, 1)).permutation(len(windows))
         windows = [windows[number] for number in order]
     if full < len(rows) and not plan.drop_last:
@@ -316,7 +330,7 @@ def by_count(rows: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _by_duration(durations_s: np.ndarray, most_s: float) -> Iterator[tuple[int, int]]:
-    """Cut where one more would make a window longer than `most_s`."""
+    """Cut before the row that would make a window longer than `most_s`."""
     ends_s = np.cumsum(durations_s)
     first, before_s = 0, 0.0
     while first < len(durations_s):

@@ -1,7 +1,5 @@
 """Training from a stream: the windows of one rank, and the rows that are left out."""
 
-import json
-import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +12,7 @@ from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import TASKS, LabelEncoder
 from accel_asr.data.loading.batches import MicroBatches, batches_ahead
 from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
+from accel_asr.data.order.plan import Plan
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.time_cells import length_fault, lengths_agree
 from accel_asr.data.selection.overlap import VALIDATED_ON
@@ -21,46 +20,6 @@ from accel_asr.data.streaming.streams import Place, Stream, StreamOrder, digest_
 from accel_asr.model.languages import language_name
 
 MOST_LEFT_OUT_IN_A_ROW = 1_000  # rows; then an empty micro-batch is let through
-
-
-@dataclass(frozen=True)
-class StreamPlan:
-    """The windows of a stream. It has no epochs that could be counted in steps, so the run says how many steps it has.
-
-    As a `WindowPlan`, but that the rows of a window depend on the number of processes.
-    """
-
-    micro_batch_size: int
-    accumulation_steps: int
-    num_processes: int
-    seed: int
-    block_rows: int
-    batch_seconds: None = None
-    unit: str = "utterances"
-    steps_per_epoch: int = 0
-    num_rows: int = 0
-    fewest_rows: int = 1_000  # that a share of failures is taken of
-
-    @property
-    def window_size(self) -> int:
-        return self.num_processes * self.accumulation_steps * self.micro_batch_size
-
-    @property
-    def order_checksum(self) -> int:
-        """Of what the order depends on beside the seed and the source."""
-        return zlib.crc32(json.dumps([self.block_rows]).encode())
-
-    def rows_by(self, step: int) -> int:
-        """Rows that have been seen by `step`, of which failures are a share; never so few that it says nothing."""
-        return max(step * self.window_size, self.fewest_rows)
-
-    def epochs_at(self, step: int) -> float:
-        """Not known."""
-        return 0.0
-
-    def ends_epoch(self, step: int) -> bool:
-        """Never."""
-        return False
 
 
 @dataclass(frozen=True)
@@ -160,7 +119,7 @@ class StreamWindows(MicroBatches):
         self,
         items: StreamItems,
         order: StreamOrder,
-        plan: StreamPlan,
+        plan: Plan,
         *,
         collator: Collator,
         start: Place,

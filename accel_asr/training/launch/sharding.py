@@ -1,4 +1,4 @@
-"""FSDP2: weights, gradients and optimizer state dealt out over the ranks, and put together where a whole is needed.
+"""FSDP2: weights, gradients and optimizer state sharded over the ranks, and gathered where whole tensors are needed.
 
 Evaluations, model folders and checkpoints all work on whole tensors. So a sharded run transcribes as any other does,
 each rank its own batches at its own pace, and its checkpoints are those of an unsharded run, by name and content.
@@ -42,8 +42,9 @@ def settle_sharding(accelerator: Accelerator) -> None:
     missing = [setting for setting, stands in asked.items() if not stands]
     if missing:
         raise UserError(
-            f"the launcher's configuration asks for an FSDP that this trainer does not know; it needs "
-            f"{'; '.join(missing)}, as in launch_configs/fsdp2.yaml",
+            "the launcher's configuration asks for an FSDP set-up that this trainer does not support",
+            setting="fsdp_config",
+            remedy=f"set {'; '.join(missing)}, as in launch_configs/fsdp2.yaml",
             same_on_every_rank=True,
         )
     if accelerator.mixed_precision == "bf16":  # Accelerate's own choice also sums gradients in bf16
@@ -79,7 +80,7 @@ def whole_model(accelerator: Accelerator, model: nn.Module) -> WhisperForConditi
     return whole.train(unwrapped.training)
 
 
-def dealt_out_like(like: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+def sharded_like(like: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
     """`whole`, sharded if `like` is. No collective: every rank holds all of `whole` and takes its part."""
     if not isinstance(like, DTensor):
         return whole

@@ -9,12 +9,23 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, parse_flag_from_env, set_seed
 
+from accel_asr.config.settings import TrainingConfig
 from accel_asr.console.printing import say
 from accel_asr.errors import UserError
 from accel_asr.training.launch.sharding import settle_sharding
 
 PRECISION_VARIABLE = "ACCELERATE_MIXED_PRECISION"
 ACCUMULATION_VARIABLE = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+
+
+def accelerator_of_run(training: TrainingConfig) -> Accelerator:
+    """As `start_accelerator`, with the settings of a run."""
+    return start_accelerator(
+        mixed_precision=training.mixed_precision,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        seed=training.seed,
+        timeout_s=training.ddp_timeout,
+    )
 
 
 def start_accelerator(
@@ -38,13 +49,15 @@ def start_accelerator(
     has_accelerator = torch.accelerator.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU")
     if precision == "fp16" and not has_accelerator:
         raise UserError(
-            "training.mixed_precision: fp16 needs an accelerator, on a CPU Accelerate would train in fp32 and call it "
-            "fp16; use no"
+            "needs an accelerator: on a CPU Accelerate would train in fp32 and call it fp16",
+            setting="--training.mixed_precision",
+            value="fp16",
+            remedy="use no",
         )
     _check_engine(has_accelerator=has_accelerator)
     if not has_accelerator:
         _talk_over_loopback()
-    # without cpu=True a machine that has no accelerator starts ranks that each believe to be alone
+    # without cpu=True, ranks on a machine without an accelerator each believe they are alone
     accelerator = Accelerator(
         cpu=not has_accelerator,
         mixed_precision=precision,
@@ -53,9 +66,11 @@ def start_accelerator(
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if launched != accelerator.num_processes:
         raise UserError(
-            f"the launcher started {launched} processes, but this one sees {accelerator.num_processes}: each "
-            "would train alone and write the same folder; launch with --multi_gpu --num_processes N, or with one of "
-            "launch_configs/"
+            f"the launcher started {launched} processes, but each sees {accelerator.num_processes}: all would train "
+            "alone and write the same folder",
+            setting="WORLD_SIZE",
+            value=launched,
+            remedy="launch with --multi_gpu --num_processes N, or with one of launch_configs/",
         )
     if precision == "bf16" and not has_accelerator and accelerator.is_main_process and not _cpu_multiplies_bf16():
         say(
@@ -97,31 +112,37 @@ def _talk_over_loopback() -> None:
 
 
 def _agreed_precision(mixed_precision: str | None) -> str:
-    """The run's choice or the launcher's; a launcher that was told nothing says `no`, which is no choice."""
+    """The run's choice or the launcher's; without a choice the launcher says `no`."""
     launched = os.environ.get(PRECISION_VARIABLE, "no")
     if mixed_precision is None:
         return launched
     if launched not in ("no", mixed_precision):
         raise UserError(
-            f"training.mixed_precision: {mixed_precision} here, {launched} in the launcher; remove one of the two "
-            "(--training.mixed_precision, or --mixed_precision of accelerate launch or its configuration file)"
+            f"the launcher says {launched}",
+            setting="--training.mixed_precision",
+            value=mixed_precision,
+            remedy="remove this setting, or --mixed_precision of accelerate launch and its configuration file",
         )
     return mixed_precision
 
 
 def _check_engine(*, has_accelerator: bool) -> None:
-    """Refuse what would train otherwise than it says: DeepSpeed anywhere, FSDP on a CPU."""
+    """Refuse engines that would not train what the settings say: DeepSpeed anywhere, FSDP on a CPU."""
     if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
         raise UserError(
-            "the launcher asks for DeepSpeed, whose engine clips and updates within each backward pass: every "
-            "micro-batch would be an update, and none could be checked before; launch with launch_configs/fsdp2.yaml, "
-            "which shards weights, gradients and optimizer state",
+            "the launcher asks for DeepSpeed, whose engine clips and updates within each backward pass: each "
+            "micro-batch would be an update, with no check before it",
+            setting="distributed_type",
+            value="DEEPSPEED",
+            remedy="launch with launch_configs/fsdp2.yaml, which shards weights, gradients and optimizer state",
             same_on_every_rank=True,
         )
     if parse_flag_from_env("ACCELERATE_USE_FSDP") and not has_accelerator:
         raise UserError(
-            "the launcher asks for FSDP, which needs GPUs: on a CPU Accelerate would train with DDP and call it FSDP; "
-            "launch with launch_configs/cpu_2_processes.yaml",
+            "the launcher asks for FSDP, which needs GPUs: on a CPU Accelerate would train with DDP and call it FSDP",
+            setting="distributed_type",
+            value="FSDP",
+            remedy="launch with launch_configs/cpu_2_processes.yaml",
             same_on_every_rank=True,
         )
 
@@ -130,6 +151,8 @@ def _check_accumulation(gradient_accumulation_steps: int) -> None:
     launched = int(os.environ.pop(ACCUMULATION_VARIABLE, "1"))  # Accelerate would divide the loss by it once more
     if launched not in (1, gradient_accumulation_steps):
         raise UserError(
-            f"training.gradient_accumulation_steps: {gradient_accumulation_steps} here, {launched} in the launcher; "
-            "remove it from the launcher's configuration, the run owns it"
+            f"the launcher says {launched}",
+            setting="--training.gradient_accumulation_steps",
+            value=gradient_accumulation_steps,
+            remedy="remove it from the launcher's configuration; the run owns it",
         )

@@ -1,4 +1,4 @@
-"""The first validation utterances in the trackers: what was heard at each evaluation, and once the recordings."""
+"""The first validation utterances in the trackers: transcripts at each evaluation, and once the recordings."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -81,14 +81,14 @@ class SampleLog:
         self.trackers[name].log(values, step=step)
 
     def _recordings(self) -> dict[int, tuple[str, np.ndarray]]:
-        """Row of the table -> (utterance_id, int16 samples); what can't be read any more is left out, and said."""
-        found = {}
+        """Row of the table -> (utterance_id, int16 samples); recordings that can't be read any more are named."""
+        recordings = {}
         for number, utterance in enumerate(self.utterances, start=1):
             try:
-                found[number] = (utterance.utterance_id, utterance.samples())
+                recordings[number] = (utterance.utterance_id, utterance.samples())
             except AudioError as error:
                 self.say(f"tracking.log_samples: no audio of {utterance.utterance_id} ({error})")
-        return found
+        return recordings
 
 
 def evaluated_before(first_step: int, output_dir: Path) -> bool:
@@ -105,4 +105,4 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 
 def _escaped(text: str) -> str:
     """Punctuation as character references: none of it means anything to Markdown or HTML then."""
-    return _PUNCTUATION.sub(lambda found: f"&#{ord(found[0])};", " ".join(text.split()))
+    return _PUNCTUATION.sub(lambda match: f"&#{ord(match[0])};", " ".join(text.split()))

@@ -37,8 +37,8 @@ def start_trackers(
 ) -> None:
     """Start each tracker of `report_to`, and give it the configuration. Every rank must call this; the main one tracks.
 
-    TensorBoard is told to hide what a run that was killed wrote for `first_step` and later ones; trackio and Weights &
-    Biases go on with the same run. Nothing is asked of the user, and nothing leaves the machine without a login of the
+    TensorBoard hides what a killed run wrote for `first_step` and later steps; trackio and Weights & Biases continue
+    the same run. Nothing is asked of the user, and nothing leaves the machine without a login of the
     user's (Weights & Biases) or a variable of trackio's own (`TRACKIO_SPACE_ID`).
 
     Args:
@@ -61,9 +61,12 @@ def start_trackers(
             except UserError:
                 raise
             except Exception as error:  # anything: this is other people's code, and it is the first minute
-                told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
                 raise UserError(
-                    f"tracking.report_to: {name} does not start ({told}); {_REMEDIES[name]}, or leave it out"
+                    f"does not start ({reason})",
+                    setting="--tracking.report_to",
+                    value=name,
+                    remedy=f"{_REMEDIES[name]}, or leave it out",
                 ) from error
             accelerator.trackers.append(tracker)
 
@@ -72,7 +75,7 @@ def start_trackers(
 
 @contextmanager
 def _public_arguments() -> Iterator[None]:
-    """Weights & Biases takes down the command line: let it see one without secrets."""
+    """Weights & Biases records the command line: let it see no secrets."""
     arguments = sys.argv
     sys.argv = public_values(arguments)
     try:
@@ -82,7 +85,7 @@ def _public_arguments() -> Iterator[None]:
 
 
 def flat(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
-    """Nested sections as dotted names; lists and dictionaries as JSON; what is unset is left out."""
+    """Nested sections as dotted names; lists and dictionaries as JSON; unset values are dropped."""
     values: dict[str, bool | int | float | str] = {}
     for name, value in configuration.items():
         if isinstance(value, Mapping) and value and not prefix:
@@ -145,8 +148,10 @@ def _wandb(
     if not wandb_login_found():
         if mode in ("online", "shared"):
             raise UserError(
-                f"WANDB_MODE: {mode}, and there is no login of Weights & Biases; run `wandb login` or set "
-                "WANDB_API_KEY, or leave WANDB_MODE out to keep the run on this machine"
+                "needs a login to Weights & Biases, and there is none",
+                setting="WANDB_MODE",
+                value=mode,
+                remedy="run `wandb login` or set WANDB_API_KEY; or unset WANDB_MODE to keep the run on this machine",
             )
         mode = mode or "offline"  # else it would ask, or fail
     if mode == "offline":
@@ -159,7 +164,7 @@ def _wandb(
         dir=str(output_dir.resolve()),
         mode=mode,
         config=dict(configuration),
-        # its console would put itself between us and the terminal; what it tells of an offline run, we have said
+        # its console would wrap ours; our own line says where an offline run is
         settings=wandb.Settings(console="off", quiet=mode == "offline"),
     )
 
@@ -172,16 +177,16 @@ def wandb_login_found() -> bool:
     own = os.environ.get("NETRC")
     for path in [Path(own)] if own else [Path("~/.netrc"), Path("~/_netrc")]:
         try:
-            found = netrc.netrc(path.expanduser()).authenticators(host)
+            login = netrc.netrc(path.expanduser()).authenticators(host)
         except (OSError, netrc.NetrcParseError):
             continue
-        if found and found[2]:
+        if login and login[2]:
             return True
     return False
 
 
 def _wandb_run_id(path: Path) -> str:
-    """The id of this run folder's run, so that a resumed run goes on with its curves."""
+    """The id of this run folder's run, so that a resumed run continues its curves."""
     if not path.exists():
         path.write_text(os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4), encoding="utf-8")
     return path.read_text(encoding="utf-8").strip()

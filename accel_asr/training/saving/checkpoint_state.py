@@ -1,4 +1,4 @@
-"""`state.json` of a checkpoint: how far a run is and what it depends on, read back strictly or not at all."""
+"""`state.json` of a checkpoint: how far a run is and what it depends on, read back strictly."""
 
 import json
 import types
@@ -26,7 +26,7 @@ class DamagedStateError(Exception):
 class Geometry:
     """The numbers that the order of training depends on; compared on resume.
 
-    A run may go on with other `num_processes`, `accumulation_steps` and `micro_batch_size` of the same product.
+    A run may resume with other `num_processes`, `accumulation_steps` and `micro_batch_size` of the same product.
     `micro_batch_size` counts utterances, or seconds where windows are filled by them; `order` is a checksum of what
     else the order depends on.
     """
@@ -53,13 +53,13 @@ class Geometry:
 
 @dataclass
 class Progress:
-    """How far a run is: all that is needed to go on, beside tensors.
+    """How far a run is: all that resuming needs beside tensors.
 
-    step: optimizer windows trained. evaluated_step: the last of them that an evaluation came after.
-    skipped_steps: of them, updates that the fp16 scaler left out.
+    step: optimizer steps taken. evaluated_step: the last of them that was evaluated.
+    skipped_steps: of them, updates that the fp16 scaler skipped.
     unreadable: ids of training utterances that could not be decoded when their turn came.
-    filtered: rows of a stream that a setting left out, by reason. places: where each rank is in its stream.
-    scores: the records of summary.json so far (`baseline`, `best`), measured alike since the step `measured_since`.
+    filtered: rows of a stream that a setting dropped, by reason. places: where each rank is in its stream.
+    scores: the records of summary.json so far (`baseline`, `best`), comparable since the step `measured_since`.
     metrics_bytes: length of metrics.jsonl.
     loss_sum, loss_tokens: token losses since its last line on training, in nats, and how many they are.
     """
@@ -146,7 +146,7 @@ def _digest(content: Mapping[str, Any]) -> str:
 def _parsed(kind: type[T], content: Any, where: str) -> T:
     """A dataclass of plain fields from JSON: exactly its fields, each of its type."""
     hints = get_type_hints(kind)
-    names = {one.name for one in fields(kind)}  # type: ignore[arg-type]
+    names = {known.name for known in fields(kind)}  # type: ignore[arg-type]
     if not isinstance(content, dict) or set(content) != names:
         have = set(content) if isinstance(content, dict) else set()
         amiss = [

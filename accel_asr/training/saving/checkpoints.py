@@ -1,7 +1,6 @@
 """Save, find, restore and rotate checkpoints: safetensors and JSON, no pickle, complete or absent."""
 
 import hashlib
-import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -18,7 +17,7 @@ from accel_asr.errors import UserError
 from accel_asr.files.atomic_writes import folder_written_whole
 from accel_asr.files.run_folder import checkpoint_path, list_checkpoints
 from accel_asr.model.pretrained import named_not_finite, not_finite_in_file
-from accel_asr.training.launch.sharding import dealt_out_like
+from accel_asr.training.launch.sharding import sharded_like
 from accel_asr.training.random_state import random_state, restore_random_state, seed_for
 from accel_asr.training.saving.checkpoint_state import (
     STATE_FILE,
@@ -30,19 +29,17 @@ from accel_asr.training.saving.checkpoint_state import (
     write_state,
 )
 from accel_asr.training.saving.divergence import require_finite_tensors
-from accel_asr.training.saving.recorded_settings import Differences, RecordedSettings, change_of_length, differences
+from accel_asr.training.saving.recorded_settings import RecordedSettings, change_of_length
+from accel_asr.training.saving.resume_checks import (
+    SAME_SETTINGS,
+    allowed_changes,
+    require_same_shape,
+    require_steps_left,
+)
 from accel_asr.training.saving.snapshot import Snapshot, distinct_tensors
 from accel_asr.training.saving.written_behind import WrittenBehind
 
 MODEL_FILE, OPTIMIZER_FILE, RNG_FILE = "model.safetensors", "optimizer.safetensors", "rng.safetensors"
-_DEALING = ("num_processes", "accumulation_steps", "micro_batch_size")
-_NAMES = {
-    "train_utterances": "training utterances",
-    "train_data": "training data (checksum)",
-    "seed": "training.seed",
-    "steps_per_epoch": "steps of an epoch",
-    "order": "the order of training (checksum)",
-}
 
 
 def save_checkpoint(
@@ -58,7 +55,7 @@ def save_checkpoint(
     snapshot: Snapshot,
     written: WrittenBehind,
 ) -> None:
-    """Save all that a run needs to go on. Every rank must call this; it returns when a snapshot is taken.
+    """Save all that a run needs to resume. Every rank must call this; it returns when a snapshot is taken.
 
     The main process writes it behind. Atomic: a crash leaves the one before. Then the oldest beyond `save_total_limit`
     go.
@@ -93,11 +90,10 @@ def save_checkpoint(
             save_file(ranks, folder / RNG_FILE)
             digests = {name: _sha256(folder / name) for name in (MODEL_FILE, OPTIMIZER_FILE, RNG_FILE)}
             write_state(folder, replace(state, sha256=digests))
-        # a later one is damaged, or this run would have gone on from it: it must not push this one out
-        till_now = [
-            path for path in list_checkpoints(output_dir) if path.name <= checkpoint_path(output_dir, step).name
-        ]
-        for old in till_now[:-save_total_limit]:
+        # a later checkpoint is damaged, or this run would have resumed from it: it must not push this one out
+        newest = checkpoint_path(output_dir, step).name
+        so_far = [path for path in list_checkpoints(output_dir) if path.name <= newest]
+        for old in so_far[:-save_total_limit]:
             shutil.rmtree(old)
 
     written.hand_over(write, step=step)
@@ -113,24 +109,27 @@ def find_checkpoint(output_dir: Path) -> tuple[Path | None, list[str]]:
     """
     notices: list[str] = []
     intact: Path | None = None
-    found = list_checkpoints(output_dir)
-    for folder in reversed(found):
+    folders = list_checkpoints(output_dir)
+    for folder in reversed(folders):
         damage = _damage(folder)
         if damage is None:
             intact = folder
             break
-        notices.append(f"checkpoint {str(folder)!r} is damaged ({damage}), skipped for the one before it")
-    everyones = gather_object([str(intact)])
-    if len(set(everyones)) > 1:
+        notices.append(f"checkpoint {str(folder)!r} is damaged ({damage}); skipped")
+    by_rank = gather_object([str(intact)])
+    if len(set(by_rank)) > 1:
         raise UserError(
-            f"checkpoint.resume: the ranks do not see the same checkpoints in {str(output_dir)!r} (newest intact "
-            f"one by rank: {', '.join(everyones)}); several machines need an --output_dir on a file system they share"
+            f"the ranks see different checkpoints; the newest intact checkpoint by rank: {', '.join(by_rank)}",
+            setting="--output_dir",
+            value=output_dir,
+            remedy="several machines need a folder on a file system they share",
         )
-    if found and intact is None:
+    if folders and intact is None:
         raise UserError(
-            f"checkpoint.resume: no checkpoint in {str(output_dir)!r} is intact:\n"
-            + "\n".join(f"  {notice}" for notice in notices)
-            + "\ndelete them to start from the beginning, or give another --output_dir",
+            "no checkpoint is intact:\n" + "\n".join(f"  {notice}" for notice in notices) + "\n",
+            setting="--output_dir",
+            value=output_dir,
+            remedy="delete them to start from the beginning, or give another folder",
             same_on_every_rank=True,
         )
     return intact, notices
@@ -149,24 +148,23 @@ def restore_checkpoint(
     """Put model, optimizer, scaler and random number generators back. Every rank must call this, and reads by itself.
 
     Args:
-        allow_changes: Go on although something has changed that changes the result. Where that is what scores are
-            measured by, the scores so far are put aside, so that `best` is never chosen across two yardsticks.
+        allow_changes: Resume although the result depends on what has changed. Where the scores depend on it, the scores
+            so far are put aside, so that `best` is never chosen across two yardsticks.
 
     Returns:
-        The progress, and a notice for each reason why the run will not go on bit for bit as if it had not stopped.
+        The progress, and a notice for each reason why the run will differ from one that was never stopped.
 
     Raises:
-        UserError: the checkpoint was made by a run that this one can't go on with, or may not; all reasons are named.
+        UserError: this run can't resume the checkpoint, or may not; names all reasons.
     """
     state = read_state(folder)
-    progress = state.progress
-    unwrapped = accelerator.unwrap_model(model)
-    _require_same_shape(folder, state, geometry, trained=_parameter_names(optimizer, unwrapped))
-    notices, measures_the_same = _compared(folder, state, geometry, settings, allow_changes=allow_changes)
-    _require_steps_left(folder, progress, settings)
+    progress, unwrapped = state.progress, accelerator.unwrap_model(model)
+    require_same_shape(folder, state, geometry, trained=_parameter_names(optimizer, unwrapped))
+    notices, same_yardstick = allowed_changes(folder, state, geometry, settings, allow_changes=allow_changes)
+    require_steps_left(folder, progress, settings)
     if state.recorded is not None:
         notices += change_of_length(state.recorded, settings, step=progress.step, skipped_steps=progress.skipped_steps)
-    if not measures_the_same and progress.scores:
+    if not same_yardstick and progress.scores:
         notices.append(
             "the scores so far were measured otherwise and are put aside: there is no baseline any more, and best/ is "
             "chosen anew from here on"
@@ -175,7 +173,7 @@ def restore_checkpoint(
     if state.torch_threads != torch.get_num_threads():
         notices.append(
             f"the checkpoint was made with {state.torch_threads} threads a process and this run has "
-            f"{torch.get_num_threads()} (OMP_NUM_THREADS): sums round otherwise, so it goes on equal to about 1e-5, "
+            f"{torch.get_num_threads()} (OMP_NUM_THREADS): sums round differently, so results agree to about 1e-5, "
             "not bit for bit"
         )
     # the tied output projection is stored once, under the embedding's name, and shares its storage here
@@ -186,12 +184,12 @@ def restore_checkpoint(
     ]
     if other_shapes:
         raise UserError(
-            f"checkpoint.resume: {str(folder)!r} holds another kind of model (model.name_or_path): "
-            f"{', '.join(other_shapes[:3])} {'has' if len(other_shapes) == 1 else 'have'} another shape; use the "
-            "settings of the run's config.yaml, or another --output_dir",
+            f"{str(folder)!r} holds another kind of model: other shapes of {', '.join(other_shapes[:3])}",
+            setting="--model.name_or_path",
+            remedy=SAME_SETTINGS,
             same_on_every_rank=True,
         )
-    saved = {name: dealt_out_like(weights[name], tensor) for name, tensor in loaded.items()}
+    saved = {name: sharded_like(weights[name], tensor) for name, tensor in loaded.items()}
     missing = unwrapped.load_state_dict(saved, strict=False)
     expected = set(weights) - set(distinct_tensors(unwrapped))
     assert set(missing.missing_keys) == expected, missing
@@ -208,100 +206,6 @@ def restore_checkpoint(
     else:
         seed_for(geometry.seed, progress.step, accelerator.process_index)
     return progress, notices
-
-
-def _require_same_shape(folder: Path, state: SavedState, geometry: Geometry, *, trained: list[list[str]]) -> None:
-    """Refuse what can't be loaded, or would have no place to go on from, whatever the user allows."""
-    before = state.geometry
-    reasons = []
-    if before.model_parameters != geometry.model_parameters:
-        reasons.append(
-            f"the model had {before.model_parameters:,} parameters and has {geometry.model_parameters:,} "
-            "(model.name_or_path)"
-        )
-    elif state.trained_parameters != trained:
-        reasons.append("other weights are trained now (model.freeze_encoder)")
-    is_streamed = 0 in (before.steps_per_epoch, geometry.steps_per_epoch)
-    if is_streamed and before.num_processes != geometry.num_processes:
-        reasons.append(
-            f"a stream is dealt to the processes, and goes on with as many only: there were {before.num_processes}, "
-            f"now there are {geometry.num_processes}"
-        )
-    if is_streamed and (before.steps_per_epoch, before.train_data) != (geometry.steps_per_epoch, geometry.train_data):
-        reasons.append("the data is streamed, and the place in another stream says nothing of this one")
-    if reasons:
-        raise UserError(
-            f"checkpoint.resume: {str(folder)!r} can't be gone on with: {'; '.join(reasons)}; use the settings of the "
-            "run's config.yaml, or another --output_dir",
-            same_on_every_rank=True,
-        )
-
-
-def _compared(
-    folder: Path, state: SavedState, geometry: Geometry, settings: RecordedSettings, *, allow_changes: bool
-) -> tuple[list[str], bool]:
-    """Notices of what has changed, and whether scores of before can be compared with those to come.
-
-    Raises:
-        UserError: something changes the result, and is not allowed to.
-    """
-    if state.recorded is None:
-        if not allow_changes:
-            raise UserError(
-                f"checkpoint.resume: {str(folder)!r} was made by an earlier version, which did not record the settings "
-                "and the recordings that it was trained with. If they are those of this run, go on from it with "
-                "--checkpoint.allow_changes true; or give another --output_dir",
-                same_on_every_rank=True,
-            )
-        return [f"{str(folder)!r} was made by an earlier version: that it was trained alike is not known"], False
-    found = differences(state.recorded, settings)
-    changed, notices = _changes_of_geometry(state.geometry, geometry)
-    other_data = state.geometry.train_data != geometry.train_data
-    if other_data or state.recorded.validation_data != settings.validation_data:
-        changed += found.data  # one of them may be why
-    else:
-        found.harmless += found.data
-    refused = list(dict.fromkeys([*changed, *found.training, *found.yardstick]))
-    if refused and not allow_changes:
-        raise UserError(_refusal(folder, refused, found), same_on_every_rank=True)
-    notices += [f"changed since the checkpoint, and allowed: {line}" for line in refused]
-    notices += [f"changed since the checkpoint, the result does not depend on it: {line}" for line in found.harmless]
-    return notices, not found.yardstick
-
-
-def _refusal(folder: Path, refused: list[str], found: Differences) -> str:
-    lines = "\n".join(f"  {line}" for line in refused)
-    then = "; scores of before, measured otherwise, are then put aside" if found.yardstick else ""
-    return (
-        f"checkpoint.resume: {str(folder)!r} can't be gone on with as if nothing had happened, since the run has "
-        f"changed:\n{lines}\nuse the settings of the run's config.yaml, give another --output_dir, or go on all the "
-        f"same with --checkpoint.allow_changes true{then}"
-    )
-
-
-def _changes_of_geometry(before: Geometry, now: Geometry) -> tuple[list[str], list[str]]:
-    """What makes it another run, and a notice where the same global batch is dealt out otherwise."""
-    was, values = asdict(before), asdict(now)
-    changed = [f"{shown}: {was[name]} -> {values[name]}" for name, shown in _NAMES.items() if was[name] != values[name]]
-    if not math.isclose(before.window_size, now.window_size):  # seconds may be fractions
-        sums = f"{before.window_sum()} -> {now.window_sum()}"
-        return [f"the global batch (processes x accumulation x micro-batch): {sums}", *changed], []
-    if all(was[name] == values[name] for name in _DEALING):
-        return changed, []
-    return changed, [
-        f"the checkpoint's global batch was {before.window_sum()}, this run's is {now.window_sum()}: the same, so "
-        "it goes on equal to about 1e-5, not bit for bit"
-    ]
-
-
-def _require_steps_left(folder: Path, progress: Progress, settings: RecordedSettings) -> None:
-    if progress.step > settings.last_step:
-        ends = "max_steps" if settings.settings.get("training.max_steps") is not None else "num_train_epochs"
-        raise UserError(
-            f"training.{ends}: {settings.settings.get(f'training.{ends}')} ends the run at step {settings.last_step}, "
-            f"and {str(folder)!r} is after step {progress.step} already; give more, or another --output_dir",
-            same_on_every_rank=True,
-        )
 
 
 def _damage(folder: Path) -> str | None:
@@ -348,7 +252,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tenso
     for full_name, tensor in tensors.items():
         name, key = full_name.rsplit("/", 1)
         is_like_the_weight = tensor.shape == parameters[name].shape  # all but the count of steps
-        placed = dealt_out_like(parameters[name], tensor) if is_like_the_weight else tensor
+        placed = sharded_like(parameters[name], tensor) if is_like_the_weight else tensor
         states.setdefault(number[name], {})[key] = placed
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
 

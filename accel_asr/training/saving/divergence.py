@@ -1,6 +1,8 @@
-"""Weights that an update has ruined: found before they are scored or saved, and said with what to lower."""
+"""A run that has diverged: weights that are not finite are neither scored nor saved."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,55 +15,84 @@ from accel_asr.errors import UserError
 from accel_asr.files.run_folder import list_checkpoints
 from accel_asr.model.pretrained import named_not_finite, not_finite
 from accel_asr.training.saving.written_behind import WrittenBehind
+from accel_asr.training.step import NonFiniteError
 
 
-def require_finite_weights(
-    model: nn.Module,
-    *,
-    accelerator: Accelerator,
-    output_dir: Path,
-    step: int,
-    learning_rate: float,
-    weight_decay: float,
-    written: WrittenBehind,
-) -> None:
-    """Look at the weights as they are after `step`. A collective.
+@dataclass(frozen=True)
+class FiniteWeights:
+    """Watches that the weights of a run stay finite: what has diverged is neither scored nor saved.
 
-    It need not be called at each step: the loss of the next one tells too (`step.NonFiniteError`), and only what is
-    scored or saved must be known to be finite.
-
-    Raises:
-        UserError: they are not finite; names the step, the settings to lower and what to go on from.
+    Not looked at after each step: the loss of the next step tells too (`step.NonFiniteError`).
     """
-    mine = {
-        name: weight.to_local() if isinstance(weight, DTensor) else weight
-        for name, weight in accelerator.unwrap_model(model).named_parameters()
-    }
-    everyones = gather_object(not_finite({name: weight.detach() for name, weight in mine.items()}))
-    broken = sorted(set(everyones))
-    if not broken:
-        return
-    written.wait_for_those_before(-1)  # the newest checkpoint may still be written
-    raise UserError(
-        f"training stopped: the weights are not finite after the update of step {step} ({named_not_finite(broken)}). "
-        f"Lower --training.learning_rate (now {learning_rate:g}) or --training.weight_decay (now {weight_decay:g}). "
-        f"Nothing of it was scored or kept; {_way_on(output_dir)}",
-        same_on_every_rank=True,
-    )
+
+    model: nn.Module
+    accelerator: Accelerator
+    output_dir: Path
+    learning_rate: float
+    weight_decay: float
+    written: WrittenBehind
+
+    def require(self, step: int) -> None:
+        """Look at the weights as they are after `step`. A collective.
+
+        Raises:
+            UserError: they are not finite; names the step, the settings to lower and the checkpoint to resume from.
+        """
+        own = {
+            name: weight.to_local() if isinstance(weight, DTensor) else weight
+            for name, weight in self.accelerator.unwrap_model(self.model).named_parameters()
+        }
+        broken = sorted(set(gather_object(not_finite({name: weight.detach() for name, weight in own.items()}))))
+        if not broken:
+            return
+        self.written.wait_for_those_before(-1)  # the newest checkpoint may still be written
+        raise UserError(
+            f"training stopped: after the update of step {step} the weights are not finite: {named_not_finite(broken)}",
+            setting="--training.learning_rate",
+            value=self.learning_rate,
+            remedy=f"{self._remedy}. Nothing was scored or saved since; {_way_on(self.output_dir)}",
+            same_on_every_rank=True,
+        )
+
+    @contextmanager
+    def watched(self, step: int) -> Iterator[None]:
+        """Put it around the update of `step`: explains a loss or gradient that is not finite. A collective then.
+
+        Raises:
+            UserError: the weights were not finite before the update, or the batch made them so.
+        """
+        try:
+            yield
+        except NonFiniteError as error:
+            self.require(step - 1)  # else it is the batch
+            raise UserError(
+                f"training stopped at step {step}, before its update: {error}",
+                setting="--training.learning_rate",
+                value=self.learning_rate,
+                remedy=f"look at these utterances, or {self._remedy}",
+                same_on_every_rank=True,
+            ) from error
+
+    @property
+    def _remedy(self) -> str:
+        decay = f" or --training.weight_decay (now {self.weight_decay:g})" if self.weight_decay else ""
+        return f"lower --training.learning_rate (now {self.learning_rate:g}){decay}"
 
 
 def require_finite_tensors(tensors: Mapping[str, torch.Tensor], *, output_dir: Path, step: int) -> None:
     """Refuse to write a checkpoint of weights or optimizer states that are not finite. For the thread that writes.
 
     Raises:
-        UserError: some are not; names the step, the settings to lower and what to go on from.
+        UserError: some are not; names the step, the settings to lower and the checkpoint to resume from.
     """
     broken = not_finite(tensors)
     if broken:
         raise UserError(
             f"training stopped: the optimizer's state is not finite after the update of step {step} "
-            f"({named_not_finite(broken)}), so nothing more would be learnt. Lower --training.learning_rate, or set "
-            f"--training.max_grad_norm above 0. This state was not saved; {_way_on(output_dir)}",
+            f"({named_not_finite(broken)}), so nothing more would be learnt",
+            setting="--training.learning_rate",
+            remedy="lower it, or set --training.max_grad_norm above 0. This state was not saved; "
+            + _way_on(output_dir),
             same_on_every_rank=True,
         )
 
@@ -71,6 +102,6 @@ def _way_on(output_dir: Path) -> str:
     if not checkpoints:
         return "there is no checkpoint before it: start again, with another --output_dir"
     return (
-        f"go on from {str(checkpoints[-1])!r} with --checkpoint.resume true --checkpoint.allow_changes true and what "
+        f"resume from {str(checkpoints[-1])!r} with --checkpoint.resume true --checkpoint.allow_changes true and what "
         "you have lowered"
     )

@@ -1,4 +1,4 @@
-"""`best/` of a run that is gone on with: a score is worth nothing without the model that had it."""
+"""`best/` of a resumed run: a best score is worth nothing without its model."""
 
 from pathlib import Path
 

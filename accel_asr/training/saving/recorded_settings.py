@@ -1,4 +1,4 @@
-"""What the result of a run depends on, as its checkpoints record it; and what a resume makes of each difference."""
+"""What the result of a run depends on, as its checkpoints record it, and what each difference means on resuming."""
 
 import json
 from collections.abc import Mapping
@@ -7,12 +7,12 @@ from typing import Any
 
 from xxhash import xxh3_64_hexdigest
 
-from accel_asr.training.schedule import learning_rate_at, whole_warmup_steps
+from accel_asr.training.schedule import Schedule, whole_warmup_steps
 
 TRAINING, YARDSTICK, BOTH = "training", "yardstick", "both"  # what a setting changes: refused unless allowed
 ROUNDING, HARMLESS = "rounding", "harmless"  # said
 ELSEWHERE = "elsewhere"  # compared by what it leads to: the global batch, the last step, the precision in use
-# what a setting of each section changes, but for those below; a new setting is refused until it is known to be harmless
+# what the settings of each section change, apart from those below; a new setting is refused until known to be harmless
 _OF_SECTION = {
     "model": TRAINING,
     "data": HARMLESS,  # the recordings and texts themselves are compared, and may move
@@ -49,7 +49,7 @@ _OF_SETTING = {
     "checkpoint.resume": ELSEWHERE,
     "checkpoint.allow_changes": ELSEWHERE,
 }
-# addresses and paths may hold what is nobody else's business: that they have changed is known by a hash
+# addresses and paths may be private: only a hash of them is recorded
 _NOT_SHOWN = (
     "output_dir",
     "model.name_or_path",
@@ -116,49 +116,49 @@ def differences(before: RecordedSettings, now: RecordedSettings) -> Differences:
 
     A setting that one of the two does not know, since it is of another version, counts as a difference.
     """
-    found = Differences()
+    changes = Differences()
     for name in dict.fromkeys([*now.settings, *before.settings]):
         was, new = before.settings.get(name), now.settings.get(name)
         effect = _OF_SETTING.get(name, _OF_SECTION.get(name.partition(".")[0], TRAINING))
         if was == new or effect == ELSEWHERE:
             continue
-        if isinstance(was, Mapping) and isinstance(new, Mapping):  # what is the same in both says nothing
-            was, new = ({key: one[key] for key in one if was.get(key) != new.get(key)} for one in (was, new))
+        if isinstance(was, Mapping) and isinstance(new, Mapping):  # show only what differs
+            was, new = ({key: side[key] for key in side if was.get(key) != new.get(key)} for side in (was, new))
         line = f"{name}: {_shown(was)} -> {_shown(new)}" if not name.startswith(_NOT_SHOWN) else f"{name}: another"
         if effect in (TRAINING, BOTH):
-            found.training.append(line)
+            changes.training.append(line)
         if effect in (YARDSTICK, BOTH):
-            found.yardstick.append(line)
+            changes.yardstick.append(line)
         if effect == HARMLESS:
-            (found.data if name.startswith("data.") else found.harmless).append(line)
+            (changes.data if name.startswith("data.") else changes.harmless).append(line)
         if effect == ROUNDING:
-            found.harmless.append(f"{line} (features are rounded otherwise, so it does not go on bit for bit)")
+            changes.harmless.append(f"{line} (features are rounded differently: not the same bit for bit)")
     if before.base_model != now.base_model:
-        found.training.append(
-            f"model.name_or_path: the base model or its tokenizer is another: {before.base_model} -> {now.base_model}"
+        changes.training.append(
+            f"model.name_or_path: another base model or tokenizer: {before.base_model} -> {now.base_model}"
         )
     if before.validation_data != now.validation_data:
-        found.yardstick.append(
+        changes.yardstick.append(
             f"validation data: {before.validation_utterances:,} utterances (checksum {before.validation_data}) -> "
             f"{now.validation_utterances:,} utterances (checksum {now.validation_data})"
         )
-    return found
+    return changes
 
 
 def change_of_length(before: RecordedSettings, now: RecordedSettings, *, step: int, skipped_steps: int) -> list[str]:
-    """What becomes of the schedule of a run that is made longer or shorter after `step`; nothing where it is neither.
+    """What happens to the schedule of a run whose length changes after `step`; empty if it does not.
 
     Args:
-        skipped_steps: Of them, those that the schedule does not count.
+        skipped_steps: Steps that the schedule does not count.
     """
     lines = []
     if before.last_step != now.last_step:
         how = "longer" if now.last_step > before.last_step else "shorter"
         lines.append(f"the run is made {how}: it ends at step {now.last_step}, and was to end at {before.last_step}")
     if 0 < step < now.last_step:
-        was = _learning_rate(before, max(step - skipped_steps, 1))
-        planned = _learning_rate(before, step + 1 - skipped_steps) if step < before.last_step else was
-        new = _learning_rate(now, step + 1 - skipped_steps)
+        was = _schedule(before).learning_rate(max(step - skipped_steps, 1))
+        planned = _schedule(before).learning_rate(step + 1 - skipped_steps) if step < before.last_step else was
+        new = _schedule(now).learning_rate(step + 1 - skipped_steps)
         if abs(new - planned) > 1e-6 * max(abs(planned), abs(new)):
             scheduler = now.settings["training.lr_scheduler_type"]
             instead = f" in place of {planned:.3g}" if step < before.last_step else ""
@@ -173,9 +173,8 @@ def change_of_length(before: RecordedSettings, now: RecordedSettings, *, step: i
     return lines
 
 
-def _learning_rate(of: RecordedSettings, step: int) -> float:
-    return learning_rate_at(
-        step,
+def _schedule(of: RecordedSettings) -> Schedule:
+    return Schedule(
         peak=of.settings["training.learning_rate"],
         warmup_steps=whole_warmup_steps(of.settings["training.warmup_steps"], last_step=of.last_step),
         last_step=of.last_step,

@@ -45,7 +45,7 @@ class Snapshot:
         weights = {name: memory_like(tensor) for name, tensor in distinct_tensors(self._model).items()}
         self._model.load_state_dict(weights, strict=False, assign=True)  # without second names of the same tensor
         self._model.tie_weights()
-        # a tokenizer that is told something while another thread writes it fails: "Already borrowed"
+        # a tokenizer that is used while another thread writes it fails: "Already borrowed"
         self._processor = copy.deepcopy(processor)
         self._memory = {
             f"{name}/{moment}": memory_like(parameter)

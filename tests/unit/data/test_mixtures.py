@@ -17,7 +17,8 @@ from accel_asr.data.selection.preparation import fingerprint
 from accel_asr.data.selection.run_sources import resolved_sources
 from accel_asr.data.splits import load_train_and_validation
 from accel_asr.errors import UserError
-from accel_asr.run.job import load_job, plan_training
+from accel_asr.run.job import load_job
+from accel_asr.run.training_plan import plan_windows
 from tests.refusals import refused
 from tests.tiny_datasets import wav_bytes
 
@@ -140,7 +141,7 @@ def test_weights_reach_the_order_of_training(sources, tiny_folder: Path) -> None
     data = DataConfig(sources=weighed, eval_split="test")
     job = load_job(ModelConfig(name_or_path=str(tiny_folder), language="en"), data, EvaluationConfig(), seed=7)
     assert job.data.weights == (1.0, 3.0)
-    plan, last_step = plan_training(
+    plan, last_step = plan_windows(
         TrainingConfig(per_device_train_batch_size=7, num_train_epochs=2), job.data, num_processes=1
     )
     assert last_step == 4

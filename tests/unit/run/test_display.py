@@ -115,8 +115,8 @@ def test_throughput_is_audio_over_time_without_pauses(clock: SimpleNamespace) ->
     clock.now_s += 10
     shown.show_step(step_result(1.0), 1e-5)
     assert shown.audio_seconds_per_second() == 6.0
-    clock.now_s += 90  # an evaluation
-    shown.pause(90)
+    with shown.paused():
+        clock.now_s += 90  # an evaluation
     assert shown.audio_seconds_per_second() == 6.0
     shown.close_bar()
 

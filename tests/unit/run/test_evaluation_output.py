@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from accel_asr.errors import UserError
 from accel_asr.evaluation.evaluating import Evaluation
 from accel_asr.evaluation.evaluation_sets import EvaluationSet
 from accel_asr.evaluation.scoring import corpus_score
 from accel_asr.evaluation.set_results import SetResult
 from accel_asr.run.evaluation_output import require_free, require_place, write_scores
+from tests.refusals import refused
 from tests.unit.evaluation.made_up_scores import score_pairs
 
 
@@ -35,7 +35,7 @@ def names_in(folder: Path) -> set[str]:
 @pytest.mark.parametrize("name", ["file", "file/below"])
 def test_a_file_in_the_place_of_the_folder_is_refused_before_any_work(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UserError, match=r"--output_dir: .*file.* can't be written to .*give another folder"):
+    with refused("--output_dir", "can't be written to", value=tmp_path / name, remedy="give another folder"):
         require_place(tmp_path / name, overwrite=True)
 
 
@@ -44,7 +44,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path: Path, monkeypa
         raise PermissionError(errno.EACCES, "Permission denied", str(dir))
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    with pytest.raises(UserError, match="can't be written to"):
+    with refused("--output_dir", "can't be written to"):
         require_place(tmp_path / "new", overwrite=False)
 
 
@@ -57,7 +57,7 @@ def test_a_new_place_is_fine_and_not_made_yet(tmp_path: Path) -> None:
 def test_a_manifest_is_never_replaced_by_the_transcripts_of_it(tmp_path: Path) -> None:
     (tmp_path / "test.jsonl").write_text("{}")
     for overwrite in (False, True):
-        with pytest.raises(UserError, match=r"holds 'test.jsonl' already.*; give another folder$"):
+        with refused("--output_dir", "'test.jsonl'", remedy="give another folder"):
             require_free(
                 tmp_path, ["test"], sources=[str(tmp_path / "test.jsonl")], overwrite=overwrite, has_other=False
             )
@@ -66,7 +66,7 @@ def test_a_manifest_is_never_replaced_by_the_transcripts_of_it(tmp_path: Path) -
 def test_files_of_others_are_replaced_only_when_told_to(tmp_path: Path) -> None:
     (tmp_path / "against").mkdir()
     (tmp_path / "against" / "test.jsonl").write_text("{}")
-    with pytest.raises(UserError, match=r"holds 'against/test.jsonl' already.*or add --overwrite"):
+    with refused("--output_dir", "'against/test.jsonl'", remedy="or add --overwrite"):
         require_free(tmp_path, ["test"], sources=["calls"], overwrite=False, has_other=True)
     require_free(tmp_path, ["test"], sources=["calls"], overwrite=True, has_other=True)
     require_free(tmp_path, ["test"], sources=["calls"], overwrite=False, has_other=False)
@@ -98,5 +98,5 @@ def test_both_models_say_how_they_were_decoded(tmp_path: Path) -> None:
 
 def test_what_can_not_be_written_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "calls.jsonl").mkdir()  # found only when the file is put in its place
-    with pytest.raises(UserError, match=r"--output_dir: .* can't be written to"):
+    with refused("--output_dir", "can't be written to", value=tmp_path):
         write(tmp_path, ["one"], ["calls"])

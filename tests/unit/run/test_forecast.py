@@ -5,19 +5,20 @@ from types import SimpleNamespace
 
 import pytest
 
+from accel_asr.data.order.plan import Plan
+from accel_asr.data.order.stream_plan import StreamPlan
 from accel_asr.data.order.window_plan import WindowPlan
-from accel_asr.data.streaming.stream_items import StreamPlan
 from accel_asr.run import forecast as run_forecast
 from accel_asr.run.forecast import (
     Left,
     RunForecast,
     StepTimes,
     duration,
-    evaluation_steps,
     opening_lines,
     seconds_left,
     warmup_note,
 )
+from accel_asr.run.training_plan import Cadence
 
 
 def plan(num_rows: int = 100, micro_batch_size: int = 10, **more) -> WindowPlan:
@@ -38,6 +39,10 @@ def test_the_time_left_is_the_sum_of_its_parts() -> None:
     assert told == 90 + 200 + 120 + 35
 
 
+def evaluation_steps(plan: Plan, *, every: int | None, last_step: int) -> list[int]:
+    return Cadence(plan, last_step, every, None).evaluation_steps()
+
+
 def test_evaluations_come_after_so_many_steps_or_after_each_epoch_and_in_the_end() -> None:
     assert evaluation_steps(plan(), every=None, last_step=30) == [10, 20, 30]
     assert evaluation_steps(plan(), every=None, last_step=25) == [10, 20, 25]
@@ -53,7 +58,8 @@ def test_they_are_the_steps_at_which_the_run_evaluates() -> None:
     uneven = plan(num_rows=60, durations_s=np.linspace(1, 9, 60), batch_seconds=15.0)
     last = uneven.last_step(4)
     assert len({uneven.steps_in(epoch) for epoch in range(4)}) > 1  # or it would show nothing
-    expected = [step for step in range(1, last + 1) if step == last or uneven.ends_epoch(step)]
+    cadence = Cadence(uneven, last, None, None)
+    expected = [step for step in range(1, last + 1) if cadence.evaluates_after(step)]
     assert evaluation_steps(uneven, every=None, last_step=last) == expected
 
 

@@ -20,6 +20,7 @@ from accel_asr.model import pretrained as modeling
 from accel_asr.run.job import Job, load_job
 from accel_asr.training.encoder_filling import fill_encoder_cache
 from accel_asr.training.step import StepResult, build_optimizer, train_step
+from tests.refusals import refused
 
 CLIPS = 7
 SMALL_CHUNK = 2
@@ -227,13 +228,13 @@ def test_a_clip_that_can_be_decoded_only_later_is_still_left_out(model, opened, 
     fill(model, cache, clip_files)
     path.write_bytes(content)
     failed = encoded(clip_files, cache)[0, 3]
-    assert failed.reason == "could not be decoded when the encoder was to hear it"
+    assert "could not be decoded when" in failed.reason
 
 
 def test_outputs_beyond_float16_are_refused_by_name(model, opened, clip_items: ClipItems) -> None:
     with torch.no_grad():
         model.get_encoder().layer_norm.bias[3] = 70_000
-    with pytest.raises(UserError, match=r"^model\.cache_encoder_outputs: what the encoder says of 'clip-0' does not"):
+    with refused("--model.cache_encoder_outputs", "'clip-0'", "float16"):
         fill(model, opened(), clip_items)
 
 

@@ -3,13 +3,11 @@
 import pytest
 import torch
 
-from accel_asr.training.schedule import learning_rate_at, set_learning_rate, whole_warmup_steps
+from accel_asr.training.schedule import Schedule, set_learning_rate, whole_warmup_steps
 
 
 def rate(step: int, *, scheduler_type: str = "constant_with_warmup", warmup_steps: int = 50, last_step: int = 900):
-    return learning_rate_at(
-        step, peak=1e-5, warmup_steps=warmup_steps, last_step=last_step, scheduler_type=scheduler_type
-    )
+    return Schedule(1e-5, warmup_steps, last_step, scheduler_type).learning_rate(step)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from accel_asr.data.order.window_plan import PackKey
 from accel_asr.data.reading.rows import Row
 from accel_asr.errors import UserError
 from accel_asr.model.written_tokens import TimedWords
-from accel_asr.run.job import load_job, plan_training
+from accel_asr.run.job import load_job
+from accel_asr.run.training_plan import plan_windows
 from tests.tiny_datasets import tone_clip, wav_bytes
 from tests.unit.data.local_sources import RATE_HZ, utterances_of, write_rows
 
@@ -366,7 +367,7 @@ def load_packed(manifest: Path, tiny_folder: Path, **settings: float):
 def test_a_run_says_how_full_its_windows_are_and_counts_them(manifest: Path, tiny_folder: Path) -> None:
     job = load_packed(manifest, tiny_folder)
     training = TrainingConfig(pack=True, seed=3, per_device_train_batch_size=4, num_train_epochs=2)
-    plan, last_step = plan_training(training, job.data, num_processes=1)
+    plan, last_step = plan_windows(training, job.data, num_processes=1)
     assert isinstance(plan, PackPlan)
     windows = len(plan.packing.packs(plan.shuffled_rows(0)))
     assert 36 / 5 < windows < 36 / 2

@@ -9,7 +9,7 @@ import pytest
 
 from accel_asr.data.order import window_plan
 from accel_asr.data.order.window_plan import WindowPlan, rows_of_each_part
-from accel_asr.errors import UserError
+from tests.refusals import refused
 
 ROWS = 61
 DURATIONS_S = np.random.default_rng(8).uniform(0.3, 9.0, ROWS).round(2)
@@ -183,12 +183,8 @@ def test_parts_are_shuffled_among_each_other() -> None:
 
 
 def test_a_part_whose_share_is_less_than_one_utterance_is_refused_by_number() -> None:
-    with pytest.raises(UserError) as caught:
+    with refused("--data.sources", "source 3 (weight 0.001)", "61", remedy="more weight"):
         plan("mixture", weights=(1.0, 1.0, 0.001))
-    assert str(caught.value) == (
-        "data.sources: no utterance of source 3 (weight 0.001) would be trained on: its share of the 61 of an epoch "
-        "is less than one; give it more weight, or leave it out"
-    )
 
 
 # -- windows of like length
@@ -309,27 +305,26 @@ def test_a_steps_number_costs_no_more_in_a_late_epoch(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "setting", "words"),
     [
-        (
-            lambda: plan("seconds", batch_seconds=5.0),
-            "training.batch_seconds: 5 is less than the longest utterance, 8.9",
-        ),
+        (lambda: plan("seconds", batch_seconds=5.0), "batch_seconds", ["longest utterance, 8.9"]),
         (
             lambda: plan("seconds", 2, 2, batch_seconds=4000.0, drop_last=True),
-            "training.batch_seconds: the global batch of 4000 s (2 processes x 2 accumulation steps x 1000 s) is "
-            "larger than the 61 training utterances; make it smaller, or set --training.dataloader_drop_last false",
+            "batch_seconds",
+            ["4000 s (2 processes x 2 accumulation steps x 1000 s)", "61 training utterances", "dataloader_drop_last"],
         ),
         (
             lambda: plan("by length", 2, 2, num_rows=20, drop_last=True),
-            "training.per_device_train_batch_size: the global batch of 24 utterances (2 processes x 2 accumulation",
+            "per_device_train_batch_size",
+            ["24 utterances (2 processes x 2 accumulation"],
         ),
     ],
 )
-def test_windows_that_the_data_can_not_fill_are_refused(make: Callable[[], WindowPlan], told: str) -> None:
-    with pytest.raises(UserError) as caught:
+def test_windows_that_the_data_can_not_fill_are_refused(
+    make: Callable[[], WindowPlan], setting: str, words: list[str]
+) -> None:
+    with refused(f"--training.{setting}", *words):
         make()
-    assert str(caught.value).startswith(told)
 
 
 def test_few_seconds_are_one_short_window_where_the_last_is_kept() -> None:

@@ -16,17 +16,19 @@ from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig,
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
+from accel_asr.data.order.stream_plan import StreamPlan
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.sources import SourceName
 from accel_asr.data.run_data import RunData
 from accel_asr.data.selection.overlap import VALIDATED_ON
 from accel_asr.data.splits import load_train_and_validation
 from accel_asr.data.streaming.shards import open_shards
-from accel_asr.data.streaming.stream_items import MOST_LEFT_OUT_IN_A_ROW, StreamItems, StreamPlan, StreamWindows
+from accel_asr.data.streaming.stream_items import MOST_LEFT_OUT_IN_A_ROW, StreamItems, StreamWindows
 from accel_asr.data.streaming.streams import Place, Stream, StreamOrder, digest_of
 from accel_asr.data.text_processing import CONTROL_TOKENS, CONTROL_TOKENS_BEFORE, TIMES, WRONG_TIMES, TextProcessing
 from accel_asr.errors import UserError
-from accel_asr.run.job import Job, load_job, plan_training
+from accel_asr.run.job import Job, load_job
+from accel_asr.run.training_plan import plan_training
 from tests.refusals import refused
 from tests.tiny_datasets import tone_clip, wav_bytes
 from tests.unit.data.shard_server import write_tar

@@ -9,8 +9,8 @@ import pytest
 import torch
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 
-from accel_asr.errors import UserError
-from accel_asr.training.launch.sharding import dealt_out_like, settle_sharding, whole_model, whole_tensor, whole_tensors
+from accel_asr.training.launch.sharding import settle_sharding, sharded_like, whole_model, whole_tensor, whole_tensors
+from tests.refusals import refused
 
 
 @pytest.fixture
@@ -50,9 +50,8 @@ def test_gradients_are_summed_in_fp32(plugin) -> None:
     ],
 )
 def test_what_is_not_proven_is_refused_with_the_remedy(plugin, changed, mixed_precision: str, remedy: str) -> None:
-    with pytest.raises(UserError) as caught:
+    with refused("fsdp_config", remedy=f"{remedy}, as in launch_configs/fsdp2.yaml"):
         settle_sharding(sharding(plugin(**changed), mixed_precision))
-    assert f"it needs {remedy}, as in launch_configs/fsdp2.yaml" in str(caught.value)
 
 
 def test_without_sharding_nothing_is_copied(accelerator, model_and_processor) -> None:
@@ -61,5 +60,5 @@ def test_without_sharding_nothing_is_copied(accelerator, model_and_processor) ->
     assert whole_model(accelerator, model) is model
     tensor = torch.ones(2)
     assert whole_tensor(tensor) is tensor
-    assert dealt_out_like(tensor, tensor) is tensor
+    assert sharded_like(tensor, tensor) is tensor
     assert dict(whole_tensors({"ones": tensor}))["ones"] is tensor

@@ -27,6 +27,7 @@ from accel_asr.training.saving.recorded_settings import RecordedSettings, record
 from accel_asr.training.saving.snapshot import Snapshot
 from accel_asr.training.saving.written_behind import WrittenBehind
 from accel_asr.training.step import build_optimizer, train_step
+from tests.refusals import refused
 
 GEOMETRY = Geometry(
     train_utterances=7,
@@ -273,7 +274,7 @@ def test_a_crash_while_writing_leaves_the_one_before(new_run, tmp_path: Path, mo
     run.step()
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "write_state", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-        with pytest.raises(UserError, match=rf"disk full.*go on from {str(first)!r}"):
+        with refused("--output_dir", "disk full", repr(str(first))):
             run.save(tmp_path, save_total_limit=1)
     assert list((tmp_path / "checkpoints").iterdir()) == [first]
     assert new_run().restore(first).step == 1
@@ -288,19 +289,18 @@ def test_optimizer_states_that_are_not_finite_are_not_saved(new_run, tmp_path: P
     first = run.save(tmp_path)
     run.step()
     next(iter(run.optimizer.state.values()))["exp_avg_sq"].view(-1)[0] = value
-    with pytest.raises(UserError, match=r"optimizer's state is not finite after the update of step 2") as caught:
+    with refused("--training.learning_rate", "step 2", remedy=f"resume from {str(first)!r}"):
         run.save(tmp_path)
-    assert "training.learning_rate" in str(caught.value)
-    assert f"go on from {str(first)!r}" in str(caught.value)
     assert list((tmp_path / "checkpoints").iterdir()) == [first]
 
 
 # -- what is not gone on from
 
 
-def refused(run: Run, folder: Path, **changed: Any) -> str:
+def refusal(run: Run, folder: Path, **changed: Any) -> str:
     with pytest.raises(UserError) as caught:
         run.restore(folder, **changed)
+    assert caught.value.setting == "--checkpoint.resume"
     return str(caught.value)
 
 
@@ -348,9 +348,8 @@ def test_a_damaged_checkpoint_is_named_and_skipped_for_the_one_before(
 
 def test_when_all_are_damaged_none_is_gone_on_from(saved: Path, accelerator, tmp_path: Path) -> None:
     (saved / "state.json").write_text("{}")
-    with pytest.raises(UserError, match=r"no checkpoint in .* is intact") as caught:
+    with refused("--output_dir", "no checkpoint is intact", "sha256"):
         find_checkpoint(tmp_path)
-    assert "sha256" in str(caught.value)
 
 
 def test_a_run_that_never_saved_starts_from_the_beginning(accelerator, tmp_path: Path) -> None:
@@ -358,10 +357,9 @@ def test_a_run_that_never_saved_starts_from_the_beginning(accelerator, tmp_path:
 
 
 def test_another_global_batch_is_refused_with_both_sums(new_run, saved: Path) -> None:
-    told = refused(new_run(), saved, num_processes=2, seed=7)
-    assert told.startswith(f"checkpoint.resume: {str(saved)!r} can't be gone on with")
-    assert "1 process x 2 x 2 = 4 -> 2 processes x 2 x 2 = 8" in told
-    assert "training.seed: 42 -> 7" in told
+    message = refusal(new_run(), saved, num_processes=2, seed=7)
+    assert "1 process x 2 x 2 = 4 -> 2 processes x 2 x 2 = 8" in message
+    assert "training.seed: 42 -> 7" in message
 
 
 def test_the_same_global_batch_dealt_out_otherwise_goes_on_and_says_so(new_run, saved: Path) -> None:
@@ -379,8 +377,8 @@ def test_fractions_of_seconds_that_come_out_even_are_the_same_global_batch(new_r
 
 def test_a_stream_goes_on_with_as_many_processes_only(new_run, saved: Path) -> None:
     edited(saved, geometry={"steps_per_epoch": 0})
-    told = refused(new_run(), saved, steps_per_epoch=0, num_processes=2, accumulation_steps=1)
-    assert "goes on with as many only: there were 1, now there are 2" in told
+    message = refusal(new_run(), saved, steps_per_epoch=0, num_processes=2, accumulation_steps=1)
+    assert "there were 1 processes, and now there are 2" in message
 
 
 def test_another_number_of_threads_is_said(new_run, saved: Path) -> None:
@@ -429,15 +427,14 @@ def test_a_state_that_can_not_be_is_damage_and_no_traceback(
     saved: Path, tmp_path: Path, changed: dict[str, Any], reason: str
 ) -> None:
     edited(saved, **changed)
-    with pytest.raises(UserError, match=r"no checkpoint in .* is intact") as caught:
+    with refused("--output_dir", "no checkpoint is intact", reason):
         find_checkpoint(tmp_path)
-    assert reason in str(caught.value)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "null", "{}", "7", "[" * 100_000, '{"format": 2}', "\x00", '{"a": NaN}'])
 def test_a_state_that_is_no_state_is_damage_and_no_traceback(saved: Path, tmp_path: Path, content: str) -> None:
     (saved / "state.json").write_text(content)
-    with pytest.raises(UserError, match="is intact"):
+    with refused("--output_dir", "no checkpoint is intact"):
         find_checkpoint(tmp_path)
 
 
@@ -445,7 +442,7 @@ def test_one_changed_value_in_the_state_is_noticed(saved: Path, tmp_path: Path) 
     text = (saved / "state.json").read_text()
     assert '"evaluated_step": 0' in text
     (saved / "state.json").write_text(text.replace('"evaluated_step": 0', '"evaluated_step": 1'))
-    with pytest.raises(UserError, match=r"state\.json is not what was written"):
+    with refused("--output_dir", "state.json is not what was written"):
         find_checkpoint(tmp_path)
 
 
@@ -505,9 +502,9 @@ def with_settings(last_step: int = 12, **changed: Any) -> RecordedSettings:
 
 def test_a_setting_that_the_result_depends_on_is_refused_and_may_be_allowed(new_run, saved: Path) -> None:
     run, other = new_run(), with_settings(training__learning_rate=2e-5)
-    told = refused(run, saved, settings=other)
-    assert "\n  training.learning_rate: 1e-05 -> 2e-05\n" in told
-    assert "--checkpoint.allow_changes true" in told
+    message = refusal(run, saved, settings=other)
+    assert "\n  training.learning_rate: 1e-05 -> 2e-05\n" in message
+    assert "--checkpoint.allow_changes true" in message
     assert run.restore(saved, settings=other, allow_changes=True).step == 2
     assert any(notice.endswith("allowed: training.learning_rate: 1e-05 -> 2e-05") for notice in run.notices)
 
@@ -515,11 +512,11 @@ def test_a_setting_that_the_result_depends_on_is_refused_and_may_be_allowed(new_
 def test_all_that_has_changed_is_said_at_once(new_run, saved: Path) -> None:
     other = replace(with_settings(training__weight_decay=1, data__text_column="words"), base_model="def")
     other = replace(other, validation_data=78, validation_utterances=3)
-    told = refused(new_run(), saved, settings=other, train_data=99)
+    message = refusal(new_run(), saved, settings=other, train_data=99)
     for part in ("weight_decay: 0.0 -> 1", "base model", "abc -> def", "10 utterances (checksum 77) -> 3 utterances"):
-        assert part in told
-    assert "training data (checksum): 1234 -> 99" in told
-    assert "data.text_column: text -> words" in told  # which may be why the data is other data
+        assert part in message
+    assert "training data (checksum): 1234 -> 99" in message
+    assert "data.text_column: text -> words" in message  # which may be why the data is other data
 
 
 def test_nothing_is_said_of_what_is_as_it_was(new_run, saved: Path) -> None:
@@ -557,10 +554,10 @@ def test_a_run_that_is_made_longer_goes_on_and_says_what_becomes_of_the_schedule
     run.step()
     folder = edited(run.save(tmp_path), recorded={"settings": before.settings, "last_step": 4})
     run.restore(folder, settings=with_settings(10, **linear, training__max_steps=10))
-    told = " ".join(run.notices)
-    assert "made longer: it ends at step 10, and was to end at 4" in told
+    message = " ".join(run.notices)
+    assert "made longer: it ends at step 10, and was to end at 4" in message
     # of (last + 1 - step) / (last + 1 - warmup): 3 of 4 at step 2; 8 of 10 at step 3, where it was to be 2 of 4
-    assert "0.00075 at step 2, 0.0008 at step 3 in place of 0.0005" in told
+    assert "0.00075 at step 2, 0.0008 at step 3 in place of 0.0005" in message
     constant = {**linear, "training__lr_scheduler_type": "constant_with_warmup"}
     edited(folder, recorded={"settings": with_settings(4, **constant).settings})
     run.restore(folder, settings=with_settings(10, **constant))
@@ -568,9 +565,8 @@ def test_a_run_that_is_made_longer_goes_on_and_says_what_becomes_of_the_schedule
 
 
 def test_a_run_that_is_past_its_end_is_refused(new_run, saved: Path) -> None:
-    told = refused(new_run(), saved, settings=with_settings(1, training__max_steps=1))
-    assert told.startswith("training.max_steps: 1 ends the run at step 1")
-    assert "after step 2 already" in told
+    with refused("--training.max_steps", "ends the run at step 1", "after step 2", value=1):
+        new_run().restore(saved, settings=with_settings(1, training__max_steps=1))
 
 
 def test_a_checkpoint_of_an_earlier_version_is_gone_on_from_only_when_allowed(new_run, tmp_path: Path) -> None:
@@ -584,28 +580,28 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from_only_when_allowed(ne
     del content["progress"]["measured_since"]
     (folder / "state.json").write_text(json.dumps(content))
     assert find_checkpoint(tmp_path) == (folder, [])
-    told = refused(new_run(), folder)
-    assert "earlier version" in told
-    assert "--checkpoint.allow_changes true" in told
+    message = refusal(new_run(), folder)
+    assert "earlier version" in message
+    assert "--checkpoint.allow_changes true" in message
     progress = new_run().restore(folder, allow_changes=True)
     assert (progress.step, progress.scores) == (1, {})
 
 
 def test_what_can_not_be_gone_on_from_is_refused_even_when_changes_are_allowed(new_run, saved: Path) -> None:
-    assert "99 parameters and has 98" in refused(new_run(), saved, allow_changes=True, model_parameters=98)
-    assert "(model.freeze_encoder)" in refused(new_run(frozen=True), saved, allow_changes=True)
+    assert "99 parameters and has 98" in refusal(new_run(), saved, allow_changes=True, model_parameters=98)
+    assert "(model.freeze_encoder)" in refusal(new_run(frozen=True), saved, allow_changes=True)
     edited(saved, geometry={"steps_per_epoch": 0})
-    told = refused(new_run(), saved, allow_changes=True, steps_per_epoch=0, train_data=5)
-    assert "place in another stream" in told
+    message = refusal(new_run(), saved, allow_changes=True, steps_per_epoch=0, train_data=5)
+    assert "place in another stream" in message
 
 
 def test_a_checkpoint_of_other_trained_weights_is_refused(new_run, saved: Path) -> None:
-    told = refused(new_run(frozen=True), saved)  # model.freeze_encoder was set in between
-    assert told.startswith(f"checkpoint.resume: {str(saved)!r}")
+    message = refusal(new_run(frozen=True), saved)  # model.freeze_encoder was set in between
+    assert repr(str(saved)) in message
 
 
 def test_a_refused_checkpoint_leaves_the_model_as_it_was(new_run, saved: Path) -> None:
     run = new_run()
     before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
-    refused(run, saved, seed=7)
+    refusal(run, saved, seed=7)
     assert all(torch.equal(tensor, before[name]) for name, tensor in run.model.state_dict().items())

@@ -85,7 +85,7 @@ def test_rounding_is_said() -> None:
     found = differences(BEFORE, after(data__features_on_device=True))
     assert found.training == []
     assert "data.features_on_device: null -> true" in found.harmless[0]
-    assert "not go on bit for bit" in found.harmless[0]
+    assert "not the same bit for bit" in found.harmless[0]
 
 
 def test_every_setting_has_a_rule_and_every_rule_a_setting() -> None:

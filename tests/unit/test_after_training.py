@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from accel_asr.after_training import report_finished_run
 from accel_asr.files.atomic_writes import WRITING
-from accel_asr.reporting.end_of_run import report_finished_run
 from tests.unit.evaluation.made_up_scores import score_pairs
 from tests.unit.reporting.made_up_runs import a_run, make_run, rename
 

@@ -1,0 +1,57 @@
+"""What a run says before its first step: how much is to come, and what it needs."""
+
+from accelerate import Accelerator
+from torch import nn
+
+from accel_asr.model.pretrained import parameter_counts
+from accel_asr.run.display import Display
+from accel_asr.run.forecast import RunForecast, opening_lines, warmup_note
+from accel_asr.run.job import Job
+from accel_asr.run.training_plan import RunPlan
+from accel_asr.training.saving.checkpoint_state import Progress
+
+
+def say_what_is_to_come(
+    display: Display,
+    plan: RunPlan,
+    job: Job,
+    progress: Progress,
+    *,
+    model: nn.Module,
+    window_sum: str,
+    evaluates_first: bool,
+    accelerator: Accelerator,
+) -> None:
+    """Say what is to come, and let the display foresee how long it takes.
+
+    Args:
+        window_sum: How the global batch comes about, as `Geometry.window_sum` words it.
+        evaluates_first: A new run begins with the baseline.
+    """
+    schedule, order = plan.schedule, plan.order
+    forecast = RunForecast(
+        first_step=progress.step + 1,
+        last_step=plan.last_step,
+        evaluation_steps=plan.cadence.evaluation_steps(),
+        full_positions=plan.contexts.full_positions,
+        first_full_step=plan.contexts.first_full_step,
+        device=accelerator.device,
+    )
+    display.forecast = forecast
+    parameters, trainable = parameter_counts(accelerator.unwrap_model(model))
+    lines = opening_lines(
+        forecast,
+        parameters=parameters,
+        trainable=trainable,
+        epochs=order.epochs_at(plan.last_step),
+        window_sum=window_sum,
+        unit="seconds of audio" if order.batch_seconds else order.unit,
+        validation_utterances=len(job.data.validation),
+        evaluates_first=evaluates_first,
+        is_main_process=accelerator.is_main_process,
+    )
+    for line in lines:
+        display.say(line)
+    note = warmup_note(warmup_steps=schedule.warmup_steps, last_step=plan.last_step, learning_rate=schedule.peak)
+    if note is not None:
+        display.say(note)

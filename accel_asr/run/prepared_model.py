@@ -1,0 +1,58 @@
+"""From a loaded model to a model that Accelerate has prepared for training."""
+
+from functools import partial
+
+from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
+from accelerate.utils import gather_object
+from torch import nn
+
+from accel_asr.config.settings import TrainingConfig
+from accel_asr.console.bars import Bar
+from accel_asr.run.display import Display
+from accel_asr.run.job import Job
+from accel_asr.training.encoder_filling import fill_encoder_cache
+from accel_asr.training.step import build_optimizer, settle_gradient_buckets
+
+
+def prepare_model(
+    job: Job, training: TrainingConfig, *, learning_rate: float, accelerator: Accelerator, display: Display
+) -> tuple[nn.Module, AcceleratedOptimizer]:
+    """The model on its device and the optimizer, both prepared. A collective.
+
+    With `model.cache_encoder_outputs`, the encoder encodes the training clips now.
+
+    Raises:
+        UserError: an encoder output does not fit into its cache.
+    """
+    job.model.to(accelerator.device)
+    _fill_encoder_cache(job, training, accelerator=accelerator, display=display)
+    optimizer = build_optimizer(job.model, learning_rate=learning_rate, weight_decay=training.weight_decay)
+    # the schedule is not prepared: Accelerate would step it num_processes times
+    model, optimizer = accelerator.prepare(job.model, optimizer)
+    settle_gradient_buckets(model, job.train_collator([]), accelerator=accelerator)
+    return model, optimizer
+
+
+def _fill_encoder_cache(job: Job, training: TrainingConfig, *, accelerator: Accelerator, display: Display) -> None:
+    cache = job.train_items.encoder_cache
+    if cache is None:
+        return
+    with display.filling_bar(len(job.data.train)) as bar:
+        renewed = fill_encoder_cache(
+            job.model,
+            cache,
+            job.data.train,
+            feature_extractor=job.processor.feature_extractor,
+            rank=accelerator.process_index,
+            num_processes=accelerator.num_processes,
+            num_workers=training.dataloader_num_workers,
+            on_progress=partial(_move_to, bar),
+        )
+    renewed = sum(gather_object([renewed]))
+    if renewed:
+        display.say(f"model.cache_encoder_outputs: {renewed:,} damaged clips of the cache have been computed again")
+
+
+def _move_to(bar: Bar, done: int) -> None:
+    bar.update(done - bar.n)

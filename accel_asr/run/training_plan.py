@@ -1,0 +1,169 @@
+"""What a run does in which step, before anything is trained: the order, the learning rate, and what is due when."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from transformers import WhisperForConditionalGeneration
+
+from accel_asr.config.settings import TrainingConfig
+from accel_asr.data.order.packing import PackPlan
+from accel_asr.data.order.plan import Plan
+from accel_asr.data.order.stream_plan import StreamPlan
+from accel_asr.data.order.window_plan import WindowPlan
+from accel_asr.data.run_data import RunData
+from accel_asr.model.audio_context import SpeechContext
+from accel_asr.model.pretrained import parameter_counts, window_s
+from accel_asr.run.job import Job
+from accel_asr.run.step_contexts import StepContexts
+from accel_asr.training.schedule import Schedule, whole_warmup_steps
+from accel_asr.training.size_rates import rate_in_words, suited_rate
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """After which steps a run evaluates and saves.
+
+    Args:
+        eval_steps: Every so many; None is at the end of each epoch. The last step is always evaluated.
+        save_steps: Every so many; None is after each evaluation. The last step is always saved.
+    """
+
+    plan: Plan
+    last_step: int
+    eval_steps: int | None
+    save_steps: int | None
+
+    def evaluates_after(self, step: int) -> bool:
+        """Whether an evaluation is due after `step`."""
+        if step == self.last_step:
+            return True
+        return step % self.eval_steps == 0 if self.eval_steps else self.plan.ends_epoch(step)
+
+    def saves_after(self, step: int) -> bool:
+        """Whether a checkpoint is due after `step`, and after its evaluation."""
+        if step == self.last_step:
+            return True
+        return self.evaluates_after(step) if self.save_steps is None else step % self.save_steps == 0
+
+    def evaluation_steps(self) -> list[int]:
+        """All steps that an evaluation is due after, in order."""
+        every = self.eval_steps
+        steps = self.plan.epoch_ends(self.last_step) if every is None else range(every, self.last_step, every)
+        return [*steps, self.last_step]
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Everything about a run's steps that is known before the first."""
+
+    order: Plan
+    last_step: int
+    schedule: Schedule
+    cadence: Cadence
+    contexts: StepContexts
+
+
+def plan_run(
+    job: Job,
+    training: TrainingConfig,
+    *,
+    eval_steps: int | None,
+    save_steps: int | None,
+    num_processes: int,
+    say: Callable[[str], None],
+) -> RunPlan:
+    """The plan of a run whose model is loaded, and not sharded yet.
+
+    Args:
+        eval_steps, save_steps: As for `Cadence`.
+
+    Raises:
+        UserError: the global batch is larger than the data.
+    """
+    order, last_step = plan_training(training, job.data, num_processes=num_processes)
+    speech = None
+    if training.audio_context == "speech":
+        speech = SpeechContext.of_model(job.model, window_s=window_s(job.processor))
+    return RunPlan(
+        order,
+        last_step,
+        plan_schedule(training, job.model, last_step=last_step, say=say),
+        Cadence(order, last_step, eval_steps, save_steps),
+        StepContexts(speech, order, last_step, training.seed),
+    )
+
+
+def plan_training(training: TrainingConfig, data: RunData, *, num_processes: int) -> tuple[Plan, int]:
+    """The order of training, and the last optimizer step.
+
+    Raises:
+        UserError: the global batch is larger than the data.
+    """
+    if data.stream is None:
+        return plan_windows(training, data, num_processes=num_processes)
+    assert training.max_steps is not None  # check_config saw to it
+    plan = StreamPlan(
+        micro_batch_size=training.per_device_train_batch_size,
+        accumulation_steps=training.gradient_accumulation_steps,
+        num_processes=num_processes,
+        seed=training.seed,
+        block_rows=data.stream.block_rows,
+    )
+    return plan, training.max_steps
+
+
+def plan_windows(training: TrainingConfig, data: RunData, *, num_processes: int) -> tuple[WindowPlan, int]:
+    """As `plan_training`, of data that is not streamed."""
+    by_length = training.group_by_length or training.batch_seconds is not None or training.audio_context == "speech"
+    make: Callable[..., WindowPlan] = WindowPlan
+    if data.packing is not None:
+        make = partial(PackPlan, packing=data.packing)
+    plan = make(
+        num_rows=len(data.train),
+        micro_batch_size=training.per_device_train_batch_size,
+        accumulation_steps=training.gradient_accumulation_steps,
+        num_processes=num_processes,
+        seed=training.seed,
+        drop_last=training.dataloader_drop_last,
+        part_sizes=data.train.part_sizes(),
+        weights=data.weights or (),
+        durations_s=data.train.durations_s() if by_length else None,
+        group_by_length=training.group_by_length,
+        batch_seconds=training.batch_seconds,
+    )
+    return plan, training.max_steps or plan.last_step(training.num_train_epochs)
+
+
+def plan_schedule(
+    training: TrainingConfig,
+    model: WhisperForConditionalGeneration,
+    *,
+    last_step: int,
+    say: Callable[[str], None],
+) -> Schedule:
+    """The schedule as set; its peak, if unset, suits the model's size. Says so where that is worth a line.
+
+    Args:
+        model: Before it is sharded, so that every rank counts the same parameters.
+    """
+    size = model.config
+    suited = suited_rate(
+        d_model=size.d_model,
+        encoder_layers=size.encoder_layers,
+        decoder_layers=size.decoder_layers,
+        num_mel_bins=size.num_mel_bins,
+        parameters=parameter_counts(model)[0],
+        name=str(size._name_or_path),
+    )
+    warmup_steps = whole_warmup_steps(training.warmup_steps, last_step=last_step)
+    words = rate_in_words(
+        training.learning_rate,
+        suited,
+        scheduler_type=training.lr_scheduler_type,
+        warmup=f"{warmup_steps:,} of {last_step:,} steps",
+    )
+    if words is not None:
+        say(words)
+    peak = suited.learning_rate if training.learning_rate is None else training.learning_rate
+    return Schedule(peak, warmup_steps, last_step, training.lr_scheduler_type)
