@@ -151,7 +151,7 @@ def test_too_many_undecodable_rows(
     for index in range(3):
         (tmp_path / f"{index}.wav").write_bytes(b"not audio")
     message = refusal(recipe, capsys)
-    assert "data.max_bad_fraction: 3 of 10" in message
+    assert "--data.max_bad_fraction 0.2: 3 of 10" in message
     assert "1.wav" in message
 
 

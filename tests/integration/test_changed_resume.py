@@ -75,7 +75,7 @@ def test_a_run_made_longer_goes_on_and_says_what_becomes_of_the_learning_rate(jo
 
 
 def test_a_run_made_shorter_than_it_is_already_is_refused(job: TonesJob) -> None:
-    assert "training.max_steps: 1 ends the run at step 1" in said(job, "over")
+    assert "--training.max_steps 1: ends the run at step 1" in said(job, "over")
     assert "after step 2 already" in said(job, "over")
 
 

@@ -126,11 +126,11 @@ def test_rows_that_were_left_out_are_counted_over_the_kill_and_told(job: TonesJo
         left_out = [pair for line in job.metrics(name, "left_out") for pair in line["recordings"]]
         assert {utterance_id for utterance_id, _ in left_out} == WITHOUT_TEXT
         assert summary["left_out_in_training"] == {"no text": len(left_out), "unreadable": []}
-        assert f"left out of the stream: {len(left_out)} (no text)" in job.said(name)
+        assert f"dropped from the stream: {len(left_out)} (no text)" in job.said(name)
 
 
 def test_another_number_of_processes_would_be_another_order_and_is_refused(job: TonesJob) -> None:
-    assert "goes on with as many only: there were 2, now there are 1" in " ".join(job.said("stream").split())
+    assert "there were 2 processes, and now there are 1" in " ".join(job.said("stream").split())
 
 
 def test_a_checkpoint_says_where_each_rank_is(job: TonesJob) -> None:

@@ -47,7 +47,7 @@ class FiniteWeights:
             return
         self.written.wait_for_those_before(-1)  # the newest checkpoint may still be written
         raise UserError(
-            f"training stopped: after the update of step {step} the weights are not finite: {named_not_finite(broken)}",
+            f"the weights are not finite after the update of step {step}: {named_not_finite(broken)}",
             setting="--training.learning_rate",
             value=self.learning_rate,
             remedy=f"{self._remedy}. Nothing was scored or saved since; {_way_on(self.output_dir)}",
@@ -66,7 +66,7 @@ class FiniteWeights:
         except NonFiniteError as error:
             self.require(step - 1)  # else it is the batch
             raise UserError(
-                f"training stopped at step {step}, before its update: {error}",
+                f"step {step} could not be taken: {error}",
                 setting="--training.learning_rate",
                 value=self.learning_rate,
                 remedy=f"look at these utterances, or {self._remedy}",
@@ -88,7 +88,7 @@ def require_finite_tensors(tensors: Mapping[str, torch.Tensor], *, output_dir: P
     broken = not_finite(tensors)
     if broken:
         raise UserError(
-            f"training stopped: the optimizer's state is not finite after the update of step {step} "
+            f"the optimizer's state is not finite after the update of step {step} "
             f"({named_not_finite(broken)}), so nothing more would be learnt",
             setting="--training.learning_rate",
             remedy="lower it, or set --training.max_grad_norm above 0. This state was not saved; "

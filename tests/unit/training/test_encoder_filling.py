@@ -15,7 +15,6 @@ from accel_asr.data.loading import encoder_cache
 from accel_asr.data.loading.batches import ClipItems
 from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
 from accel_asr.data.loading.encoder_cache import EncoderCache, open_encoder_cache
-from accel_asr.errors import UserError
 from accel_asr.model import pretrained as modeling
 from accel_asr.run.job import Job, load_job
 from accel_asr.training.encoder_filling import fill_encoder_cache
@@ -244,7 +243,7 @@ def test_outputs_beyond_float16_are_refused_by_name(model, opened, clip_items: C
 def test_an_encoder_that_hears_by_chance_is_refused(model, name: str) -> None:
     modeling.require_constant_encoder(model)
     setattr(model.config, name, True if name == "apply_spec_augment" else 0.1)
-    with pytest.raises(UserError, match=rf"^model\.cache_encoder_outputs: .* config\.json, which has {name} "):
+    with refused("--model.cache_encoder_outputs", f"has {name} "):
         modeling.require_constant_encoder(model)
 
 
