@@ -76,7 +76,7 @@ def test_a_run_made_longer_goes_on_and_says_what_becomes_of_the_learning_rate(jo
 
 def test_a_run_made_shorter_than_it_is_already_is_refused(job: TonesJob) -> None:
     assert "--training.max_steps 1: ends the run at step 1" in said(job, "over")
-    assert "after step 2 already" in said(job, "over")
+    assert "already after step 2" in said(job, "over")
 
 
 def test_all_changes_are_refused_in_one_message_and_nothing_is_lost(job: TonesJob) -> None:
@@ -104,7 +104,7 @@ def test_weights_that_are_not_finite_are_neither_scored_nor_kept(job: TonesJob, 
     assert [line["step"] for line in job.metrics(name, "eval")] == ([0, 2] if name == "ruined" else [])
     checkpoints = sorted(path.name for path in (job.run_dir(name) / "checkpoints").glob("*"))
     if name == "ruined":
-        assert "go on from 'run/checkpoints/step-00000002'" in told
+        assert "resume from 'run/checkpoints/step-00000002'" in told
         assert checkpoints == ["step-00000002"]
         for folder in ("best", "last"):  # those of the first two steps
             weights = load_file(job.run_dir(name) / folder / "model.safetensors")
