@@ -119,8 +119,10 @@ def _errors_name(dataset: DatasetName) -> Iterator[None]:
 
 
 def _about(dataset: DatasetName, error: UserError) -> UserError:
-    problem, remedy = f"of --dataset {dataset.name_or_path}: {error.problem}", error.remedy
     column = (error.setting or "").removeprefix("--")
+    if column == "data.name_or_path":
+        return error.but(setting="--dataset")
+    problem, remedy = f"{error.problem} (--dataset {dataset.name_or_path})", error.remedy
     if column.endswith(("_column", "_columns")):
         none = "[]" if column.endswith("columns") else "null"
         needed = column in ("data.text_column", "data.audio_column")
