@@ -47,13 +47,7 @@ def load_train_and_validation(
         part, part_notices = open_part(
             data, source, split, sampling_rate_hz=sampling_rate_hz, validates=validates, several=len(sources) > 1
         )
-        utterances, drops = prepare_utterances(
-            part,
-            encoder=encoder,
-            max_duration_s=min(data.max_duration_s, window_s),
-            max_bad_fraction=data.max_bad_fraction,
-            cut_long_labels=data.long_labels == "cut",
-        )
+        utterances, drops = prepare_utterances(part, data, encoder=encoder, window_s=window_s)
         label = part.prefix + (DEFAULT_VALIDATION_SPLIT if validates and part.prefix + split in rows else split)
         part_notices.append(f"{label}: kept {len(utterances):,} of {len(part.index):,} utterances; {drops.sentence()}")
         cut = int((label_lengths(part, encoder)[utterances.row_of] > encoder.max_label_tokens).sum())

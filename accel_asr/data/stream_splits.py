@@ -34,13 +34,7 @@ def load_stream(
     stream = open_shards(name)
     part, part_notices = _validation_part(data, source, name, stream, sampling_rate_hz=sampling_rate_hz)
     index = part.index
-    validation, drops = prepare_utterances(
-        part,
-        encoder=encoder,
-        max_duration_s=max_duration_s,
-        max_bad_fraction=data.max_bad_fraction,
-        cut_long_labels=data.long_labels == "cut",
-    )
+    validation, drops = prepare_utterances(part, data, encoder=encoder, window_s=window_s)
     validated = frozenset[str]()
     if data.overlap != "allow":  # rows of a stream aren't known in advance, so they can be dropped but not refused
         validated = frozenset(filter(None, (digest_of(utterance.recording) for utterance in validation)))

@@ -93,13 +93,9 @@ def load_evaluation_sets(
         source_settings = resolved_sources(replace(data, name_or_path=dataset.name_or_path, sources=[]))[0]
         with _errors_name(dataset):
             part, part_notices = open_part(data, source_settings, dataset.split, sampling_rate_hz=sampling_rate_hz)
+            # empty texts show what a model writes where nothing is said
             utterances, drops = prepare_utterances(
-                part,
-                encoder=encoder,
-                max_duration_s=min(data.max_duration_s, window_s),
-                max_bad_fraction=data.max_bad_fraction,
-                cut_long_labels=data.long_labels == "cut",
-                keep_empty_texts=True,  # they show what a model writes where nothing is said
+                part, data, encoder=encoder, window_s=window_s, keep_empty_texts=True
             )
         name = _unique(_label(dataset), taken)
         kept = f"{name}: kept {len(utterances):,} of {len(part.index):,} utterances; {drops.sentence()}"

@@ -14,7 +14,7 @@ from accel_asr.data.checking.model_limits import ModelLimits
 from accel_asr.data.indexing.index import INDEX_FILE, Index
 from accel_asr.data.labels import TASKS
 from accel_asr.data.selection.overlap import VALIDATED_ON, settle_overlap
-from accel_asr.data.selection.preparation import MAX_EXAMPLES, Drops, refusals, sift
+from accel_asr.data.selection.preparation import MAX_EXAMPLES, Drops, sift
 from accel_asr.data.selection.run_sources import open_part, resolved_sources, training_split
 from accel_asr.data.selection.utterances import Part, Utterances
 from accel_asr.data.splits import given_validation, held_out
@@ -150,13 +150,7 @@ def _as_training_would(part: Part, data: DataConfig, limits: ModelLimits) -> tup
     Unknown languages and tasks make training end; here their rows are dropped and counted.
     """
     encoder = limits.encoder
-    kept, drops = sift(
-        part,
-        encoder=encoder,
-        max_duration_s=min(data.max_duration_s, limits.window_s),
-        cut_long_labels=data.long_labels == "cut",
-    )
-    errors = refusals(part, kept, drops, encoder=encoder, max_bad_fraction=data.max_bad_fraction)
+    kept, drops, errors = sift(part, data, encoder=encoder, window_s=limits.window_s)
 
     def is_unknown(cell: str | None) -> bool:
         language = language_of(cell, part, limits)

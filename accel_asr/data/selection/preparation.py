@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from xxhash import xxh3_64
 
+from accel_asr.config.settings import DataConfig
 from accel_asr.console.public_text import visible
 from accel_asr.data.indexing.cached_columns import kept_numbers
 from accel_asr.data.indexing.index import Index
@@ -53,50 +54,34 @@ class Drops:
 
 
 def prepare_utterances(
-    part: Part,
-    *,
-    encoder: LabelEncoder,
-    max_duration_s: float,
-    max_bad_fraction: float,
-    cut_long_labels: bool = False,
-    keep_empty_texts: bool = False,
+    part: Part, data: DataConfig, *, encoder: LabelEncoder, window_s: float, keep_empty_texts: bool = False
 ) -> tuple[Utterances, Drops]:
     """`sift` a part, and refuse what a run can't start with.
 
     Raises:
-        UserError: more than `max_bad_fraction` of the rows can't be read, a language or task is unknown, or no row is
-            left.
+        UserError: more than `data.max_bad_fraction` of the rows can't be read, a language or task is unknown, or no row
+            is left.
     """
-    kept, drops = sift(
-        part,
-        encoder=encoder,
-        max_duration_s=max_duration_s,
-        cut_long_labels=cut_long_labels,
-        keep_empty_texts=keep_empty_texts,
-    )
-    raise_all(refusals(part, kept, drops, encoder=encoder, max_bad_fraction=max_bad_fraction))
+    kept, drops, refusals = sift(part, data, encoder=encoder, window_s=window_s, keep_empty_texts=keep_empty_texts)
+    raise_all(refusals)
     return kept, drops
 
 
 def sift(
-    part: Part,
-    *,
-    encoder: LabelEncoder,
-    max_duration_s: float,
-    cut_long_labels: bool = False,
-    keep_empty_texts: bool = False,
-) -> tuple[Utterances, Drops]:
-    """The rows of a part that can be used, in order, and what was dropped.
+    part: Part, data: DataConfig, *, encoder: LabelEncoder, window_s: float, keep_empty_texts: bool = False
+) -> tuple[Utterances, Drops, list[UserError]]:
+    """The rows of a part that can be used, in order; what was dropped; and why a run can't start with them, if so.
 
-    Dropped are clips longer than `max_duration_s`, rows without text, and labels that the decoder's positions can't
-    hold. `cut_long_labels` keeps and cuts the latter; `keep_empty_texts` keeps rows whose text is empty rather than
-    missing: nothing is spoken in them.
+    Args:
+        window_s: The model's window; it caps `data.max_duration_s`.
+        keep_empty_texts: Keep rows whose text is empty rather than missing: nothing is spoken in them.
     """
     index = part.index
     durations_s = index.durations_s
+    max_duration_s = min(data.max_duration_s, window_s)
     lengths = label_lengths(part, encoder)
     # the decoder reads all but the last token, which leaves room for the end time of a timestamped label
-    too_long = lengths > encoder.max_label_tokens
+    is_too_long = (lengths > encoder.max_label_tokens) & (data.long_labels != "cut")
     no_text = lengths == 0
     if keep_empty_texts and no_text.any():
         no_text = np.array([text is None for texts in index.texts() for text in texts], dtype=bool)
@@ -108,11 +93,7 @@ def sift(
             for reason, details in written_faults(part).items()
         ),
         (f"longer than {max_duration_s:g} s", durations_s > max_duration_s, lambda row: f"{durations_s[row]:.3f} s"),
-        (
-            f"label longer than {encoder.max_label_tokens} tokens",
-            too_long & (not cut_long_labels),
-            lambda row: f"{lengths[row]} tokens",
-        ),
+        (f"label longer than {encoder.max_label_tokens} tokens", is_too_long, lambda row: f"{lengths[row]} tokens"),
     ]
     drops = Drops()
     keep = np.ones(len(index), dtype=bool)
@@ -121,20 +102,12 @@ def sift(
         first = dropped[:MAX_EXAMPLES].tolist()
         drops.add(reason, len(dropped), [(part.prefix + _id(index, row), detail(row)) for row in first])
         keep[dropped] = False
-    return Utterances.of_part(part, np.flatnonzero(keep)), drops
-
-
-def refusals(
-    part: Part, kept: Utterances, drops: Drops, *, encoder: LabelEncoder, max_bad_fraction: float
-) -> list[UserError]:
-    """Why a run can't start with what `sift` kept of a part; empty where it can."""
-    problems = [*_unknown_languages_and_tasks(part, encoder), *_too_many_unreadable(part.index, max_bad_fraction)]
-    already_explained = bool(problems) and set(drops.counts) == {UNDECODABLE}
-    if not len(kept) and not already_explained:
-        problems.append(
-            UserError(f"no utterance is left after the filters ({drops.sentence()})", setting="--data.name_or_path")
-        )
-    return problems
+    refusals = [*_unknown_languages_and_tasks(part, encoder), *_too_many_unreadable(index, data.max_bad_fraction)]
+    already_explained = bool(refusals) and set(drops.counts) == {UNDECODABLE}
+    if not keep.any() and not already_explained:
+        problem = f"no utterance is left after the filters ({drops.sentence()})"
+        refusals.append(UserError(problem, setting="--data.name_or_path"))
+    return Utterances.of_part(part, np.flatnonzero(keep)), drops, refusals
 
 
 def written_faults(part: Part) -> dict[str, dict[int, str]]:

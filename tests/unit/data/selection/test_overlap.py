@@ -19,7 +19,6 @@ from accel_asr.data.run_data import RunData
 from accel_asr.data.selection.overlap import VALIDATED_ON, shared_recordings
 from accel_asr.data.splits import load_train_and_validation
 from accel_asr.data.text_processing import comparable
-from accel_asr.errors import UserError
 from tests.refusals import refused
 from tests.unit.data.local_sources import load as load_rows
 
@@ -163,7 +162,7 @@ def test_a_validation_file_that_is_what_is_trained_on_or_is_not_there_is_named_b
     dev, gone = str(folder / "dev.csv"), str(folder / "gone.csv")
     with refused("--data.eval_name_or_path", "same utterances", value=dev):
         load(DataConfig(name_or_path=dev, eval_name_or_path=dev))
-    with pytest.raises(UserError, match="does not exist"):
+    with refused("--data.eval_name_or_path", "does not exist", value=gone):
         load(DataConfig(name_or_path=dev, eval_name_or_path=gone))
 
 

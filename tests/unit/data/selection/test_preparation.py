@@ -4,12 +4,14 @@ import dataclasses
 import errno
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
 from accel_asr.audio.decoding import to_int16
+from accel_asr.config.settings import DataConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.selection.preparation import Drops, fingerprint, hours, label_lengths, prepare_utterances
@@ -34,18 +36,17 @@ def prepare(encoder: LabelEncoder, tmp_path: Path):
     def run(
         rows: Sequence[Row],
         *,
-        max_duration_s: float = 2.0,
         max_label_tokens: int = 448,
-        max_bad_fraction: float = 1.0,
         channel: int | None = None,
-        **options: bool,
+        keep_empty_texts: bool = False,
+        **settings: Any,
     ) -> tuple[Utterances, Drops]:
         return prepare_utterances(
             part_of(rows, tmp_path, channel=channel),
+            DataConfig(**{"max_bad_fraction": 1.0, **settings}),
             encoder=LabelEncoder(encoder.tokenizer, max_label_tokens=max_label_tokens),
-            max_duration_s=max_duration_s,
-            max_bad_fraction=max_bad_fraction,
-            **options,
+            window_s=2.0,
+            keep_empty_texts=keep_empty_texts,
         )
 
     return run
@@ -160,7 +161,7 @@ def test_a_label_may_fill_the_decoder_and_a_longer_one_is_dropped_or_cut(prepare
     assert len(prepare([row], max_label_tokens=length)[0]) == 1
     with refused("--data.name_or_path", f"label longer than {length - 1} tokens"):
         prepare([row], max_label_tokens=length - 1)
-    kept, drops = prepare([row], max_label_tokens=length - 1, cut_long_labels=True)
+    kept, drops = prepare([row], max_label_tokens=length - 1, long_labels="cut")
     assert [utterance.text for utterance in kept] == ["my card please"]  # the label is cut, not what is scored
     assert drops.sentence() == "dropped none"
 
@@ -191,11 +192,11 @@ def test_rows_in_a_language_that_another_stands_in_for_are_kept_under_their_own(
 ) -> None:
     rows = [Row("a", clip(0.1), "x", language="ckb-IQ"), Row("b", clip(0.1), "y", language="deu")]
     part = part_of(rows, tmp_path)
-    limits = {"max_duration_s": 2.0, "max_bad_fraction": 1.0}
+    settings = DataConfig(max_bad_fraction=1.0)
     with refused("--data.language_column", "1 of 2 rows", "'ckb-IQ'", "model.language_stand_ins: {ckb: fa}"):
-        prepare_utterances(part, encoder=encoder, **limits)
+        prepare_utterances(part, settings, encoder=encoder, window_s=2.0)
     standing = LabelEncoder(encoder.tokenizer, stand_ins={"ckb": "fa"})
-    kept, _ = prepare_utterances(part, encoder=standing, **limits)
+    kept, _ = prepare_utterances(part, settings, encoder=standing, window_s=2.0)
     assert [utterance.language for utterance in kept] == ["ckb", "de"]  # by which scores are told
     assert standing.prefix("ckb") == encoder.prefix("fa")
 
@@ -239,7 +240,7 @@ def test_rows_with_control_tokens_in_their_texts_are_left_out_and_named(prepare)
 
 def test_times_that_are_read_are_no_part_of_the_text(encoder: LabelEncoder, tmp_path: Path) -> None:
     part = part_of(WRITTEN, tmp_path, text=TextProcessing(written_times="read"))
-    kept, drops = prepare_utterances(part, encoder=encoder, max_duration_s=2.0, max_bad_fraction=1.0)
+    kept, drops = prepare_utterances(part, DataConfig(max_bad_fraction=1.0), encoder=encoder, window_s=2.0)
     assert [(utterance.utterance_id, utterance.text, utterance.prompt) for utterance in kept] == [
         ("times", "five six", None),
         ("plain", "five", " four"),
