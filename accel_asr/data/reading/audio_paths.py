@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 from urllib.parse import unquote
 
-from accel_asr.data.reading.source_table import first_few
+from accel_asr.data.reading.source_table import first_few, source_error
 from accel_asr.errors import UserError, raise_all
 
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:(?=[/\\])")
@@ -76,11 +76,10 @@ class AudioPaths:
         problems = []
         if self._urls:
             problems.append(
-                UserError(
+                source_error(
                     f"refers to {_counted(self._urls, 'URL')}, and nothing is fetched from addresses in a manifest",
-                    setting="--data.name_or_path",
-                    value=self.folder,
-                    remedy="download the files and give their paths",
+                    self.folder,
+                    "download the files and give their paths",
                 )
             )
         if self._outside:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from accel_asr.data.reading.source_table import Table, first_few
+from accel_asr.data.reading.source_table import Table, first_few, source_error
 from accel_asr.data.reading.text_files import AUDIO_SUFFIXES
-from accel_asr.errors import UserError, raise_all
+from accel_asr.errors import raise_all
 from accel_asr.files.regular_files import read_regular_text
 
 KALDI_FILE = "wav.scp"
@@ -39,11 +39,10 @@ def read_kaldi_folder(folder: Path) -> tuple[Table, Path, list[str], tuple[Path,
     files = {name: _kaldi_pairs(folder / name) for name in _KALDI_FILES if (folder / name).is_file()}
     recordings = files[KALDI_FILE]
     if "text" not in files:
-        raise UserError(
+        raise source_error(
             "this Kaldi folder has no file text",
-            setting="--data.name_or_path",
-            value=folder,
-            remedy="write one, with an utterance's id and its transcript on each line",
+            folder,
+            "write one, with an utterance's id and its transcript on each line",
         )
     _refuse_commands(recordings, folder)
     home = _kaldi_home(recordings, folder)
@@ -77,12 +76,7 @@ def _kaldi_pairs(path: Path) -> dict[str, str]:
     for number, line in enumerate(_lines(path), start=1):
         key, _, rest = line.strip().replace("\t", " ").partition(" ")
         if key in pairs:
-            raise UserError(
-                f"it has {key!r} twice, again on line {number}",
-                setting="--data.name_or_path",
-                value=path,
-                remedy="delete one of the lines",
-            )
+            raise source_error(f"it has {key!r} twice, again on line {number}", path, "delete one of the lines")
         if key:
             pairs[key] = rest.strip()
     return pairs
@@ -92,12 +86,11 @@ def _refuse_commands(recordings: dict[str, str], folder: Path) -> None:
     commands = [key for key, location in recordings.items() if location.startswith("|") or location.endswith("|")]
     archives = [key for key, location in recordings.items() if location in ("", "-") or _ARCHIVE.search(location)]
     problems = [
-        UserError(
+        source_error(
             f"{len(keys):,} of {len(recordings):,} recordings are {kind} "
             f"({first_few([f'{key}: {recordings[key]}' for key in keys], most=2)})",
-            setting="--data.name_or_path",
-            value=folder / KALDI_FILE,
-            remedy=remedy,
+            folder / KALDI_FILE,
+            remedy,
         )
         for keys, kind, remedy in (
             (commands, "commands, which are never run", "write their output as audio files, and name these"),
@@ -123,12 +116,11 @@ def _kaldi_segments(segments: dict[str, str], recordings: dict[str, str], path: 
         table["start"].append(start)
         table["end"].append(None if end == -1 else end)  # -1: to the recording's end
     if bad_lines:
-        raise UserError(
+        raise source_error(
             f"{len(bad_lines):,} of {len(segments):,} lines are not segments of recordings in {KALDI_FILE} "
             f"({first_few([repr(line) for line in bad_lines], most=2)})",
-            setting="--data.name_or_path",
-            value=path,
-            remedy="write a line as: utterance recording start end, in seconds",
+            path,
+            "write a line as: utterance recording start end, in seconds",
         )
     return table
 
@@ -186,11 +178,10 @@ def read_transcripts(folder: Path, names: Iterable[str]) -> tuple[Table, list[st
             table["text"].append(text.strip())
             table["speaker"].append(utterance.split("-", maxsplit=1)[0])
     if not table["audio"]:
-        raise UserError(
+        raise source_error(
             f"it has LibriSpeech's {TRANSCRIPTS_SUFFIX} files, but none of their audio files ({first_few(missing)})",
-            setting="--data.name_or_path",
-            value=folder,
-            remedy="put them beside the transcripts",
+            folder,
+            "put them beside the transcripts",
         )
     lines_without = f"{len(missing):,} lines of {TRANSCRIPTS_SUFFIX} files have no audio file: {first_few(missing)}"
     return table, [lines_without] if missing else []
@@ -242,6 +233,4 @@ def _lines(path: Path) -> list[str]:
     try:
         return read_regular_text(path).split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"can't be read: {error}", setting="--data.name_or_path", value=path, remedy="it must be UTF-8 text"
-        ) from error
+        raise source_error(f"can't be read: {error}", path, "it must be UTF-8 text") from error

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from accel_asr.data.reading.source_table import first_few
+from accel_asr.data.reading.source_table import first_few, source_error
 from accel_asr.errors import UserError
 from accel_asr.files.regular_files import open_regular
 
@@ -31,11 +31,8 @@ def configs_of_card(folder: Path) -> dict[str, dict[str, Any]]:
         card = yaml.safe_load("\n".join(lines[1:end]))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(
-            f"its front matter is not YAML ({reason})",
-            setting="--data.name_or_path",
-            value=folder / CARD,
-            remedy="correct it, or delete it",
+        raise source_error(
+            f"its front matter is not YAML ({reason})", folder / CARD, "correct it, or delete it"
         ) from error
     configs = card.get("configs") if isinstance(card, Mapping) else None
     return {
@@ -97,7 +94,7 @@ def files_by_split(config: Mapping[str, Any], *, folder: Path) -> dict[str, list
     elif not files:
         problem, remedy = "no files in a known form", "write `data_files` as the Hub's documentation says"
     if problem:
-        raise UserError(f"it names {problem}", setting="--data.name_or_path", value=folder / CARD, remedy=remedy)
+        raise source_error(f"it names {problem}", folder / CARD, remedy)
     return {split: list(dict.fromkeys(names)) for split, names in files.items()}
 
 

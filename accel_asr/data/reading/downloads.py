@@ -18,6 +18,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urlsplit
 
 from accel_asr.console.bars import waiting_is_said
+from accel_asr.data.reading.source_table import source_error
 from accel_asr.errors import UserError
 from accel_asr.files.atomic_writes import file_written_whole
 from accel_asr.files.cache_folder import cache_errors_explained
@@ -89,11 +90,10 @@ class ResumingStream(io.RawIOBase):
         self._response, self._skip_bytes = response, self.position - first
 
     def _changed(self) -> UserError:
-        return UserError(
+        return source_error(
             f"the file has changed since reading began, or has no byte {self.position:,}",
-            setting="--data.name_or_path",
-            value=without_secrets(self.url),
-            remedy="start again, without the saved position",
+            without_secrets(self.url),
+            "start again, without the saved position",
         )
 
     def _resume(self, error: "_RequestError") -> None:
@@ -210,7 +210,7 @@ class _RequestError(Exception):
 
     def user_error(self, url: str) -> UserError:
         problem = f"can't be read: {self.problem}"
-        return UserError(problem, setting="--data.name_or_path", value=without_secrets(url), remedy=self.remedy)
+        return source_error(problem, without_secrets(url), self.remedy)
 
 
 class _HttpRedirects(urllib.request.HTTPRedirectHandler):

@@ -10,7 +10,8 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HTTPError  # of the HTTP client that this huggingface_hub uses
 
 from accel_asr.console.bars import waiting_is_said
-from accel_asr.data.reading.saved_datasets import encoded
+from accel_asr.data.reading.saved_datasets import encoded, first_line
+from accel_asr.data.reading.source_table import source_error
 from accel_asr.errors import UserError
 from accel_asr.quickstart import QUICKSTART
 
@@ -79,30 +80,27 @@ def explained_hub_errors(name: str) -> Iterator[None]:
     try:
         yield
     except datasets.exceptions.DatasetNotFoundError as error:
-        raise UserError(
-            f"is neither a local path nor a dataset that the Hub shows you ({_first_line(error)})",
-            setting="--data.name_or_path",
-            value=name,
-            remedy="check the name, or log in with `hf auth login` if it is private or gated",
+        raise source_error(
+            f"is neither a local path nor a dataset that the Hub shows you ({first_line(error)})",
+            name,
+            "check the name, or log in with `hf auth login` if it is private or gated",
         ) from error
     except datasets.exceptions.DatasetGenerationError as error:
         cause = error.__cause__ or error
-        raise UserError(
-            f"can't be read as a table ({_first_line(cause)})",
-            setting="--data.name_or_path",
-            value=name,
-            remedy=f"if it holds bare audio files, {download_remedy(name)}",
+        raise source_error(
+            f"can't be read as a table ({first_line(cause)})",
+            name,
+            f"if it holds bare audio files, {download_remedy(name)}",
         ) from error
     except ValueError as error:  # no such subset, split or revision: the message lists those there are
         raise UserError(
-            f"{name!r}: {_first_line(error)}", setting="--data.subset, --data.train_split, --data.eval_split"
+            f"{name!r}: {first_line(error)}", setting="--data.subset, --data.train_split, --data.eval_split"
         ) from error
     except (OSError, HTTPError) as error:
-        raise UserError(
-            f"is not a local path, and the Hugging Face Hub can't be reached for it ({_first_line(error)})",
-            setting="--data.name_or_path",
-            value=name,
-            remedy="check the network, or give --data.name_or_path <folder>, or try the embedded "
+        raise source_error(
+            f"is not a local path, and the Hugging Face Hub can't be reached for it ({first_line(error)})",
+            name,
+            "check the network, or give --data.name_or_path <folder>, or try the embedded "
             f"{QUICKSTART} (--config {QUICKSTART}), which needs none",
         ) from error
 
@@ -110,7 +108,3 @@ def explained_hub_errors(name: str) -> Iterator[None]:
 def download_remedy(name: str) -> str:
     """How to get a dataset of bare audio files."""
     return f"download them with `hf download {name} --repo-type dataset --local-dir <folder>`, and give that folder"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

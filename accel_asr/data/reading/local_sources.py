@@ -1,25 +1,20 @@
 """From a local file or folder to a table: which layout it has, and which part of it is the split."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from accel_asr.data.reading.audio_paths import AudioPaths
 from accel_asr.data.reading.columns import find_columns
-from accel_asr.data.reading.corpus_layouts import (
-    KALDI_FILE,
-    read_kaldi_folder,
-    read_transcripts,
-    split_of_transcripts,
-)
+from accel_asr.data.reading.corpus_layouts import KALDI_FILE, read_kaldi_folder, read_transcripts, split_of_transcripts
 from accel_asr.data.reading.dataset_cards import CARD, choose_config, configs_of_card, files_by_split
 from accel_asr.data.reading.folder_contents import LAYOUTS, DataTable, FolderContents
 from accel_asr.data.reading.manifests import find_manifest, read_manifest, select_split
 from accel_asr.data.reading.rows import ReadableTable, file_name
 from accel_asr.data.reading.saved_datasets import is_saved_dataset, open_saved_dataset, table_of
-from accel_asr.data.reading.source_table import Table, first_few
+from accel_asr.data.reading.source_table import Table, first_few, source_error
 from accel_asr.data.reading.split_names import choose_splits, is_split_name
 from accel_asr.data.reading.table_files import LocalName, is_table_pattern, tables_as_one
 from accel_asr.data.reading.text_files import list_files, read_text_files
@@ -37,7 +32,7 @@ def find_local(name: LocalName) -> ReadableTable:
     """
     path = name.path
     if is_no_regular_file(path):
-        raise UserError(NO_REGULAR_FILE, setting="--data.name_or_path", value=path, remedy="give a file or a folder")
+        raise source_error(NO_REGULAR_FILE, path, "give a file or a folder")
     if path.is_file():
         if path.name == KALDI_FILE:
             return _of_kaldi(name, path.parent)
@@ -59,27 +54,21 @@ def _of_folder(name: LocalName, configs: Mapping[str, dict[str, Any]]) -> Readab
     if is_saved_dataset(folder):
         return _of_saved_dataset(name)
     contents = FolderContents.of(folder)
-    for read in (
-        _of_metadata,
-        _of_card(configs),
-        _of_kaldi_folders,
-        _of_librispeech,
-        _of_split_tables,
-        _of_texts,
-        _of_any_tables,
-    ):
-        source = read(name, contents)
-        if source is not None:
-            return replace(source, dependencies=(*contents.folders, *source.dependencies))
+    source = (
+        _of_metadata(name, contents)
+        or _of_card(name, contents, configs)
+        or _of_kaldi_folders(name, contents)
+        or _of_librispeech(name, contents)
+        or _of_named_tables(name, contents, contents.split_tables())
+        or _of_texts(name, contents)
+        or _of_named_tables(name, contents, list(contents.named_tables()))
+    )
+    if source is not None:
+        return replace(source, dependencies=(*contents.folders, *source.dependencies))
     remedy = f"give one of these: {LAYOUTS}"
     if contents.suffixes[".tar"]:
         remedy = f"give tar shards by a pattern: --data.name_or_path '{folder}/*.tar'"
-    raise UserError(
-        f"the folder has no known layout; it holds {contents.summary()}",
-        setting="--data.name_or_path",
-        value=folder,
-        remedy=remedy,
-    )
+    raise source_error(f"the folder has no known layout; it holds {contents.summary()}", folder, remedy)
 
 
 def audio_may_stay_outside(name_or_path: str) -> bool:
@@ -116,29 +105,20 @@ def _of_saved_dataset(name: LocalName) -> ReadableTable:
     if own_split is None:
         table, notices = select_split(table, split=name.split, manifest=name.path, any_lone=name.any_lone_split)
     return ReadableTable(
-        table,
-        notices,
-        name.audio_column,
-        name.text_column,
-        name.paths(name.path),
-        id_prefix=own_split,
-        dataset=dataset,
+        table, notices, name.audio_column, name.text_column, name.paths(name.path), id_prefix=own_split, dataset=dataset
     )
 
 
-def _of_card(configs: Mapping[str, dict[str, Any]]) -> Callable[[LocalName, FolderContents], ReadableTable | None]:
-    def read(name: LocalName, contents: FolderContents) -> ReadableTable | None:
-        if not configs:
-            return None
-        folder = contents.folder
-        files = files_by_split(choose_config(configs, name.subset, folder=folder), folder=folder)
-        where = f"the {CARD} of {str(folder)!r}"
-        splits, notices = choose_splits(name.split, list(files), where=where, any_lone=name.any_lone_split)
-        chosen = [path for split in splits for path in files[split]]
-        tables = [path for path in chosen if path in contents.tables]  # an audiofolder lists its audio too
-        return tables_as_one(name, folder, tables or chosen, notices, is_one_split=True)
-
-    return read
+def _of_card(name: LocalName, contents: FolderContents, configs: Mapping[str, dict[str, Any]]) -> ReadableTable | None:
+    if not configs:
+        return None
+    folder = contents.folder
+    files = files_by_split(choose_config(configs, name.subset, folder=folder), folder=folder)
+    where = f"the {CARD} of {str(folder)!r}"
+    splits, notices = choose_splits(name.split, list(files), where=where, any_lone=name.any_lone_split)
+    chosen = [path for split in splits for path in files[split]]
+    tables = [path for path in chosen if path in contents.tables]  # an audiofolder lists its audio too
+    return tables_as_one(name, folder, tables or chosen, notices, is_one_split=True)
 
 
 def _of_kaldi(name: LocalName, folder: Path, notices: Sequence[str] = ()) -> ReadableTable:
@@ -169,11 +149,10 @@ def _of_kaldi_folders(name: LocalName, contents: FolderContents) -> ReadableTabl
     splits, notices = choose_splits(name.split, list(by_split), where=where, any_lone=name.any_lone_split)
     folders = [folder for split in splits for folder in by_split[split]]
     if len(folders) > 1:
-        raise UserError(
+        raise source_error(
             f"several Kaldi folders may be {name.split!r} ({first_few(folders)})",
-            setting="--data.name_or_path",
-            value=contents.folder,
-            remedy="give one of them, or list them in data.sources",
+            contents.folder,
+            "give one of them, or list them in data.sources",
         )
     return _of_kaldi(name, contents.folder / folders[0], notices)
 
@@ -202,10 +181,6 @@ def _of_librispeech(name: LocalName, contents: FolderContents) -> ReadableTable 
     )
 
 
-def _of_split_tables(name: LocalName, contents: FolderContents) -> ReadableTable | None:
-    return _of_named_tables(name, contents, contents.split_tables())
-
-
 def _of_texts(name: LocalName, contents: FolderContents) -> ReadableTable | None:
     if not contents.has_texts_beside_audio:
         return None
@@ -214,10 +189,6 @@ def _of_texts(name: LocalName, contents: FolderContents) -> ReadableTable | None
     )
     texts = tuple(contents.folder / text for text in list_files(contents.folder)[1])
     return ReadableTable(table, notices, "file_name", "text", name.paths(contents.folder), dependencies=texts)
-
-
-def _of_any_tables(name: LocalName, contents: FolderContents) -> ReadableTable | None:
-    return _of_named_tables(name, contents, list(contents.named_tables()))
 
 
 def _of_named_tables(name: LocalName, contents: FolderContents, tables: list[DataTable]) -> ReadableTable | None:
@@ -229,11 +200,7 @@ def _of_named_tables(name: LocalName, contents: FolderContents, tables: list[Dat
         # asked for by its name, train-clean-100 is not a shard of train-clean
         by_split.setdefault(stem if stem == name.split else table.split, []).append(table)
     splits, notices = choose_splits(
-        name.split,
-        list(by_split),
-        where=repr(str(contents.folder)),
-        any_lone=name.any_lone_split,
-        all_without=True,
+        name.split, list(by_split), where=repr(str(contents.folder)), any_lone=name.any_lone_split, all_without=True
     )
     chosen = [table for split in splits for table in by_split[split]]
     subsets = sorted({table.subset for table in chosen})

@@ -9,9 +9,8 @@ from typing import Any
 from accel_asr.data.reading.corpus_layouts import read_ljspeech_table
 from accel_asr.data.reading.json_documents import read_json
 from accel_asr.data.reading.separated_text import read_separated
-from accel_asr.data.reading.source_table import SourceTable, Table, refuse_equal_names
+from accel_asr.data.reading.source_table import SourceTable, Table, refuse_equal_names, source_error
 from accel_asr.data.reading.split_names import choose_splits, kind_of
-from accel_asr.errors import UserError
 
 METADATA_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")  # looked for in a folder
 MANIFEST_SUFFIXES = (*METADATA_SUFFIXES, ".json")  # NeMo calls its JSON lines .json
@@ -50,20 +49,12 @@ def read_manifest(path: Path) -> SourceTable:
             return read_separated(_text_of(path), suffix=suffix)
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise UserError(
-            f"can't be read: line {line} is not UTF-8 text ({error})",
-            setting="--data.name_or_path",
-            value=path,
-            remedy="save the file as UTF-8",
+        raise source_error(
+            f"can't be read: line {line} is not UTF-8 text ({error})", path, "save the file as UTF-8"
         ) from error
     except (OSError, ValueError, RecursionError, MemoryError) as error:
-        raise UserError(f"can't be read: {error}", setting="--data.name_or_path", value=path) from error
-    raise UserError(
-        "is not a manifest",
-        setting="--data.name_or_path",
-        value=path,
-        remedy=f"give one of {' '.join(MANIFEST_SUFFIXES)}, or a folder",
-    )
+        raise source_error(f"can't be read: {error}", path) from error
+    raise source_error("is not a manifest", path, f"give one of {' '.join(MANIFEST_SUFFIXES)}, or a folder")
 
 
 def _starts_with(path: Path, mark: bytes) -> bool:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from accel_asr.audio.decoding import AudioError
-from accel_asr.data.reading.source_table import DatasetCell, Table
+from accel_asr.data.reading.source_table import DatasetCell, Table, source_error
 from accel_asr.data.reading.split_names import choose_splits
-from accel_asr.errors import UserError
 
 
 def is_saved_dataset(folder: Path) -> bool:
@@ -35,18 +34,12 @@ def open_saved_dataset(folder: Path, *, split: str, any_lone: bool = False) -> t
     try:
         dataset = datasets.load_from_disk(str(folder))
     except IndexError as error:  # `datasets` itself can't open what it saved without a row
-        raise UserError(
-            "this saved dataset, or one of its splits, has no rows",
-            setting="--data.name_or_path",
-            value=folder,
-            remedy="save it again with rows in each split",
+        raise source_error(
+            "this saved dataset, or one of its splits, has no rows", folder, "save it again with rows in each split"
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # a torn folder raises any of these
-        raise UserError(
-            f"this saved dataset can't be read: {_first_line(error)}",
-            setting="--data.name_or_path",
-            value=folder,
-            remedy="save it again with save_to_disk",
+        raise source_error(
+            f"this saved dataset can't be read: {first_line(error)}", folder, "save it again with save_to_disk"
         ) from error
     if not isinstance(dataset, datasets.DatasetDict):
         return encoded(dataset), None, []
@@ -68,12 +61,11 @@ def open_parquet_files(files: Sequence[Path], *, cache_dir: Path) -> Any:
             "parquet", data_files=[str(path) for path in files], split="train", cache_dir=str(cache_dir)
         )
     except (datasets.exceptions.DatasetGenerationError, OSError, ValueError, TypeError) as error:
-        reason = _first_line(error.__cause__ or error)
-        raise UserError(
+        reason = first_line(error.__cause__ or error)
+        raise source_error(
             f"{len(files):,} Parquet files, {files[0].name} to {files[-1].name}, can't be read as one table ({reason})",
-            setting="--data.name_or_path",
-            value=files[0].parent,
-            remedy="they must be complete and have the same columns",
+            files[0].parent,
+            "they must be complete and have the same columns",
         ) from error
     for column, feature in dataset.features.items():
         # files that `datasets` did not write do not say which of their columns is audio
@@ -82,7 +74,8 @@ def open_parquet_files(files: Sequence[Path], *, cache_dir: Path) -> Any:
     return encoded(dataset)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Of an error's message, or the error's name."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 

@@ -8,8 +8,7 @@ import re
 from collections.abc import Sequence
 
 from accel_asr.data.reading.downloads import is_http, without_secrets
-from accel_asr.data.reading.source_table import first_few
-from accel_asr.errors import UserError
+from accel_asr.data.reading.source_table import first_few, source_error
 
 MAX_SHARDS = 100_000
 _COMPRESSED = re.compile(r"\.(tgz|tbz2?|txz|tar\.[a-z0-9]+)\}?$", re.IGNORECASE)
@@ -24,21 +23,19 @@ def is_shard_pattern(name: str) -> bool:
     """
     scheme = _SCHEME.match(name)
     if scheme and not is_http(name):
-        raise UserError(
+        raise source_error(
             f"{scheme[0]!r} is not supported",
-            setting="--data.name_or_path",
-            value=without_secrets(name),
-            remedy="give local files or http(s) addresses, and fetch anything else by other means",
+            without_secrets(name),
+            "give local files or http(s) addresses, and fetch anything else by other means",
         )
     if os.path.isdir(name):
         return False
     path = re.split(r"[?#]", name)[0] if is_http(name) else name
     if _COMPRESSED.search(path):
-        raise UserError(
+        raise source_error(
             "is compressed, and random access needs uncompressed tars",
-            setting="--data.name_or_path",
-            value=_public(name),
-            remedy="unpack it with `gunzip shard.tar.gz` (bunzip2, unxz, unzstd), and give the .tar",
+            _public(name),
+            "unpack it with `gunzip shard.tar.gz` (bunzip2, unxz, unzstd), and give the .tar",
         )
     return path.lower().endswith((".tar", ".tar}"))
 
@@ -50,17 +47,16 @@ def expand_shards(pattern: str) -> list[str]:
         UserError: nothing matches, local files are missing, a brace is malformed, or the name has no .tar.
     """
     if not is_shard_pattern(pattern):
-        raise UserError("is not a .tar", setting="--data.name_or_path", value=_public(pattern))
+        raise source_error("is not a .tar", _public(pattern))
     if not is_http(pattern) and os.path.isfile(pattern):  # whatever characters its name has
         return [pattern]
     names = _expand_braces(pattern)
     if is_http(pattern):
         if "*" in pattern.split("?", maxsplit=1)[0]:
-            raise UserError(
+            raise source_error(
                 "a server can't be searched with *",
-                setting="--data.name_or_path",
-                value=_public(pattern),
-                remedy="write the numbers in braces, such as shard-{000..012}.tar",
+                _public(pattern),
+                "write the numbers in braces, such as shard-{000..012}.tar",
             )
         return names
     shards, missing = [], []
@@ -70,11 +66,10 @@ def expand_shards(pattern: str) -> list[str]:
         if not matches:
             missing.append(repr(name))
     if missing:
-        raise UserError(
+        raise source_error(
             f"{len(missing):,} of the {len(names):,} names match no file: {first_few(missing)}",
-            setting="--data.name_or_path",
-            value=pattern,
-            remedy="check the pattern (it is relative to the current folder)",
+            pattern,
+            "check the pattern (it is relative to the current folder)",
         )
     return list(dict.fromkeys(shards))
 
@@ -83,17 +78,14 @@ def _expand_braces(pattern: str) -> list[str]:
     pieces = re.split(r"\{([^{}]*)\}", pattern)  # every second one stood in braces
     choices = [_choices(piece) if index % 2 else [piece] for index, piece in enumerate(pieces)]
     if not all(choices) or any(set(piece) & set("{}") for piece in pieces[::2]):
-        raise UserError(
+        raise source_error(
             "malformed braces",
-            setting="--data.name_or_path",
-            value=_public(pattern),
-            remedy="write a range from low to high, such as shard-{000..012}.tar, or a list, such as {a,b}.tar, and "
+            _public(pattern),
+            "write a range from low to high, such as shard-{000..012}.tar, or a list, such as {a,b}.tar, and "
             "nest nothing",
         )
     if (count := math.prod(map(len, choices))) > MAX_SHARDS:
-        raise UserError(
-            f"names {count:,} shards, of at most {MAX_SHARDS:,}", setting="--data.name_or_path", value=_public(pattern)
-        )
+        raise source_error(f"names {count:,} shards, of at most {MAX_SHARDS:,}", _public(pattern))
     return list(dict.fromkeys(map("".join, itertools.product(*choices))))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accel_asr.console.public_text import visible
+from accel_asr.errors import UserError
 
 MAX_NAMES = 5  # that a message lists
 _MAX_SHOWN = 200  # letters of one value
@@ -57,6 +58,11 @@ def refuse_equal_names(names: Sequence[str]) -> None:
     duplicates = [name for name, count in Counter(names).items() if count > 1]
     if duplicates:
         raise ValueError(f"several columns are called {first_few([repr(name) for name in duplicates])}")
+
+
+def source_error(problem: str, source: object, remedy: str | None = None) -> UserError:
+    """An error about a file, folder or address that `data.name_or_path` names or leads to."""
+    return UserError(problem, setting="--data.name_or_path", value=source, remedy=remedy)
 
 
 def first_few(names: Sequence[str], *, most: int = MAX_NAMES) -> str:

@@ -12,6 +12,7 @@ from accel_asr.data.reading.manifests import MANIFEST_SUFFIXES
 from accel_asr.data.reading.rows import ReadableTable, Row, RowColumns, rows_of, speaker_column_of
 from accel_asr.data.reading.saved_datasets import DatasetAudio, table_of
 from accel_asr.data.reading.shard_names import expand_shards, is_shard_pattern
+from accel_asr.data.reading.source_table import source_error
 from accel_asr.data.reading.table_files import LocalName, find_tables, is_table_pattern
 from accel_asr.data.reading.tar_shards import read_tar_shards
 from accel_asr.data.reading.time_columns import TimeSettings
@@ -67,31 +68,6 @@ class SourceName:
         return path if path.exists() and not is_shard_pattern(self.name_or_path) else None
 
 
-def load_source(
-    name_or_path: str,
-    *,
-    split: str,
-    audio_column: str,
-    text_column: str,
-    group_column: str | None = None,
-    allow_outside_paths: bool = False,
-    **more: Any,
-) -> Source:
-    """`read_source` of what the arguments name, with the default language column."""
-    columns = more.pop("columns", RowColumns(group=group_column))
-    return read_source(
-        SourceName(
-            name_or_path,
-            split=split,
-            audio_column=audio_column,
-            text_column=text_column,
-            columns=columns,
-            allow_outside_paths=allow_outside_paths,
-            **more,
-        )
-    )
-
-
 def read_source(name: SourceName, *, cache_dir: Path | None = None) -> Source:
     """Read one split of a source. Nothing is decoded.
 
@@ -135,12 +111,7 @@ def find_source(name: SourceName, *, cache_dir: Path | None) -> tuple[ReadableTa
         pattern = name.name_or_path
         source = find_tables(pattern, _local_name(name, Path(pattern), split=split_name, cache_dir=cache_dir))
     elif _looks_local(name.name_or_path):
-        raise UserError(
-            "does not exist",
-            setting="--data.name_or_path",
-            value=name.name_or_path,
-            remedy="check the path, or give a Hub dataset",
-        )
+        raise source_error("does not exist", name.name_or_path, "check the path, or give a Hub dataset")
     else:
         from accel_asr.data.reading.hub_datasets import cache_of_hub, open_hub_dataset  # a second to import
 
@@ -160,9 +131,7 @@ def find_source(name: SourceName, *, cache_dir: Path | None) -> tuple[ReadableTa
             dataset=dataset,
         )
     if not any(source.table.values()):
-        raise UserError(
-            f"it has no rows in its split {split_name!r}", setting="--data.name_or_path", value=name.name_or_path
-        )
+        raise source_error(f"it has no rows in its split {split_name!r}", name.name_or_path)
     return source, parts
 
 

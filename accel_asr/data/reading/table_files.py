@@ -14,10 +14,9 @@ from accel_asr.data.reading.folder_contents import FolderContents
 from accel_asr.data.reading.manifests import MANIFEST_SUFFIXES, read_manifest, select_split
 from accel_asr.data.reading.rows import ReadableTable
 from accel_asr.data.reading.saved_datasets import open_parquet_files, table_of
-from accel_asr.data.reading.source_table import SourceTable, Table, first_few
+from accel_asr.data.reading.source_table import SourceTable, Table, first_few, source_error
 from accel_asr.data.reading.split_names import missing_shards
 from accel_asr.data.reading.tar_shards import read_tar_shards
-from accel_asr.errors import UserError
 from accel_asr.files.cache_folder import default_cache_dir
 
 
@@ -54,12 +53,7 @@ def find_tables(pattern: str, name: LocalName) -> ReadableTable:
     """
     files = sorted(Path(path) for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
     if not files:
-        raise UserError(
-            "no file matches",
-            setting="--data.name_or_path",
-            value=pattern,
-            remedy="check the pattern (it is relative to the current folder)",
-        )
+        raise source_error("no file matches", pattern, "check the pattern (it is relative to the current folder)")
     base = Path(os.path.commonpath([str(file.absolute().parent) for file in files]))
     names = [os.path.relpath(file, base) for file in files]
     source = tables_as_one(replace(name, path=base), base, names, [f"read {len(files):,} files that match {pattern}"])
@@ -81,12 +75,7 @@ def tables_as_one(
     if suffixes == {".tar"}:
         table, shard_notices = read_tar_shards(paths)
         return ReadableTable(
-            table,
-            [*notices, *shard_notices],
-            "audio",
-            name.text_column,
-            id_column="key",
-            dependencies=tuple(paths),
+            table, [*notices, *shard_notices], "audio", name.text_column, id_column="key", dependencies=tuple(paths)
         )
     if not name.path.is_file() and (missing := missing_shards(files)):
         of_others = f"{len(missing):,} files are missing, by the names of the others: {first_few(missing)}"
@@ -137,12 +126,11 @@ def _joined(files: Sequence[Path], name: LocalName, home: Path) -> Table:
         # JSON lines may leave out empty cells; a header that differs means another kind of table
         if file.suffix not in (".json", ".jsonl") and set(table) != set(first):
             odd = sorted(set(table) ^ set(first))
-            raise UserError(
+            raise source_error(
                 f"its columns are not those of {files[0].name}: only one of them has "
                 f"{first_few([repr(column) for column in odd])}",
-                setting="--data.name_or_path",
-                value=file,
-                remedy="give the file that you want",
+                file,
+                "give the file that you want",
             )
         inside = os.path.relpath(file.parent, home)
         if inside != ".":

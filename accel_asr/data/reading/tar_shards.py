@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from accel_asr.audio.decoding import ByteRange
 from accel_asr.data.reading.downloads import CHUNK_BYTES, ResumingStream, is_http, without_secrets
-from accel_asr.data.reading.source_table import Table, first_few
+from accel_asr.data.reading.source_table import Table, first_few, source_error
 from accel_asr.data.reading.text_files import AUDIO_SUFFIXES, TEXT_SUFFIX
 from accel_asr.errors import UserError
 from accel_asr.files.regular_files import open_regular
@@ -97,7 +97,7 @@ def iterate_tar_shard(location: str, *, offset: int = 0) -> Iterator[Sample]:
                 yield Sample(group.key, group.contents[group.audio_suffix], group.fields, group.next_offset)
         report.raise_problems()
     except (OSError, _DamagedError) as error:
-        raise UserError(f"can't be read: {error}", setting="--data.name_or_path", value=shard) from error
+        raise source_error(f"can't be read: {error}", shard) from error
 
 
 def _unique_keys(groups: list[tuple[Path, "_Group"]], report: "_Report") -> list[str]:

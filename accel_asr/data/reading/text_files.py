@@ -4,9 +4,8 @@ import os
 from pathlib import Path
 
 from accel_asr.data.reading.audio_paths import AudioPaths
-from accel_asr.data.reading.source_table import Table, first_few
+from accel_asr.data.reading.source_table import Table, first_few, source_error
 from accel_asr.data.reading.split_names import choose_splits, kind_of
-from accel_asr.errors import UserError
 from accel_asr.files.regular_files import read_regular_text
 
 AUDIO_SUFFIXES = frozenset(
@@ -71,11 +70,8 @@ def read_text_files(folder: Path, *, split: str, paths: AudioPaths, any_lone: bo
         except (OSError, UnicodeDecodeError) as error:
             unreadable.append(f"{name} ({error})")
     if unreadable:
-        raise UserError(
-            f"{len(unreadable):,} of its texts can't be read: {first_few(unreadable)}",
-            setting="--data.name_or_path",
-            value=folder,
-            remedy="they must be UTF-8",
+        raise source_error(
+            f"{len(unreadable):,} of its texts can't be read: {first_few(unreadable)}", folder, "they must be UTF-8"
         )
     without_text = [name for name, text_name in zip(audio, text_names, strict=True) if text_name is None]
     without_audio = [name for name in texts if name not in transcripts]

@@ -19,7 +19,7 @@ from accel_asr.data.reading.downloads import is_http, without_secrets
 from accel_asr.data.reading.row_segments import find_segments
 from accel_asr.data.reading.rows import Row, columns_in_use, language_column_of
 from accel_asr.data.reading.shard_names import expand_shards, is_shard_pattern
-from accel_asr.data.reading.source_table import quoted
+from accel_asr.data.reading.source_table import quoted, source_error
 from accel_asr.data.reading.sources import SourceName
 from accel_asr.data.reading.tar_shards import iterate_tar_shard
 from accel_asr.errors import UserError
@@ -155,11 +155,10 @@ class HubShards:
             return next(rows, None)
         except ImportError as error:
             name = self.name.name_or_path
-            raise UserError(
+            raise source_error(
                 f"it holds bare audio files, which can't be streamed as they are ({error})",
-                setting="--data.name_or_path",
-                value=name,
-                remedy=f"{download_remedy(name)}, and leave out data.streaming",
+                name,
+                f"{download_remedy(name)}, and leave out data.streaming",
             ) from error
 
 

@@ -105,7 +105,7 @@ def with_sizes(riff: int | None, data: int | None, *, tail: bytes = b"", samples
 @pytest.mark.parametrize(
     ("riff", "data"),
     [(0xFFFFFFFF, 0xFFFFFFFF), (0, 0), (8, 0), (36, 0), (None, 0), (0xFFFFFFFF, 0), (0x7FFFFFFF, 0x7FFFFFFF - 36),
-     (0x80000024, 0x80000000), (None, 0x7FFFF000)],
+     (0x80000024, 0x80000000), (None, 0x7FFFF000)]
 )  # fmt: skip
 def test_a_wav_from_a_pipe_is_read_to_its_end(tmp_path: Path, riff: int | None, data: int) -> None:
     content = with_sizes(riff, data)

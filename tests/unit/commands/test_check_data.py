@@ -20,13 +20,12 @@ from accel_asr.commands import check_data
 from accel_asr.config.settings import DataConfig
 from accel_asr.data.checking import data_report
 from accel_asr.data.checking.tables import bar
-from accel_asr.data.reading.sources import load_source
 from accel_asr.data.run_data import RunData
 from accel_asr.data.splits import load_train_and_validation
 from tests.tiny_datasets import wav_bytes
+from tests.unit.data.local_sources import load
 
 RATE_HZ = 16_000
-NAMES = {"audio_column": "audio", "text_column": "text"}
 
 
 def noise(seconds: float, seed: int) -> np.ndarray:
@@ -191,7 +190,7 @@ def test_training_on_the_clean_manifest_uses_exactly_the_rows_that_are_kept(
         ]
     assert after.summary["dropped"] == {}
     assert "--data.name_or_path" in capsys.readouterr().out
-    rows = load_source(str(clean), split="train", audio_column="audio", text_column="text").rows
+    rows = load(str(clean)).rows
     assert rows[0].text == " My card, number 0 "  # as the source has it
     assert rows[-1].text == 'tab\there, "é" 😀'
 
@@ -295,8 +294,8 @@ def test_the_clean_manifest_holds_all_that_the_source_does_but_for_the_rows_to_m
     assert {name: written[4][name] for name in cells} == cells
     assert str(written[4]["age"]) == "5"
     for more in (train_test, ["--data.eval_split", "extra"]):
-        before = load_source(str(manifest), split=more[1], **NAMES)
-        after = load_source(str(clean), split=more[1], **NAMES, allow_outside_paths=True)
+        before = load(str(manifest), split=more[1])
+        after = load(str(clean), split=more[1], allow_outside_paths=True)
         assert [replace(row, audio=None) for row in after.rows] == [replace(row, audio=None) for row in before.rows]
         assert [str(row.audio) for row in after.rows] == [str(row.audio) for row in before.rows]
     again = [*settings, "--data.name_or_path", str(clean), "--data.allow_outside_paths", "true", *train_test]

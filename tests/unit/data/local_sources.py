@@ -12,7 +12,7 @@ import pytest
 
 from accel_asr.data.indexing.index_building import open_index
 from accel_asr.data.reading.rows import Row, RowColumns
-from accel_asr.data.reading.sources import Source, SourceName, load_source
+from accel_asr.data.reading.sources import Source, SourceName, read_source
 from accel_asr.data.selection.utterances import Part, Utterances
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.errors import UserError
@@ -23,9 +23,9 @@ AUDIO_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 COLUMNS = RowColumns(group="speaker", language="language", task="task", prompt="before")
 
 
-def load(path: Path | str, **options: Any) -> Source:
-    """`load_source` with the default settings, but for `options`."""
-    return load_source(str(path), **({"split": "train", "audio_column": "audio", "text_column": "text"} | options))
+def load(path: Path | str, *, group_column: str | None = None, **options: Any) -> Source:
+    """`read_source` with the default settings, but for `options`."""
+    return read_source(SourceName(str(path), **({"columns": RowColumns(group=group_column)} | options)))
 
 
 def refused(path: Path | str, setting: str = "", *words: str, **options: Any) -> str:

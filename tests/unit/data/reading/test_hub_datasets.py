@@ -10,9 +10,9 @@ import pytest
 from accel_asr.data.reading.hub_datasets import open_hub_dataset
 from accel_asr.data.reading.saved_datasets import table_of
 from accel_asr.data.reading.source_table import DatasetCell
-from accel_asr.data.reading.sources import load_source
 from tests.refusals import refused
 from tests.tiny_datasets import make_minds14_like
+from tests.unit.data import local_sources
 
 SCRIPT_REFUSED = "Dataset scripts are no longer supported, but found minds14.py"
 
@@ -63,13 +63,13 @@ def test_audio_is_left_encoded(hub, tmp_path: Path) -> None:
     hub(dataset, dataset)
     table, _ = load()
     assert table["audio"] == [DatasetCell(0, "en-US~ABROAD/00000.wav"), DatasetCell(1, "en-US~ADDRESS/00001.wav")]
-    source = load_source("lab/speech", split="train", audio_column="audio", text_column="transcription")
+    source = local_sources.load("lab/speech", text_column="transcription")
     assert [source.dataset_audio.get(row.audio.row)[:4] for row in source.rows] == [b"RIFF", b"RIFF"]
 
 
 def test_rows_are_named_by_split_and_number(hub) -> None:
     hub(dataset_of(audio=[{"bytes": b"1", "path": "x"}, {"bytes": b"2", "path": "x"}], text=["one", "two"]))
-    source = load_source("lab/speech", split="train", audio_column="audio", text_column="text", subset="en-US")
+    source = local_sources.load("lab/speech", subset="en-US")
     assert [row.utterance_id for row in source.rows] == ["train-000000", "train-000001"]
 
 
@@ -127,11 +127,10 @@ def test_a_row_may_name_a_file_that_was_downloaded_and_no_other(hub, tmp_path: P
     monkeypatch.setattr(datasets.config, "HF_CACHE_HOME", str(tmp_path / "hf"))
     downloaded = tmp_path / "hf" / "hub" / "one.wav"
     hub(dataset_of(audio=[str(downloaded)], text=["one"]))
-    options = {"split": "train", "audio_column": "audio", "text_column": "text"}
-    assert [row.audio for row in load_source("lab/speech", **options).rows] == [downloaded]
+    assert [row.audio for row in local_sources.load("lab/speech").rows] == [downloaded]
     hub(dataset_of(audio=[str(downloaded), "/etc/hostname", "../../secret.wav"], text=["one", "two", "three"]))
     with refused("--data.allow_outside_paths", "2 files ('/etc/hostname', '../../secret.wav')"):
-        load_source("lab/speech", **options)
+        local_sources.load("lab/speech")
 
 
 def test_bare_audio_files_that_datasets_can_not_encode_are_answered_with_how_to_get_them(hub) -> None:

@@ -272,7 +272,7 @@ def outside(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     "way",
     ["parent", "deep parent", "absolute", "a name that begins alike", "link", "below a link", "parent of a link",
-     "the folder above"],
+     "the folder above"]
 )  # fmt: skip
 def test_a_path_out_of_the_folder_is_refused_unless_allowed(lines, tmp_path: Path, way: str) -> None:
     name = outside(tmp_path)[way]

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from accel_asr.audio.decoding import AudioError, decode, decode_native, probe
 from accel_asr.audio.soundfile_decoding import MAX_LEVEL
-from accel_asr.data.reading.sources import load_source
+from accel_asr.data.reading.sources import SourceName, read_source
 from accel_asr.errors import UserError
 
 RATE_HZ = 16_000
@@ -115,7 +115,7 @@ def check_manifest(content: bytes, suffix: str) -> None:
         path = Path(folder) / f"clips{suffix}"
         path.write_bytes(content)
         try:
-            source = load_source(str(path), split="train", audio_column="audio", text_column="text")
+            source = read_source(SourceName(str(path)))
         except UserError as error:
             check_reason(error)
             return
@@ -185,7 +185,7 @@ PARQUET_COLUMNS = [
     {"audio": [b"RIFF", None], "text": [1.5, float("nan")], "start": [0.5, float("nan")]},
     {"audio": ["a", "b"], "text": [["x"], None], "split": ["train", "test"]},
     {"file_name": ["a", "b"], "text": ["x", "y"], "end": [1, 2**60], "when": pa.array([0, 2**61], pa.timestamp("us"))},
-    {"audio": ["a" * 300, "b"] * 200, "text": ["lang" * 9, "x"] * 200},
+    {"audio": ["a" * 300, "b"] * 200, "text": ["lang" * 9, "x"] * 200}
 ]  # fmt: skip
 
 
@@ -222,7 +222,7 @@ SOUNDFILE_KINDS = [
     ("WAV", "ULAW", 1), ("WAV", "IMA_ADPCM", 1), ("WAV", "MS_ADPCM", 1), ("WAV", "GSM610", 1), ("WAVEX", "PCM_16", 2),
     ("RF64", "PCM_16", 1), ("W64", "PCM_16", 1), ("AIFF", "PCM_16", 1), ("AU", "PCM_16", 1), ("CAF", "PCM_16", 1),
     ("CAF", "ALAC_16", 1), ("NIST", "PCM_16", 1), ("FLAC", "PCM_16", 1), ("FLAC", "PCM_24", 2), ("OGG", "VORBIS", 1),
-    ("OGG", "OPUS", 1), ("MP3", "MPEG_LAYER_III", 1), ("VOC", "PCM_16", 1), ("MAT5", "PCM_16", 1),
+    ("OGG", "OPUS", 1), ("MP3", "MPEG_LAYER_III", 1), ("VOC", "PCM_16", 1), ("MAT5", "PCM_16", 1)
 ]  # fmt: skip
 PYAV_KINDS = {"m4a": ("ipod", "aac"), "webm": ("webm", "libopus"), "aac": ("adts", "aac")}
 

@@ -115,7 +115,7 @@ def test_it_does_not_matter_what_the_audio_is_called(rows, audio: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["age_start", "start_date", "end_punctuation", "start_char", "token_end", "text_length", "length", "speaker",
-     "send", "weekend", "num_frames", "timestamp", "segment", "index"],
+     "send", "weekend", "num_frames", "timestamp", "segment", "index"]
 )  # fmt: skip
 def test_other_columns_are_left_alone(rows, name: str) -> None:
     assert spans(rows({name: 7})) == [(None, None)]
@@ -242,7 +242,7 @@ def test_rows_are_named_by_their_lines_in_the_file_also_of_a_split(tmp_path: Pat
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [("62.5", 62.5), ("1:02.5", 62.5), ("00:01:02.5", 62.5), ("0 days 00:01:02.5", 62.5), ("62.5 s", 62.5), (" ", None),
-     (float("nan"), None), (datetime.time(0, 1, 2, 500_000), 62.5), (0, 0.0)],
+     (float("nan"), None), (datetime.time(0, 1, 2, 500_000), 62.5), (0, 0.0)]
 )  # fmt: skip
 def test_seconds_as_they_are_written(cell: Any, expected: float | None) -> None:
     assert seconds(cell) == expected
