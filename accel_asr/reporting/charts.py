@@ -1,30 +1,23 @@
-"""The charts of a run, drawn by matplotlib: as SVG inside report.html, and as PNG in plots/ for papers."""
+"""The charts of a run: curves over optimizer steps, and error rates by part of the data."""
 
-import io
 import math
 import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from accel_asr.evaluation.breakdowns import PartScore
 from accel_asr.files.atomic_writes import file_written_whole
+from accel_asr.reporting.chart_figures import BEFORE, INK, LINE_COLOURS, Chart, chart_style, new_axes
 from accel_asr.reporting.error_sections import column_title, largest_parts
 from accel_asr.reporting.run_records import RunRecords
 from accel_asr.reporting.wording import number, percent_tick, small
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 PLOTS_DIR = "plots"
-DOTS_PER_INCH = 300
-WIDTH_INCHES, HEIGHT_INCHES = 3.5, 2.4  # a column of a paper
+HEIGHT_INCHES = 2.4
 MAX_POINTS = 300  # a longer line shows means of neighbours
 MAX_DOTTED = 40  # a longer line has no dots
 SPARE_SHARE = 0.5  # how far above the largest value an axis may go on, to show its interval
@@ -32,64 +25,6 @@ MAX_LABEL = 24  # characters of a part's name
 
 LOSS, LEARNING_RATE, GRADIENT_NORM = "Loss", "Learning rate", "Gradient norm"
 WER, CER = "Word error rate", "Character error rate"
-INK, QUIET, EDGE, BEFORE = "#1b1f24", "#59636e", "#d1d9e0", "#b8c0c8"
-LINE_COLOURS = ("#0a58ca", "#b34700", "#116329")
-# In the page, a colour of the figure is a variable of the style sheet, so that charts follow dark mode.
-PAGE_COLOURS = {INK: "ink", QUIET: "quiet", EDGE: "edge", BEFORE: "edge"}
-PAGE_COLOURS |= dict(zip(LINE_COLOURS, ("blue", "orange", "green"), strict=True))
-STYLE: dict[Any, Any] = {
-    "figure.constrained_layout.use": True,
-    "font.family": "DejaVu Sans",  # comes with matplotlib; the page puts its own in its place
-    "font.size": 8,
-    "text.color": INK,
-    "text.parse_math": False,  # a dollar sign in the data starts no formula
-    "axes.labelcolor": INK,
-    "axes.edgecolor": QUIET,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": EDGE,
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "svg.fonttype": "none",  # text stays text: in the page's font, found by a search, in any script
-}
-_IDS = re.compile(r' id="[A-Za-z0-9.]+_\d+"')  # of groups, the same in every figure; those of markers and clips stay
-_STYLE_ELEMENT = re.compile(r"<style.*?</style>", re.S)  # would hold for the whole page
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One figure. `name` is its file's, without the ending; `description` says in words what it shows."""
-
-    name: str
-    title: str
-    description: str
-    figure: "Figure"
-
-    def svg(self) -> str:
-        """An `<svg>` to stand in a page: no ids shared with other charts, nothing fetched, texts escaped."""
-        no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        text = self._saved("svg", transparent=True, metadata=no_metadata).decode("utf-8")
-        text = _STYLE_ELEMENT.sub("", text[text.index("<svg") :])
-        return re.sub(r"<[^>]+>", _for_page, text)
-
-    def png(self) -> bytes:
-        """At 300 dots an inch."""
-        return self._saved("png", dpi=DOTS_PER_INCH)
-
-    def _saved(self, kind: str, **options: Any) -> bytes:
-        buffer = io.BytesIO()
-        with _style(self.name), warnings.catch_warnings():
-            # a script that matplotlib's font lacks
-            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-            if self.figure.get_layout_engine() is not None:  # lay it out once for both kinds: that takes longest
-                self.figure.draw_without_rendering()
-                self.figure.set_layout_engine("none")
-            self.figure.savefig(buffer, format=kind, **options)
-        return buffer.getvalue()
 
 
 @dataclass(frozen=True)
@@ -110,7 +45,7 @@ class Series:
 
 def draw_charts(records: RunRecords) -> Charts:
     """All charts for which the run has numbers."""
-    with _style():
+    with chart_style():
         curves = [
             chart
             for title, series in curve_series(records).items()
@@ -167,11 +102,13 @@ def line_chart(title: str, series: Sequence[Series], *, ring_at: int | None = No
     Args:
         ring_at: In a chart of error rates, the step whose point in the first series is ringed.
     """
+    from matplotlib.ticker import MaxNLocator
+
     series = [line for line in series if len(line.rows)]
     if not series:
         return None
     is_rate = title in (WER, CER)
-    figure, axes = _axes(HEIGHT_INCHES)
+    figure, axes = new_axes(HEIGHT_INCHES)
     drawn = [thinned(line.rows) for line in series]
     for line, rows, colour, style in zip(series, drawn, LINE_COLOURS, ("-", "--", ":"), strict=False):
         steps, values, low, high = rows.T
@@ -184,8 +121,13 @@ def line_chart(title: str, series: Sequence[Series], *, ring_at: int | None = No
         place = ringed[0, :2]
         axes.plot(*place, "o", color=INK, markersize=8, markerfacecolor="none", linestyle="", label=f"step {ring_at:,}")
     if is_rate or title == LEARNING_RATE:
-        axes.set_ylim(0, _top(np.concatenate(drawn)))
-    _label_axes(axes, title, is_rate=is_rate)
+        shown = np.concatenate(drawn)
+        axes.set_ylim(0, _axis_end(shown[:, 1], shown[:, 3]))
+    axes.set_xlabel("Optimizer step")
+    axes.set_ylabel(title)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_major_formatter((lambda rate, _: percent_tick(rate)) if is_rate else "{x:.3g}")
     if len(axes.get_legend_handles_labels()[0]) > 1:
         figure.legend(loc="outside lower center", ncols=2)
     size = math.ceil(max(len(line.rows) for line in series) / MAX_POINTS)
@@ -200,29 +142,33 @@ def bar_chart(
     parts = [part for part in largest_parts(now) if math.isfinite(part.score.wer)]
     if not parts:
         return None
-    befores: Mapping[str, PartScore] = {part.value: part for part in before}
+    row_of = {part.value: row for row, part in enumerate(parts)}
     groups = [(model, LINE_COLOURS[0], parts)]
-    if befores:
-        groups.append(("before training", BEFORE, [befores[part.value] for part in parts if part.value in befores]))
-    figure, axes = _axes(0.8 + 0.32 * len(parts))
+    if before:
+        groups.append(("before training", BEFORE, [part for part in before if part.value in row_of]))
+    figure, axes = new_axes(0.8 + 0.32 * len(parts))
     height = 0.8 / len(groups)
-    rows = {part.value: row for row, part in enumerate(parts)}
+    all_rates, all_bounds = [], []
     for place, (label, colour, group) in enumerate(groups):
         rates = np.array([part.score.wer for part in group])
-        bounds = np.array([part.interval for part in group]).reshape(-1, 2)
-        errors = np.nan_to_num(np.maximum(0, [rates - bounds[:, 0], bounds[:, 1] - rates]))
-        places = [rows[part.value] + place * height for part in group]
-        axes.barh(
-            places, rates, height, xerr=errors, color=colour, label=label, error_kw={"linewidth": 0.8, "ecolor": INK}
-        )
-    labels = [f"{_short(part.value)} ({part.score.utterances:,})" for part in parts]
-    axes.set_yticks([row + height * (len(groups) - 1) / 2 for row in range(len(parts))], labels)
-    axes.invert_yaxis()
-    axes.grid(visible=False, axis="y")
-    axes.set_xlim(0, _longest_bar([part for _, _, group in groups for part in group]))
+        low, high = np.array([part.interval for part in group]).reshape(-1, 2).T
+        errors = np.nan_to_num(np.maximum(0, [rates - low, high - rates]))
+        rows = [row_of[part.value] + place * height for part in group]
+        lines = {"linewidth": 0.8, "ecolor": INK}
+        axes.barh(rows, rates, height, xerr=errors, color=colour, label=label, error_kw=lines)
+        all_rates += [rate for rate in rates if math.isfinite(rate)]
+        all_bounds += list(high)
+    shown = np.array(all_rates)
+    if shown.min() < 1:  # beside a part of endless loops, the others must be told apart
+        shown = shown.clip(max=1)
+    axes.set_xlim(0, _axis_end(shown, np.array(all_bounds)))
     axes.xaxis.set_major_formatter(lambda rate, _: percent_tick(rate))
     axes.set_xlabel(f"{WER} by {_short(title)}")
-    if befores:
+    labels = [f"{_short(part.value)} ({part.score.utterances:,})" for part in parts]
+    axes.set_yticks([row + height * (len(groups) - 1) / 2 for row in row_of.values()], labels)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    if before:
         figure.legend(loc="outside lower center", ncols=2)
     return Chart(name, f"{WER} by {title}", "the numbers are in the table", figure)
 
@@ -240,29 +186,10 @@ def _series(name: str, lines: Sequence[Mapping[str, Any]], value: str, interval:
     return Series(name, table[np.isfinite(table[:, 1])])
 
 
-def _top(rows: np.ndarray) -> float | None:
-    """The end of an axis: a very wide interval, of few utterances or of endless loops, would press the line flat."""
-    values = rows[:, 1].max()
-    bounds = np.nanmax(rows[:, 3], initial=values)
-    return float(1.05 * min(bounds, (1 + SPARE_SHARE) * values)) or None
-
-
-def _longest_bar(parts: Sequence[PartScore]) -> float | None:
-    """The end of an axis of bars: beside a part of endless loops, the others must be told apart."""
-    rates = [part.score.wer for part in parts if math.isfinite(part.score.wer)]
-    highest = min(max(rates), 1.0) if min(rates) < 1 else max(rates)
-    bounds = [part.interval[1] for part in parts if math.isfinite(part.interval[1])]
-    return 1.05 * min(max([highest, *bounds]), (1 + SPARE_SHARE) * highest) or None
-
-
-def _label_axes(axes: "Axes", title: str, *, is_rate: bool) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.set_xlabel("Optimizer step")
-    axes.set_ylabel(title)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.yaxis.set_major_formatter((lambda rate, _: percent_tick(rate)) if is_rate else "{x:.3g}")
+def _axis_end(values: np.ndarray, bounds: np.ndarray) -> float | None:
+    """Room for the intervals, unless they are so wide (few utterances, endless loops) that they press the rest flat."""
+    highest = values.max()
+    return float(1.05 * min(np.nanmax(bounds, initial=highest), (1 + SPARE_SHARE) * highest)) or None
 
 
 def _in_words(series: Sequence[Series], *, is_rate: bool) -> str:
@@ -274,30 +201,6 @@ def _in_words(series: Sequence[Series], *, is_rate: bool) -> str:
         points = [f"{words[row]}{label(line.rows[row, 1])} at step {line.rows[row, 0]:,.0f}" for row in sorted(words)]
         sentences.append((f"{line.name}: " if line.name else "") + ", ".join(points))
     return "; ".join(sentences)
-
-
-@contextmanager
-def _style(name: str = "") -> Iterator[None]:
-    """matplotlib's settings for our figures, which are put back afterwards; `name` makes the ids of an SVG its own."""
-    from matplotlib import rc_context
-
-    with rc_context(STYLE | {"svg.hashsalt": name}):
-        yield
-
-
-def _axes(height_inches: float) -> "tuple[Figure, Axes]":
-    """Of a figure outside pyplot, which would keep it for ever."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH_INCHES, height_inches))
-    FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
-
-
-def _for_page(tag: re.Match[str]) -> str:
-    text = _IDS.sub("", tag[0])
-    return re.sub("|".join(PAGE_COLOURS), lambda colour: f"var(--{PAGE_COLOURS[colour[0]]})", text)
 
 
 def _file_name(title: str) -> str:

@@ -35,20 +35,12 @@ VERDICTS = {  # how the title begins, and its tone
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A rate and its 95% interval, as text."""
-
-    rate: str
-    interval: str
-
-
-@dataclass(frozen=True)
 class ScoreRow:
-    """One rate, of each model."""
+    """One rate, of each model; `cells` are (rate, 95% interval) as text."""
 
     name: str
     explanation: str
-    cells: list[Cell]
+    cells: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -78,7 +70,7 @@ def headline(records: RunRecords, comparison: Comparison | None) -> Headline:
         ScoreRow(
             name,
             explanation.format(normalised=normalised),
-            [Cell(percent(record.get(rate)), interval(record.get(f"{rate}_interval"))) for record in models.values()],
+            [(percent(record.get(rate)), interval(record.get(f"{rate}_interval"))) for record in models.values()],
         )
         for rate, (name, explanation) in RATES.items()
     ]

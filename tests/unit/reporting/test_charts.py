@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from accel_asr.reporting.chart_figures import Chart
 from accel_asr.reporting.charts import (
     LOSS,
     MAX_POINTS,
     PLOTS_DIR,
     WER,
-    Chart,
     Series,
     draw_charts,
     line_chart,

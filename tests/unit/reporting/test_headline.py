@@ -29,8 +29,8 @@ def test_three_utterances_of_which_one_did_not_change_could_be_chance(tmp_path: 
     assert shown.title == "The difference could be chance: 0.00% of the words are wrong now, 62.50% before"
     assert shown.tone == "open"
     assert shown.columns == ["Before training", "Best (step 10)", "Last (step 20)"]
-    assert [cell.rate for cell in shown.rows[0].cells] == ["62.50%", "0.00%", "12.50%"]
-    assert shown.rows[0].cells[1].interval == "0.0\u20130.0%"
+    assert [rate for rate, _ in shown.rows[0].cells] == ["62.50%", "0.00%", "12.50%"]
+    assert shown.rows[0].cells[1][1] == "0.0\u20130.0%"
     assert "the best of 2 evaluations" in shown.sentences[-1]
     # another step stands beside the best
     assert headline_of(tmp_path / "run", step=20).columns == ["Before training", "Step 20", "Best (step 10)"]
