@@ -1,4 +1,4 @@
-"""A run that is to be published: refused in its first seconds where it can be, and kept where the upload fails."""
+"""A run that is to be published: refused in its first seconds if it can be, and kept if the upload fails."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

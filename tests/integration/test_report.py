@@ -77,14 +77,14 @@ def test_the_page_stands_alone_and_fits_a_phone(page_file: Path, tmp_path: Path,
         page.goto(page_file.as_uri())
         for name in SECTIONS:
             assert page.locator(f"section#{name} h2").is_visible()
-        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") == width
-        assert page.evaluate("[...document.images].every(one => one.naturalWidth === 480)")
+        assert page.evaluate("[...document.images].every(image => image.naturalWidth === 480)")
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (sum(map(int, background.removeprefix("rgb(").removesuffix(")").split(","))) < 150) == (scheme == "dark")
         smallest = page.evaluate(
-            "Math.min(...[...document.querySelectorAll('svg text')].map(one => "
-            "parseFloat(getComputedStyle(one).fontSize) * one.ownerSVGElement.getBoundingClientRect().width / 252))"
+            "Math.min(...[...document.querySelectorAll('svg text')].map(text => "
+            "parseFloat(getComputedStyle(text).fontSize) * text.ownerSVGElement.getBoundingClientRect().width / 252))"
         )
         assert smallest > 10  # pixels of the letters on the axes
         folder = Path(os.environ.get("ACCEL_ASR_SCREENSHOTS", tmp_path))
@@ -101,7 +101,7 @@ def test_texts_of_the_data_are_shown_and_not_run(page_file: Path) -> None:
         assert cards.filter(has_text=SCRIPT).count() >= 1
         for said, _, _ in TEXTS[2:6]:  # each in its own direction
             card = cards.filter(has_text=said[:5]).first
-            right_to_left = card.locator(".marks").first.evaluate("one => getComputedStyle(one).direction")
+            right_to_left = card.locator(".marks").first.evaluate("words => getComputedStyle(words).direction")
             assert right_to_left == ("rtl" if said[0] in "أא" else "ltr")
         assert "\u202e" not in watched.page.content()
         assert cards.filter(has_text="round").count() >= 1
@@ -113,13 +113,13 @@ def test_a_player_plays_and_edits_are_told_apart_without_colour(page_file: Path)
         page = watched.page
         page.goto(page_file.as_uri())
         played_s = page.locator("audio").first.evaluate(
-            "one => new Promise((done, fail) => { one.onloadedmetadata = () => done(one.duration);"
-            "one.onerror = () => fail(one.error.message); one.preload = 'metadata'; one.load() })"
+            "audio => new Promise((done, fail) => { audio.onloadedmetadata = () => done(audio.duration);"
+            "audio.onerror = () => fail(audio.error.message); audio.preload = 'metadata'; audio.load() })"
         )
         assert played_s == pytest.approx(0.5, abs=0.1)
         lines = [
             page.locator(kind).first.evaluate(
-                "one => getComputedStyle(one).textDecorationLine + ' ' + getComputedStyle(one).textDecorationStyle"
+                "edit => getComputedStyle(edit).textDecorationLine + ' ' + getComputedStyle(edit).textDecorationStyle"
             )
             for kind in ("del.missed", "ins.added", ".swapped ins")
         ]
@@ -128,7 +128,7 @@ def test_a_player_plays_and_edits_are_told_apart_without_colour(page_file: Path)
 
 
 def test_a_policy_forbids_what_would_be_fetched(page_file: Path, tmp_path: Path) -> None:
-    # the page above is quiet since it asks for nothing; this one would ask
+    # the page above is quiet since it asks for nothing; this page would ask
     page = page_file.read_text(encoding="utf-8")
     asking = page.replace("<main>", '<main><script>document.title = "ran"</script><img src="http://127.0.0.1:9/x.png">')
     (tmp_path / "asking.html").write_text(asking, encoding="utf-8")

@@ -18,16 +18,10 @@ CARD = "---\nlicense: mit\n---\n# a card\n"
 @contextmanager
 def hub_of_this_process(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
     """Logged in; large files (`.safetensors`) go through git-lfs; the client's own waiting takes no time."""
-    for name in (
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "ALL_PROXY",
-        "http_proxy",
-        "https_proxy",
-        "all_proxy",
-        "HF_OIDC_RESOURCE",
-    ):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.delenv("HF_OIDC_RESOURCE", raising=False)
     with LoopbackHub(root / "hub", lfs_suffixes=(".safetensors",)) as hub:
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -44,11 +38,7 @@ def make_finished_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run folder as far as a push looks at it; its card is `CARD`."""
     monkeypatch.setattr(publishing, "make_model_card", lambda run_dir, *, hub_model_id: ModelCard(CARD))
     run = folder / "my_run"
-    files = {
-        "config.yaml": "{}",
-        "environment.json": "{}",
-        "data_summary.json": "{}",
-        "summary.json": "{}",
+    files = dict.fromkeys(("config.yaml", "environment.json", "data_summary.json", "summary.json"), "{}") | {
         "best/config.json": '{"model_type": "whisper"}',
         "best/model.safetensors": "weights" * 1000,
         "best/.hidden": "not for others",

@@ -1,9 +1,8 @@
-"""A push against a Hub on loopback, by the real client in this process: what is sent, and what is only told."""
+"""A push against a Hub on loopback, by the real client in this process: what is sent, and what is only listed."""
 
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,20 +14,9 @@ from accel_asr.publishing.hub import check_may_push, describe_push, push_run
 from accel_asr.publishing.upload_plan import plan_upload
 from tests.hub_server import LoopbackHub
 from tests.refusals import refused
-from tests.unit.publishing.hub_client import CARD, fingerprints, hub_of_this_process, make_finished_run
+from tests.unit.publishing.hub_client import CARD, fingerprints
 
 NAME = "tester/whisper-bank"
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
-    with hub_of_this_process(tmp_path, monkeypatch) as hub:
-        yield hub
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return make_finished_run(tmp_path, monkeypatch)
 
 
 def contents(folder: Path) -> dict[str, str]:

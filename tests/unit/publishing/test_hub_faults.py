@@ -1,7 +1,7 @@
 """Every fault of a Hub is one message with its remedy, leaves the run as it was, and lets a second try succeed."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,24 +12,13 @@ from accel_asr.publishing import hub_faults
 from accel_asr.publishing.hub import push_run
 from tests.hub_server import LoopbackHub
 from tests.refusals import refused
-from tests.unit.publishing.hub_client import CARD, fingerprints, hub_of_this_process, make_finished_run
+from tests.unit.publishing.hub_client import CARD, fingerprints
 
 NAME = "tester/whisper-bank"
 ALWAYS = 99
 NAME_SETTING = "--hub.hub_model_id"
 BROKE = "the connection to the Hub broke"
 CARD_ERROR = '"language" must only contain language codes'
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
-    with hub_of_this_process(tmp_path, monkeypatch) as hub:
-        yield hub
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return make_finished_run(tmp_path, monkeypatch)
 
 
 def no_wait(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Run folders for tests, as training leaves them, of pairs of texts; nothing is trained."""
+"""Run folders for tests, as training leaves them, from pairs of texts; nothing is trained."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -49,7 +49,7 @@ def make_run(
     for step, scored in evaluations.items():
         record = record_of(step, scored)
         lines.append({"kind": "eval", **record})
-        write_json_lines(folder / "evaluations" / f"step-{step:08d}.jsonl", (one.to_json() for one in scored))
+        write_json_lines(folder / "evaluations" / f"step-{step:08d}.jsonl", map(ScoredUtterance.to_json, scored))
         summary["last" if step else "baseline"] = record
         if step and ("best" not in summary or record["wer"] < summary["best"]["wer"]):
             summary["best"] = record

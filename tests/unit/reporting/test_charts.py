@@ -95,7 +95,7 @@ def test_a_chart_in_a_page_takes_its_colours_shares_no_ids_and_escapes_its_texts
         ElementTree.fromstring(svg)
         assert "var(--blue)" in svg
         assert not re.search("<style|<script|<metadata|(style|fill|stroke)=[^>]*#[0-9a-f]{6}", svg)
-    ids = [found for svg in svgs for found in set(re.findall(r' id="([^"]*)"', svg))]
+    ids = [name for svg in svgs for name in set(re.findall(r' id="([^"]*)"', svg))]
     assert len(ids) == len(set(ids))
     texts = [text.text or "" for text in ElementTree.fromstring(svgs[-1]).iter("{http://www.w3.org/2000/svg}text")]
     assert {f"{SCRIPT[:20]} (1)", "$x^{$ (1)", "口座 (1)"} <= set(texts)

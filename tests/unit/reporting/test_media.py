@@ -51,11 +51,11 @@ def test_a_long_recording_is_cut_and_says_so() -> None:
 
 
 def test_no_more_is_made_than_there_is_room_for() -> None:
-    one = make_clip(tone("u0"))
-    size = len(one.audio_url) + len(one.picture_url)
+    first = make_clip(tone("u0"))
+    size = len(first.audio_url) + len(first.picture_url)
     clips = Clips(tone, max_bytes=2 * size)
-    made = [clips.clip(f"u{number}") for number in range(4)]
-    assert [clip is not None for clip in made] == [True, True, False, False]
+    clipped = [clips.clip(f"u{number}") for number in range(4)]
+    assert [clip is not None for clip in clipped] == [True, True, False, False]
     assert clips.left_out == 2
 
 

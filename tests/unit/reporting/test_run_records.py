@@ -9,12 +9,12 @@ from tests.refusals import refused
 from tests.unit.reporting.made_up_runs import a_run, edit_lines, make_run
 
 
-def test_the_best_evaluation_is_told_of(tmp_path: Path) -> None:
+def test_the_report_is_about_the_best_evaluation(tmp_path: Path) -> None:
     records = read_run(a_run(tmp_path / "run"))
     assert records.chosen is not None
     assert records.baseline is not None
     assert (records.chosen.step, records.baseline.step, records.is_best) == (10, 0, True)
-    assert [one.transcript.utterance_id for one in records.chosen.scored] == ["u0", "u1", "u2"]
+    assert [utterance.transcript.utterance_id for utterance in records.chosen.scored] == ["u0", "u1", "u2"]
     assert records.finished
 
 
@@ -55,7 +55,7 @@ def test_rows_of_an_older_version_are_one_clear_message(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", [["summary.json"], ["metrics.jsonl"], []])
-def test_the_scores_are_told_where_one_of_their_two_records_is_missing_or_ends_early(
+def test_the_scores_survive_if_one_of_their_two_records_is_missing_or_ends_early(
     tmp_path: Path, missing: list[str]
 ) -> None:
     folder = a_run(tmp_path / "run")

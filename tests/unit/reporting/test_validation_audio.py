@@ -30,7 +30,7 @@ def test_a_recording_that_has_gone_takes_no_other_with_it(data: DataConfig) -> N
     assert len(set(lengths.values())) == len(NAMES)
     (Path(str(data.name_or_path)) / "3.wav").unlink()  # one of six is above data.max_bad_fraction
     samples_of = reopen(data, model, seed=0)
-    # other rows would be held out now; whichever they were, they are found
+    # other rows would be held out now; whichever they were, their audio is there
     assert {name: len(samples_of(name)) for name in NAMES if name != "3.wav"} == {
         name: length for name, length in lengths.items() if name != "3.wav"
     }

@@ -20,19 +20,19 @@ def test_each_kind_of_edit_is_marked() -> None:
 
 def test_texts_without_spaces_are_aligned_by_characters() -> None:
     said = "口座の残高を教えてくださいお願いします"
-    found = marks(said, said.replace("残", "算"))
-    assert found.unit == "character"
-    assert Mark("substitute", "残", "算") in found.shown
-    assert "".join(mark.said for mark in found.shown) == said
+    text = marks(said, said.replace("残", "算"))
+    assert text.unit == "character"
+    assert Mark("substitute", "残", "算") in text.shown
+    assert "".join(mark.said for mark in text.shown) == said
     assert not has_no_spaces("Donaudampfschifffahrt ist ein langes Wort")
     assert not has_no_spaces("")
 
 
 def test_a_long_transcript_is_folded_and_a_very_long_one_is_cut() -> None:
-    found = marks("a", " ".join(["a"] + ["again"] * 2_000))
-    shown, folded = (sum(len(mark.heard.split()) for mark in part) for part in (found.shown, found.folded))
-    assert (shown, shown + folded, found.left_out) == (MAX_SHOWN, MAX_UNFOLDED, 2_001 - MAX_UNFOLDED)
-    assert len(found.shown) == 2  # neighbours under one edit are one mark
+    text = marks("a", " ".join(["a"] + ["again"] * 2_000))
+    shown, folded = (sum(len(mark.heard.split()) for mark in part) for part in (text.shown, text.folded))
+    assert (shown, shown + folded, text.left_out) == (MAX_SHOWN, MAX_UNFOLDED, 2_001 - MAX_UNFOLDED)
+    assert len(text.shown) == 2  # neighbours under one edit are one mark
 
 
 def test_a_long_text_says_how_much_of_it_is_missing() -> None:

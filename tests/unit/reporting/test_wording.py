@@ -25,9 +25,9 @@ def test_a_rate_that_is_not_defined_is_not_a_number() -> None:
     ],
 )
 def test_a_difference_says_how_sure_it_is(difference: float, interval: tuple[float, float], verdict: str) -> None:
-    found = Difference(difference, interval, 0.5)
-    assert wording.verdict(found) == verdict
-    sentence = wording.difference_sentence(found, what="the model")
+    paired = Difference(difference, interval, 0.5)
+    assert wording.verdict(paired) == verdict
+    sentence = wording.difference_sentence(paired, what="the model")
     assert verdict in sentence or ("the same as before" in sentence if difference == 0 else "is unknown" in sentence)
 
 
