@@ -49,19 +49,28 @@ def main(arguments: list[str]) -> int:
         from accel_asr.run import rescoring
 
         return rescoring.main(arguments)
+    if {"-h", "--help"} & set(arguments):
+        _print_help()
+        return 0
     with user_errors_exit(same_on_every_rank=True):
-        options, settings = _take_own_options(arguments)
-        if {"-h", "--help"} & set(settings):
-            _print_help()
-            return 0
-        for option, model in (("--model", options.model), ("--against", options.against)):
-            if model is not None:
-                refuse_unfit_folder(model_source(model), name=model, setting=option)
-        config = _configuration(options, settings)
-        output_dir = Path(str(config.output_dir))
-        require_place(output_dir, overwrite=options.overwrite)
-    with user_errors_exit(), full_disk_explained(output_dir):
+        config, options = read_arguments(arguments)
+    with user_errors_exit(), full_disk_explained(Path(str(config.output_dir))):
         return evaluate(config, options)
+
+
+def read_arguments(arguments: list[str]) -> tuple[Config, argparse.Namespace]:
+    """(settings, the command's own options) for `evaluate`, checked before anything is loaded.
+
+    Raises:
+        UserError: bad input, or scores that would be overwritten.
+    """
+    options, settings = _take_own_options(arguments)
+    for option, model in (("--model", options.model), ("--against", options.against)):
+        if model is not None:
+            refuse_unfit_folder(model_source(model), name=model, setting=option)
+    config = _configuration(options, settings)
+    require_place(Path(str(config.output_dir)), overwrite=options.overwrite)
+    return config, options
 
 
 def evaluate(config: Config, options: argparse.Namespace) -> int:

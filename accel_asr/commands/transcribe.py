@@ -2,8 +2,7 @@
 
 import argparse
 import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +15,7 @@ from accel_asr.model.folder.examination import refuse_unfit_folder
 from accel_asr.quickstart import model_source
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from accel_asr.console.bars import Bar
     from accel_asr.transcription.inputs import Recording
-    from accel_asr.transcription.segments import TimedText
     from accel_asr.transcription.transcriber import Transcriber
 
 FORMAT_NAMES = ("txt", "text", "json", "srt", "vtt")  # text: what txt was called first
@@ -162,13 +157,18 @@ def _transcribe_all(
     """Transcribe and write, in the order given, each as soon as it is ready. The exit code."""
     from accel_asr.console.bars import progress_bar
     from accel_asr.transcription.formats import as_object, rendered
+    from accel_asr.transcription.outcomes import outcomes
 
     failed = 0
     has_noted = False
     is_one_of_many = output_format == "txt" and len(recordings) > 1
     with progress_bar(len(recordings), desc="transcribe", unit="files", result_on_stdout=True) as bar:
-        for index, outcome in _outcomes(
-            transcriber, recordings, batch_size=batch_size, timed=output_format != "txt", bar=bar
+        for index, outcome in outcomes(
+            transcriber,
+            recordings,
+            batch_size=batch_size,
+            timed=output_format != "txt",
+            on_progress=bar.set_postfix_str,
         ):
             recording = recordings[index]
             bar.update()
@@ -201,44 +201,6 @@ def _transcribe_all(
         into = os.path.commonpath([file.parent for file in files])
         say(f"transcribed {what} into {into}", to_stderr=True)
     return 1 if failed else 0
-
-
-def _outcomes(
-    transcriber: "Transcriber", recordings: "Sequence[Recording]", *, batch_size: int, timed: bool, bar: "Bar"
-) -> "Iterator[tuple[int, TimedText | str]]":
-    """(index, transcript or why there is none) of each recording, in order. Short neighbours share a batch."""
-    from accel_asr.audio.decoding import AudioError, decode
-
-    waiting: list[tuple[int, np.ndarray | str]] = []
-
-    def finish() -> "Iterator[tuple[int, TimedText | str]]":
-        clips = [clip for _, clip in waiting if not isinstance(clip, str)]
-        spoken = iter(transcriber.transcribe_short(clips, timed=timed))
-        for index, clip in waiting:
-            yield index, clip if isinstance(clip, str) else next(spoken)
-        waiting.clear()
-
-    for index, recording in enumerate(recordings):
-        try:
-            source = recording.path if recording.path is not None else sys.stdin.buffer.read()
-            samples = decode(source, sampling_rate_hz=transcriber.sampling_rate_hz)
-        except AudioError as error:
-            waiting.append((index, str(error)))
-            continue
-        if not transcriber.is_long(samples):
-            waiting.append((index, samples))
-            if sum(not isinstance(clip, str) for _, clip in waiting) == batch_size:
-                yield from finish()
-            continue
-        yield from finish()
-        whole_s = len(samples) / transcriber.sampling_rate_hz
-
-        def show(done_s: float, whole_s: float = whole_s, name: str = recording.name) -> None:
-            bar.set_postfix_str(f"{Path(name).name}: {_minutes(done_s)} of {_minutes(whole_s)}")
-
-        yield index, transcriber.transcribe_long(samples, on_progress=show)
-        bar.set_postfix_str("")
-    yield from finish()
 
 
 def _lossy(encoding: str) -> str:
@@ -278,7 +240,3 @@ def _write(file: Path, content: str) -> None:
     except OSError as error:
         problem = f"{file.name} can't be written ({error.strerror})"
         raise UserError(problem, setting="--output_dir", value=file.parent, remedy="give another folder") from error
-
-
-def _minutes(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
