@@ -15,7 +15,7 @@ from accel_asr.config.settings import Config
 from accel_asr.console.printing import json_to_print, print_result, say
 from accel_asr.console.public_text import public_values
 from accel_asr.errors import UserError, raise_all, user_errors_exit
-from accel_asr.files.atomic_writes import write_text
+from accel_asr.files.atomic_writes import write_errors_explained, write_text
 from accel_asr.model.folder.examination import say_notes
 
 DESCRIPTION = """Decode every recording and read every text of a run's sources; report what training would drop or
@@ -98,11 +98,8 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
         else:
             print_report(report)
     if options.json not in (None, "-"):
-        try:
+        with write_errors_explained(Path(options.json), setting="--json"):
             write_text(Path(options.json), json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
-        except OSError as error:
-            reason = f"can't be written ({error.strerror})"
-            raise UserError(reason, setting="--json", value=options.json, remedy="give another place") from error
         say(f"report     {options.json}")
     return int(report["exit_code"])
 

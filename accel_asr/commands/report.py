@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from accel_asr.config.command_line import parse_config
 from accel_asr.console.printing import OptionParser, say
 from accel_asr.errors import UserError
+from accel_asr.files.atomic_writes import write_errors_explained
 
 if TYPE_CHECKING:
     from accel_asr.reporting.media import SamplesOf
@@ -45,14 +46,10 @@ def main(arguments: list[str]) -> int:
         say(f"note: the data can't be opened, so there are no players in the report: {problem}")
     path = options.output or run_dir / REPORT_FILE
     charts = draw_charts(records)
-    try:
+    with write_errors_explained(path, setting="--output"):
         write_report(records, charts, path, samples_of=samples_of, without_audio=problem)
         # a page elsewhere is a second look
         plots = write_plots(charts, run_dir / PLOTS_DIR) if options.output is None else []
-    except OSError as error:
-        raise UserError(
-            f"can't be written ({error.strerror})", setting="--output", value=error.filename or str(path)
-        ) from error
     say(f"report      {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if plots:
         say(f"plots       {plots[0].parent} ({', '.join(plot.name for plot in plots)})")
@@ -60,10 +57,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _open_audio(run_dir: Path) -> "SamplesOf":
-    """The validation recordings, by the run's own settings, and by its own model as the base may be gone.
+    """The validation recordings, by the run's own settings and its best model, as the base model may be gone.
 
     Raises:
-        UserError: they can't be had.
+        UserError: they can't be opened.
     """
     from accel_asr.files.run_folder import CONFIG_FILE
     from accel_asr.reporting.validation_audio import reopen

@@ -10,7 +10,7 @@ from accel_asr.commands.option_types import at_least_one, probability, temperatu
 from accel_asr.console.printing import OptionParser, json_to_print, print_result, say, standard_output
 from accel_asr.console.public_text import visible
 from accel_asr.errors import UserError, setting_shown_as
-from accel_asr.files.atomic_writes import write_text
+from accel_asr.files.atomic_writes import write_errors_explained, write_text
 from accel_asr.model.folder.examination import refuse_unfit_folder
 from accel_asr.quickstart import model_source
 
@@ -180,7 +180,9 @@ def _transcribe_all(
             if doubt := transcriber.doubt(outcome):
                 say(f"note: {visible(recording.name)}: {doubt}", to_stderr=True)
             if files is not None:
-                _write(files[index], rendered(outcome, output_format=output_format, name=recording.name, indent=2))
+                text = rendered(outcome, output_format=output_format, name=recording.name, indent=2)
+                with write_errors_explained(files[index], setting="--output_dir"):
+                    write_text(files[index], text + "\n")
                 continue
             if output_format == "json":
                 content = json_to_print(as_object(outcome, name=recording.name))
@@ -226,17 +228,5 @@ def _make_room(folder: Path, files: Sequence[Path], *, overwrite: bool) -> None:
             value=folder,
             remedy="give another folder, or --overwrite to replace",
         )
-    try:
+    with write_errors_explained(folder, setting="--output_dir"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"can't be made a folder ({error.strerror})", setting="--output_dir", value=folder, remedy="give another"
-        ) from error
-
-
-def _write(file: Path, content: str) -> None:
-    try:
-        write_text(file, content + "\n")
-    except OSError as error:
-        problem = f"{file.name} can't be written ({error.strerror})"
-        raise UserError(problem, setting="--output_dir", value=file.parent, remedy="give another folder") from error

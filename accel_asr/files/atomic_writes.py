@@ -37,6 +37,22 @@ def full_disk_error(folder: Path, *, setting: str, remedy: str) -> UserError:
     return UserError("no space is left on its disk", setting=setting, value=folder, remedy=f"make room, {remedy}")
 
 
+@contextmanager
+def write_errors_explained(path: Path, *, setting: str, remedy: str = "give another place") -> Iterator[None]:
+    """Turn whatever the file system refuses into a message about `setting`, which names `path`.
+
+    Raises:
+        UserError: `path` can't be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if is_full_disk(error):
+            raise full_disk_error(path, setting=setting, remedy=f"or {remedy}") from error
+        reason = error.strerror or error
+        raise UserError(f"can't be written ({reason})", setting=setting, value=path, remedy=remedy) from error
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` as an indented JSON file, complete or not at all."""
     write_text(path, to_json(content, indent=2) + "\n")

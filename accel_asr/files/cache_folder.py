@@ -11,14 +11,14 @@ from filelock import FileLock, Timeout
 
 from accel_asr.console.printing import say
 from accel_asr.errors import UserError
-from accel_asr.files.atomic_writes import folder_written_whole, full_disk_error, is_full_disk
+from accel_asr.files.atomic_writes import folder_written_whole, is_full_disk, write_errors_explained
 
 SAID_AFTER_S = 10.0  # a longer wait for another process is reported
 LONGEST_WAIT_S = 24 * 3600.0  # the index of a very large set takes hours
 CACHE_VARIABLE = "ACCEL_ASR_CACHE"
 SETTING = "--data.cache_dir"
 _DENIED = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
-_OTHER_FOLDER = f"or give another folder by {SETTING} or ${CACHE_VARIABLE}"
+OTHER_FOLDER = f"give another folder by {SETTING} or ${CACHE_VARIABLE}"
 
 
 def default_cache_dir() -> Path:
@@ -42,16 +42,13 @@ def make_cache_folder(folder: Path, *, cache_dir: Path) -> None:
     Raises:
         UserError: it can't be made.
     """
-    with cache_errors_explained(cache_dir, every_error=True):
+    with write_errors_explained(cache_dir, setting=SETTING, remedy=OTHER_FOLDER):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
-def cache_errors_explained(folder: Path, *, every_error: bool = False) -> Iterator[None]:
-    """Turn a full disk and a folder that can't be written into a message about the cache.
-
-    Args:
-        every_error: Explain whatever else the operating system refuses, too.
+def cache_errors_explained(folder: Path) -> Iterator[None]:
+    """Turn a full disk and a folder that can't be written into a message about the cache; other errors pass.
 
     Raises:
         UserError: the folder can't be written.
@@ -59,16 +56,10 @@ def cache_errors_explained(folder: Path, *, every_error: bool = False) -> Iterat
     try:
         yield
     except OSError as error:
-        if is_full_disk(error):
-            raise full_disk_error(folder, setting=SETTING, remedy=_OTHER_FOLDER) from error
-        if every_error or error.errno in _DENIED:
-            raise UserError(
-                f"it can't be written ({error.strerror})",
-                setting=SETTING,
-                value=folder,
-                remedy=_OTHER_FOLDER.removeprefix("or "),
-            ) from error
-        raise
+        if not is_full_disk(error) and error.errno not in _DENIED:
+            raise
+        with write_errors_explained(folder, setting=SETTING, remedy=OTHER_FOLDER):
+            raise
 
 
 @contextmanager
@@ -91,7 +82,7 @@ def cache_locked(lock: Path, *, work: str) -> Iterator[None]:
             who = f"another process, which holds {str(lock)!r}, is making {work}"
             if waited_s >= LONGEST_WAIT_S:
                 raise UserError(
-                    f"{who} since {waited_s / 3600:.0f} hours", setting=SETTING, remedy=f"end it, {_OTHER_FOLDER}"
+                    f"{who} since {waited_s / 3600:.0f} hours", setting=SETTING, remedy=f"end it, or {OTHER_FOLDER}"
                 ) from None
             if waited_s == SAID_AFTER_S:
                 say(f"waiting: {who}", to_stderr=True)

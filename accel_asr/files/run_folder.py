@@ -12,7 +12,7 @@ from typing import IO
 from safetensors import SafetensorError
 
 from accel_asr.errors import UserError
-from accel_asr.files.atomic_writes import OUTGOING, WRITING, full_disk_error, is_full_disk
+from accel_asr.files.atomic_writes import OUTGOING, WRITING, full_disk_error, is_full_disk, write_errors_explained
 
 try:
     import fcntl
@@ -44,24 +44,13 @@ def claim_run_folder(output_dir: Path, *, resume: bool) -> None:
             value=output_dir,
             remedy=f"continue it with --checkpoint.resume true, or {another}",
         )
-    try:
+    with write_errors_explained(output_dir, setting=SETTING, remedy=another):
         output_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"can't be made a folder ({error.strerror})", setting=SETTING, value=output_dir, remedy=another
-        ) from error
     if not os.access(output_dir, os.W_OK):
         raise UserError("can't be written", setting=SETTING, value=output_dir, remedy=another)
     if os.environ.get("RANK", "0") == "0":
-        try:
+        with write_errors_explained(output_dir, setting=SETTING, remedy=f"remove its {LOCK_FILE}, or {another}"):
             _lock(output_dir)
-        except OSError as error:
-            raise UserError(
-                f"its file {LOCK_FILE} can't be written ({error.strerror})",
-                setting=SETTING,
-                value=output_dir,
-                remedy=f"remove that, or {another}",
-            ) from error
         _clear_up_after_a_crash(output_dir)
 
 

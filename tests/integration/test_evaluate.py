@@ -116,7 +116,7 @@ def test_several_sources_by_name(tones: TonesJob) -> None:
         (["--model", "quickstart", "--dataset", "missing.csv"], "'missing.csv': does not exist"),
         (["--model", "some/folder/of/mine", "--dataset", "quickstart"], "--model 'some/folder/of/mine': "),
         (["--model", "quickstart", "--against", "some/folder/of/mine"], "--against 'some/folder/of/mine': "),
-        (["--model", "quickstart", "--output_dir", "/dev/null/scores"], "--output_dir: '/dev/null/scores' can't be"),
+        (["--model", "quickstart", "--output_dir", "/dev/null/scores"], "--output_dir '/dev/null/scores': can't be"),
         (
             ["--model", "quickstart", "--dataset", "quickstart", "--by", "speaker"],
             '("--data.breakdown_columns=[]" for none)',

@@ -25,7 +25,7 @@ from accel_asr.data.reading.sources import read_source
 from accel_asr.data.reading.time_columns import TimeSettings
 from accel_asr.data.selection.run_sources import cache_dir_of, source_name
 from accel_asr.errors import UserError
-from accel_asr.files.atomic_writes import file_written_whole
+from accel_asr.files.atomic_writes import file_written_whole, write_errors_explained
 
 _BATCH_ROWS = 5_000
 _CELLS = ["utterance_id", "path", "offset", "dataset_row", "start_s", "end_s", "text"]
@@ -88,12 +88,10 @@ def write_clean_manifests(
         _refuse_own_source(target, parts)
         require_new(target, "--write_clean", overwrite=overwrite)
     written = []
-    try:
+    with write_errors_explained(path, setting="--write_clean"):
         for target, parts in zip(paths, groups, strict=True):
             folder = extract_to / target.stem if extract_to and len(paths) > 1 else extract_to
             written.append(_write(checked.data, target, parts, extract_to=folder))
-    except OSError as error:
-        raise UserError(f"can't be written ({error.strerror or error})", setting="--write_clean", value=path) from error
     return written
 
 

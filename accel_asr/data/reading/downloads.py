@@ -20,8 +20,8 @@ from urllib.parse import quote, unquote, urlsplit
 from accel_asr.console.bars import waiting_is_said
 from accel_asr.data.reading.source_table import source_error
 from accel_asr.errors import UserError
-from accel_asr.files.atomic_writes import file_written_whole
-from accel_asr.files.cache_folder import cache_errors_explained
+from accel_asr.files.atomic_writes import file_written_whole, write_errors_explained
+from accel_asr.files.cache_folder import OTHER_FOLDER
 
 TIMEOUT_S = 30.0
 MAX_RESUMES = 5
@@ -164,7 +164,7 @@ def download(url: str, folder: Path) -> Path:
     with waiting_is_said(f"getting {without_secrets(url)}"), ResumingStream(url) as stream:
         if known is not None and known == (stream.total_bytes, stream.etag):  # of servers that answer no HEAD
             return path
-        with cache_errors_explained(folder, every_error=True):
+        with write_errors_explained(folder, setting="--data.cache_dir", remedy=OTHER_FOLDER):
             size_bytes = 0
             with file_written_whole(path, is_shared=True) as beside, beside.open("wb") as file:
                 while chunk := stream.read(CHUNK_BYTES):

@@ -267,7 +267,7 @@ def test_several_recordings_are_no_subtitles_of_one_stream(recordings: list[Path
 
 
 def test_an_output_folder_that_is_a_file_is_refused(recordings: list[Path], tmp_path: Path) -> None:
-    with refused("--output_dir", "can't be made a folder", value=recordings[0]):
+    with refused("--output_dir", "can't be written", value=recordings[0]):
         run("--model", "./missing", "--output_dir", recordings[0], recordings[1])
 
 

@@ -723,8 +723,8 @@ def test_a_file_name_that_is_not_unicode_is_refused_by_row(cache: Path, tmp_path
     [
         (errno.ENOSPC, "no space is left"),
         (errno.EDQUOT, "no space is left"),
-        (errno.EROFS, "it can't be written (Read-only file system)"),
-        (errno.EACCES, "it can't be written (Permission denied)"),
+        (errno.EROFS, "can't be written (Read-only file system)"),
+        (errno.EACCES, "can't be written (Permission denied)"),
     ],
 )
 @pytest.mark.parametrize("where", ["lock", "rows"])
