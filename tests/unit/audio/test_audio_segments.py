@@ -117,7 +117,9 @@ def test_a_channel_that_is_not_there_is_not_another_one(channels: int, channel: 
 
 
 def test_a_name_that_can_not_be_opened_is_a_reason(tmp_path: Path) -> None:
-    assert refused(tmp_path / ("a" * 300 + ".wav")).startswith("the file can't be reached (")
+    # Python 3.14 asks no further than whether it exists
+    reasons = ("the file can't be reached (", "the file does not exist")
+    assert refused(tmp_path / ("a" * 300 + ".wav")).startswith(reasons)
     assert refused(tmp_path / "a\0.wav") == "the file does not exist"
 
 

@@ -222,7 +222,7 @@ def test_malformed_members_are_told_together(tmp_path: Path) -> None:
     assert "5 shards or members can't be read: s.tar: 'a.json': " in message
     assert "s.tar: 'b.txt': 'utf-8' codec can't decode" in message
     assert "s.tar: 'c.json': it is JSON, but not an object" in message
-    assert "s.tar: 'd.json': maximum recursion" in message
+    assert "s.tar: 'd.json': " in message
     assert "No such file" in message
     assert f"{shards[0]}: 'a.json': " in stream_refusal(shards[0])
 
@@ -302,7 +302,8 @@ def test_a_header_that_leads_backwards_ends_the_reading(tmp_path: Path) -> None:
         member.size = -4096
         tar.fileobj.write(member.tobuf(tarfile.GNU_FORMAT))
         tar.fileobj.write(bytes(1024))
-    assert "'b.wav' has a negative size" in refusal(read_tar_shards, [tmp_path / "s.tar"])
+    message = refusal(read_tar_shards, [tmp_path / "s.tar"])
+    assert "'b.wav' has a negative size" in message or "cut or damaged at byte 2,560, after 'a.wav'" in message  # 3.14
 
 
 def test_tars_that_were_joined_are_told(tmp_path: Path) -> None:
