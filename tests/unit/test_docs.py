@@ -196,6 +196,15 @@ def test_settings_that_a_page_names_exist(page: Path) -> None:
     assert {name.rstrip(".") for name in named} - known == set()
 
 
+def test_messages_in_troubleshooting_are_those_of_the_code() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "accel_asr").rglob("*.py"))
+    rows = (DOCS / "troubleshooting.md").read_text(encoding="utf-8").splitlines()
+    messages = [row.split("`")[1] for row in rows if row.startswith("| `")]
+    assert len(messages) >= 6
+    parts = [part.strip() for message in messages for part in re.split(r"\d+", message)]  # numbers are filled in
+    assert [part for part in parts if part not in code] == []
+
+
 # -- links
 
 
