@@ -7,11 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow as pa
 
 from accel_asr.config.settings import DataConfig, SourceConfig
 from accel_asr.data.checking.model_limits import ModelLimits
-from accel_asr.data.indexing.index import INDEX_FILE, Index
 from accel_asr.data.labels import TASKS
 from accel_asr.data.selection.overlap import VALIDATED_ON, settle_overlap
 from accel_asr.data.selection.preparation import MAX_EXAMPLES, Drops, sift
@@ -125,14 +123,9 @@ def _without(checked: CheckedPart, validated: Utterances) -> CheckedPart:
     return replace(checked, kept=checked.kept.select(~np.isin(checked.kept.row_of, validated.row_of)))
 
 
-def columns_of(index: Index) -> pa.Table:
-    """All columns of an index, as `index.SCHEMA` has them, memory-mapped."""
-    return pa.ipc.open_file(pa.memory_map(str(index.folder / INDEX_FILE))).read_all()
-
-
 def cells_and_codes(part: Part, name: str) -> tuple[list[str | None], np.ndarray]:
     """The different cells of a column, the last of them None, and for each row the place of its cell, shape (rows,)."""
-    column = columns_of(part.index).column(name).combine_chunks().dictionary_encode()
+    column = part.index.column(name).combine_chunks().dictionary_encode()
     return [*column.dictionary.to_pylist(), None], column.indices.fill_null(len(column.dictionary)).to_numpy()
 
 

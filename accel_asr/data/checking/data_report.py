@@ -40,7 +40,7 @@ import numpy as np
 import pyarrow as pa
 
 from accel_asr.data.checking import fault_sections
-from accel_asr.data.checking.check import Checked, CheckedPart, cells_and_codes, columns_of, language_of
+from accel_asr.data.checking.check import Checked, CheckedPart, cells_and_codes, language_of
 from accel_asr.data.checking.column_checks import histogram
 from accel_asr.data.selection.preparation import Drops, hours, label_lengths
 from accel_asr.data.selection.shared_values import shared_values
@@ -109,20 +109,20 @@ def warnings_of(report: Report) -> list[str]:
 
 
 def _source(checked: CheckedPart) -> dict[str, Any]:
-    columns = columns_of(checked.part.index)
+    index = checked.part.index
     durations_s = _readable_s(checked.part)
     return {
         "source": checked.source.name or checked.source.name_or_path,
         "split": checked.split,
-        "rows": len(checked.part.index),
+        "rows": len(index),
         "readable_rows": len(durations_s),
         "hours": round(float(durations_s.sum()) / 3600, 4),
         **{
             f"{name}_s": round(float(of(durations_s)), 3) if len(durations_s) else None
             for name, of in (("shortest", np.min), ("median", np.median), ("longest", np.max))
         },
-        "sampling_rates_hz": _counts(columns.column("sampling_rate_hz")),
-        "channels": _counts(columns.column("channels")),
+        "sampling_rates_hz": _counts(index.column("sampling_rate_hz")),
+        "channels": _counts(index.column("channels")),
         "kept": len(checked.kept),
         "dropped": checked.drops.summary(),
     }

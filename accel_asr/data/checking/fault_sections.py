@@ -9,7 +9,7 @@ import numpy as np
 from tokenizers.pre_tokenizers import ByteLevel
 
 from accel_asr.data.checking import column_checks
-from accel_asr.data.checking.check import Checked, columns_of, language_of
+from accel_asr.data.checking.check import Checked, language_of
 from accel_asr.data.selection.preparation import MAX_EXAMPLES
 from accel_asr.data.selection.utterances import Utterances
 from accel_asr.data.text_processing import is_unseen
@@ -30,8 +30,8 @@ class KeptRows:
         self.sides = {"train": everything[: self.training_rows], "validation": everything[self.training_rows :]}
         self.ids = rows.ids()
         self.durations_s = rows.durations_s()
-        self.hashes = _column(rows, "audio_hash", np.uint64)
-        self.peak, self.rms, self.clipped = (_column(rows, name, np.float64) for name in ("peak", "rms", "clipped"))
+        self.hashes = rows.column("audio_hash", np.uint64)  # all kept rows were decoded, so none is null
+        self.peak, self.rms, self.clipped = (rows.column(name) for name in ("peak", "rms", "clipped"))
         self.texts = [
             rows.parts[part].text(text or "") for part, text in zip(rows.part_of, rows.cells("text"), strict=True)
         ]
@@ -176,13 +176,3 @@ def text_speed(kept: KeptRows) -> dict[str, Any]:
             ],
         },
     }
-
-
-def _column(utterances: Utterances, name: str, dtype: Any) -> np.ndarray:
-    """A column of numbers of kept rows, exactly: all of them were decoded, so none is null."""
-    values = np.zeros(len(utterances), dtype=dtype)
-    for number, part in enumerate(utterances.parts):
-        mine = utterances.part_of == number
-        column = columns_of(part.index).column(name).combine_chunks().fill_null(0)
-        values[mine] = column.to_numpy(zero_copy_only=False)[utterances.row_of[mine]]
-    return values

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 
 from accel_asr.data.reading.source_table import first_few
 from accel_asr.data.selection.preparation import MAX_EXAMPLES
@@ -117,14 +116,14 @@ def _match_samples(train: Utterances, validation: Utterances, partners: np.ndarr
 
 def _decoded(utterances: Utterances) -> tuple[np.ndarray, np.ndarray]:
     """Hashes of the samples of the utterances that were decoded, uint64, and their places."""
-    hashes, is_known = _hashes(utterances, "audio_hash")
-    return hashes[is_known], np.flatnonzero(is_known)
+    is_known = utterances.numbers(lambda part: part.index.column("audio_hash").is_valid().to_numpy(), bool)
+    return utterances.column("audio_hash", np.uint64)[is_known], np.flatnonzero(is_known)
 
 
 def _match_times(train: Utterances, validation: Utterances, partners: np.ndarray, trained: np.ndarray) -> np.ndarray:
     """Note the segments of one file that share most of their time; returns a mask of those that share only a little."""
     touching = np.zeros(len(validation), dtype=bool)
-    files, wanted = _hashes(train, "content")[0], _hashes(validation, "content")[0]
+    files, wanted = train.column("content", np.uint64), validation.column("content", np.uint64)  # 0: not known
     on_both = np.setdiff1d(np.intersect1d(files, wanted), [0])
     begins, ends = _times(train)
     wanted_begins, wanted_ends = _times(validation)
@@ -143,22 +142,9 @@ def _match_times(train: Utterances, validation: Utterances, partners: np.ndarray
     return touching
 
 
-def _hashes(utterances: Utterances, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """A column of hashes, uint64, 0 where there is none; and a mask of the rows that have one."""
-    hashes = np.zeros(len(utterances), dtype=np.uint64)
-    is_known = np.zeros(len(utterances), dtype=bool)
-    for number, part in enumerate(utterances.parts):
-        mine = utterances.part_of == number
-        if mine.any():
-            column = part.index.column(name).take(pa.array(utterances.row_of[mine])).combine_chunks()
-            is_known[mine] = column.is_valid().to_numpy(zero_copy_only=False)
-            hashes[mine] = column.fill_null(0).to_numpy(zero_copy_only=False)
-    return hashes, is_known
-
-
 def _times(utterances: Utterances) -> tuple[np.ndarray, np.ndarray]:
     """Begin and end of each in its file, in seconds."""
-    begins = np.nan_to_num(utterances.numbers(lambda part: part.index.numbers("start_s").astype(np.float64)))
+    begins = utterances.column("start_s")
     return begins, begins + utterances.durations_s()
 
 

@@ -52,7 +52,7 @@ def shared_values(data: DataConfig, train: Utterances, validation: Utterances) -
 
 def _shared_texts(train: Utterances, validation: Utterances) -> SharedValues:
     """Sentences on both sides, ignoring case, punctuation and spaces."""
-    trained, wanted = _text_keys(train), _text_keys(validation)
+    trained, wanted = (utterances.numbers(_text_keys, np.uint64) for utterances in (train, validation))
     shared = np.isin(wanted, trained) & (wanted != 0)
     _, first = np.unique(wanted[shared], return_index=True)
     places = np.flatnonzero(shared)[np.sort(first)]
@@ -82,14 +82,14 @@ def _shared_cells(train: Utterances, validation: Utterances, name: str) -> Share
     )
 
 
-def notices_of(shared_values: Sequence[SharedValues], *, is_held_out: bool) -> list[str]:
+def notices_of(all_shared: Sequence[SharedValues], *, is_held_out: bool) -> list[str]:
     """A line for each kind of value that is on both sides.
 
     Args:
         is_held_out: The run itself holds out random rows, so `data.group_column` alone would help.
     """
     notices = []
-    for shared in shared_values:
+    for shared in all_shared:
         if not shared.rows:
             continue
         what = "texts" if shared.kind == "texts" else f"values of {shared.column}"
@@ -107,17 +107,9 @@ def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN_TEXT else f"{text[: _SHOWN_TEXT - 1]}…"
 
 
-def _text_keys(utterances: Utterances) -> np.ndarray:
-    """A hash of each text as it is compared, uint64; 0 where there is none."""
-    keys = np.zeros(len(utterances), dtype=np.uint64)
-    for number, part in enumerate(utterances.parts):
-        mine = utterances.part_of == number
-        if mine.any():
-            keys[mine] = _keys_of_part(part)[utterances.row_of[mine]]
-    return keys
+def _text_keys(part: Part) -> np.ndarray:
+    """A hash of each row's text as it is compared, uint64; 0 where there is none."""
 
-
-def _keys_of_part(part: Part) -> np.ndarray:
     def compute() -> np.ndarray:
         texts = (comparable(text or "") for batch in part.index.texts() for text in batch)
         return np.fromiter((_key(text) for text in texts), dtype=np.uint64, count=len(part.index))

@@ -165,10 +165,15 @@ class Utterances(Sequence[Utterance]):
             values[mine] = part.index.texts_of(name, self.row_of[mine])
         return list(values)
 
-    def numbers(self, of_part: Callable[[Part], np.ndarray]) -> np.ndarray:
-        """A number for each, float64, shape (utterances,); `of_part` returns those of all rows of a part."""
-        values = np.empty(len(self))
+    def column(self, name: str, dtype: type = np.float64) -> np.ndarray:
+        """A column of numbers of the index, exactly, shape (utterances,); 0 where it is null."""
+        return self.numbers(lambda part: part.index.column(name).fill_null(0).to_numpy(), dtype)
+
+    def numbers(self, of_part: Callable[[Part], np.ndarray], dtype: type = np.float64) -> np.ndarray:
+        """A number for each, shape (utterances,); `of_part` returns those of all rows of a part."""
+        values: np.ndarray = np.zeros(len(self), dtype=dtype)
         for number, part in enumerate(self.parts):
             mine = self.part_of == number
-            values[mine] = of_part(part)[self.row_of[mine]]
+            if mine.any():
+                values[mine] = of_part(part)[self.row_of[mine]]
         return values

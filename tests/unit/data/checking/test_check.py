@@ -8,7 +8,7 @@ import pytest
 
 from accel_asr.config.settings import DataConfig, ModelConfig, SourceConfig, TextConfig
 from accel_asr.data.checking import column_checks
-from accel_asr.data.checking.check import NO_LANGUAGE, UNKNOWN_LANGUAGE, UNKNOWN_TASK, Checked, check, columns_of
+from accel_asr.data.checking.check import NO_LANGUAGE, UNKNOWN_LANGUAGE, UNKNOWN_TASK, Checked, check
 from accel_asr.data.checking.data_report import report_of
 from accel_asr.data.checking.fault_sections import KeptRows
 from accel_asr.data.checking.model_limits import load_model_limits
@@ -235,7 +235,7 @@ def test_one_recording_under_two_names_on_both_sides_is_found(checked, folder: P
 def test_hashes_are_compared_in_all_their_bits(checked, folder: Path) -> None:
     result = checked(settings_of(folder))
     written = [part.part.index for part in result.parts]
-    hashes = [code for index in written for code in columns_of(index).column("audio_hash").to_pylist()]
+    hashes = [code for index in written for code in index.column("audio_hash").to_pylist()]
     assert None in hashes  # of what is no audio, for which NumPy would make floats of all of them
     kept = KeptRows(result).hashes.tolist()
     assert len(kept) == 7
