@@ -1,4 +1,4 @@
-"""preprocessor_config.json, or its section of processor_config.json: does it make what the encoder hears?"""
+"""preprocessor_config.json, or its section in processor_config.json: do the features fit the encoder?"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from accel_asr.model.folder.configuration import is_count, setting
 from accel_asr.model.folder.folder_files import ModelFiles, UnfitFileError, read_json
 
-SAMPLING_RATE_HZ, HOP_LENGTH, N_FFT = 16_000, 160, 400  # of every Whisper, and of every program that runs it
+SAMPLING_RATE_HZ, HOP_LENGTH, N_FFT = 16_000, 160, 400  # fixed in every Whisper and every program that runs it
 POSITIONS_PER_SECOND = SAMPLING_RATE_HZ // HOP_LENGTH // 2  # the encoder's second convolution halves the frames
 FRONTEND = {"sampling_rate": SAMPLING_RATE_HZ, "hop_length": HOP_LENGTH, "n_fft": N_FFT}
 DEFAULTS: dict[str, Any] = {"feature_size": 80, "chunk_length": 30, **FRONTEND, "padding_value": 0.0, "dither": 0.0}
@@ -15,7 +15,7 @@ PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
 
 
 def read_audio_settings(files: ModelFiles) -> tuple[str, dict[str, Any]]:
-    """(where they stand, the settings that transformers takes).
+    """(file that holds them, the settings that transformers uses).
 
     Raises:
         UnfitFileError: there are none, or the file can't be used.
@@ -26,11 +26,10 @@ def read_audio_settings(files: ModelFiles) -> tuple[str, dict[str, Any]]:
     if isinstance(nested, dict):
         return PROCESSOR, nested
     if nested is not None:
-        raise UnfitFileError(f"{PROCESSOR}: its feature_extractor is no object ({{...}}); get the file again")
+        raise UnfitFileError(f"{PROCESSOR}: its feature_extractor is not an object ({{...}}); get the file again")
     if plain is None:
         raise UnfitFileError(
-            f"there is no {PREPROCESSOR} (nor {PROCESSOR} with a feature_extractor), which says how audio becomes "
-            "features; copy it from the model that it was made from"
+            f"there is no {PREPROCESSOR} (nor {PROCESSOR} with a feature_extractor); copy it from the base model"
         )
     return PREPROCESSOR, plain
 
@@ -39,8 +38,8 @@ def audio_problems(place: str, settings: Mapping[str, Any], config: Mapping[str,
     """What does not fit the model.
 
     Args:
-        place: The file that `settings` stand in.
-        config: config.json, its sizes being those of the weights.
+        place: The file that holds `settings`.
+        config: config.json, with the sizes of the weights.
     """
     problems = []
     kind = settings.get("feature_extractor_type", EXTRACTOR)
@@ -54,13 +53,13 @@ def audio_problems(place: str, settings: Mapping[str, Any], config: Mapping[str,
         )
     for name, needed in FRONTEND.items():
         if (value := settings.get(name, needed)) != needed or not is_count(value):
-            problems.append(f"{place}: {name} is {value!r}, and that of every Whisper is {needed}; set it to {needed}")
+            problems.append(f"{place}: {name} is {value!r}, and {needed} in every Whisper; set it to {needed}")
     window_s, rest = divmod(setting(config, "max_source_positions"), POSITIONS_PER_SECOND)
     length_s = settings.get("chunk_length", DEFAULTS["chunk_length"])
     if rest:
         problems.append(
-            f"config.json: max_source_positions is {setting(config, 'max_source_positions')}, which is no whole number "
-            f"of seconds ({POSITIONS_PER_SECOND} positions each); take it from the model that it was made from"
+            f"config.json: max_source_positions is {setting(config, 'max_source_positions')}, not a whole number of "
+            f"seconds ({POSITIONS_PER_SECOND} positions each); take it from the base model"
         )
     elif length_s != window_s or not is_count(length_s):
         problems.append(
@@ -69,7 +68,7 @@ def audio_problems(place: str, settings: Mapping[str, Any], config: Mapping[str,
         )
     for name in ("padding_value", "dither"):
         if (value := settings.get(name, 0)) != 0 or isinstance(value, bool):
-            problems.append(f"{place}: {name} is {value!r}, which changes what is heard; set it to 0.0")
+            problems.append(f"{place}: {name} is {value!r}, which changes the features; set it to 0.0")
     if not isinstance(value := settings.get("return_attention_mask") or False, bool):
         problems.append(f"{place}: return_attention_mask is {value!r}; give true or false")
     if settings.get("padding_side", "right") != "right":
@@ -90,6 +89,6 @@ def _contradictions(place: str, settings: Mapping[str, Any], files: ModelFiles) 
     if not different:
         return []
     return [
-        f"{PROCESSOR} and {PREPROCESSOR} contradict each other ({'; '.join(different)}); transformers reads the first "
-        "and faster-whisper the second, so make them say the same"
+        f"{PROCESSOR} and {PREPROCESSOR} contradict each other ({'; '.join(different)}); make them equal, since "
+        "transformers reads the first and faster-whisper the second"
     ]

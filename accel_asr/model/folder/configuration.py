@@ -1,4 +1,4 @@
-"""config.json: is it a Whisper's, and are its numbers those of a model that can be built?"""
+"""config.json: does it describe a Whisper that can be built and trained?"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,7 +25,7 @@ DEFAULTS = {  # transformers', for what config.json leaves out
     "max_source_positions": 1500,
     "max_target_positions": 448,
 }
-MOST = {  # ten times the largest Whisper and more; beyond, building the model takes hours or all memory
+MOST = {  # at least ten times the largest Whisper; a larger model would take hours or all memory to build
     "vocab_size": 1_000_000,
     "num_mel_bins": 1_024,
     "d_model": 16_384,
@@ -114,7 +114,7 @@ FITTING: Fitting = {
 
 
 def kind_problem(config: Mapping[str, Any]) -> str | None:
-    """Why config.json is not of a Whisper that transcribes; None if it is."""
+    """Why config.json does not describe a Whisper that transcribes; None if it does."""
     if "n_mels" in config and "n_audio_ctx" in config:
         return (
             "it is a Whisper for MLX (config.json has n_mels, n_audio_ctx); give the Hugging Face folder that it was "
@@ -129,7 +129,7 @@ def kind_problem(config: Mapping[str, Any]) -> str | None:
     if kind != WHISPER:
         return (
             f"it is a model of type {kind!r} (model_type in config.json), and only a Whisper can be used here; give "
-            "one, such as openai/whisper-small"
+            "openai/whisper-small, for example"
         )
     classes = config.get("architectures")
     if classes is None or (isinstance(classes, list) and (not classes or set(map(str, classes)) & set(SAME_WEIGHTS))):

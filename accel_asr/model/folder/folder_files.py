@@ -1,4 +1,4 @@
-"""The files of a model, in a local folder or on the Hub, read as data: regular files only, of a sensible size."""
+"""A model's files, in a local folder or on the Hub, read as data: regular files only, of a sensible size."""
 
 import json
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ ANNEX_POINTER = b"/annex/objects/"
 
 
 class UnfitFileError(Exception):
-    """One file that can't be used; the message names it and says why."""
+    """A file can't be used; the message names it and says why."""
 
 
 class ModelFiles(Protocol):
     """Where a model's files are."""
 
     def names(self) -> set[str]:
-        """Names of what lies at the top; empty where that can't be known."""
+        """Names at the top level; empty where they can't be listed."""
         ...
 
     def path(self, name: str) -> Path | None:
@@ -57,7 +57,7 @@ class LocalFolder:
 
 @dataclass
 class HubRepository:
-    """A repository on the Hub, or what is in the cache of it. Files are fetched when they are asked for."""
+    """A repository on the Hub, or its cache. Files are downloaded when they are asked for."""
 
     name: str
     revision: str | None = None
@@ -72,7 +72,7 @@ class HubRepository:
             return set()
 
     def path(self, name: str) -> Path | None:
-        """As of any files.
+        """As `ModelFiles.path`.
 
         Raises:
             UserError: the repository can't be reached.
@@ -128,7 +128,7 @@ def read_json(files: ModelFiles, name: str) -> dict[str, Any] | None:
             raise UnfitFileError(f"{name} has {path.stat().st_size:,} bytes, too many for such a file; get it again")
         content = path.read_bytes()
         refuse_pointer(content[:100], name)
-        # as text: from bytes json takes UTF-16 and a byte order mark too, which transformers does not
+        # as text: given bytes, json also accepts UTF-16 and a byte order mark, which transformers does not
         loaded = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
     except OSError as error:
         raise UnfitFileError(f"{name} can't be read ({error.strerror})") from error
@@ -142,11 +142,7 @@ def read_json(files: ModelFiles, name: str) -> dict[str, Any] | None:
 
 
 def refuse_pointer(first_bytes: bytes, name: str) -> None:
-    """Tell a file from what Git keeps in place of it.
-
-    Raises:
-        UnfitFileError: it is a pointer.
-    """
+    """Raises: UnfitFileError: it is a pointer that Git keeps in place of the file."""
     if first_bytes.startswith(LFS_POINTER):
         raise UnfitFileError(f"{name} is a pointer of Git LFS and not the file; fetch it with `git lfs pull`")
     if first_bytes.startswith(ANNEX_POINTER):

@@ -78,8 +78,7 @@ def generation_problems(generation: Mapping[str, Any], config: Mapping[str, Any]
             problems.append(f"{GENERATION}: {name} is {value!r}, and {reason}; give a whole number from 1 to {most}")
     if is_multilingual(generation) and generation.get("lang_to_id") and not generation.get("task_to_id"):
         problems.append(
-            f"{GENERATION} names languages (lang_to_id) and no tasks (task_to_id); copy it from the model that it was "
-            "made from"
+            f"{GENERATION} names languages (lang_to_id) and no tasks (task_to_id); copy it from the base model"
         )
     return problems
 

@@ -1,4 +1,4 @@
-"""What a folder or file is that people give for a Whisper model and that is none, and how to get to one."""
+"""Folders and files that are given as a Whisper model and are something else: what they are, and what to do."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -23,8 +23,8 @@ OLD_FRAMEWORKS = {  # file -> (framework, argument of from_pretrained in transfo
     "flax_model.msgpack": ("Flax", "from_flax=True"),
 }
 MERGED_OR_NOT = (
-    "it has whole weights (model.safetensors) and an adapter beside them (adapter_config.json), and it is not known "
-    "whether the adapter is merged into them; if it is, take adapter_config.json and the adapter's weights out"
+    "it has whole weights (model.safetensors) and an adapter (adapter_config.json), which may be merged into them or "
+    "not; if it is, take adapter_config.json and the adapter's weights out"
 )
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer_config.json")
@@ -34,7 +34,7 @@ SHOWN = 5
 
 
 def kind_of_file(path: Path) -> str:
-    """What a file is that was given in place of a folder, and what to do."""
+    """What a file is that was given as a model folder, and what to do."""
     suffix, source = path.suffix.lower(), str(path)
     first = b""
     if path.is_file():
@@ -60,14 +60,14 @@ def kind_of_file(path: Path) -> str:
 def other_kind(
     names: set[str], config: Mapping[str, Any] | None, *, folder: Path | None, shown: str, read: Callable[[str], Any]
 ) -> str | None:
-    """What a folder is that is no whole Whisper of Hugging Face, and what to do; None if it may be one.
+    """What a folder is, and what to do, unless it may be a whole Hugging Face Whisper.
 
     Args:
-        names: Of what lies in it.
-        config: config.json, None without.
-        folder: Where it lies; None on the Hub.
-        shown: As the user gave it.
-        read: A JSON file's object by its name, None where there is none.
+        names: Files and folders in it.
+        config: Its config.json, if any.
+        folder: Its path; None on the Hub.
+        shown: Its name as the user gave it.
+        read: Returns a JSON file's object, None for a missing file.
     """
     is_whole = config is not None and bool(names & {"model.safetensors", "model.safetensors.index.json"})
     if "adapter_config.json" in names:
@@ -96,7 +96,7 @@ def _adapter(settings: Mapping[str, Any] | None, shown: str) -> str:
 
 
 def _better_place(folder: Path, names: set[str]) -> str | None:
-    """A folder in which, or in whose neighbourhood, the model lies."""
+    """Where the model is, if it is inside the folder or beside it."""
     if "best" in names and (folder / "best" / "config.json").is_file():
         return f"it is the folder of a run; its model is in {str(folder / 'best')!r}, so give that"
     if "state.json" in names and names & {"optimizer.safetensors", "rng.safetensors"}:
@@ -141,13 +141,13 @@ def _other_format(names: set[str], shown: str, read: Callable[[str], Any]) -> st
         return f"it holds a model for MLX, and {ONE_WAY}"
     if names & set(PICKLES) or any(re.match(r"pytorch_model-\d+-of-\d+\.bin$", name) for name in names):
         return (
-            "its weights are there as pickle only (pytorch_model.bin), which could run code and is not opened; if you "
-            f"trust it, convert it: {RESAVE.format(source=shown, options=', use_safetensors=False')}"
+            "its weights are pickled (pytorch_model.bin), which could run code and is not opened; if you trust them, "
+            f"convert them: {RESAVE.format(source=shown, options=', use_safetensors=False')}"
         )
     for name, (framework, option) in OLD_FRAMEWORKS.items():
         if name in names:
             return (
-                f"its weights are there for {framework} only ({name}); convert them in an environment with "
+                f"it has weights for {framework} only ({name}); convert them in an environment with "
                 f"'transformers<5' and {framework}: {RESAVE.format(source=shown, options=', ' + option)}"
             )
     checkpoints = sorted(name for name in names if name.endswith((".pt", ".pth")))

@@ -1,4 +1,4 @@
-"""Token ids of config.json and generation_config.json against the tokenizer's: a wrong one is another token."""
+"""The tokenizer's vocabulary, and the token ids of config.json and generation_config.json, which must be its own."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ MEANINGS = {  # setting -> (token, files that need it)
 }
 DEFAULT_IDS = {"decoder_start_token_id": 50_257, "eos_token_id": 50_256, "pad_token_id": 50_256}  # of transformers
 TIMES = 1501  # every 20 ms from 0.00 to 30.00 s
-BORROW = "take it from the model that it was made from"
+BORROW = "take it from the base model"
 TOKENIZER_CONFIG, CHAT = "tokenizer_config.json", "chat_template.json"
 BESIDE = ("special_tokens_map.json", ADDED, "normalizer.json")  # read where they are there
 CLASSES = ("WhisperTokenizer", "WhisperTokenizerFast")
@@ -37,7 +37,7 @@ def read_tokens(files: ModelFiles) -> dict[str, int]:
         raise UnfitFileError(f"{TOKENIZER_CONFIG}: tokenizer_class is {name!r}, and a Whisper needs {CLASSES[0]}")
     if "auto_map" in settings:
         raise UnfitFileError(
-            f"{TOKENIZER_CONFIG}: auto_map names code, and none of a model is run; take that entry out"
+            f"{TOKENIZER_CONFIG}: auto_map names code, and no code of a model is run; take that entry out"
         )
     for beside in BESIDE:
         read_json(files, beside)
@@ -57,8 +57,7 @@ def read_tokens(files: ModelFiles) -> dict[str, int]:
     words = read_json(files, VOCABULARY)
     if words is None or files.path(MERGES) is None:
         raise UnfitFileError(
-            f"there is no tokenizer: it needs {TOKENIZER}, or {VOCABULARY} and {MERGES}; copy those of the model that "
-            "it was made from"
+            f"there is no tokenizer: it needs {TOKENIZER}, or {VOCABULARY} and {MERGES}; copy those of the base model"
         )
     decoded = settings.get("added_tokens_decoder") or {}
     if not isinstance(decoded, dict) or not all(isinstance(token, dict) for token in decoded.values()):
@@ -68,7 +67,7 @@ def read_tokens(files: ModelFiles) -> dict[str, int]:
 
 
 def _try_tokenizer(files: ModelFiles) -> None:
-    """Raises: UnfitFileError: the library that reads tokenizer.json can't."""
+    """Raises: UnfitFileError: tokenizer.json can't be loaded."""
     path = files.path(TOKENIZER)
     try:
         Tokenizer.from_file(str(path))
@@ -88,13 +87,13 @@ def _checked(tokens: Mapping[Any, Any], place: str) -> dict[str, int]:
 def token_problems(
     tokens: Mapping[str, int], config: Mapping[str, Any], generation: Mapping[str, Any] | None
 ) -> list[str]:
-    """Ids that name other tokens than they should, and a vocabulary that the model has no room for."""
+    """Ids that are another token's, and tokens that the model has no room for or expects elsewhere."""
     problems = []
     vocabulary, last = setting(config, "vocab_size"), max(tokens.values())
     if is_count(vocabulary) and last >= vocabulary:
         problems.append(
             f"the tokenizer has ids up to {last}, and the model knows {vocabulary} tokens (vocab_size): they are of "
-            "different models; take the tokenizer from the model that it was made from"
+            "different models; take the tokenizer from the base model"
         )
     for place, settings in ((CONFIG, config), (GENERATION, generation)):
         if settings is None:

@@ -1,4 +1,4 @@
-"""model.safetensors, or its shards: only their headers are read, and compared with what config.json says."""
+"""model.safetensors, or its shards: their headers are compared with config.json, without reading the weights."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from accel_asr.model.folder.configuration import ARCHITECTURE, setting
 from accel_asr.model.folder.folder_files import LocalFolder, UnfitFileError, read_json, refuse_pointer
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-PROJECTION = "proj_out.weight"  # as a rule the same tensor as the embeddings, and then not in the file
+PROJECTION = "proj_out.weight"  # usually tied to the embeddings, and then not in the file
 FLOATS = ("F16", "BF16", "F32", "F64")
 SIZES = {  # setting -> the tensor that shows it, and which of its dimensions
     "num_mel_bins": ("model.encoder.conv1.weight", 1),
@@ -34,35 +34,35 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Tensor:
-    """What a header says of one tensor."""
+    """One tensor's entry in a header."""
 
     shape: tuple[int, ...]
     dtype: str
 
 
 @dataclass(frozen=True)
-class WeightsFound:
-    """`sizes`: settings as the weights have them, as far as they show them."""
+class WeightsExamined:
+    """What is wrong, what is ignored, and the sizes of config.json as far as the weights show them."""
 
     problems: list[str]
     notes: list[str]
     sizes: dict[str, int]
 
 
-def examine_weights(files: LocalFolder, config: Mapping[str, Any]) -> WeightsFound:
+def examine_weights(files: LocalFolder, config: Mapping[str, Any]) -> WeightsExamined:
     """Compare the headers with config.json."""
     try:
         tensors = _read_headers(files)
     except UnfitFileError as error:
-        return WeightsFound([str(error)], [], {})
+        return WeightsExamined([str(error)], [], {})
     for beginning, meaning in FOREIGN_NAMES.items():
         if any(name.startswith(beginning) for name in tensors):
-            return WeightsFound([f"the weights' names begin with {beginning!r}: {meaning}"], [], {})
+            return WeightsExamined([f"the weights' names begin with {beginning!r}: {meaning}"], [], {})
     if not any(name.startswith("model.") for name in tensors):
         tensors = {name if name == PROJECTION else f"model.{name}": tensor for name, tensor in tensors.items()}
     parts = [part for part in ("encoder", "decoder") if not any(name.startswith(f"model.{part}.") for name in tensors)]
     if parts:
-        return WeightsFound([f"the weights have no {' and no '.join(parts)}; give a whole {ARCHITECTURE}"], [], {})
+        return WeightsExamined([f"the weights have no {' and no '.join(parts)}; give a whole {ARCHITECTURE}"], [], {})
     sizes = _sizes(tensors)
     problems = [
         f"config.json: {name} is {setting(config, name)!r}{'' if name in config else ' (left out)'}, and the weights "
@@ -71,20 +71,22 @@ def examine_weights(files: LocalFolder, config: Mapping[str, Any]) -> WeightsFou
         if setting(config, name) != size
     ]
     if problems:
-        return WeightsFound(problems, [], sizes)
+        return WeightsExamined(problems, [], sizes)
     needed = dict(_expected_tensors(config))
     unknown = sorted(set(tensors) - set(needed) - {PROJECTION})
     notes = []
     if unknown:
         notes.append(
-            f"{len(unknown)} tensors of the weights are of no Whisper and are ignored: {', '.join(unknown[:SHOWN])}"
+            f"{len(unknown)} tensors of the weights belong to no Whisper and are ignored: {', '.join(unknown[:SHOWN])}"
             f"{' ...' if len(unknown) > SHOWN else ''}"
         )
-    return WeightsFound(_tensor_problems(tensors, needed, tied=config.get("tie_word_embeddings", True)), notes, sizes)
+    return WeightsExamined(
+        _tensor_problems(tensors, needed, tied=config.get("tie_word_embeddings", True)), notes, sizes
+    )
 
 
 def _read_headers(files: LocalFolder) -> dict[str, Tensor]:
-    """Raises: UnfitFileError: there are no weights, or a file of them is torn."""
+    """Raises: UnfitFileError: weights are missing or torn."""
     whole = files.path(WEIGHTS)
     if whole is not None:
         return _read_header(whole)
@@ -119,7 +121,7 @@ def _read_headers(files: LocalFolder) -> dict[str, Tensor]:
 
 
 def _read_header(path: Path) -> dict[str, Tensor]:
-    """Raises: UnfitFileError: the file is torn, or no safetensors file."""
+    """Raises: UnfitFileError: the file is torn, or not safetensors."""
     try:
         with path.open("rb") as file:
             first = file.read(100)
@@ -127,8 +129,8 @@ def _read_header(path: Path) -> dict[str, Tensor]:
         if not first:
             raise UnfitFileError(f"{path.name} is empty; download it again")
         with safe_open(path, framework="numpy") as opened:
-            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - it is no mapping
-            return {name: Tensor(tuple(one.get_shape()), one.get_dtype()) for name, one in slices.items()}
+            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
+            return {name: Tensor(tuple(view.get_shape()), view.get_dtype()) for name, view in slices.items()}
     except OSError as error:
         raise UnfitFileError(f"{path.name} can't be read ({error.strerror or error})") from error
     except SafetensorError as error:

@@ -8,7 +8,6 @@ import copy
 import functools
 import gc
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,8 +21,7 @@ from accel_asr.data.loading.batches import ClipItems, evaluation_batches
 from accel_asr.data.loading.collator import Collator
 from accel_asr.data.reading.rows import Row
 from accel_asr.evaluation import compiled_decoding, generation
-from accel_asr.evaluation.decoding_settings import Decoding
-from accel_asr.evaluation.generation import Transcription, transcribe_utterances
+from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.audio_context import SpeechContext
 from tests.conftest import MAX_NEW_TOKENS, forget_accelerate
@@ -31,6 +29,7 @@ from tests.refusals import refused
 from tests.tiny_datasets import tone_utterances, wav_bytes
 from tests.tiny_models import make_tiny_whisper
 from tests.unit.data.local_sources import utterances_of
+from tests.unit.evaluation.conftest import decoding_of
 
 
 @pytest.fixture(autouse=True)
@@ -50,18 +49,6 @@ def compilations() -> int:
     assert not counters["graph_break"]
     assert counters["frames"]["total"] == counters["frames"]["ok"] == counters["stats"]["unique_graphs"]
     return counters["frames"]["total"]
-
-
-@pytest.fixture
-def transcribe(model_and_processor, clip_items, accelerator, collator) -> Callable[..., Transcription]:
-    def run(
-        model=None, *, items: ClipItems = clip_items, batch_size: int = 3, collator: Collator = collator, **options
-    ) -> Transcription:
-        model = model or model_and_processor[0]
-        decoding = Decoding.of_model(model, normalizer=str.strip, batch_size=batch_size, **options)
-        return transcribe_utterances(model, items, decoding, accelerator=accelerator, collator=collator)
-
-    return run
 
 
 @pytest.fixture
@@ -235,17 +222,12 @@ def test_a_model_that_is_trained_in_bf16(model_and_processor, clip_items, collat
     accelerator = Accelerator(cpu=True, mixed_precision="bf16")
     model = model_and_processor[0]
     accelerator.prepare(model, torch.optim.AdamW(model.parameters()))
-    ways = [
-        transcribe_utterances(
-            accelerator.unwrap_model(model),
-            clip_items,
-            Decoding.of_model(model, normalizer=str.strip, batch_size=3, is_compiled=is_compiled),
-            accelerator=accelerator,
-            collator=collator,
-        )
-        for is_compiled in (False, True)
-    ]
-    assert ways[0] == ways[1]
+    model = accelerator.unwrap_model(model)
+    plain, compiled = (
+        transcribe_utterances(model, clip_items, decoding, accelerator=accelerator, collator=collator)
+        for decoding in (decoding_of(model, batch_size=3, is_compiled=is_compiled) for is_compiled in (False, True))
+    )
+    assert plain == compiled
     assert compilations() == 1
 
 

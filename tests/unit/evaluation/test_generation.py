@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import functools
 import math
 from pathlib import Path
 
@@ -15,9 +14,8 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems
 from accel_asr.data.reading.rows import Row
 from accel_asr.evaluation import generation
-from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.evaluating import Evaluation, evaluate_model
-from accel_asr.evaluation.generation import Transcription, transcribe_utterances
+from accel_asr.evaluation.generation import Transcription
 from accel_asr.evaluation.scoring import Transcript, corpus_score, score_utterance
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.audio_context import SpeechContext
@@ -25,25 +23,7 @@ from tests.conftest import MAX_NEW_TOKENS
 from tests.odd_tokenizers import with_tokenizer
 from tests.tiny_datasets import tone_utterances, wav_bytes
 from tests.unit.data.local_sources import utterances_of
-
-decoding_of = functools.partial(Decoding.of_model, normalizer=str.lower)
-
-
-@pytest.fixture
-def transcribe(model_and_processor, utterances, encoder, accelerator, collator):
-    def run(model=None, *, batch_size: int = 4, order: list[int] | None = None, on_batch=lambda count: None):
-        chosen = utterances if order is None else utterances.select(np.array(order))
-        own, processor = model_and_processor
-        return transcribe_utterances(
-            model or own,
-            ClipItems(chosen, feature_extractor=processor.feature_extractor, encoder=encoder),
-            decoding_of(model or own, batch_size=batch_size),
-            accelerator=accelerator,
-            collator=collator,
-            on_batch=on_batch,
-        )
-
-    return run
+from tests.unit.evaluation.conftest import decoding_of
 
 
 def one_by_one(model, processor, utterances) -> list[tuple[str, bool]]:
@@ -77,10 +57,11 @@ def test_every_utterance_is_transcribed_once_in_the_order_given(transcribe, utte
     assert [row.duration_s for row in table] == [round(utterance.duration_s, 3) for utterance in utterances]
 
 
-def test_the_order_given_is_the_order_of_the_table(transcribe) -> None:
-    order = [3, 0, 6, 5, 1]
+def test_the_order_given_is_the_order_of_the_table(transcribe, utterances, encoder, model_and_processor) -> None:
+    order, extractor = [3, 0, 6, 5, 1], model_and_processor[1].feature_extractor
+    shuffled = ClipItems(utterances.select(np.array(order)), feature_extractor=extractor, encoder=encoder)
     expected = {row.utterance_id: row for row in transcribe().transcripts}
-    assert transcribe(order=order).transcripts == [expected[f"clip-{index}"] for index in order]
+    assert transcribe(items=shuffled).transcripts == [expected[f"clip-{index}"] for index in order]
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
@@ -230,7 +211,7 @@ def test_an_evaluation_holds_the_scores_of_its_transcripts(
     result = evaluate_model(
         model_and_processor[0],
         clip_items,
-        decoding_of(model_and_processor[0], batch_size=4),
+        decoding_of(model_and_processor[0], batch_size=3),
         accelerator=accelerator,
         collator=collator,
     )
@@ -291,18 +272,13 @@ def test_a_recording_that_vanished_is_scored_as_an_empty_hypothesis_in_its_place
     assert sum(counts) == 2 * 7
 
 
-def test_when_no_recording_is_left_all_hypotheses_are_empty(
-    clip_files: ClipItems, model_and_processor, accelerator, collator, tmp_path: Path
-) -> None:
+def test_when_no_recording_is_left_all_hypotheses_are_empty(clip_files: ClipItems, transcribe, tmp_path: Path) -> None:
     for path in tmp_path.glob("clip-*.wav"):
         path.unlink()
-    model = model_and_processor[0]
-    told = transcribe_utterances(
-        model, clip_files, decoding_of(model, batch_size=3), accelerator=accelerator, collator=collator
-    )
-    assert [row.hypothesis for row in told.transcripts] == [""] * 7
-    assert all(row.audio_problem for row in told.transcripts)
-    assert math.isnan(told.loss)
+    table = transcribe(items=clip_files)
+    assert [row.hypothesis for row in table.transcripts] == [""] * 7
+    assert all(row.audio_problem for row in table.transcripts)
+    assert math.isnan(table.loss)
 
 
 # -- what a row says of itself
@@ -310,7 +286,7 @@ def test_when_no_recording_is_left_all_hypotheses_are_empty(
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_each_row_is_transcribed_in_its_own_language_and_after_its_own_prompt(
-    model_and_processor, encoder, accelerator, collator, utterances, tmp_path: Path, batch_size: int
+    transcribe, model_and_processor, encoder, utterances, tmp_path: Path, batch_size: int
 ) -> None:
     model, processor = model_and_processor
     said = [("de", None, None), (None, "pay the bill", None), ("fr", "pay", "translate"), (None, None, None)]
@@ -319,8 +295,7 @@ def test_each_row_is_transcribed_in_its_own_language_and_after_its_own_prompt(
         for index, ((words, clip), (language, prompt, task)) in enumerate(zip(tone_utterances(4), said, strict=True))
     ]
     items = ClipItems(utterances_of(rows, tmp_path), feature_extractor=processor.feature_extractor, encoder=encoder)
-    decoding = decoding_of(model, batch_size=batch_size)
-    table = transcribe_utterances(model, items, decoding, accelerator=accelerator, collator=collator)
+    table = transcribe(items=items, batch_size=batch_size)
     for row, utterance, (language, prompt, task) in zip(table.transcripts, items.utterances, said, strict=True):
         features = processor.feature_extractor(
             to_float32(utterance.samples()), sampling_rate=16_000, return_tensors="pt"
@@ -333,7 +308,7 @@ def test_each_row_is_transcribed_in_its_own_language_and_after_its_own_prompt(
         assert row.hypothesis == text.removeprefix(prompt or "").strip()
         assert row.language == language
     plain = ClipItems(utterances[:4], feature_extractor=processor.feature_extractor, encoder=encoder)
-    bare = transcribe_utterances(model, plain, decoding, accelerator=accelerator, collator=collator)
+    bare = transcribe(items=plain, batch_size=batch_size)
     assert bare.transcripts[3].hypothesis == table.transcripts[3].hypothesis
     assert [one.hypothesis != other.hypothesis for one, other in zip(bare.transcripts, table.transcripts, strict=True)][
         :3
@@ -341,23 +316,13 @@ def test_each_row_is_transcribed_in_its_own_language_and_after_its_own_prompt(
 
 
 @pytest.mark.parametrize("audio_context", [None, SpeechContext(full_positions=100, position_s=0.02)])
-def test_features_made_on_the_device_give_the_same(
-    model_and_processor, clip_items, accelerator, collator, audio_context: SpeechContext | None
-) -> None:
-    model, _ = model_and_processor
-    tables = []
-    for on_device in (False, True):
-        tables.append(
-            transcribe_utterances(
-                model,
-                clip_items,
-                decoding_of(model, batch_size=3, audio_context=audio_context),
-                accelerator=accelerator,
-                collator=dataclasses.replace(collator, features_on_device=on_device),
-            )
-        )
-    assert tables[0].transcripts == tables[1].transcripts
-    assert tables[1].loss == pytest.approx(tables[0].loss, abs=1e-5)
+def test_features_made_on_the_device_give_the_same(transcribe, collator, audio_context: SpeechContext | None) -> None:
+    on_cpu, on_device = (
+        transcribe(collator=dataclasses.replace(collator, features_on_device=where), audio_context=audio_context)
+        for where in (False, True)
+    )
+    assert on_device.transcripts == on_cpu.transcripts
+    assert on_device.loss == pytest.approx(on_cpu.loss, abs=1e-5)
 
 
 def test_scores_are_also_given_by_language_and_source_where_there_are_several() -> None:
@@ -376,7 +341,7 @@ def test_scores_are_also_given_by_language_and_source_where_there_are_several() 
 
 
 def test_control_tokens_are_no_words_whatever_the_tokenizer_says_of_them(
-    tiny_folder: Path, tmp_path: Path, utterances, accelerator, collator, monkeypatch: pytest.MonkeyPatch
+    transcribe, tiny_folder: Path, tmp_path: Path, utterances, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, processor = modeling.load_model_and_processor(
         str(with_tokenizer(tiny_folder, tmp_path / "m", "added_tokens.json"))
@@ -400,7 +365,5 @@ def test_control_tokens_are_no_words_whatever_the_tokenizer_says_of_them(
 
     monkeypatch.setattr(generation.GenerationMixin, "generate", generate)
     items = ClipItems(utterances, feature_extractor=processor.feature_extractor, encoder=encoder)
-    table = transcribe_utterances(
-        model, items, decoding_of(model, batch_size=4), accelerator=accelerator, collator=collator
-    )
+    table = transcribe(model, items=items)
     assert {row.hypothesis for row in table.transcripts} == {"my card"}

@@ -249,3 +249,20 @@ def test_a_base_model_is_known_by_its_content(tiny_folder: Path, tiny_english_fo
         others.append(modeling.base_digest(model, processor))
     others.append(modeling.base_digest(*load_model_and_processor(str(tiny_english_folder))))
     assert len({digest, *others}) == 5
+
+
+# -- what is refused
+
+
+@pytest.mark.parametrize("name", ["./missing", "/nowhere/model"])
+def test_a_folder_that_is_not_there_is_named_with_remedies(name: str) -> None:
+    with refused("--model.name_or_path", "not a local folder", value=name, remedy="--config quickstart"):
+        load_model_and_processor(name)
+
+
+def test_loading_makes_the_examination(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    (folder / "generation_config.json").unlink()
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:1000])
+    with refused("--model.name_or_path", "2 reasons", "generation_config.json", "model.safetensors", value=str(folder)):
+        load_model_and_processor(str(folder))

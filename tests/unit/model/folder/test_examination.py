@@ -149,9 +149,10 @@ BROKEN = {
     "Git LFS": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
 }
 JSON_FILES = ("config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json")
+ALL_JSON_FILES = (*JSON_FILES, "tokenizer_config.json")
 
 
-@pytest.mark.parametrize("name", JSON_FILES)
+@pytest.mark.parametrize("name", ALL_JSON_FILES)
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_file_that_is_no_json_object_is_named(folder: Path, name: str, kind: str) -> None:
     write(folder / name, BROKEN[kind])
