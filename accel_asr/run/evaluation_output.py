@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_asr.errors import UserError
-from accel_asr.files.atomic_writes import write_json, write_json_lines
+from accel_asr.files.atomic_writes import write_errors_explained, write_json, write_json_lines
 
 if TYPE_CHECKING:
     from accel_asr.evaluation.set_results import SetResult
@@ -23,7 +23,7 @@ def require_place(output_dir: Path, *, overwrite: bool) -> None:
     Raises:
         UserError: it can't be a folder, can't be written to, or holds scores that may not be replaced.
     """
-    try:
+    with write_errors_explained(output_dir, setting="--output_dir", remedy="give another folder"):
         if (output_dir / SCORES_FILE).exists() and not overwrite:
             raise UserError(
                 "already holds scores",
@@ -34,8 +34,6 @@ def require_place(output_dir: Path, *, overwrite: bool) -> None:
         there = next(folder for folder in (output_dir, *output_dir.parents) if folder.exists())
         with tempfile.TemporaryFile(dir=there):  # rights alone do not tell: a disk may be mounted to be read only
             pass
-    except OSError as error:
-        raise _not_writable(output_dir, error) from error
 
 
 def require_free(
@@ -104,15 +102,13 @@ def write_scores(
             own.evaluated.name: comparison_json(compare(against.scored, own.scored)) for own, against in pairs
         }
         content["against"] = record_of(other) | {"comparisons": comparisons}
-    try:
+    with write_errors_explained(output_dir, setting="--output_dir", remedy="give another folder"):
         _remove_earlier(output_dir)
         for name, folder in ((model, output_dir), *((other, output_dir / AGAINST_DIR) for other in others)):
             for result in results[name]:
                 rows = (utterance.to_json() for utterance in result.scored)
                 write_json_lines(folder / f"{result.evaluated.name}.jsonl", rows)
         write_json(output_dir / SCORES_FILE, content)
-    except OSError as error:
-        raise _not_writable(output_dir, error) from error
 
 
 def _remove_earlier(output_dir: Path) -> None:
@@ -130,12 +126,3 @@ def _remove_earlier(output_dir: Path) -> None:
 
 def _transcripts(folder: Path, set_names: Sequence[str]) -> list[Path]:
     return [folder / f"{name}.jsonl" for name in set_names]
-
-
-def _not_writable(output_dir: Path, error: OSError) -> UserError:
-    return UserError(
-        f"can't be written to ({error.strerror or error})",
-        setting="--output_dir",
-        value=output_dir,
-        remedy="give another folder",
-    )

@@ -35,7 +35,7 @@ def names_in(folder: Path) -> set[str]:
 @pytest.mark.parametrize("name", ["file", "file/below"])
 def test_a_file_in_the_place_of_the_folder_is_refused_before_any_work(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("x")
-    with refused("--output_dir", "can't be written to", value=tmp_path / name, remedy="give another folder"):
+    with refused("--output_dir", "can't be written", value=tmp_path / name, remedy="give another folder"):
         require_place(tmp_path / name, overwrite=True)
 
 
@@ -44,7 +44,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path: Path, monkeypa
         raise PermissionError(errno.EACCES, "Permission denied", str(dir))
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    with refused("--output_dir", "can't be written to"):
+    with refused("--output_dir", "can't be written"):
         require_place(tmp_path / "new", overwrite=False)
 
 
@@ -98,5 +98,5 @@ def test_both_models_say_how_they_were_decoded(tmp_path: Path) -> None:
 
 def test_what_can_not_be_written_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "calls.jsonl").mkdir()  # found only when the file is put in its place
-    with refused("--output_dir", "can't be written to", value=tmp_path):
+    with refused("--output_dir", "can't be written", value=tmp_path):
         write(tmp_path, ["one"], ["calls"])
