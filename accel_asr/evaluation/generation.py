@@ -204,7 +204,7 @@ def _transcribe_batch(
     if positions is None:
         encoded = model.get_encoder()(batch.input_features).last_hidden_state
     else:
-        encoded = encode(model.get_encoder(), batch.heard(2 * positions).input_features)
+        encoded = encode(model.get_encoder(), batch.first_frames(2 * positions).input_features)
     hidden = model.model(
         encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
         decoder_input_ids=batch.decoder_input_ids,

@@ -33,7 +33,7 @@ class StepContexts:
     def heard(self, window: Sequence[Batch], step: int) -> Sequence[Batch]:
         """The batches with features cut to the positions of `step`, two frames each."""
         positions = self.positions(step)
-        return window if positions is None else [batch.heard(2 * positions) for batch in window]
+        return window if positions is None else [batch.first_frames(2 * positions) for batch in window]
 
     @property
     def full_positions(self) -> int:

@@ -91,7 +91,7 @@ class Own:
             heard = batch
             if audio_context is not None:
                 longest_s = batch.audio_s / len(batch.utterance_ids)  # all are equally long
-                heard = batch.heard(2 * audio_context.positions_for(longest_s))
+                heard = batch.first_frames(2 * audio_context.positions_for(longest_s))
             self.train_step([heard])
         return self.evaluate(validation, batch_size=batch_size, audio_context=audio_context)
 

@@ -22,7 +22,7 @@ def speech_step_rows(bench: Bench) -> list[Row]:
     batch = bench.material.batch(bench.batch_size).to(bench.device)
     own, seed = _own(bench), HandWritten(bench.material, mixed_precision=bench.mixed_precision)
     context = own.speech_context()
-    heard = batch.heard(2 * _positions(bench, context))
+    heard = batch.first_frames(2 * _positions(bench, context))
     ways: dict[str, Callable[[], object]] = {
         "ours": lambda: own.train_step([heard]),
         FULL: lambda: own.train_step([batch]),

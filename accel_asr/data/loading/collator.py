@@ -83,7 +83,7 @@ class Batch:
             return moved
         return replace(moved, input_features=moved.log_mel(moved.input_features), log_mel=None)
 
-    def heard(self, frames: int) -> "Batch":
+    def first_frames(self, frames: int) -> "Batch":
         """The batch with only the first `frames` frames of the features; shares memory."""
         if self.log_mel is not None:
             return replace(self, log_mel=replace(self.log_mel, frames=frames))

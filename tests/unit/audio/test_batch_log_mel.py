@@ -153,7 +153,7 @@ def test_a_batch_of_samples_becomes_the_batch_of_features(
     assert batch.input_features.dtype == torch.int16
     assert batch.input_features.nbytes < expected.input_features.nbytes
     if heard:
-        batch, expected = batch.heard(heard), expected.heard(heard)
+        batch, expected = batch.first_frames(heard), expected.first_frames(heard)
     moved = batch.to(CPU)
     torch.testing.assert_close(moved.input_features, expected.input_features, rtol=0, atol=1e-4)
     assert torch.equal(moved.labels, expected.labels)
