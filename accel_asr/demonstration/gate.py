@@ -1,18 +1,19 @@
 """Who may send the page requests: visitors who typed its own address, with a limit on all uploads together."""
 
 import os
-from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 MOST_MESSAGE_BYTES = 1 << 20  # Gradio keeps it in memory; apart from uploads, the page sends far less
+
+Refusal = tuple[int, str]  # status and reason
 
 
 class Gate:
@@ -29,14 +30,7 @@ class Gate:
             upload may have `MOST_MESSAGE_BYTES`.
     """
 
-    def __init__(
-        self,
-        app: Callable[[Scope, Receive, Send], Awaitable[None]],
-        *,
-        hosts: tuple[str, ...] | None,
-        uploads: Path,
-        most_bytes: int,
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: tuple[str, ...] | None, uploads: Path, most_bytes: int) -> None:
         self._app = app
         self._hosts = hosts
         self._uploads = uploads
@@ -47,61 +41,56 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        host, origin = headers.get("host", ""), headers.get("origin")
-        if self._hosts is not None and _name_of(host) not in self._hosts:
-            await _refuse(scope, send, 403, f"this page is not served as {host!a}")
-        elif origin is not None and _place_of(origin) != host:
-            await _refuse(scope, send, 403, f"this page takes nothing from {origin!a}")
-        elif scope["type"] == "http" and scope["method"] == "POST":
-            await self._post(scope, receive, send, headers)
-        else:
-            await self._app(scope, receive, send)
-
-    async def _post(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
-        length = headers.get("content-length", "")
-        if scope["path"].rstrip("/").endswith("/upload"):
-            await self._upload(scope, receive, send, length)
-        elif "transfer-encoding" in headers:
-            await _refuse(scope, send, 411, "a message must say how long it is")
-        elif length.isdecimal() and int(length) > MOST_MESSAGE_BYTES:
-            await _refuse(scope, send, 413, f"a message has at most {MOST_MESSAGE_BYTES:,} bytes; upload recordings")
-        elif headers.get("content-type", "").startswith("multipart/"):  # to Gradio's video editor
-            await _refuse(scope, send, 415, "this page takes uploads at /gradio_api/upload only")
-        else:
-            await self._app(scope, receive, send)
-
-    async def _upload(self, scope: Scope, receive: Receive, send: Send, length: str) -> None:
-        if not length.isdecimal():
-            await _refuse(scope, send, 411, "an upload must say how long it is")
+        headers = Headers(scope=scope)
+        is_post = scope["type"] == "http" and scope["method"] == "POST"
+        is_upload = is_post and scope["path"].rstrip("/").endswith("/upload")
+        refusal = self._foreign(headers)
+        if refusal is None and is_post:
+            refusal = self._unfit_upload(headers) if is_upload else _unfit_message(headers)
+        if refusal is not None:
+            status, reason = refusal
+            is_socket = scope["type"] == "websocket"
+            answer = WebSocketClose(1008, reason[:100]) if is_socket else PlainTextResponse(f"{reason}\n", status)
+            await answer(scope, receive, send)
             return
-        if int(length) > self._most_bytes:
-            await _refuse(scope, send, 413, "the upload is larger than this page takes")
-            return
-        if _bytes_below(self._uploads) + self._incoming_bytes + int(length) > self._most_bytes:
-            await _refuse(scope, send, 507, "too much is uploaded at the moment; try again in some minutes")
-            return
-        self._incoming_bytes += int(length)
+        incoming_bytes = int(headers["content-length"]) if is_upload else 0
+        self._incoming_bytes += incoming_bytes
         try:
             await self._app(scope, receive, send)
         finally:
-            self._incoming_bytes -= int(length)
+            self._incoming_bytes -= incoming_bytes
 
+    def _foreign(self, headers: Headers) -> Refusal | None:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        try:
+            name = urlsplit(f"//{host}").hostname
+            own_origin = origin is None or urlsplit(origin).netloc == host
+        except ValueError:  # brackets that don't close
+            return 403, "malformed host or origin"
+        if self._hosts is not None and name not in self._hosts:
+            return 403, f"this page is not served as {host!a}"
+        return None if own_origin else (403, f"this page takes nothing from {origin!a}")
 
-def _name_of(host: str) -> str:
-    """The name in a Host header, without port, in small letters; empty if the header is malformed."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:  # brackets that don't close
-        return ""
-
-
-def _place_of(origin: str) -> str | None:
-    """Name and port in an Origin header; None if the header is malformed."""
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
+    def _unfit_upload(self, headers: Headers) -> Refusal | None:
+        length = headers.get("content-length", "")
+        if not length.isdecimal():
+            return 411, "an upload must say how long it is"
+        if int(length) > self._most_bytes:
+            return 413, "the upload is larger than this page takes"
+        if _bytes_below(self._uploads) + self._incoming_bytes + int(length) > self._most_bytes:
+            return 507, "too much is uploaded at the moment; try again in some minutes"
         return None
+
+
+def _unfit_message(headers: Headers) -> Refusal | None:
+    length = headers.get("content-length", "")
+    if "transfer-encoding" in headers:
+        return 411, "a message must say how long it is"
+    if length.isdecimal() and int(length) > MOST_MESSAGE_BYTES:
+        return 413, f"a message has at most {MOST_MESSAGE_BYTES:,} bytes; upload recordings"
+    if headers.get("content-type", "").startswith("multipart/"):  # to Gradio's video editor
+        return 415, "this page takes uploads at /gradio_api/upload only"
+    return None
 
 
 def _bytes_below(folder: Path) -> int:
@@ -111,13 +100,3 @@ def _bytes_below(folder: Path) -> int:
             with suppress(OSError):  # deleted just now
                 total += os.stat(os.path.join(here, name)).st_size
     return total
-
-
-async def _refuse(scope: Scope, send: Send, status: int, reason: str) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008, "reason": reason[:100]})
-        return
-    body = (reason + "\n").encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("starlette")  # comes with gradio
+
 from accel_asr.demonstration.gate import LOOPBACK_HOSTS, MOST_MESSAGE_BYTES, Gate
 
 OWN = "127.0.0.1:7860"
