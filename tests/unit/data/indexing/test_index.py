@@ -193,13 +193,14 @@ def test_of_small_sources_the_samples_are_kept_as_a_batch_wants_them(tmp_path: P
         utterances[1].samples()
 
 
-@pytest.mark.parametrize("how", ["zeroed", "overwritten"])
-def test_kept_samples_that_are_not_what_was_kept_are_decoded_again(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("how", ["zeroed", "overwritten", "cut"])
+def test_damaged_samples_are_decoded_again(tmp_path: Path, how: str) -> None:
     utterances = utterances_of([Row("a", clip(0.1), "x"), Row("b", clip(0.2, loudness=0.4), "x")], tmp_path)
     expected = [utterance.samples().tolist() for utterance in utterances]
     path = utterances.parts[0].index.folder / SAMPLES_FILE
     size = path.stat().st_size
-    path.write_bytes(bytes(size) if how == "zeroed" else np.random.default_rng(0).bytes(size))
+    damaged = {"zeroed": bytes(size), "overwritten": np.random.default_rng(0).bytes(size), "cut": bytes(100)}
+    path.write_bytes(damaged[how])
     assert [utterance.recording.kept.read() for utterance in utterances] == [None, None]
     assert [utterance.samples().tolist() for utterance in utterances] == expected
 
@@ -216,14 +217,6 @@ def test_audio_that_an_index_holds_is_looked_at_when_it_is_read(tmp_path: Path) 
     assert len(utterances[1].samples()) == 3_200
 
 
-def test_kept_samples_that_are_cut_are_decoded_again(tmp_path: Path) -> None:
-    utterances = utterances_of([Row("a", clip(0.1), "x"), Row("b", clip(0.2, loudness=0.4), "x")], tmp_path)
-    expected = [utterance.samples().tolist() for utterance in utterances]
-    os.truncate(utterances.parts[0].index.folder / SAMPLES_FILE, 100)
-    assert [utterance.recording.kept.read() for utterance in utterances] == [None, None]
-    assert [utterance.samples().tolist() for utterance in utterances] == expected
-
-
 def test_of_large_sources_no_samples_are_kept_even_where_all_are_decoded(
     folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,13 +224,6 @@ def test_of_large_sources_no_samples_are_kept_even_where_all_are_decoded(
     for index in (opened(folder, cache), opened(folder, cache, decode_all=True)):
         assert [index[row].kept for row in range(3)] == [None] * 3
         assert not (index.folder / SAMPLES_FILE).exists() or (index.folder / SAMPLES_FILE).stat().st_size == 0
-
-
-def test_the_sum_of_the_headers_decides(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_building, "DECODED_UP_FRONT_S", 0.61)
-    assert opened(folder, cache).facts["decoded"] is True  # 0.1 + 0.2 + 0.3 s
-    monkeypatch.setattr(index_building, "DECODED_UP_FRONT_S", 0.59)
-    assert opened(folder, cache.parent / "other").facts["decoded"] is False
 
 
 def test_what_can_not_be_read_has_no_duration_and_a_reason(folder: Path, cache: Path) -> None:
@@ -277,13 +263,6 @@ def test_a_warm_index_is_found_from_another_folder_and_by_another_spelling(
     assert len(reads) == 1
 
 
-def test_an_index_with_recordings_that_are_not_there_is_warm_too(folder: Path, cache: Path, reads: list[str]) -> None:
-    (folder / "2.wav").unlink()
-    first = opened(folder, cache)
-    assert opened(folder, cache).folder == first.folder
-    assert len(reads) == 1
-
-
 def test_rows_that_no_file_can_hold_are_warm_too(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "a-folder.wav").mkdir()
     rows = [Row("a", tmp_path / "a\0b.wav", "x"), Row("b", tmp_path / "a-folder.wav", "x"), Row("c", None, "x")]
@@ -316,39 +295,29 @@ def change_manifest(folder: Path) -> None:
     (folder / "metadata.csv").write_text((folder / "metadata.csv").read_text().replace("text 1", "text X"))
 
 
-def touch_manifest(folder: Path) -> None:
-    touch(folder / "metadata.csv")
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "manifest": change_manifest,
+    "time of the manifest": lambda folder: touch(folder / "metadata.csv"),
+    "audio": lambda folder: (folder / "1.wav").write_bytes(clip(0.15)),
+    "time of audio": lambda folder: touch(folder / "1.wav"),
+    "audio removed": lambda folder: (folder / "1.wav").unlink(),
+    "file added": lambda folder: (folder / "4.wav").write_bytes(clip(0.4)),
+}
 
 
-def change_audio(folder: Path) -> None:
-    (folder / "1.wav").write_bytes(clip(0.15))
-
-
-def touch_audio(folder: Path) -> None:
-    touch(folder / "1.wav")
-
-
-def remove_audio(folder: Path) -> None:
-    (folder / "1.wav").unlink()
-
-
-def add_file(folder: Path) -> None:
-    (folder / "4.wav").write_bytes(clip(0.4))
-
-
-@pytest.mark.parametrize("change", [change_manifest, touch_manifest, change_audio, touch_audio, remove_audio, add_file])
-def test_an_index_is_built_anew_when_something_has_changed_and_is_warm_again(
-    folder: Path, cache: Path, reads: list[str], change: Callable[[Path], None]
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_index_is_rebuilt_after_a_change_and_warm_again(
+    folder: Path, cache: Path, reads: list[str], change: str
 ) -> None:
     first = opened(folder, cache)
-    change(folder)
+    CHANGES[change](folder)
     second = opened(folder, cache)
     assert (len(reads), second.folder != first.folder) == (2, True)
     assert opened(folder, cache).folder == second.folder
     assert len(reads) == 2
-    if change is change_manifest:
+    if change == "manifest":
         assert texts(second) == ["text X", "text 2", "text 3"]
-    if change is change_audio:
+    if change == "audio":
         assert second.durations_s.tolist() == [0.15, 0.2, 0.3]
 
 
@@ -385,7 +354,7 @@ def test_a_manifest_that_changes_while_it_is_indexed_is_read_again_the_next_time
 
     def changing(*arguments: Any) -> int:
         change_manifest(folder)
-        touch_manifest(folder)
+        touch(folder / "metadata.csv")
         return write_rows(*arguments)
 
     monkeypatch.setattr(index_building, "_write_rows", changing)
@@ -397,7 +366,7 @@ def test_a_manifest_that_changes_while_it_is_indexed_is_read_again_the_next_time
 def test_only_the_newest_two_are_kept(folder: Path, cache: Path) -> None:
     built = []
     for _ in range(4):
-        touch_manifest(folder)
+        touch(folder / "metadata.csv")
         built.append(opened(folder, cache).folder)
     assert sorted(path for path in built[0].parent.iterdir() if path.is_dir()) == built[-2:]
     assert texts(Index(built[-2])) == ["text 1", "text 2", "text 3"]  # for a run that still reads it
@@ -546,7 +515,7 @@ def test_what_a_killed_process_left_is_taken_away_and_never_read(folder: Path, c
     first = opened(folder, cache)
     left = first.folder.parent / ".1.writing"
     shutil.copytree(first.folder, left)
-    touch_manifest(folder)
+    touch(folder / "metadata.csv")
     second = opened(folder, cache)
     assert sorted(path.name for path in first.folder.parent.iterdir() if path.is_dir()) == [
         first.folder.name,
@@ -663,19 +632,22 @@ def test_audio_of_a_saved_dataset_stays_there_and_is_read_by_row(saved: Path, ca
     assert opened(saved, cache).folder == index.folder
 
 
-def test_a_saved_dataset_that_is_saved_again_is_indexed_again_and_its_audio_is_in_the_checksum(
+def save_dataset(folder: Path, content: bytes, text: str) -> Path:
+    features = {"audio": {"_type": "Audio"}, "text": {"dtype": "string", "_type": "Value"}}
+    table = pa.table({"audio": pa.array([{"bytes": content, "path": "a.wav"}], AUDIO_TYPE), "text": [text]})
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    shutil.rmtree(folder, ignore_errors=True)
+    datasets.Dataset(table).save_to_disk(folder)
+    return folder
+
+
+def test_a_dataset_that_is_saved_again_is_indexed_again_and_its_audio_is_in_the_checksum(
     tmp_path: Path, cache: Path
 ) -> None:
-    def save(content: bytes) -> Index:
-        shutil.rmtree(tmp_path / "saved", ignore_errors=True)
-        features = {"audio": {"_type": "Audio"}, "text": {"dtype": "string", "_type": "Value"}}
-        table = pa.table({"audio": pa.array([{"bytes": content, "path": "a.wav"}], AUDIO_TYPE), "text": ["one"]})
-        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-        datasets.Dataset(table).save_to_disk(tmp_path / "saved")
-        return opened(tmp_path / "saved", cache)
-
-    first, again = save(clip(0.1, loudness=0.1)), save(clip(0.1, loudness=0.1))
-    other = save(clip(0.1, loudness=0.2))
+    first, again, other = (
+        opened(save_dataset(tmp_path / "saved", clip(0.1, loudness=loudness), "one"), cache)
+        for loudness in (0.1, 0.1, 0.2)
+    )
     assert len({index.folder for index in (first, again, other)}) == 3
     assert first.facts["checksum"] == again.facts["checksum"] != other.facts["checksum"]
 
@@ -683,15 +655,10 @@ def test_a_saved_dataset_that_is_saved_again_is_indexed_again_and_its_audio_is_i
 def test_a_hub_dataset_that_has_changed_is_indexed_anew_though_its_old_files_are_still_there(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    features = {"audio": {"_type": "Audio"}, "text": {"dtype": "string", "_type": "Value"}}
-    for text in ("one", "two"):
-        cells = pa.array([{"bytes": clip(0.1), "path": "a.wav"}], AUDIO_TYPE)
-        table = pa.table({"audio": cells, "text": [text]})
-        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-        datasets.Dataset(table).save_to_disk(tmp_path / text)
+    saved = {text: save_dataset(tmp_path / text, clip(0.1), text) for text in ("one", "two")}
 
     def now_on_the_hub(text: str) -> Index:
-        dataset = datasets.load_from_disk(str(tmp_path / text))
+        dataset = datasets.load_from_disk(str(saved[text]))
         monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: dataset)
         return opened("lab/speech", cache)
 
