@@ -97,7 +97,7 @@ def resampled(mono: np.ndarray, rate_hz: int, wanted_rate_hz: int) -> np.ndarray
     """The samples at another rate, by soxr at high quality (librosa's `soxr_hq`).
 
     Raises:
-        AudioError: nothing is left, of a sample or two at a high rate.
+        AudioError: no sample is left of one or two at a high rate.
     """
     if rate_hz != wanted_rate_hz:
         mono = soxr.resample(mono, rate_hz, wanted_rate_hz, quality="HQ")
@@ -236,7 +236,7 @@ def _pyav_instead(content: bytes | Path, error: BaseException) -> Iterator[None]
     """Read with PyAV what soundfile refused with `error`.
 
     Raises:
-        AudioError: PyAV is not installed or fails too; or the file is none of its kinds, and FFmpeg would only guess.
+        AudioError: PyAV is not installed or fails too; or the file is of another kind, at which FFmpeg would guess.
     """
     kind = pyav_kind(content)
     if kind is None:

@@ -88,7 +88,7 @@ class SequentialFile(soundfile.SoundFile):
 
 
 def open_recording(content: bytes | Path, ending: Ending) -> SequentialFile:
-    """Open an encoded recording of which `find_ending` found out how far it goes.
+    """Open an encoded recording whose `ending` is known.
 
     Raises:
         SOUNDFILE_ERRORS: libsndfile does not know it, or it is broken.
@@ -116,7 +116,7 @@ def soundfile_reason(error: BaseException) -> str:
 
 
 def check_header(*, rate_hz: int, channels: int, channel: int | None, file_format: str | None = None) -> None:
-    """Refuse a header that is no recording's, and a channel that is not there.
+    """Refuse a header that no recording has, and a missing channel.
 
     Raises:
         AudioError: what is wrong.

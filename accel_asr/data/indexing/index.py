@@ -1,7 +1,7 @@
 """The index of a source: its rows and the contents of their headers, on disk and mapped into memory, at any size.
 
-A warm index is opened in milliseconds, and rebuilt when a file that it was read from has changed. `datasets` caches
-by its own fingerprints, which do not notice a changed manifest or recording, and knows nothing of durations or faults.
+A warm index is opened in milliseconds, and rebuilt when a file that it was read from has changed. `datasets` does not
+notice that a recording of a manifest has changed, and keeps neither durations nor faults.
 """
 
 import json

@@ -49,8 +49,8 @@ class AudioPaths:
     def path(self, name: str) -> Path:
         """The path of `name`; `refuse_bad` will refuse a URL, a path outside, or one of another machine.
 
-        A file that exists only under another spelling is found, and `respelled` says so. A file that does not exist at
-        all is left to whoever reads it.
+        A file that exists only under another spelling is found, and noted in `respelled`. A missing file is reported
+        when it is read.
         """
         path = (self.root or self.folder) / name
         if _URL.match(name):
@@ -112,7 +112,7 @@ class AudioPaths:
         return [f"{len(pairs):,} files have other names than the manifest gives: {first_few(pairs, most=3)}"]
 
     def _find_elsewhere(self, name: str) -> Path | None:
-        """The only file that a name can mean although it is not there as written; None if there is none, or several."""
+        """The only file that a misspelled name can mean; None if there are none, or several."""
         plain = _WINDOWS_DRIVE.sub("", name.replace("\\", "/"))
         is_relative = not plain.startswith("/") and plain == name.replace("\\", "/")
         if self.root is not None:

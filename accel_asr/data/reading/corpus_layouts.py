@@ -191,7 +191,7 @@ def read_transcripts(folder: Path, names: Iterable[str]) -> tuple[Table, list[st
 
 
 def read_ljspeech_table(path: Path) -> dict[str, list[Any]] | None:
-    """The columns `audio`, `text` and `raw_text` of a list like LJSpeech's metadata.csv; None if the file is none.
+    """The columns `audio`, `text` and `raw_text` of a list like LJSpeech's metadata.csv; None for other files.
 
     Fields stand between `|`, without a header, audio by its bare name. Of three fields, `text` is the last, which
     LJSpeech gives with numbers and abbreviations written out, or the second if that is empty; `raw_text` is the second.
@@ -213,7 +213,7 @@ def read_ljspeech_table(path: Path) -> dict[str, list[Any]] | None:
             f"the first does: line {first_few([str(number) for number in odd])}"
         )
     return {
-        # a missing file keeps its usual name, so that a message says what was looked for
+        # a missing file keeps its usual name, for the message about it
         "audio": [
             _ljspeech_audio(row[0], path.parent) or f"{_LJSPEECH_FOLDERS[0]}{row[0].strip()}.wav" for row in rows
         ],

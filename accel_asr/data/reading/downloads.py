@@ -1,6 +1,6 @@
 """Read and download files over http(s); a cut connection is resumed where it broke off.
 
-fsspec gives up on a cut connection, and needs a server that knows ranges; huggingface_hub resumes the Hub's files.
+fsspec does not resume a cut connection; huggingface_hub resumes only files of the Hub.
 """
 
 import hashlib

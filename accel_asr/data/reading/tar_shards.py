@@ -1,6 +1,6 @@
 """WebDataset shards: uncompressed tars whose members `key.wav`, `key.txt`, `key.json` make up one recording.
 
-The libraries that read them (webdataset, `datasets`) can't go on from a byte, and take a cut tar for a shorter one.
+webdataset and `datasets` can't go on from a byte offset, and `tarfile` takes a damaged header for the end.
 """
 
 import io
