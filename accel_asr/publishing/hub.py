@@ -13,7 +13,7 @@ from huggingface_hub.utils import get_token, validate_repo_id
 
 from accel_asr.console.printing import say as say_line
 from accel_asr.errors import UserError
-from accel_asr.files.atomic_writes import write_text
+from accel_asr.files.atomic_writes import write_errors_explained, write_text
 from accel_asr.publishing.hub_faults import HUB_ERRORS, in_short, remedy_for, status_of, with_retries
 from accel_asr.publishing.model_card import make_model_card
 from accel_asr.publishing.upload_plan import CARD_FILE, PlannedFile, plan_upload, require_finished_run, size_text
@@ -177,15 +177,8 @@ def _write_card(run_dir: Path, *, hub_model_id: str) -> None:
     """Write the card to `best/`, complete or not at all; nothing else there is touched."""
     path = run_dir / "best" / CARD_FILE
     card = make_model_card(run_dir, hub_model_id=hub_model_id)
-    try:
+    with write_errors_explained(path, setting="RUN_DIR", remedy="push a copy of the folder that you may write to"):
         write_text(path, str(card))
-    except OSError as error:
-        raise UserError(
-            f"the model card can't be written ({error.strerror})",
-            setting="RUN_DIR",
-            value=path,
-            remedy="make room, or push a copy of the folder that you may write to",
-        ) from error
 
 
 def _check_name(hub_model_id: str) -> None:

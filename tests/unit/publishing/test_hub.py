@@ -184,7 +184,7 @@ def test_a_card_that_can_not_be_written_whole_leaves_the_one_before(hub: Loopbac
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with refused("RUN_DIR", "No space left on device", value=run / "best" / "README.md"):
+    with refused("RUN_DIR", value=run / "best" / "README.md", remedy="make room"):
         push_run(run, hub_model_id=NAME)
     assert plan_upload(run, include_tensorboard=False) == planned
     assert (fingerprints(run), (run / "best" / "README.md").read_text()) == (before, "the one before")
