@@ -67,13 +67,17 @@ def test_pictures_player_and_report_are_inside(executed: tuple[Any, Path]) -> No
     assert any("<iframe" in page and "Word error rate" in page for page in pages)
 
 
-def test_pipeline_and_transcribe_agree(executed: tuple[Any, Path]) -> None:
-    notebook, _ = executed
-    recognized = printed(notebook, "recognizer = pipeline").split("recognized")[1].strip()
-    cell = next(
-        cell for cell in notebook.cells if "accel_asr.transcribe(run.best" in cell.source and cell.cell_type == "code"
-    )
-    assert repr(recognized)[1:-1] in cell.outputs[-1].data["text/plain"]
+def test_pipeline_and_transcribe_hear_what_the_run_heard(executed: tuple[Any, Path]) -> None:
+    notebook, folder = executed
+    said, recognized = printed(notebook, "recognizer = pipeline").splitlines()[-2:]
+    scores = json.loads((folder / "runs" / "notebook" / "summary.json").read_text())
+    lines = folder / "runs" / "notebook" / "evaluations" / f"step-{scores['best']['step']:08d}.jsonl"
+    transcripts = {line["reference"]: line["hypothesis"] for line in map(json.loads, lines.read_text().splitlines())}
+    expected = transcripts[said.removeprefix("said").strip()]
+    assert recognized.removeprefix("recognized").strip() == expected
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    cell = next(cell for cell in code if "accel_asr.transcribe(run.best" in cell.source)
+    assert repr(expected) in cell.outputs[-1].data["text/plain"]
 
 
 LAUNCHED = """
