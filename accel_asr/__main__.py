@@ -18,8 +18,8 @@ COMMANDS = {  # name -> (module with main(arguments) -> exit code or None, what 
         "accel_asr.commands.check_data",
         "report what training would drop of its data, and what is odd in it",
     ),
-    "transcribe": ("accel_asr.commands.transcribe", "print what is said in audio files"),
-    "demo": ("accel_asr.commands.demo", "a page that transcribes what is recorded or uploaded"),
+    "transcribe": ("accel_asr.commands.transcribe", "transcribe audio files of any length"),
+    "demo": ("accel_asr.commands.demo", "serve a page that transcribes recordings and uploads"),
     "export": (
         "accel_asr.commands.export",
         "convert a model to CTranslate2, ONNX or ggml, and compare it with the original",

@@ -20,14 +20,14 @@ from accel_asr.model.folder.examination import say_notes
 
 DESCRIPTION = """Decode every recording and read every text of a run's sources; report what training would drop or
 refuse, and duplicates, overlap of validation with training, silence, clipping, and texts that do not fit their
-recordings. Takes the settings of a run, trains nothing. Exit code 0 when every row would be used, 1 when a row would be
-dropped or training refused (the other findings do not count), 2 for bad input."""
+recordings. Takes the settings of a run, trains nothing. Exit code 0 if every row would be used, 1 if a row would be
+dropped or training refused (other findings do not count), 2 for bad input."""
 OPTIONS = (
     ("json", "FILE", "write the report as JSON, to standard output in place of the tables if it is -"),
     ("write_clean", "FILE.jsonl", "write the rows that are kept as a manifest to train on"),
-    ("extract_audio", "FOLDER", "with --write_clean: write recordings that are no files of their own to this folder"),
+    ("extract_audio", "FOLDER", "with --write_clean: write recordings that are not files to this folder"),
 )
-OVERWRITE_HELP = "let --json, --write_clean and --extract_audio write over files"
+OVERWRITE_HELP = "let --json, --write_clean and --extract_audio overwrite files"
 
 
 def main(arguments: list[str]) -> int:
@@ -105,7 +105,7 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
 
 
 def _add_own_options(parser: argparse.ArgumentParser) -> None:
-    """Each in two spellings: settings have underscores, and other programs' options have hyphens."""
+    """Add each option in two spellings, with underscores as in settings, and with hyphens."""
     for name, metavar, text in OPTIONS:
         spellings = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
         parser.add_argument(*spellings, dest=name, metavar=metavar, help=text)
@@ -155,7 +155,7 @@ def _refuse_impossible(options: argparse.Namespace, config: Config) -> None:
 
 
 def _print_json(report: dict[str, Any]) -> None:
-    """Print it; to a reader that has gone, nothing.
+    """Print it, unless its reader has gone.
 
     Raises:
         UserError: standard output can't be written.

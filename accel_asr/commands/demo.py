@@ -31,13 +31,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--base_model",
         metavar="NAME",
-        help="a model to show beside it, or none; unset is the one that the run started from, if its folder says so",
+        help="a model to compare with, or none; default is the base model of the run, if the model is in a run folder",
     )
     parser.add_argument(
-        "--language", help="language spoken, code or name; unset is the one that the model was tuned for, or detected"
+        "--language", help="language spoken, code or name; default is what the model was tuned for, else detected"
     )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ...; unset is an accelerator where there is one")
-    parser.add_argument("--port", type=port, help="port on 127.0.0.1; unset is 7860 or the next that is free")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ...; default is an accelerator if there is one")
+    parser.add_argument("--port", type=port, help="port on 127.0.0.1; default is 7860 or the next free one")
     parser.add_argument(
         "--share",
         action="store_true",
@@ -109,7 +109,7 @@ def base_model_of_run(model: str) -> tuple[str, str | None] | None:
 
 
 def _require_extra() -> None:
-    """Before anything heavy is imported.
+    """Call before anything heavy is imported.
 
     Raises:
         UserError: the extra is not installed.
@@ -142,4 +142,4 @@ def _load_base(
 
 
 def _end(signal_number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt  # so that what visitors uploaded is deleted
+    raise KeyboardInterrupt  # so that the visitors' uploads are deleted

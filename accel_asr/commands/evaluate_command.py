@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from accel_asr.run.job import LoadedModel
 
 DESCRIPTION = """Score a model: word and character error rates with 95% intervals, by duration and by any column,
-confusions, hallucinations. On the sources that --dataset names, or else on the validation data of the settings; a model
-folder of a run brings the run's own settings along. Writes the transcripts and scores.json to --output_dir, which is
-evaluations/ and the model's name unless it is given. Exit code 0 when done, 2 for bad input."""
+confusions, hallucinations. On the sources that --dataset names, or else on the validation data of the settings; for a
+model in a run's folder, the run's own settings are the defaults. Writes the transcripts and scores.json to
+--output_dir, by default evaluations/ and the model's name. Exit code 0 when done, 2 for bad input."""
 LONGEST_LABEL = 60  # letters: a folder's name has at most 255 bytes
-# what the rows of a --dataset must not be split by
+# settings that would split the rows of a --dataset, switched off
 WHOLE_SETS = {
     "data.sources": "[]",
     "data.train_rows": "null",
@@ -111,10 +111,10 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
         if name == names[0]:
             for notice in notices:
                 display.say_line(notice)
-            sources = [one.name_or_path for one in datasets] or [one.source for one in sets[name]]
+            sources = [dataset.name_or_path for dataset in datasets] or [scored.source for scored in sets[name]]
             require_free(
                 output_dir,
-                [one.name for one in sets[name]],
+                [scored.name for scored in sets[name]],
                 sources=sources,
                 overwrite=options.overwrite,
                 has_other=len(names) > 1,
@@ -158,13 +158,13 @@ def _show(results: "dict[str, list[SetResult]]", silence: "dict[str, list[HeardI
     if silence[model]:
         show_silence(console, silence[model])
     for other in others:
-        for one, another in zip(results[model], results[other], strict=True):
-            comparison = compare(another.scored, one.scored)
-            show_comparison(console, comparison, name=one.evaluated.name, model=model, other=other)
+        for own, against in zip(results[model], results[other], strict=True):
+            comparison = compare(against.scored, own.scored)
+            show_comparison(console, comparison, name=own.evaluated.name, model=model, other=other)
 
 
 def _decoding(loaded: "LoadedModel", config: Config) -> dict[str, Any]:
-    """How the transcripts were made."""
+    """How the transcripts were decoded."""
     decoding = loaded.decoding
     return {
         "language": decoding.language,
@@ -204,13 +204,13 @@ def label_of(model: str) -> str:
 
 
 def _print_help() -> None:
-    """The command's own options, then the settings of a run: in one parser, `--model` would stand for two things."""
+    """The command's own options, then the settings of a run: in one parser, `--model` would have two meanings."""
     own = argparse.ArgumentParser(
         prog="accel-asr evaluate", description=DESCRIPTION, usage="accel-asr evaluate --model NAME [options] [settings]"
     )
     _add_own_options(own)
     settings = build_parser(prog="accel-asr evaluate")
-    settings.description = "Settings of a run, those of a YAML file by --config too:"
+    settings.description = "Settings of a run, also from a YAML file by --config:"
     say(own.format_help())
     say(settings.format_help()[len(settings.format_usage()) :].strip())
 
@@ -227,11 +227,11 @@ def _add_own_options(parser: argparse.ArgumentParser) -> None:
         help="score all rows of this source (as data.name_or_path; split test unless given); may be repeated",
     )
     parser.add_argument(
-        "--by", action="append", metavar="COLUMN", help="tell the scores by this column too; repeatable"
+        "--by", action="append", metavar="COLUMN", help="break the scores down by this column; repeatable"
     )
     parser.add_argument("--utterances", type=int, metavar="N", help="score only the first N of each set")
     parser.add_argument(
-        "--no_silence", action="store_true", help="leave out what the model writes for clips without speech"
+        "--no_silence", action="store_true", help="skip the test of what the model writes for clips without speech"
     )
     parser.add_argument(
         "--rescore",

@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from accel_asr.run.job import Job
 
 DESCRIPTION = """Convert a model to CTranslate2 (for faster-whisper), ONNX (for ONNX Runtime) or ggml (for whisper.cpp),
-have it transcribe the validation data there and here, and compare. Exit code 0 when the WERs are at most 0.5 points
-apart, or --max_wer_difference; else 1, and the folder is kept as NAME.failed-parity."""
-EPILOG = """The data to compare on is that of the run that the model lies in (FOLDER/../config.yaml), or given by the
+transcribe the validation data with both, and compare. Exit code 0 if the WERs are at most 0.5 points apart, or
+--max_wer_difference; else 1, and the folder is named NAME.failed-parity."""
+EPILOG = """The data to compare on is the validation data of the model's run (FOLDER/../config.yaml), or comes from
 settings of a run: --config RECIPE_OR_YAML, --data.name_or_path, --data.eval_split, --evaluation.normalizer and so on
 (python -m accel_asr train --help lists them)."""
 QUICKSTART = "quickstart"
-FAILED, UNCHECKED = ".failed-parity", ".unchecked"  # ends of the names of folders
+FAILED, UNCHECKED = ".failed-parity", ".unchecked"  # suffixes of folders
 SHOWN_TRANSCRIPTS = 3
-TABLE_WIDTH = 120  # also where the output is no terminal, for which rich takes 80
+TABLE_WIDTH = 120  # also if the output is no terminal, where rich takes 80
 
 
 def build_own_parser() -> argparse.ArgumentParser:
-    """The options that are not settings of a run."""
+    """The command's own options."""
     parser = OptionParser(
         prog="accel-asr export",
         usage="%(prog)s --model FOLDER --format {ctranslate2,onnx,ggml} --output_dir FOLDER [any setting of a run]",
@@ -123,7 +123,7 @@ def run_settings(model: str, settings: list[str]) -> Config:
             "--data.eval_rows, --data.eval_fraction); --config quickstart compares on the embedded clips",
         )
     config = parse_config([f"--model.name_or_path={model}", *own, *settings])
-    # the run's own revision is one of the model that it started from
+    # the run's own revision belongs to its base model
     revision = config.model.revision if "--model.revision" in names else None
     return dataclasses.replace(config, model=dataclasses.replace(config.model, name_or_path=model, revision=revision))
 
@@ -136,7 +136,7 @@ def export(config: Config, options: argparse.Namespace) -> int:
     from accel_asr.files.atomic_writes import folder_written_whole
     from accel_asr.run.job import load_job
 
-    # greedy in both: a search with beams differs between runtimes in more than its weights
+    # greedy in both: beam search differs between runtimes in more than the weights
     evaluation = dataclasses.replace(config.evaluation, num_beams=1)
     job = load_job(config.model, config.data, evaluation, seed=config.training.seed)
     export_folder.require_runnable(job.model, job.processor, export_format=options.format)
@@ -240,7 +240,7 @@ def _show(parity: "Parity", *, runtime: str) -> None:
 
 
 def _conclude(parity: "Parity", unchecked: Path, output_dir: Path) -> int:
-    """Give the folder its name, say what came of it, and return the exit code."""
+    """Rename the folder, print the verdict, and return the exit code."""
     if parity.passed:
         unchecked.rename(output_dir)
         say(f"pass: the WERs are {abs(parity.points()):.2f} points apart")
@@ -251,7 +251,7 @@ def _conclude(parity: "Parity", unchecked: Path, output_dir: Path) -> int:
     unchecked.rename(failed)
     say(
         f"FAIL: the WERs are {abs(parity.points()):.2f} points apart, and at most {parity.most_points:g} are allowed "
-        f"(--max_wer_difference); not exported to {output_dir}, what was made is in {failed}"
+        f"(--max_wer_difference); not exported to {output_dir}, the converted model is in {failed}"
     )
     return 1
 

@@ -22,8 +22,8 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="?",
         const="true",
         choices=("true", "false"),
-        help="make a new repository private, or not (default: as the account has it); one that is there keeps what it "
-        "is, and a public one is refused when true is asked for",
+        help="make a new repository private, or not (default: the account's own); an existing one stays as it is, and "
+        "a public one is refused if this is true",
     )
     parser.add_argument(
         "--revision", "--hub_revision", metavar="BRANCH", help="branch to push to, made if missing (default main)"
@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--include_tensorboard",
         action="store_true",
-        help="push TensorBoard's curves too, to runs/; its texts and recordings stay here",
+        help="push TensorBoard's curves too, to runs/, but not its texts and recordings",
     )
     parser.add_argument(
         "--dry_run", action="store_true", help="list what would be pushed, and where to; send nothing, write nothing"

@@ -1,4 +1,4 @@
-"""`accel-asr report RUN_DIR`: write report.html of a run that has ended, was stopped, or still goes."""
+"""`accel-asr report RUN_DIR`: write report.html of a run that has ended, was stopped, or is still going on."""
 
 import argparse
 from dataclasses import replace
@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a run, such as runs/quickstart")
     parser.add_argument("--output", type=Path, metavar="FILE", help="where to write it (default RUN_DIR/report.html)")
     parser.add_argument(
-        "--step", type=int, metavar="N", help="tell of the evaluation at this optimizer step (default: the best)"
+        "--step", type=int, metavar="N", help="report the evaluation at this optimizer step (default: the best)"
     )
     return parser
 

@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
         "inputs",
         nargs="+",
         metavar="FILE",
-        help="audio files, folders of them (searched to their depths), globs in quotes, or - for audio on stdin",
+        help="audio files, folders of them (searched recursively), globs in quotes, or - for audio on stdin",
     )
     parser.add_argument(
         "--model",
@@ -40,22 +40,24 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub")
     parser.add_argument(
-        "--language", help="language spoken, code or name; unset is the one that the model was tuned for, or detected"
+        "--language", help="language spoken, code or name; default is what the model was tuned for, else detected"
     )
     parser.add_argument("--task", choices=("transcribe", "translate"), help="translate: write English")
     parser.add_argument(
-        "--format", choices=FORMAT_NAMES, default="txt", help="what to write (default txt); json has one object a line"
+        "--format", choices=FORMAT_NAMES, default="txt", help="what to write (default txt); json is one object per line"
     )
     parser.add_argument("--output_dir", type=Path, metavar="FOLDER", help="write one file for each recording into it")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are in --output_dir already")
     parser.add_argument(
         "--batch_size", type=at_least_one, default=16, help="short recordings transcribed at once (default 16)"
     )
-    parser.add_argument("--num_beams", type=at_least_one, help="beams of the search; unset is the model's own setting")
+    parser.add_argument(
+        "--num_beams", type=at_least_one, help="beams of the beam search; default is the model's own setting"
+    )
     fallback = parser.add_argument_group(
         "recordings longer than the window",
-        "A window is decoded again at the next temperature while its transcript repeats itself or is improbable, "
-        "as Whisper does.",
+        "While the transcript of a window repeats itself or is improbable, the window is decoded again at the next "
+        "temperature, as Whisper does.",
     )
     fallback.add_argument(
         "--temperature",
@@ -68,32 +70,32 @@ def build_parser() -> argparse.ArgumentParser:
         "--compression_ratio_threshold",
         type=threshold,
         default=1.35,
-        help="repeats itself: zlib shrinks its token ids by more than this (default 1.35; none never looks)",
+        help="repeats itself: zlib shrinks its token ids by more than this (default 1.35; none switches it off)",
     )
     fallback.add_argument(
         "--logprob_threshold",
         type=threshold,
         default=-1.0,
-        help="improbable: the mean log-probability of its tokens is below this (default -1; none never looks)",
+        help="improbable: the mean log-probability of its tokens is below this (default -1; none switches it off)",
     )
     fallback.add_argument(
         "--no_speech_threshold",
         type=probability,
         default=0.6,
-        help="an improbable transcript is left out where silence is likelier than this (default 0.6; none never looks)",
+        help="an improbable transcript is dropped if silence is likelier than this (default 0.6; none switches it off)",
     )
     fallback.add_argument(
         "--condition_on_prev_tokens",
         choices=("true", "false"),
         default="true",
-        help="give the text of the window before to the decoder (default true)",
+        help="give the text of the previous window to the decoder (default true)",
     )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ...; unset is an accelerator where there is one")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ...; default is an accelerator if there is one")
     return parser
 
 
 def main(arguments: list[str]) -> int:
-    """Transcribe each recording. A bad one gets a line on stderr, and exit code 1 after the others are done.
+    """Transcribe each recording. A bad one is reported on stderr; the exit code is then 1, after the others are done.
 
     Raises:
         UserError: an input is not there, output would be overwritten, the model can't be loaded, or does not know the
@@ -154,7 +156,7 @@ def _transcribe_all(
     output_format: str,
     batch_size: int,
 ) -> int:
-    """Transcribe and write, in the order given, each as soon as it is ready. The exit code."""
+    """Transcribe and write in the given order, each as soon as it is ready; returns the exit code."""
     from accel_asr.console.bars import progress_bar
     from accel_asr.transcription.formats import as_object, rendered
     from accel_asr.transcription.outcomes import outcomes
@@ -172,7 +174,7 @@ def _transcribe_all(
         ):
             recording = recordings[index]
             bar.update()
-            bar.clear()  # what is printed now stands in its place
+            bar.clear()  # the next line is printed in its place
             if isinstance(outcome, str):
                 say(f"error: {visible(recording.name)}: {visible(outcome)}", to_stderr=True)
                 failed += 1
@@ -193,7 +195,7 @@ def _transcribe_all(
                 say(f"note: {_lossy(standard_output().encoding)}", to_stderr=True)
             try:
                 print_result(f"{visible(recording.name)}: {content}" if is_one_of_many else content)
-            except BrokenPipeError:  # who read stdout, such as `head`, has seen enough
+            except BrokenPipeError:  # the reader of stdout, such as `head`, has seen enough
                 return 1
             except OSError as error:
                 raise UserError(f"standard output can't be written ({error.strerror})", remedy=TO_FILES) from error
