@@ -164,13 +164,13 @@ def transcribe(
 
     quiet_bars_of_libraries()
     refuse_unfit_folder(model_source(str(model)), name=str(model), setting="model")
-    found, _ = find_recordings([str(recording) for recording in recordings])
+    inputs, _ = find_recordings([str(recording) for recording in recordings])
     transcriber = load_transcriber(str(model), language=language, task=task, device=device)
     transcripts = []
-    for index, outcome in outcomes(transcriber, found, batch_size=batch_size, timed=True):
+    for index, outcome in outcomes(transcriber, inputs, batch_size=batch_size, timed=True):
         if isinstance(outcome, str):
-            raise UserError(outcome, setting="recordings", value=found[index].name, remedy="leave it out, or mend it")
-        transcripts.append(as_object(outcome, name=found[index].name))
+            raise UserError(outcome, setting="recordings", value=inputs[index].name, remedy="leave it out, or mend it")
+        transcripts.append(as_object(outcome, name=inputs[index].name))
     return transcripts
 
 

@@ -47,17 +47,17 @@ class LoadedModel:
         return replace(self.collator, features_on_device=on_device)
 
     def reference_warnings(self, utterances: Utterances, evaluation: EvaluationConfig) -> list[str]:
-        """What the texts to be scored do not get of these settings, for the user.
+        """Warnings for the user about texts that these settings can't score fairly.
 
         Raises:
-            UserError: the normaliser leaves nothing of any.
+            UserError: the normaliser leaves nothing of any text.
         """
         most = min(evaluation.generation_max_length, self.encoder.room)
         normalizer = self.decoding.normalizer
-        found = reference_faults(utterances, encoder=self.encoder, normalizer=normalizer, max_new_tokens=most)
-        if problem := found.problem(normalizer_name=evaluation.normalizer):
+        faults = reference_faults(utterances, encoder=self.encoder, normalizer=normalizer, max_new_tokens=most)
+        if problem := faults.problem(normalizer_name=evaluation.normalizer):
             raise problem
-        return found.warnings(normalizer_name=evaluation.normalizer, max_new_tokens=most, room=self.encoder.room)
+        return faults.warnings(normalizer_name=evaluation.normalizer, max_new_tokens=most, room=self.encoder.room)
 
 
 @dataclass(frozen=True)
