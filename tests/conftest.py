@@ -28,7 +28,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 WINDOW_S = 2
 FIGURE = "figure"  # the name of a property of a test's report
 MAX_NEW_TOKENS = 12  # an untrained model never stops by itself
-INTEGRATION = Path(__file__).with_name("integration")
+INTEGRATION, UNIT = (Path(__file__).with_name(name) for name in ("integration", "unit"))
+MODEL_FIXTURES = {"tiny_folder", "tiny_english_folder", "accelerator"}  # others with a model build on these
+SLOW_NAMES = {"subprocess", "multiprocessing", "watched_page", "browser", "make_tiny_whisper", "console", "given"}
 QUICK = "not slow and not integration and not realmodel"
 SAMPLE_RATE_HZ = 16_000
 
@@ -44,12 +46,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects, and before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by where they are and what they use; a file's tests share what they launch, so they stay together."""
     for item in items:
         if INTEGRATION in item.path.parents:
             item.add_marker("integration")
+        elif UNIT in item.path.parents and is_fast(item):
+            item.add_marker("fast")
         if not item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))  # a file's tests share what they launch
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
     items.sort(key=lambda item: not item.get_closest_marker("slow"))  # the longest first: no core idles at the end
+
+
+def is_fast(item: pytest.Item) -> bool:
+    """Neither uses a model nor belongs to a module that starts processes, makes models or is marked otherwise."""
+    fixtures, names = set(getattr(item, "fixturenames", ())), set(vars(getattr(item, "module", None)))
+    is_marked = any(item.get_closest_marker(name) for name in ("integration", "realmodel", "slow"))
+    return not (is_marked or fixtures & MODEL_FIXTURES or names & SLOW_NAMES)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,18 +1,22 @@
 """Run training many times from one process that has imported everything: a start costs a fork, not ten seconds.
 
-`python -m tests.integration.forked_training PLAN.json` forks a process for each rank, which runs `accel_asr.train.main`
-as a launcher's child would, with the launcher's environment variables; then ends some of them, as the plan says.
-It prints one JSON line for each launch: the exit codes of the ranks, negative for a signal.
+`python -m tests.integration.forked_training` reads launches from stdin, one JSON object a line. For each it forks the
+ranks, which run `accel_asr.train.main` with a launcher's environment variables, and ends some of them as asked. It
+prints their exit codes, negative for a signal, as one JSON line.
 
-A plan is a list of launches: {"settings": [...], "processes": n, "ends": END or null, "cwd": folder}. An END is
-{"moment": MOMENT, "count": n, "signal": number, "rank": r, "twice": bool}: the signal reaches rank r (-1: all) when it
-comes to the moment for the n-th time, or after `count` seconds for the moment "time". With the signal 0 the rank raises
-a RuntimeError instead, or the OSError of `errno` if that is there. A launch with "fsdp": true trains with sharded
-weights (`relabelled`), and one with "vanishes": [paths] loses these recordings after they were indexed. With
-"at_clip": {"epoch": e, "name": NAME, "do": "hang" or "die"} a data worker hangs there, and then the rank gets SIGTERM,
-or the worker is killed. None writes report.html, which takes longer than these runs do and has tests of its own.
+A launch is {"settings": [...], "processes": n, "cwd": folder} and, where wanted:
 
-Every rank appends to `ledger.jsonl` in `cwd` which utterances it trained on in which step, once the step is done.
+- "ends": {"moment": MOMENT, "count": n, "signal": number, "rank": r, "twice": bool}: rank r (-1: all) gets the signal
+  at the moment's n-th time, or after `count` seconds for the moment "time". With the signal 0 the rank raises a
+  RuntimeError instead, or the OSError of `errno`.
+- "env": {name: value} sets environment variables.
+- "fsdp": true trains with sharded weights (`relabelled`).
+- "vanishes": [paths] removes these recordings after they were indexed.
+- "at_clip": {"epoch": e, "name": NAME, "do": "hang" or "die"}: the data worker that loads this clip hangs and the rank
+  gets SIGTERM, or the worker is killed.
+
+No launch writes report.html, which takes longer than these runs do and has its own tests. Every rank appends to
+`ledger.jsonl` in `cwd` which utterances it trained on in each finished step.
 """
 
 import gc
@@ -37,17 +41,14 @@ GRACE_S = 5
 
 
 def main() -> None:
-    plan = json.loads(Path(sys.argv[1]).read_text())
     import_everything()
-    gc.freeze()  # else each child's collections copy all that was imported
-    for launch in plan:
-        started_s = time.monotonic()
-        codes = run_launch(launch)
-        print(json.dumps({"codes": codes, "seconds": round(time.monotonic() - started_s, 1)}), flush=True)
+    gc.freeze()  # or each child's garbage collection would copy all that was imported
+    for line in sys.stdin:
+        print(json.dumps(run_launch(json.loads(line))), flush=True)
 
 
 def import_everything() -> None:
-    """What `train` imports; nothing is computed, so that forking is safe."""
+    """Import what `train` does and compute nothing, so that forking is safe."""
     import torch
     from torch.utils import tensorboard  # noqa: F401
     from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline  # noqa: F401
@@ -65,7 +66,7 @@ def import_everything() -> None:
 
 
 def run_launch(launch: dict[str, Any]) -> list[int]:
-    """Fork the ranks, wait for all of them; when one has failed, give the others GRACE_S, as a launcher does."""
+    """Fork the ranks and wait for all; when one has failed, the others get GRACE_S, as from a launcher."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -75,7 +76,7 @@ def run_launch(launch: dict[str, Any]) -> list[int]:
         if pid == 0:
             run_rank(launch, rank, port)
         pids.append(pid)
-    ends = launch["ends"]
+    ends = launch.get("ends")
     if ends and ends["moment"] == "time":
         time.sleep(ends["count"])
         for rank, pid in enumerate(pids):
@@ -91,12 +92,12 @@ def run_launch(launch: dict[str, Any]) -> list[int]:
             if codes[pid] != 0 and not failed_s:
                 failed_s = time.monotonic()
         elif failed_s and time.monotonic() > failed_s + launch.get("grace_s", GRACE_S):
-            for left in set(pids) - set(codes):
-                os.kill(left, signal.SIGKILL)
+            for running in set(pids) - set(codes):
+                os.kill(running, signal.SIGKILL)
             failed_s = math.inf
         elif time.monotonic() > deadline_s:
-            for left in set(pids) - set(codes):
-                end_with_traces(left)
+            for running in set(pids) - set(codes):
+                end_with_traces(running)
             raise TimeoutError(f"{launch} did not end in {DEADLINE_S} s")
         else:
             time.sleep(0.01)
@@ -104,11 +105,12 @@ def run_launch(launch: dict[str, Any]) -> list[int]:
 
 
 def run_rank(launch: dict[str, Any], rank: int, port: int) -> None:
-    """Be one rank; never returns."""
+    """Run as this rank; never returns."""
     os.chdir(launch["cwd"])
     log = os.open(f"rank{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    os.environ |= launch.get("env", {})
     if launch["processes"] > 1:
         size = str(launch["processes"])
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
@@ -125,7 +127,7 @@ def run_rank(launch: dict[str, Any], rank: int, port: int) -> None:
             from tests.integration.relabelled import pretend_to_shard
 
             pretend_to_shard()
-        ends = launch["ends"]
+        ends = launch.get("ends")
         if ends and ends["moment"] != "time" and ends["rank"] in (-1, rank):
             end_at(ends)
         from accel_asr import train
@@ -142,17 +144,14 @@ def run_rank(launch: dict[str, Any], rank: int, port: int) -> None:
 
 
 def leave_out_the_report() -> None:
-    """End the run without it."""
+    """Let runs end without report.html."""
     from accel_asr import after_training
 
     after_training.report_finished_run = lambda *_, **__: None
 
 
 def let_vanish(paths: list[str]) -> None:
-    """Remove these recordings when every rank has indexed them, and is about to train on them.
-
-    As of a large set, only headers are read before training.
-    """
+    """Remove these recordings after every rank has indexed them by their headers, before training."""
     from accel_asr.data.indexing import index_building
     from accel_asr.run import job
 
@@ -168,7 +167,7 @@ def let_vanish(paths: list[str]) -> None:
 
 
 def let_worker_fail(*, epoch: int, name: str, do: str) -> None:
-    """Let whoever loads this utterance in this epoch hang, or be killed as for want of memory."""
+    """Let the process that loads this utterance in this epoch hang, or be killed as if memory had run out."""
     from accel_asr.data.loading.batches import ClipItems
 
     load = ClipItems.__getitem__
@@ -177,7 +176,7 @@ def let_worker_fail(*, epoch: int, name: str, do: str) -> None:
         if key[0] == epoch and items.utterances[key[1]].utterance_id.endswith(name):
             if do == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
-            time.sleep(2)  # by then the steps before are made
+            time.sleep(2)  # the steps before it are done by then
             os.kill(os.getppid(), signal.SIGTERM)
             time.sleep(3600)
         return load(items, key)
@@ -186,7 +185,7 @@ def let_worker_fail(*, epoch: int, name: str, do: str) -> None:
 
 
 def keep_ledger(rank: int, *, settings: list[str]) -> None:
-    """Write down what each finished step was trained on. The step is counted from the newest checkpoint on."""
+    """Write down the utterances of each finished step, counted on from the checkpoint that was restored."""
     from accel_asr.training import step
     from accel_asr.training.saving import checkpoints
 
@@ -212,7 +211,7 @@ def keep_ledger(rank: int, *, settings: list[str]) -> None:
 
 
 def end_at(ends: dict[str, Any]) -> None:
-    """Send this process the signal when it comes to the moment for the n-th time."""
+    """Send this process the signal at the moment's n-th time."""
     from accel_asr.evaluation import generation
     from accel_asr.files import atomic_writes
     from accel_asr.training import step
@@ -235,21 +234,21 @@ def end_at(ends: dict[str, Any]) -> None:
 
         return wrapped
 
-    if ends["moment"] == "step":  # with gradients half summed up
+    if ends["moment"] == "step":  # with gradients partly accumulated
         step._summed_loss = before(step._summed_loss)
     elif ends["moment"] == "evaluation":
         generation._transcribe_batch = before(generation._transcribe_batch)
-    elif ends["moment"] == "checkpoint":  # with some of its files there
+    elif ends["moment"] == "checkpoint":  # with some of its files written
         checkpoints.save_file = before(checkpoints.save_file)
-    elif ends["moment"] == "rename":  # with all of them there, under the other name
+    elif ends["moment"] == "rename":  # with all of them written, under the temporary name
         atomic_writes._flush_to_disk = before(atomic_writes._flush_to_disk)
 
 
 def random_kill(rng: random.Random, processes: int) -> dict[str, Any]:
     """SIGKILL at a moment drawn at random, of one rank or of all."""
     moment = rng.choice(MOMENTS)
-    most = {"step": 4, "evaluation": 2, "checkpoint": 6, "rename": 9, "time": 0.6}[moment]  # a few steps further
-    count = rng.uniform(0.05, most) if moment == "time" else rng.randint(1, most)
+    maximum = {"step": 4, "evaluation": 2, "checkpoint": 6, "rename": 9, "time": 0.6}[moment]  # a few steps further
+    count = rng.uniform(0.05, maximum) if moment == "time" else rng.randint(1, maximum)
     rank = rng.randint(-1, 0 if moment in ("checkpoint", "rename") else processes - 1)  # only the first rank writes
     return {"moment": moment, "count": count, "signal": int(signal.SIGKILL), "rank": rank}
 

@@ -2,38 +2,35 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.launching import run
+from tests.integration.launching import offline_environment, run
 from tests.integration.tones import TonesJob
 
 SHORT = ("--training.max_steps", "4", "--evaluation.eval_steps", "2")
 COMPILED = ("--evaluation.compile_decoding", "true")
 STEPS = (0, 2, 4)
-# slow: seven processes that wait for a compiler; a group: one process of tests starts them, for all tests here
+# slow: seven processes that wait for a compiler; a group: its tests share them
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("compiled_decoding")]
 
 
 @pytest.fixture(scope="module")
-def compiler_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the compiler of all processes that are started keeps what it makes: empty if it was never called."""
-    folder = tmp_path_factory.mktemp("compiled")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
-        yield folder
+def compiler_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiler's cache: empty as long as it was never called."""
+    return tmp_path_factory.mktemp("compiled")
 
 
 @pytest.fixture(scope="module")
 def job(tones: TonesJob, compiler_cache: Path) -> TonesJob:
-    plain = [tones.launch("compiled-not", (1, 8, 1), *SHORT)]
+    env = {"TORCHINDUCTOR_CACHE_DIR": str(compiler_cache)}
+    plain = [tones.launch("compiled-not", (1, 8, 1), *SHORT, env=env)]
     assert tones.run_plan(plain) == [[0]], tones.logs(plain)
     assert not any(compiler_cache.rglob("*.cpp"))
     plan = [
-        tones.launch("compiled-two", (2, 2, 2), *SHORT, *COMPILED),
-        tones.launch("compiled-sharded", (2, 2, 2), *SHORT, *COMPILED, fsdp=True),
+        tones.launch("compiled-two", (2, 2, 2), *SHORT, *COMPILED, env=env),
+        tones.launch("compiled-sharded", (2, 2, 2), *SHORT, *COMPILED, env=env, fsdp=True),
     ]
     assert tones.run_plan(plan) == [[0, 0], [0, 0]], tones.logs(plan)
     assert any(compiler_cache.rglob("*.cpp"))
@@ -46,7 +43,7 @@ def transcripts(path: Path) -> list[tuple[str, str, bool]]:
 
 
 @pytest.mark.parametrize("name", ["compiled-two", "compiled-sharded"])
-def test_a_run_transcribes_as_one_process_does_without_it(job: TonesJob, name: str) -> None:
+def test_transcripts_are_those_of_one_process_without_it(job: TonesJob, name: str) -> None:
     for step in STEPS:
         file = f"evaluations/step-{step:08d}.jsonl"
         expected = transcripts(job.run_dir("compiled-not") / file)
@@ -61,7 +58,8 @@ def test_the_evaluate_command_takes_it(job: TonesJob, compiler_cache: Path) -> N
         file.unlink()
     folder = job.run_dir("compiled-not")
     command = [sys.executable, "-m", "accel_asr", "evaluate", "--model", str(folder / "last"), *COMPILED]
-    finished = run([*command, "--output_dir", "compiled-scores"], cwd=job.folder)
+    env = {**offline_environment(), "TORCHINDUCTOR_CACHE_DIR": str(compiler_cache)}
+    finished = run([*command, "--output_dir", "compiled-scores"], cwd=job.folder, env=env)
     assert finished.code == 0, finished.out + finished.err[-4000:]
     scores = job.folder / "compiled-scores"
     assert transcripts(scores / "validation.jsonl") == transcripts(folder / "evaluations" / "step-00000004.jsonl")

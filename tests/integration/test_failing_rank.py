@@ -1,10 +1,10 @@
-"""A rank that raises ends all ranks, with its error on the screen; nobody waits for ever."""
+"""A rank that raises ends all ranks, with its error on the screen; no rank waits for ever."""
 
 import pytest
 
 from tests.integration.tones import TonesJob
 
-GRACE_S = 60  # then the harness would kill the ranks that are left
+GRACE_S = 60  # then the harness would kill the ranks that still run
 
 
 @pytest.mark.parametrize("moment", ["evaluation", "step"])

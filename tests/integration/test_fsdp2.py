@@ -1,4 +1,4 @@
-"""Two ranks with sharded weights: the result of two ranks with whole ones, and checkpoints that both can go on with."""
+"""Two ranks with sharded weights: the result of whole weights, and checkpoints that resume sharded or not."""
 
 import json
 import signal
@@ -10,7 +10,7 @@ from transformers import WhisperForConditionalGeneration
 
 from tests.integration.tones import TonesJob
 
-TWO_RANKS = (2, 2, 2)  # with accumulation, and 2 and 1 batches of an evaluation
+TWO_RANKS = (2, 2, 2)  # with accumulation; an evaluation gives them 2 batches and 1
 SIX_STEPS = ("--training.max_steps", "6")
 RESUME = (*SIX_STEPS, "--checkpoint.resume", "true")
 STOP = {"moment": "step", "count": 4, "signal": int(signal.SIGTERM), "rank": 1}  # in its second step
@@ -18,7 +18,7 @@ STOP = {"moment": "step", "count": 4, "signal": int(signal.SIGTERM), "rank": 1} 
 
 @pytest.fixture(scope="module")
 def job(tones: TonesJob) -> TonesJob:
-    """Two whole runs, and one that is sharded for two steps, again sharded for two, and not for the last two."""
+    """A run without sharding, one with it, and one sharded for two steps, for two more, and not for the last two."""
     plan = [
         tones.launch("unsharded", TWO_RANKS, *SIX_STEPS),
         tones.launch("sharded", TWO_RANKS, *SIX_STEPS, fsdp=True),
@@ -46,16 +46,15 @@ def test_updates_are_those_of_whole_weights(job: TonesJob, name: str) -> None:
     assert [line["step"] for line in mine] == [1, 2, 3, 4, 5, 6]
     for line, unsharded in zip(mine, expected, strict=True):
         assert line["loss"] == pytest.approx(unsharded["loss"], abs=1e-4)
-        assert line["grad_norm"] == pytest.approx(unsharded["grad_norm"], rel=1e-4)  # of the whole gradient
+        assert line["grad_norm"] == pytest.approx(unsharded["grad_norm"], rel=1e-4)  # the norm over all shards
         assert line["learning_rate"] == unsharded["learning_rate"]
         assert line["target_tokens"] == unsharded["target_tokens"]
-    weights, whole = (load_file(job.run_dir(run) / "last" / "model.safetensors") for run in (name, "unsharded"))
+    weights, whole = job.weights(name), job.weights("unsharded")
     assert weights.keys() == whole.keys()
-    apart = max(float((weights[key] - weight).abs().max()) for key, weight in whole.items())
+    difference = max(float((weights[key] - weight).abs().max()) for key, weight in whole.items())
     losses = max(abs(line["loss"] - unsharded["loss"]) for line, unsharded in zip(mine, expected, strict=True))
-    print(f"{name} against DDP: losses within {losses:.1e}, weights {apart:.1e}")
-    for key, weight in whole.items():
-        torch.testing.assert_close(weights[key], weight, rtol=0, atol=1e-4)
+    print(f"{name} against DDP: losses within {losses:.1e}, weights {difference:.1e}")
+    assert difference <= 1e-4
 
 
 @pytest.mark.parametrize("step", [0, 3, 6])
@@ -68,8 +67,8 @@ def test_transcripts_are_those_of_whole_weights(job: TonesJob, step: int) -> Non
     assert len({json.loads(line)["hypothesis"] for line in table.splitlines()}) > 1
 
 
-def test_a_stopped_run_goes_on_bit_for_bit_while_it_is_sharded(job: TonesJob) -> None:
-    said = " ".join(job.said("stopped").split())
+def test_a_stopped_run_resumes_bit_for_bit_while_it_is_sharded(job: TonesJob) -> None:
+    said = job.said_in_one_line("stopped")
     assert "resumed after step 2 of 6" in said
     assert "resumed after step 4 of 6" in said
     assert job.metrics("stopped")[:6] == job.metrics("sharded")[:6]  # two evaluations and four steps
@@ -101,6 +100,4 @@ def test_checkpoints_are_those_of_an_unsharded_run(job: TonesJob) -> None:
         if path.suffix == ".safetensors":
             mine = load_file(path)
             expected = load_file(job.run_dir("unsharded") / path.relative_to(job.run_dir("sharded")))
-            assert {name: tensor.shape for name, tensor in mine.items()} == {
-                name: tensor.shape for name, tensor in expected.items()
-            }
+            assert [(name, mine[name].shape) for name in mine] == [(name, expected[name].shape) for name in expected]

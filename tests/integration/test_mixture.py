@@ -1,4 +1,4 @@
-"""Mixtures, and windows of seconds: one process and two train on the same, and the reports say what of each source."""
+"""Mixtures of sources, and batches by seconds: one process and two train alike, and the records name each source."""
 
 import copy
 import json
@@ -26,24 +26,17 @@ training:
 evaluation: {generation_max_length: 12, per_device_eval_batch_size: 3}
 tracking: {logging_steps: 1}
 """
-SECONDS = 6.4  # of a global batch
-BY_LENGTH = (
-    "--training.group_by_length",
-    "true",
-    "--evaluation.eval_on_start",
-    "false",
-    "--checkpoint.save_steps",
-    "50",
-)
+SECONDS = 6.4  # in a global batch
 
 
-def of_seconds(seconds: float) -> tuple[str, ...]:
-    return (*BY_LENGTH, "--training.batch_seconds", str(seconds))
+def by_seconds(seconds: float) -> list[str]:
+    settings = ["--training.group_by_length", "true", "--evaluation.eval_on_start", "false"]
+    return [*settings, "--checkpoint.save_steps", "50", "--training.batch_seconds", str(seconds)]
 
 
 @pytest.fixture(scope="module")
 def job(tones: TonesJob) -> TonesJob:
-    """The mixture, and windows of seconds in order of length, each on one process and on two."""
+    """The mixture, and batches by seconds in order of length, each on one process and on two."""
     mixture = copy.copy(tones)
     mixture.config = tones.folder / "mixture.yaml"
     folder = make_minds14_like(tones.folder / "mixture", rows=22, other_rows=12)
@@ -52,20 +45,12 @@ def job(tones: TonesJob) -> TonesJob:
     plan = [
         mixture.launch("mixture1", ONE),
         mixture.launch("mixture2", TWO),
-        tones.launch("seconds1", (1, 4, 1), *of_seconds(SECONDS)),
-        tones.launch("seconds2", (2, 4, 1), *of_seconds(SECONDS / 2)),
-        tones.launch("seconds4", (2, 4, 2), *of_seconds(SECONDS / 4)),
+        tones.launch("seconds1", (1, 4, 1), *by_seconds(SECONDS)),
+        tones.launch("seconds2", (2, 4, 1), *by_seconds(SECONDS / 2)),
+        tones.launch("seconds4", (2, 4, 2), *by_seconds(SECONDS / 4)),
     ]
     assert tones.run_plan(plan) == [[0], [0, 0], [0], [0, 0], [0, 0]]
     return tones
-
-
-def assert_same_losses(job: TonesJob, name: str, expected: str) -> None:
-    ours, theirs = job.metrics(name, "train"), job.metrics(expected, "train")
-    assert len(ours) == len(theirs) > 4
-    for line, other in zip(ours, theirs, strict=True):
-        assert (line["step"], line["target_tokens"]) == (other["step"], other["target_tokens"])
-        assert line["loss"] == pytest.approx(other["loss"], abs=1e-5)
 
 
 def trained(job: TonesJob, name: str) -> list[list[str]]:
@@ -74,18 +59,27 @@ def trained(job: TonesJob, name: str) -> list[list[str]]:
     last_step = max(step for step, _ in ledger)
     ranks = {rank for _, rank in ledger}
     return [
-        sorted(one for rank in ranks for names in ledger[step, rank] for one in names)
+        sorted(utterance for rank in ranks for ids in ledger[step, rank] for utterance in ids)
         for step in range(1, last_step + 1)
     ]
 
 
 def transcripts(job: TonesJob, name: str) -> dict[str, list[tuple[str, str]]]:
     """(id, hypothesis) of each evaluation."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    tables = {}
     for path in sorted((job.run_dir(name) / "evaluations").iterdir()):
         lines = [json.loads(line) for line in path.read_text().splitlines()]
-        found[path.name] = [(line["utterance_id"], line["hypothesis"]) for line in lines]
-    return found
+        tables[path.name] = [(line["utterance_id"], line["hypothesis"]) for line in lines]
+    return tables
+
+
+def assert_alike(job: TonesJob, name: str, expected: str) -> None:
+    """Two ranks trained and transcribed as one did."""
+    assert {rank for _, rank in job.ledger(name)} == {0, 1}
+    job.assert_close_losses(name, expected)
+    assert len(job.metrics(name, "train")) > 4
+    assert trained(job, name) == trained(job, expected)
+    assert transcripts(job, name) == transcripts(job, expected)
 
 
 def read_json(path: Path) -> Any:
@@ -95,11 +89,8 @@ def read_json(path: Path) -> Any:
 # -- mixtures
 
 
-def test_one_process_and_two_make_the_same_of_a_mixture(job: TonesJob) -> None:
-    assert {rank for _, rank in job.ledger("mixture2")} == {0, 1}
-    assert_same_losses(job, "mixture2", "mixture1")
-    assert trained(job, "mixture2") == trained(job, "mixture1")
-    assert transcripts(job, "mixture2") == transcripts(job, "mixture1")
+def test_one_process_and_two_train_alike_on_a_mixture(job: TonesJob) -> None:
+    assert_alike(job, "mixture2", "mixture1")
     assert len(transcripts(job, "mixture1")) == 3  # before training, and after each epoch
 
 
@@ -111,7 +102,7 @@ def test_an_epoch_holds_as_much_of_each_source_as_its_weight_says(job: TonesJob)
         assert (sources.count("english"), sources.count("german")) == (8, 17)
 
 
-def test_scores_are_told_by_source_and_by_language(job: TonesJob) -> None:
+def test_scores_are_broken_down_by_source_and_by_language(job: TonesJob) -> None:
     for name in ("mixture1", "mixture2"):
         for record in read_json(job.run_dir(name) / "summary.json").values():
             assert set(record["by_source"]) == {"english", "german"}
@@ -121,25 +112,22 @@ def test_scores_are_told_by_source_and_by_language(job: TonesJob) -> None:
     assert {utterance_id.split("/")[0] for utterance_id, _ in lines} == {"english", "german"}
 
 
-def test_the_account_of_the_data_names_both_sources(job: TonesJob) -> None:
+def test_the_data_summary_names_both_sources(job: TonesJob) -> None:
     summary = read_json(job.run_dir("mixture2") / "data_summary.json")
     assert [(source["name"], source["weight"]) for source in summary["sources"]] == [("english", 1), ("german", 2)]
     assert summary["rows"] == {"english/train": 22, "german/train": 12}
     assert (summary["train"]["utterances"], summary["validation"]["utterances"]) == (25, 9)
-    said = " ".join(job.said("mixture2").split())
+    said = job.said_in_one_line("mixture2")
     assert re.search(r"english/train: kept 22 of 22 utterances", said)
     assert re.search(r"german/train: kept 12 of 12 utterances", said)
 
 
-# -- windows of seconds
+# -- batches by seconds
 
 
 @pytest.mark.parametrize("name", ["seconds2", "seconds4"])
-def test_one_process_and_two_make_the_same_of_windows_of_seconds(job: TonesJob, name: str) -> None:
-    assert {rank for _, rank in job.ledger(name)} == {0, 1}
-    assert_same_losses(job, name, "seconds1")
-    assert trained(job, name) == trained(job, "seconds1")
-    assert transcripts(job, name) == transcripts(job, "seconds1")
+def test_one_process_and_two_train_alike_on_batches_by_seconds(job: TonesJob, name: str) -> None:
+    assert_alike(job, name, "seconds1")
 
 
 def test_each_utterance_is_trained_on_once_an_epoch(job: TonesJob) -> None:
@@ -149,4 +137,4 @@ def test_each_utterance_is_trained_on_once_an_epoch(job: TonesJob) -> None:
     for epoch in range(3):
         names = [name for step, names in enumerate(steps) for name in names if epoch < epochs[step] <= epoch + 1]
         assert len(names) == len(set(names)) == 27
-    assert len({len(names) for names in steps}) > 1  # it is not a count that fills them
+    assert len({len(names) for names in steps}) > 1  # seconds fill them, not a count

@@ -1,4 +1,4 @@
-"""Signals that reach the training process: a checkpoint after the step, a message, an exit code of its own."""
+"""Signals to the training process: a checkpoint after the step, a message, a distinct exit code."""
 
 import errno
 import os
@@ -8,21 +8,18 @@ import sys
 import time
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from accel_asr.training.stopping import STOPPED_EXIT_CODE
 from tests.integration.launching import ACCELERATE, TRAIN, TWO_PROCESSES, offline_environment
-from tests.integration.test_resume import RESUME, TOPOLOGIES
-from tests.integration.tones import TonesJob
+from tests.integration.tones import RESUME, TOPOLOGIES, TonesJob
 
-SIGNALS = {"SIGTERM": (1, 0), "SIGINT": (2, 1), "SIGUSR1": (2, 0)}  # (processes, the one rank that it reaches)
+SIGNALS = {"SIGTERM": (1, 0), "SIGINT": (2, 1), "SIGUSR1": (2, 0)}  # (processes, the only rank that gets it)
 AT_STEP_5 = {"moment": "step", "count": 10}  # each step has two micro-batches
 
 
 @pytest.fixture(scope="module")
 def job(tones: TonesJob) -> TonesJob:
-    plan = [tones.launch(f"unstopped{processes}", TOPOLOGIES[processes]) for processes in (1, 2)]
+    plan = []
     for name, (processes, rank) in SIGNALS.items():
         ends = {**AT_STEP_5, "signal": int(getattr(signal, name)), "rank": rank}
         plan += [
@@ -36,7 +33,7 @@ def job(tones: TonesJob) -> TonesJob:
     rarely = ("--checkpoint.save_steps", "4", "--evaluation.eval_steps", "12")
     plan.append(tones.launch("full disk", TOPOLOGIES[2], *rarely, ends=ends, grace_s=60))
     codes = tones.run_plan(plan)
-    expected = [[0], [0, 0]]
+    expected = []
     for processes, _ in SIGNALS.values():
         expected += [[STOPPED_EXIT_CODE] * processes, [0] * processes]
     assert codes == [*expected, [-signal.SIGTERM], [2, 2]], tones.logs(plan)
@@ -47,17 +44,16 @@ def job(tones: TonesJob) -> TonesJob:
 def test_all_ranks_stop_after_the_same_step_with_a_checkpoint(job: TonesJob, name: str) -> None:
     said = job.said(name)
     step = int(said.split("stopped after step ")[1].split()[0])
-    assert step in (5, 6)  # a rank that is told within a step says so at the next one
+    assert step in (5, 6)  # a rank that gets it within a step tells the others after the next one
     assert f"resumed after step {step} of 12" in said
     assert f"{name}: saving a checkpoint after this step" in job.said(name, SIGNALS[name][1])
 
 
 @pytest.mark.parametrize("name", SIGNALS)
 def test_the_resumed_run_ends_as_one_never_stopped(job: TonesJob, name: str) -> None:
-    whole = f"unstopped{SIGNALS[name][0]}"
-    weights, expected = (load_file(job.run_dir(run) / "last" / "model.safetensors") for run in (name, whole))
-    assert all(torch.equal(weights[key], weight) for key, weight in expected.items())
-    assert job.metrics(name) == job.metrics(whole)  # the evaluation at step 6 that a stop puts off included
+    whole = job.whole_run(TOPOLOGIES[SIGNALS[name][0]])
+    job.assert_equal_weights(name, whole)
+    assert job.metrics(name) == job.metrics(whole)  # with the evaluation at step 6, which the stop put off
 
 
 def test_a_second_signal_ends_at_once(job: TonesJob) -> None:
@@ -65,11 +61,10 @@ def test_a_second_signal_ends_at_once(job: TonesJob) -> None:
 
 
 def test_a_checkpoint_that_does_not_fit_on_the_disk_ends_all_ranks_within_a_few_steps(job: TonesJob) -> None:
-    told = " ".join(job.said("full disk").split())
-    assert told.count("no space is left on its disk") == 1
-    assert "error: --output_dir 'run': no space is left" in told
-    assert "make room, and continue from " in told
-    assert "'run/checkpoints/step-00000004' with --checkpoint.resume true" in told
+    message = job.said_in_one_line("full disk")
+    assert message.count("no space is left") == message.count("error: ") == 1
+    for words in ("--output_dir 'run'", "run/checkpoints/step-00000004", "--checkpoint.resume true"):
+        assert words in message
     for rank in (0, 1):
         assert "Traceback" not in job.said("full disk", rank)
     assert "error" not in job.said("full disk", 1)

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from accel_asr.data.reading.sources import SourceName
 from accel_asr.data.streaming.shards import open_shards
@@ -18,7 +16,7 @@ from accel_asr.data.streaming.streams import Place, Stream, StreamOrder
 from accel_asr.data.text_processing import TextProcessing
 from tests.hub_server import LoopbackHub
 from tests.integration.launching import REPOSITORY, console
-from tests.integration.tones import TonesJob
+from tests.integration.tones import RESUME, TonesJob
 from tests.tiny_datasets import make_scripted_minds14, tone_utterances, wav_bytes
 from tests.unit.data.shard_server import write_tar
 
@@ -27,7 +25,6 @@ HELD_OUT = (6, 1, 0, 0, 0)
 WITHOUT_TEXT = {"s-1/4", "s-2/0", "s-4/7"}
 BLOCK_ROWS, SEED = 3, 41  # so that in the first epoch all ranks share the last shard
 TWO_PROCESSES = (2, 2, 2)  # processes, micro-batch, accumulation
-RESUME = ("--checkpoint.resume", "true")
 CONFIG = """
 model: {name_or_path: MODEL, language: en}
 data: {name_or_path: "TARS", streaming: true, eval_rows: 7, streaming_block_rows: 3}
@@ -56,7 +53,7 @@ def tars(tones: TonesJob) -> str:
 
 @pytest.fixture(scope="module")
 def job(tones: TonesJob, tars: str) -> TonesJob:
-    """Unbroken; killed in the midst of step 8, after the checkpoint of step 6, and resumed; and on one process less."""
+    """Undisturbed; killed within step 8, after the checkpoint of step 6, and resumed; and resumed on one process."""
     job = copy.copy(tones)
     job.config = tones.folder / "streaming.yaml"
     job.config.write_text(CONFIG.replace("MODEL", str(tones.folder / "model")).replace("TARS", tars))
@@ -76,10 +73,7 @@ def job(tones: TonesJob, tars: str) -> TonesJob:
 
 def test_weights_metrics_and_transcripts_are_those_of_a_run_never_stopped(job: TonesJob) -> None:
     assert "resumed after step 6 of 10" in job.said("stream-killed")
-    weights, whole = (
-        load_file(job.run_dir(name) / "last" / "model.safetensors") for name in ("stream-killed", "stream")
-    )
-    assert all(torch.equal(weights[key], weight) for key, weight in whole.items())
+    job.assert_equal_weights("stream-killed", "stream")
     assert job.metrics("stream-killed") == job.metrics("stream")
     assert len(job.metrics("stream", "train")) == 10
     for path in sorted((job.run_dir("stream") / "evaluations").iterdir()):
@@ -104,15 +98,15 @@ def test_over_its_first_epoch_each_row_is_trained_on_once(job: TonesJob, tars: s
         with_text = [row.utterance_id for row, _ in first_epoch if row.text]
         windows = [next(iter(ledger[step, rank])) for step in range(1, 11)]
         ids = list(itertools.chain(*windows))
-        assert len(ids) > len(with_text)  # or it says nothing
+        assert len(ids) > len(with_text)  # or the run was too short for an epoch
         trained.update(ids[: len(with_text)])
         shards.append({name.split("/")[0] for name in ids[: len(with_text)]})
-    assert shards == [{"s-1", "s-2", "s-4"}, {"s-3", "s-4"}]  # and s-0, of which nothing is left
+    assert shards == [{"s-1", "s-2", "s-4"}, {"s-3", "s-4"}]  # s-0 is held out as a whole
     expected = {f"s-{shard}/{number}" for shard in range(5) for number in range(HELD_OUT[shard], SIZES[shard])}
     assert trained == Counter(expected - WITHOUT_TEXT)
 
 
-def test_what_is_validated_on_is_never_trained_on(job: TonesJob) -> None:
+def test_validation_rows_are_never_trained_on(job: TonesJob) -> None:
     path = next(iter(sorted((job.run_dir("stream") / "evaluations").iterdir())))
     validated = {json.loads(line)["utterance_id"] for line in path.read_text().splitlines()}
     assert validated == {*(f"s-0/{number}" for number in range(6)), "s-1/0"}
@@ -120,7 +114,7 @@ def test_what_is_validated_on_is_never_trained_on(job: TonesJob) -> None:
     assert not trained & validated
 
 
-def test_rows_that_were_left_out_are_counted_over_the_kill_and_told(job: TonesJob) -> None:
+def test_rows_left_out_are_counted_across_the_kill_and_reported(job: TonesJob) -> None:
     for name in ("stream", "stream-killed"):
         summary = json.loads((job.run_dir(name) / "data_summary.json").read_text())
         left_out = [pair for line in job.metrics(name, "left_out") for pair in line["recordings"]]
@@ -130,7 +124,7 @@ def test_rows_that_were_left_out_are_counted_over_the_kill_and_told(job: TonesJo
 
 
 def test_another_number_of_processes_would_be_another_order_and_is_refused(job: TonesJob) -> None:
-    assert "there were 2 processes, and now there are 1" in " ".join(job.said("stream").split())
+    assert "there were 2 processes, and now there are 1" in job.said_in_one_line("stream")
 
 
 def test_a_checkpoint_says_where_each_rank_is(job: TonesJob) -> None:
@@ -160,5 +154,5 @@ def test_a_hub_dataset_is_streamed_by_its_name(tones: TonesJob, tmp_path: Path) 
     assert validated == [f"train-00000-{row:07d}" for row in range(7)]
     state = json.loads((tmp_path / "run" / "checkpoints" / "step-00000005" / "state.json").read_text())
     (place,) = state["progress"]["places"]
-    # 20 of the 17 rows that are left: three of the second epoch
+    # 20 rows, of 17 in an epoch: three of the second epoch
     assert (place["epoch"], place["row"] + place["taken"]) == (1, 9 + 1)

@@ -23,6 +23,7 @@ from tests.hub_server import LoopbackHub
 from tests.tiny_datasets import make_minds14_like, make_scripted_minds14
 from tests.tiny_models import make_tiny_whisper
 
+pytestmark = pytest.mark.integration  # starts a process for each client
 DEADLINE_S = 180  # against a hang: a client imports for ten seconds, several times that on a busy machine
 
 

@@ -31,6 +31,8 @@ from tests.tiny_models import make_tiny_whisper
 from tests.unit.data.local_sources import utterances_of
 from tests.unit.evaluation.conftest import decoding_of
 
+pytestmark = pytest.mark.integration  # waits for a compiler
+
 
 @pytest.fixture(autouse=True)
 def nothing_compiled() -> None:

@@ -25,6 +25,8 @@ from accel_asr.files.atomic_writes import write_json
 from accel_asr.model import pretrained as modeling
 from tests.unit.exporting.conftest import export, opened
 
+pytestmark = pytest.mark.integration  # converts models, by packages that take seconds to import
+
 
 def generated(model: Any, items: ClipItems, row: int) -> tuple[list[int], str]:
     """(token ids, text) by transformers, from the same start."""

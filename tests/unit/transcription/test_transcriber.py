@@ -262,7 +262,7 @@ def test_an_accelerator_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_a_random_model_hears_is_improbable_and_so_decoded_again(transcriber: Transcriber, clips) -> None:
-    samples = np.concatenate(clips)
+    samples = np.concatenate(clips[:3])  # two windows
     greedy = transcriber.transcribe_long(samples)
     improbable = replace(transcriber, fallback=Fallback((0.0, 1.0), None, -1.0, None))
     first = improbable.transcribe_long(samples)
@@ -276,7 +276,7 @@ def test_what_a_random_model_hears_is_improbable_and_so_decoded_again(transcribe
 
 def test_an_improbable_window_of_silence_is_left_out(transcriber: Transcriber, clips) -> None:
     silent = replace(transcriber, fallback=Fallback((0.0,), None, -1e-9, -1.0))  # everything is, by these thresholds
-    assert silent.transcribe_long(np.concatenate(clips)).segments == ()
+    assert silent.transcribe_long(np.concatenate(clips[:3])).segments == ()
 
 
 def test_long_windows_have_room_for_all_that_is_said_and_for_what_came_before(
@@ -288,9 +288,9 @@ def test_long_windows_have_room_for_all_that_is_said_and_for_what_came_before(
         transcriber.model, "generate", lambda *a, **given: (asked.append(given), generate(*a, **given))[1]
     )
     transcriber.model.generation_config.max_new_tokens = 2  # of the run's clips
-    transcriber.transcribe_long(np.concatenate(clips))
+    transcriber.transcribe_long(np.concatenate(clips[:3]))
     assert asked[-1]["max_new_tokens"] == 216  # of 448 positions, 224 are for the text before
     assert asked[-1]["condition_on_prev_tokens"] is True
     transcriber.model.generation_config.prev_sot_token_id = None
-    transcriber.transcribe_long(np.concatenate(clips))
+    transcriber.transcribe_long(np.concatenate(clips[:3]))
     assert asked[-1]["condition_on_prev_tokens"] is False

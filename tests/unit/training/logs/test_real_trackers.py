@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.integration  # starts wandb and trackio
 PROGRAM = """
 import sys
 from pathlib import Path
