@@ -1,1 +1,1 @@
-"""Benchmarks: each prints a table and, last, one JSON line."""
+"""Benchmarks: each prints a table and then one JSON line."""

@@ -47,7 +47,7 @@ def write_manifest(folder: Path, rows: int) -> Path:
 
 
 def start(manifest: Path, cache_dir: Path, *, batches: int = 1) -> dict[str, float]:
-    """In a process of its own: from the settings to the first batch of a resumed epoch; seconds and MB.
+    """Run in a new process: from the settings to the first batch of a resumed epoch; seconds and MB.
 
     Args:
         batches: So many more are then taken from one worker, whose private memory is looked at a tenth of the way in,
@@ -91,7 +91,7 @@ def start(manifest: Path, cache_dir: Path, *, batches: int = 1) -> dict[str, flo
     windows = TrainingWindows(items, plan, collator=collator, rank=0, first_step=step, last_step=step)
     assert len(next(windows)[0].utterance_ids) == plan.window_size
     ended_s = time.perf_counter()
-    found = {
+    measured = {
         "rows": len(data.train) + len(data.validation),
         "load_s": loaded_s - started_s,
         "first_batch_s": ended_s - started_s,
@@ -107,18 +107,18 @@ def start(manifest: Path, cache_dir: Path, *, batches: int = 1) -> dict[str, flo
             for number, _ in enumerate(windows, start=1):
                 for name, share in (("early", 0.1), ("middle", 0.5), ("late", 1.0)):
                     if number == round(batches * share):
-                        found[f"worker_{name}_mb"] = private_mb(worker.pid)
-    return found
+                        measured[f"worker_{name}_mb"] = private_mb(worker.pid)
+    return measured
 
 
 def private_mb(pid: int | None) -> float:
-    """What a process holds for itself alone, in MB: pages of files and those shared with its parent are not counted."""
+    """Private memory of a process in MB, without mapped files and pages shared with its parent."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty")) * 1024 / 1e6
 
 
 def peak_mb() -> float:
-    """The most memory that this process has had, in MB of 10^6 bytes."""
+    """The peak memory of this process, in MB of 10^6 bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
@@ -128,8 +128,8 @@ def in_new_process(manifest: Path, cache_dir: Path, *, batches: int = 1) -> dict
     code += "print(json.dumps(start(Path(sys.argv[1]), Path(sys.argv[2]), batches=int(sys.argv[3]))))"
     command = [sys.executable, "-c", code, str(manifest), str(cache_dir), str(batches)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return measured
 
 
 def main() -> None:
@@ -150,15 +150,15 @@ def main() -> None:
                 {
                     "rows": rows,
                     "cold_s": round(cold["first_batch_s"], 2),
-                    "warm_load_s": round(float(np.median([one["load_s"] for one in warm])), 3),
-                    "warm_first_batch_s": round(float(np.median([one["first_batch_s"] for one in warm])), 3),
-                    "imports_mb": round(float(np.median([one["before_mb"] for one in warm]))),
-                    "warm_peak_mb": round(max(one["peak_mb"] for one in warm)),
-                    "rows_take_mb": round(max(one["peak_mb"] - one["before_mb"] for one in warm)),
+                    "warm_load_s": round(float(np.median([start["load_s"] for start in warm])), 3),
+                    "warm_first_batch_s": round(float(np.median([start["first_batch_s"] for start in warm])), 3),
+                    "imports_mb": round(float(np.median([start["before_mb"] for start in warm]))),
+                    "warm_peak_mb": round(max(start["peak_mb"] for start in warm)),
+                    "rows_take_mb": round(max(start["peak_mb"] - start["before_mb"] for start in warm)),
                     **{f"worker_{at}_mb": round(worker[f"worker_{at}_mb"], 1) for at in ("early", "middle", "late")},
                 }
             )
-            assert all(one["rows"] == rows for one in warm)
+            assert all(start["rows"] == rows for start in warm)
     names = list(results[0])
     print("| " + " | ".join(names) + " |\n|" + "---|" * len(names))
     for result in results:

@@ -63,7 +63,7 @@ def ours(transcriber: Transcriber) -> Transcribe:
 
 
 def faster_whisper(model_folder: Path, scratch: Path, *, beam_size: int = 1) -> Transcribe:
-    """faster-whisper in float32 on the CPU, with its own defaults but for the beams: ours are greedy too."""
+    """faster-whisper in float32 on the CPU, with its defaults, but greedy as ours."""
     import faster_whisper
 
     folder = scratch / model_folder.name
@@ -121,7 +121,7 @@ def _word_times(segments: Sequence[Segment]) -> tuple[list[str], list[float], li
 
 @dataclass(frozen=True)
 class LongFormScore:
-    """What came of one recording; the errors of its times are empty where these are not known."""
+    """Scores of one recording; the time errors are empty where its times are not known."""
 
     words: EditCounts
     start_errors_s: np.ndarray
@@ -131,7 +131,7 @@ class LongFormScore:
         return self.words.errors / self.words.reference_length
 
     def line(self) -> str:
-        """WER and, where they are known, how far off the times are."""
+        """WER and, where they are known, the errors of the times."""
         shown = f"WER {100 * self.wer:.2f}% ({self.words.errors} of {self.words.reference_length:,} words)"
         if len(self.start_errors_s):
             median_s, p90_s = np.median(self.start_errors_s), np.quantile(self.start_errors_s, 0.9)
@@ -152,7 +152,7 @@ def score(recording: LongRecording, transcribe: Transcribe) -> LongFormScore:
 def score_all(
     recordings: Sequence[LongRecording], transcribe: Transcribe, *, name: str, say: Callable[[str], Any] = print
 ) -> dict[str, LongFormScore]:
-    """Score each, say a line for each and one for all of them; by file name."""
+    """Score each recording and print a line for each and for all together; by file name."""
     scores = {}
     for recording in recordings:
         scores[recording.path.name] = score(recording, transcribe)

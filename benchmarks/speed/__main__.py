@@ -1,6 +1,6 @@
 """Measure, print the table and, last, one JSON line: `python -m benchmarks.speed`; or write the table of docs/speed.md.
 
-On one CUDA device (nobody has run it there yet), all rows of whisper-tiny's size, the reference job's included, and
+On one CUDA device, all rows of whisper-tiny's size, the reference job's included, and
 what a step of large-v3-turbo's size makes of the device:
 
     python -m benchmarks.speed --device cuda --mixed_precision bf16 --batch_size 15
@@ -37,7 +37,7 @@ from benchmarks.speed.results import Row, line_of_page, results_page, rows_of_pa
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "numpy", "scipy", "soundfile", "safetensors")
-# where the function of each row is: imported when it is asked for, so that a missing package costs its row only
+# the function of each row, imported when it is needed, so that a missing package costs only its own row
 ROWS = {
     "fetch": "data_rows.fetch_rows",
     "mel": "data_rows.mel_rows",
@@ -66,7 +66,7 @@ ON_REQUEST = {"compiled_evaluation"}  # it waits for a compiler
 
 
 def main() -> None:
-    """Measure the rows that are asked for."""
+    """Measure the requested rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--rows",
@@ -86,8 +86,8 @@ def main() -> None:
     parser.add_argument("--from", type=Path, dest="results", help="a file of benchmarks/results")
     options = parser.parse_args()
     if options.page:
-        told = options.page.read_text(encoding="utf-8"), options.results.read_text(encoding="utf-8")
-        options.page.write_text(with_page_table(*told), encoding="utf-8")
+        page, results = (path.read_text(encoding="utf-8") for path in (options.page, options.results))
+        options.page.write_text(with_page_table(page, results), encoding="utf-8")
         return
     if options.rows is None:
         left_out = ON_REQUEST if options.device == "cuda" else {*ON_REQUEST, *ON_CUDA_ONLY}
@@ -114,9 +114,9 @@ def measure(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     gpu = torch.cuda.get_device_name() if options.device == "cuda" else ""
     command = "python -m benchmarks.speed " + " ".join(sys.argv[1:])
-    kept = options.output.read_text(encoding="utf-8") if options.add else None
-    rows: list[Row] = rows_of_page(kept) if kept else []
-    warmups: dict[str, dict[str, float]] = line_of_page(kept)["first_calls_s"] if kept else {}
+    earlier = options.output.read_text(encoding="utf-8") if options.add else None
+    rows: list[Row] = rows_of_page(earlier) if earlier else []
+    warmups: dict[str, dict[str, float]] = line_of_page(earlier)["first_calls_s"] if earlier else {}
     with tempfile.TemporaryDirectory() as folder:
         material = Material(Path(folder), SIZES[options.size], device=torch.device(options.device))
         bench = Bench(
@@ -132,13 +132,13 @@ def measure(options: argparse.Namespace) -> None:
             module, function = ROWS[name].split(".")
             try:
                 rows_of: Callable[[Bench], list[Row]] = getattr(import_module(f"benchmarks.speed.{module}"), function)
-                found = rows_of(bench)
+                new_rows = rows_of(bench)
             except ModuleNotFoundError as error:
-                found = [Row(name, "", "", note=f"needs {error.name}, which is not installed")]
-            told = {(row.row, row.against) for row in found}
-            rows = [row for row in rows if (row.row, row.against) not in told]
+                new_rows = [Row(name, "", "", note=f"needs {error.name}, which is not installed")]
+            measured = {(row.row, row.against) for row in new_rows}
+            rows = [row for row in rows if (row.row, row.against) not in measured]
             rows += [
-                replace(row, commit=measured_commit, command=command, model=options.size, gpu=gpu) for row in found
+                replace(row, commit=measured_commit, command=command, model=options.size, gpu=gpu) for row in new_rows
             ]
             line = rounded(
                 {
@@ -147,7 +147,7 @@ def measure(options: argparse.Namespace) -> None:
                     "model": material.size.describe(),
                     "hardware": hardware(options.device, gpu),
                     "versions": {"python": platform.python_version()}
-                    | {name: found_version(name) for name in PACKAGES},
+                    | {name: installed_version(name) for name in PACKAGES},
                     "rows": [row.record() for row in rows],
                     "first_calls_s": warmups,
                 }
@@ -157,13 +157,13 @@ def measure(options: argparse.Namespace) -> None:
             print(f"measured: {name}", file=sys.stderr, flush=True)
     print(table(rows))
     if options.device != "cpu":
-        told = {name: {way: round(seconds, 3) for way, seconds in ways.items()} for name, ways in warmups.items()}
-        print(f"\nseconds of the first call, not measured above: {told}")
+        seconds = {name: {way: round(first_s, 3) for way, first_s in ways.items()} for name, ways in warmups.items()}
+        print(f"\nseconds of the first call, not measured above: {seconds}")
     print(json.dumps(line))
 
 
 def quiet() -> None:
-    """No progress bars and no advice from the libraries: the opponents' included."""
+    """Silence the progress bars and advice of the libraries."""
     import logging
 
     from transformers.utils import logging as transformers_logging
@@ -179,14 +179,14 @@ def hardware(device: str, gpu: str) -> dict[str, object]:
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    found: dict[str, object] = {"cpu": model, "cores": os.cpu_count(), "threads_used": 1, "device": device}
+    machine: dict[str, object] = {"cpu": model, "cores": os.cpu_count(), "threads_used": 1, "device": device}
     if gpu:
-        found["gpu"] = gpu
-    return found
+        machine["gpu"] = gpu
+    return machine
 
 
 def commit() -> str:
-    """The commit that is measured, and whether the package has changes beside it; `unknown` outside of git."""
+    """The measured commit, and whether the package has uncommitted changes; `unknown` outside of git."""
     answers = []
     for question in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "accel_asr", "benchmarks/speed"]):
         try:
@@ -197,7 +197,7 @@ def commit() -> str:
     return (answers[0] or "unknown") + (" and changes that are not committed" if answers[1] else "")
 
 
-def found_version(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
     """None where it is not installed."""
     try:
         return version(name)
@@ -206,12 +206,12 @@ def found_version(name: str) -> str | None:
 
 
 def rounded(value: Any) -> Any:
-    """The same with five digits of each number."""
+    """The same with numbers rounded to five digits."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, dict):
-        return {name: rounded(one) for name, one in value.items()}
-    return [rounded(one) for one in value] if isinstance(value, list) else value
+        return {name: rounded(item) for name, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list) else value
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""For how much of a time a device was at work, from the profiler's record of its kernels."""
+"""The share of time that a device is busy, from the profiler's record of its kernels."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -14,14 +14,14 @@ Interval = tuple[float, float]  # (start, end), in any one unit
 
 @dataclass(frozen=True)
 class Busy:
-    """Seconds in which anything ran on the device, and seconds that went by."""
+    """Seconds in which anything ran on the device, and wall time."""
 
     busy_s: float
     wall_s: float
 
 
 def union_length(intervals: Iterable[Interval]) -> float:
-    """How long at least one of the intervals lasts: what overlaps, as kernels of two streams do, counts once."""
+    """Length of the union of the intervals: overlaps, as of kernels in two streams, count once."""
     total, reached = 0.0, float("-inf")
     for start, end in sorted(intervals):
         total += max(end - max(start, reached), 0.0)
@@ -55,8 +55,8 @@ def measure_busy(work: Callable[[], object], device: torch.device) -> Busy:
         work()
         _settle(device)
         wall_s = time.perf_counter() - started_s
-    found = intervals_on(profiler.events(), DeviceType.CUDA if is_cuda else DeviceType.CPU)
-    return Busy(busy_s=union_length(found) / 1e6, wall_s=wall_s)
+    intervals = intervals_on(profiler.events(), DeviceType.CUDA if is_cuda else DeviceType.CPU)
+    return Busy(busy_s=union_length(intervals) / 1e6, wall_s=wall_s)
 
 
 def _settle(device: torch.device) -> None:

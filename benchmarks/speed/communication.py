@@ -35,17 +35,17 @@ def communication_rows(bench: Bench) -> list[Row]:
     if done.returncode != 0:
         raise RuntimeError(f"the two ranks failed:\n{done.stderr[-3000:]}")
     [line] = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
-    found = json.loads(line.removeprefix(MARK))
-    assert found["ranks"] == RANKS
-    formula_mb = 2 * (RANKS - 1) / RANKS * found["gradient_bytes"] / 1e6
-    rows = [exact("bytes of a step, two ranks", "formula", "MB", found["ours"] / 1e6, formula_mb)]
-    rows.append(exact("bytes of a step, two ranks", "seed", "MB", found["ours"] / 1e6, found["seed"] / 1e6))
+    counts = json.loads(line.removeprefix(MARK))
+    assert counts["ranks"] == RANKS
+    formula_mb = 2 * (RANKS - 1) / RANKS * counts["gradient_bytes"] / 1e6
+    rows = [exact("bytes of a step, two ranks", "formula", "MB", counts["ours"] / 1e6, formula_mb)]
+    rows.append(exact("bytes of a step, two ranks", "seed", "MB", counts["ours"] / 1e6, counts["seed"] / 1e6))
     note = f"{ACCUMULATION_STEPS} micro-batches a step; received by one rank, over gloo on loopback"
     return [replace(row, note=note) for row in rows]
 
 
 def received_bytes() -> int:
-    """By all TCP connections of this process, so far."""
+    """Bytes received so far by all TCP connections of this process."""
     total = 0
     for name in os.listdir("/proc/self/fd"):
         try:
@@ -56,13 +56,13 @@ def received_bytes() -> int:
             continue
         with socket.socket(fileno=copy) as connection:
             if connection.family in (socket.AF_INET, socket.AF_INET6) and connection.type == socket.SOCK_STREAM:
-                told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-                total += int(struct.unpack_from("@Q", told, BYTES_RECEIVED)[0])
+                tcp_info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+                total += int(struct.unpack_from("@Q", tcp_info, BYTES_RECEIVED)[0])
     return total
 
 
 def main() -> None:
-    """One rank: the second step of each way is counted, since DDP sorts its buckets after the first."""
+    """One rank: counts the second step of each way, since DDP reorders its buckets after the first."""
     folder, size = Path(sys.argv[1]), SIZES[sys.argv[2]]
     torch.set_num_threads(1)
     material = Material(folder, size, device=torch.device("cpu"))  # the parent has written the model

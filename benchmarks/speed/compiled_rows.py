@@ -15,16 +15,16 @@ NAME = "evaluation, compiled decoding"
 
 
 def compiled_evaluation_rows(bench: Bench) -> list[Row]:
-    """Loss and transcripts of one batch whose features are there; the first call, in `warmups`, is the compiler's.
+    """Loss and transcripts of one batch with its features in memory; the first call, in `warmups`, compiles.
 
     Against the evaluation as it is unless it is asked for, and against the same static cache without the compiler.
     """
     items = bench.material.items(bench.batch_size)
     own = Own(bench.material, mixed_precision=bench.mixed_precision)
-    kept = own_loop.kept_items(bench.material, items)
+    prepared = own_loop.prepared_items(bench.material, items)
 
     def evaluated(*, is_compiled: bool) -> tuple[float, list[str]]:
-        return own.evaluate(kept, batch_size=len(items), is_compiled=is_compiled)
+        return own.evaluate(prepared, batch_size=len(items), is_compiled=is_compiled)
 
     def not_compiled() -> tuple[float, list[str]]:
         with torch.compiler.set_stance("force_eager"):
@@ -36,7 +36,7 @@ def compiled_evaluation_rows(bench: Bench) -> list[Row]:
         "ours, static cache alone": not_compiled,
     }
     first_s = wall_time(ways["ours"])  # not by the row's clock: the compiler has processes of its own
-    found = bench.timed(NAME, dict(ways), unit=bench.unit)
+    rows = bench.timed(NAME, dict(ways), unit=bench.unit)
     bench.warmups[NAME]["ours"] = first_s
     transcripts = {name: way()[1] for name, way in ways.items()}
     differ = sum(len(set(texts)) > 1 for texts in zip(*transcripts.values(), strict=True))
@@ -46,4 +46,4 @@ def compiled_evaluation_rows(bench: Bench) -> list[Row]:
     note = f"{made}; first call {first_s:.1f} s of wall time"
     if differ:
         note += f"; {differ} transcripts differ"
-    return [replace(row, note=note) for row in found]
+    return [replace(row, note=note) for row in rows]

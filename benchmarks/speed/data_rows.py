@@ -14,7 +14,7 @@ from benchmarks.speed.own_loop import indexed_items
 from benchmarks.speed.results import Row, faster
 from benchmarks.speed.timing import clock_of, cpu_time, in_turns
 
-MORE_ROUNDS = 3  # times as many as of the others: these are short
+MORE_ROUNDS = 3  # times as many rounds as the others: these are short
 
 
 def mel_rows(bench: Bench) -> list[Row]:
@@ -51,12 +51,12 @@ def batch_mel_rows(bench: Bench) -> list[Row]:
 
     def extractor() -> torch.Tensor:
         audio = [clip.astype("float32") / 32_768 for clip in clips]
-        found = [material.extractor(one, sampling_rate=RATE_HZ).input_features[0] for one in audio]
-        return torch.from_numpy(np.stack(found)).to(device)
+        features = [material.extractor(clip, sampling_rate=RATE_HZ).input_features[0] for clip in audio]
+        return torch.from_numpy(np.stack(features)).to(device)
 
     ways = {"ours": lambda: log_mel_of_batch(samples.to(device)), "ours, clip by clip": one_by_one, "seed": extractor}
-    made = [way() for way in ways.values()]
-    assert max(float((made[0] - other).abs().max()) for other in made[1:]) < 1e-3
+    features, *others = (way() for way in ways.values())
+    assert max(float((features - other).abs().max()) for other in others) < 1e-3
     times = in_turns(ways, rounds=bench.rounds, clock=clock_of(device))
     bench.warmups["mel of a batch"] = times.warmup_s
     note = f"{len(clips)} clips of {material.size.clip_s:g} s; ours: by torch on the device that trains"
@@ -64,15 +64,15 @@ def batch_mel_rows(bench: Bench) -> list[Row]:
 
 
 def fetch_rows(bench: Bench) -> list[Row]:
-    """From where the rows are kept to one batch on the CPU, in the loop's own process."""
+    """From the stored rows to one batch on the CPU, in the loop's own process."""
     material, size = bench.material, bench.fetch_size
     items, _ = indexed_items(material, size, validation_rows=1)
-    kept = hand_written.prepared_dataset(material, size)
-    put_together = hand_written.collate(material)
+    dataset = hand_written.prepared_dataset(material, size)
+    collate = hand_written.collate(material)
     computed = seq2seq_trainer.ComputedRows(material, range(size))
     ways = {
         "ours": lambda: next(iter(_loader(items, material.collator, [(0, row) for row in range(size)]))),
-        "seed": lambda: next(iter(_loader(kept, put_together, range(size)))),
+        "seed": lambda: next(iter(_loader(dataset, collate, range(size)))),
         "trainer": lambda: next(iter(_loader(computed, seq2seq_trainer.collate, range(size)))),
     }
     assert abs(ways["ours"]().input_features - ways["seed"]()["input_features"]).max() < 1e-3
@@ -82,5 +82,5 @@ def fetch_rows(bench: Bench) -> list[Row]:
     return [replace(row, note=note) for row in faster("fetch", times, unit="ms CPU")]
 
 
-def _loader(rows: object, put_together: object, keys: Sequence[object]) -> DataLoader:
-    return DataLoader(rows, batch_sampler=[list(keys)], collate_fn=put_together)  # type: ignore[arg-type]
+def _loader(rows: object, collate: object, keys: Sequence[object]) -> DataLoader:
+    return DataLoader(rows, batch_sampler=[list(keys)], collate_fn=collate)  # type: ignore[arg-type]

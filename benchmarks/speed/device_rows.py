@@ -68,14 +68,14 @@ def ceiling_rows(bench: Bench) -> list[Row]:
 
 
 def busy_rows(bench: Bench) -> list[Row]:
-    """For how much of its steps a CUDA device has anything to do; the host's pace shows here."""
+    """The share of its steps in which a CUDA device is busy; a slow host shows here."""
     if bench.device.type != "cuda":
         return [Row(BUSY_SHARE, "wall time", "s", note="needs a CUDA device")]
     return [busy_row(bench)]
 
 
 def busy_row(bench: Bench) -> Row:
-    """Of any device: where it is the host, its operators take nearly all of the time, which tells nothing."""
+    """For any device; on the CPU the share is always near one and says nothing."""
     batch = bench.material.batch(bench.batch_size)
     own = Own(bench.material, mixed_precision=bench.mixed_precision)
 
@@ -85,8 +85,8 @@ def busy_row(bench: Bench) -> Row:
 
     warmup = measure_busy(steps, bench.device)  # the profiler's own start is in it too
     bench.warmups[BUSY_SHARE] = {"ours": warmup.wall_s}
-    found = [measure_busy(steps, bench.device) for _ in range(bench.rounds)]
-    busy_s, wall_s = [one.busy_s for one in found], [one.wall_s for one in found]
+    measured = [measure_busy(steps, bench.device) for _ in range(bench.rounds)]
+    busy_s, wall_s = [busy.busy_s for busy in measured], [busy.wall_s for busy in measured]
     share = ratio(busy_s, wall_s)
     typical_s = [float(np.median(values)) / BUSY_STEPS for values in (busy_s, wall_s)]
     return Row(

@@ -1,4 +1,4 @@
-"""What the processes of `startup` run; nothing heavy is imported but within what they call."""
+"""Code for the processes of `startup`; heavy imports are inside the functions."""
 
 import io
 import json
@@ -10,7 +10,7 @@ BATCH_SIZE = 15
 
 
 def end_at_first_step() -> None:
-    """Have this process tell its memory and end when any optimizer has made its first step."""
+    """Print this process's memory and end after the first step of any optimizer."""
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
     def end(*_: Any) -> None:

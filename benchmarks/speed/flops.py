@@ -1,4 +1,4 @@
-"""Useful floating-point operations of a training step, by formula: its matrix products, and nothing computed twice."""
+"""Useful FLOPs of a training step by formula: its matrix products, without recomputation."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A row about a frozen encoder whose outputs are kept (`model.cache_encoder_outputs`)."""
+"""A row about a frozen encoder whose outputs are cached (`model.cache_encoder_outputs`)."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,16 +13,16 @@ from benchmarks.speed.results import Row
 
 
 def cached_step_rows(bench: Bench) -> list[Row]:
-    """A training step of the decoder on one batch that is there: features for the others, outputs for ours."""
+    """A decoder training step on one batch in memory: features for the others, encoder outputs for ours."""
     batch = bench.material.batch(bench.batch_size)
     own = Own(bench.material, mixed_precision=bench.mixed_precision, frozen_encoder=True)
     seed = HandWritten(bench.material, mixed_precision=bench.mixed_precision)
     freeze_encoder(seed.model)
     with torch.no_grad():
         encoded = own.unwrapped.get_encoder()(batch.input_features).last_hidden_state
-    kept = replace(batch, input_features=encoded.half(), is_encoded=True)
+    cached = replace(batch, input_features=encoded.half(), is_encoded=True)
     ways: dict[str, Callable[[], object]] = {
-        "ours": lambda: own.train_step([kept]),
+        "ours": lambda: own.train_step([cached]),
         "ours, not cached": lambda: own.train_step([batch]),
         "seed": lambda: seed.train_step([as_labels(batch)]),
     }

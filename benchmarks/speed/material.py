@@ -1,4 +1,4 @@
-"""What all are measured on: a random Whisper of true size, synthetic clips, and texts of 20 to 40 tokens."""
+"""What every row is measured on: a random Whisper of true size, synthetic clips, and texts of 20 to 40 tokens."""
 
 import itertools
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ SIZES = {size.name: size for size in (TRUE, TURBO, TINY)}
 
 
 class Material:
-    """A model folder that all load, and rows of (samples, text), the same whenever they are made.
+    """A model folder that all load, and reproducible rows of (samples, text).
 
     Args:
         folder: The model is written to `folder / "model"`.
@@ -136,7 +136,7 @@ class Material:
 
 
 def write_model(folder: Path, size: Size) -> None:
-    """Write a Whisper with random weights and its processor, complete in everything but knowledge."""
+    """Write a Whisper with random weights and its processor, complete but untrained."""
     folder.mkdir(parents=True)
     tokenizer = make_tokenizer(size)
     ids = tokenizer.convert_tokens_to_ids

@@ -1,4 +1,4 @@
-"""Rows that need the model only: train step, its memory, the head, whose gradients are right. No audio package."""
+"""Rows that need only the model: train step, its memory, the head, the gradients. No audio package."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +39,7 @@ class Bench:
 
     @property
     def calls(self) -> int:
-        """In a row for each measurement: on a CUDA device one call is soon over."""
+        """Calls per measurement: on a CUDA device a single call is too short."""
         return 10 if self.device.type == "cuda" else 1
 
     @property
@@ -56,12 +56,12 @@ class Bench:
 
 
 def as_labels(batch: Batch) -> dict[str, torch.Tensor]:
-    """The batch as the opponents take it: the model makes the decoder's input of the labels."""
+    """The batch for the opponents, whose model makes the decoder's input from the labels."""
     return {"input_features": batch.input_features, "labels": batch.labels}
 
 
 def train_step_rows(bench: Bench) -> list[Row]:
-    """Forward, backward, clipping, AdamW, on one batch that is there."""
+    """Forward, backward, clipping and AdamW on one batch in memory."""
     items = bench.material.items(bench.batch_size)
     batch = bench.material.collator(items).to(bench.device)
     own = Own(bench.material, mixed_precision=bench.mixed_precision)

@@ -1,4 +1,4 @@
-"""This trainer's own parts, put together as accel_asr/train.py does."""
+"""This trainer's own parts, assembled as in accel_asr/train.py."""
 
 import json
 import tempfile
@@ -62,7 +62,7 @@ class Own:
         from accel_asr.evaluation.decoding_settings import Decoding
         from accel_asr.evaluation.generation import transcribe_utterances
 
-        found = transcribe_utterances(
+        evaluation = transcribe_utterances(
             self.unwrapped,
             items,  # type: ignore[arg-type]
             Decoding.of_model(
@@ -75,7 +75,7 @@ class Own:
             accelerator=self.accelerator,
             collator=self.material.collator,
         )
-        return found.loss, [transcript.hypothesis for transcript in found.transcripts]
+        return evaluation.loss, [transcript.hypothesis for transcript in evaluation.transcripts]
 
     def epoch(
         self,
@@ -96,7 +96,7 @@ class Own:
         return self.evaluate(validation, batch_size=batch_size, audio_context=audio_context)
 
     def windows(self, items: object, *, batch_size: int, num_workers: int, pack: bool = False) -> Iterator[list[Batch]]:
-        """The batches of one epoch, one after the other."""
+        """The batches of one epoch."""
         from accel_asr.data.loading.batches import TrainingWindows
         from accel_asr.data.order.packing import Packing, PackPlan
         from accel_asr.data.order.window_plan import WindowPlan
@@ -162,13 +162,13 @@ def indexed_items(material: Material, rows: int, *, validation_rows: int) -> tup
     return parts[0], parts[1]
 
 
-def kept_items(material: Material, items: Sequence[Item]) -> object:
+def prepared_items(material: Material, items: Sequence[Item]) -> object:
     """Validation items whose features are in memory."""
     from accel_asr.data.loading.batches import ClipItems
     from accel_asr.data.selection.utterances import Utterance
 
-    class KeptItems(ClipItems):
-        """Finds its items made."""
+    class PreparedItems(ClipItems):
+        """Items with their features already computed."""
 
         def __getitem__(self, key: tuple[int, int]) -> Item:
             return items[key[1]]
@@ -177,7 +177,7 @@ def kept_items(material: Material, items: Sequence[Item]) -> object:
         Utterance(item.utterance_id, material.text(row), item.duration_s, recording=None)  # type: ignore[arg-type]
         for row, item in enumerate(items)
     ]
-    return KeptItems(utterances, feature_extractor=material.extractor, encoder=material.encoder)
+    return PreparedItems(utterances, feature_extractor=material.extractor, encoder=material.encoder)
 
 
 class Checkpoints:
@@ -192,7 +192,7 @@ class Checkpoints:
         self.snapshot = Snapshot(own.unwrapped, own.material.processor, is_main_process=True, written=self.written)
 
     def save(self) -> None:
-        """A checkpoint; returns when the loop may go on."""
+        """Save a checkpoint; returns when training may continue."""
         from accel_asr.training.saving.checkpoint_state import Geometry, Progress
         from accel_asr.training.saving.checkpoints import save_checkpoint
         from accel_asr.training.saving.recorded_settings import RecordedSettings
@@ -212,12 +212,12 @@ class Checkpoints:
         )
 
     def wait(self) -> None:
-        """Until what was saved is on disk."""
+        """Wait until all is on disk."""
         self.written.wait_for_those_before(self.step + 1)
         assert not self.written.has_failed
 
     def save_and_wait(self) -> None:
-        """A checkpoint that is on disk when this returns: what a save that nothing is written behind would take."""
+        """Save a checkpoint and wait until it is on disk."""
         self.save()
         self.wait()
 

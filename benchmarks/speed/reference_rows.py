@@ -58,7 +58,7 @@ def reference_job_rows(bench: Bench) -> list[Row]:
     def seed_epoch_s() -> float:
         return wall_time(lambda: seed.epoch(*parts, batch_size=shape.batch_size))
 
-    # of the job there is no first call: each is a new process, that starts the device too
+    # the job has no first call: each is a new process, which also starts the device
     bench.warmups["reference epoch"] = {"seed": seed_epoch_s()}
     jobs, seed_s = [], []
     for _ in range(bench.rounds):
@@ -87,7 +87,7 @@ def reference_job_rows(bench: Bench) -> list[Row]:
 
 
 def run_job(bench: Bench, shape: JobShape, manifest: Path) -> dict[str, float]:
-    """Train in a new process and a new folder, nothing cached; returns what `main` below tells."""
+    """Train in a new process and a new folder, nothing cached; returns what `main` below prints."""
     with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
         settings: dict[str, Any] = {
             "config": "whisper_tiny_minds14",
@@ -101,7 +101,7 @@ def run_job(bench: Bench, shape: JobShape, manifest: Path) -> dict[str, float]:
             "training.num_train_epochs": shape.epochs,
             "training.per_device_train_batch_size": shape.batch_size,
             "training.mixed_precision": bench.mixed_precision,
-            # random weights never say that they are done
+            # random weights never end a transcript
             "evaluation.generation_max_length": bench.material.size.max_new_tokens,
             "output_dir": f"{folder}/run",
         }
@@ -110,8 +110,8 @@ def run_job(bench: Bench, shape: JobShape, manifest: Path) -> dict[str, float]:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"the reference job failed:\n{done.stderr[-3000:]}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    times: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return times
 
 
 def main() -> None:
@@ -139,11 +139,11 @@ def main() -> None:
 
 
 def import_what_the_job_imports() -> None:
-    """All of our own packages that it uses, and what they import when they need it."""
+    """Import our packages that the job uses, and what they import late."""
     for name in ("data", "evaluation", "publishing", "reporting", "training"):
         package = import_module(f"accel_asr.{name}")
-        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            import_module(found.name)
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            import_module(module.name)
     for name in ("accel_asr.run.evaluations", "matplotlib.backends.backend_agg", "PIL.Image"):
         import_module(name)
     import_module("torch.utils.tensorboard.summary")

@@ -1,4 +1,4 @@
-"""What was found: one row for each comparison, its verdict, and the tables made of them."""
+"""Results: a row for each comparison, its verdict, and the tables of them."""
 
 import json
 from dataclasses import asdict, dataclass, fields
@@ -76,12 +76,12 @@ class Row:
 
     @property
     def _aim(self) -> tuple[str, float] | None:
-        found = TARGETS_ON_H200.get((self.row, self.against, self.model)) if H200 in self.gpu else None
-        return found or TARGETS.get((self.row, self.against))
+        on_h200 = TARGETS_ON_H200.get((self.row, self.against, self.model)) if H200 in self.gpu else None
+        return on_h200 or TARGETS.get((self.row, self.against))
 
     @property
     def verdict(self) -> str:
-        """`met`, `missed`, why there is none, or nothing where there is no target."""
+        """`met`, `missed`, the reason for neither, or an empty string without a target."""
         if self.ours is None or (self.ratio is None and self.theirs is not None):
             return "not measured"
         if self.low is not None and self.rounds < FEWEST_ROUNDS:
@@ -119,10 +119,21 @@ def faster(name: str, times: Times, *, unit: str, share: bool = False, note: str
     ours = times.rounds_s["ours"]
     for way, theirs in times.rounds_s.items():
         if way != "ours":
-            found = ratio(ours, theirs) if share else ratio(theirs, ours)
+            share_or_ratio = ratio(ours, theirs) if share else ratio(theirs, ours)
             typical = [float(np.median(values)) * scale for values in (ours, theirs)]
             rows.append(
-                Row(name, way, unit, typical[0], typical[1], found.median, found.low, found.high, len(ours), note)
+                Row(
+                    name,
+                    way,
+                    unit,
+                    typical[0],
+                    typical[1],
+                    share_or_ratio.median,
+                    share_or_ratio.low,
+                    share_or_ratio.high,
+                    len(ours),
+                    note,
+                )
             )
     return rows
 
@@ -133,7 +144,7 @@ def exact(name: str, against: str, unit: str, ours: float, theirs: float, *, not
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown, every row."""
+    """All rows, as Markdown."""
     lines = [
         "| what | against | unit | ours | theirs | ratio | 95% interval | rounds | target | verdict | remark |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
@@ -151,10 +162,10 @@ def results_page(line: dict[str, Any], rows: list[Row]) -> str:
     hardware, versions = line["hardware"], line["versions"]
     device = f", {hardware['gpu']}" if "gpu" in hardware else ", no GPU"
     missed = [
-        f"- {row.row} against {row.against}: {found}, the target is {row.target} ({row.verdict})"
+        f"- {row.row} against {row.against}: {value}, the target is {row.target} ({row.verdict})"
         for row in rows
         if row.target and row.verdict != "met"
-        for found in [_times(row.ratio) or f"{_number(row.ours)} {row.unit}"]
+        for value in [_times(row.ratio) or f"{_number(row.ours)} {row.unit}"]
     ]
     first_calls = [
         f"- {name}: " + ", ".join(f"{way} {seconds:.3g} s" for way, seconds in ways.items())
@@ -164,7 +175,7 @@ def results_page(line: dict[str, Any], rows: list[Row]) -> str:
     parts = [
         f"# Speed beside a hand-written loop and Seq2SeqTrainer, {line['date']}",
         f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['threads_used']} thread used{device}; "
-        + ", ".join(f"{name} {found or 'not installed'}" for name, found in versions.items())
+        + ", ".join(f"{name} {version or 'not installed'}" for name, version in versions.items())
         + f".\n{line['model']} Measured by:",
         "\n".join(
             f"- `{command}` at {commit}: {', '.join(names)}" for (commit, command), names in by_run(rows).items()
@@ -179,13 +190,13 @@ def results_page(line: dict[str, Any], rows: list[Row]) -> str:
 
 
 def by_run(rows: list[Row]) -> dict[tuple[str, str], list[str]]:
-    """What was measured by each (commit, command)."""
-    found: dict[tuple[str, str], list[str]] = {}
+    """(commit, command) -> the names of the rows that it measured."""
+    rows_of_runs: dict[tuple[str, str], list[str]] = {}
     for row in rows:
-        names = found.setdefault((row.commit, row.command), [])
+        names = rows_of_runs.setdefault((row.commit, row.command), [])
         if row.row not in names:
             names.append(row.row)
-    return found
+    return rows_of_runs
 
 
 def rows_of_page(page: str) -> list[Row]:
@@ -197,12 +208,12 @@ def rows_of_page(page: str) -> list[Row]:
 def line_of_page(page: str) -> dict[str, Any]:
     """The JSON line of a file of benchmarks/results."""
     [line] = [line for line in page.splitlines() if line.startswith('{"benchmark": "speed"')]
-    found: dict[str, Any] = json.loads(line)
-    return found
+    results: dict[str, Any] = json.loads(line)
+    return results
 
 
 def page_table(rows: list[dict[str, Any]]) -> str:
-    """Markdown, docs/speed.md's choice of columns, from the records of a JSON line."""
+    """The columns of docs/speed.md, as Markdown, from the records of a JSON line."""
     lines = ["| what | against | ours | theirs | ratio (95% interval) | target |", "|---|---|---|---|---|---|"]
     for row in rows:
         if row["ours"] is None:
@@ -217,7 +228,7 @@ def page_table(rows: list[dict[str, Any]]) -> str:
 
 
 def with_page_table(page: str, results: str) -> str:
-    """`page` with the table of a results file, whose JSON line is looked for, in its place."""
+    """`page` with the table of the results file in its place."""
     before, rest = page.split(TABLE_BEGIN)
     _, after = rest.split(TABLE_END)
     return f"{before}{TABLE_BEGIN}\n{page_table(line_of_page(results)['rows'])}\n{TABLE_END}{after}"

@@ -16,18 +16,18 @@ from benchmarks.speed.timing import clock_of, in_turns, wall_time
 
 
 def evaluation_rows(bench: Bench) -> list[Row]:
-    """Loss and transcripts of one batch whose features are there."""
+    """Loss and transcripts of one batch with its features in memory."""
     items = bench.material.items(bench.batch_size)
     # all take the rows longest first, as ours does; here all are equally long
     batch = as_labels(bench.material.collator(items).to(bench.device))
     own = Own(bench.material, mixed_precision=bench.mixed_precision)
-    kept = own_loop.kept_items(bench.material, items)
+    prepared = own_loop.prepared_items(bench.material, items)
     seed = HandWritten(bench.material, mixed_precision=bench.mixed_precision)
     rows = seq2seq_trainer.PreparedRows(items)
     trainer = seq2seq_trainer.make_trainer(
         bench.material, rows, validation=rows, batch_size=len(items), mixed_precision=bench.mixed_precision
     )
-    ours = own.evaluate(kept, batch_size=len(items))
+    ours = own.evaluate(prepared, batch_size=len(items))
     reported = trainer.evaluate()
     theirs = reported["eval_loss"], [text.strip() for text in trainer.transcripts]
     tolerance = 1e-3 if bench.mixed_precision == "no" else 5e-2
@@ -35,13 +35,13 @@ def evaluation_rows(bench: Bench) -> list[Row]:
     if bench.mixed_precision == "no":
         assert ours[1] == theirs[1], "the transcripts differ"
     ways: dict[str, Callable[[], object]] = {
-        "ours": lambda: own.evaluate(kept, batch_size=len(items)),
+        "ours": lambda: own.evaluate(prepared, batch_size=len(items)),
         "seed": lambda: seed.evaluate([batch]),
         "trainer": trainer.evaluate,
     }
-    found = bench.timed("evaluation", ways, unit=bench.unit)
+    rows_of_ways = bench.timed("evaluation", ways, unit=bench.unit)
     note = f"{len(items)} clips in a batch, {bench.material.size.max_new_tokens} tokens made"
-    return [replace(row, note=note) for row in found]
+    return [replace(row, note=note) for row in rows_of_ways]
 
 
 def epoch_rows(bench: Bench) -> list[Row]:
@@ -149,12 +149,12 @@ def checkpoint_rows(bench: Bench) -> list[Row]:
     times = in_turns(ways, rounds=2 * bench.rounds, clock=wall_time, prepare=cleared)
     bench.warmups["checkpoint stall"] = times.warmup_s
     checkpoints.wait()
-    found = faster("checkpoint stall", times, unit="s", share=True, note="ours divided by theirs; wall time")
+    stalls = faster("checkpoint stall", times, unit="s", share=True, note="ours divided by theirs; wall time")
     note = "ours, waiting: until it is on disk; else a thread writes behind"
-    return [replace(row, note=note) if row.against == "ours, waiting" else row for row in found]
+    return [replace(row, note=note) if row.against == "ours, waiting" else row for row in stalls]
 
 
 def assert_workers_have_ended() -> None:
-    """Else their CPU time would not be counted."""
+    """Or their CPU time would not be counted."""
     gc.collect()
     assert multiprocessing.active_children() == []

@@ -20,7 +20,7 @@ from benchmarks.speed.timing import TensorMemory
 
 
 class ComputedRows(Dataset[dict[str, Any]]):
-    """Rows whose features are computed by the model's extractor when they are asked for."""
+    """Rows whose features the model's extractor computes on access."""
 
     def __init__(self, material: Material, rows: Sequence[int]) -> None:
         self.extractor = material.extractor
@@ -75,7 +75,7 @@ def make_trainer(
     logging_steps: int = 1_000_000,
     in_order: bool = False,
 ) -> Seq2SeqTrainer:
-    """A trainer that writes nothing and shows nothing. Transcripts are kept as `trainer.transcripts`."""
+    """A trainer that writes nothing and shows nothing. `trainer.transcripts` has the transcripts."""
     tokenizer = material.processor.tokenizer
     model = material.model(attention="sdpa")
     model.generation_config.language, model.generation_config.task = "en", "transcribe"
@@ -107,12 +107,12 @@ def make_trainer(
         use_cpu=material.device.type == "cpu",
         train_sampling_strategy="sequential" if in_order else "random",
     )
-    told: list[str] = []
+    transcripts: list[str] = []
 
     def keep_transcripts(predicted: Any) -> dict[str, float]:
         ids = predicted.predictions
         ids[ids < 0] = tokenizer.pad_token_id
-        told[:] = tokenizer.batch_decode(ids, skip_special_tokens=True)
+        transcripts[:] = tokenizer.batch_decode(ids, skip_special_tokens=True)
         return {}
 
     trainer = Seq2SeqTrainer(
@@ -125,12 +125,12 @@ def make_trainer(
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.transcripts = told
+    trainer.transcripts = transcripts
     return trainer
 
 
 class StepsOfTrainer(TrainerCallback):
-    """`trainer.train()` in a thread of its own, which goes on by one optimizer step each time `step` is called."""
+    """`trainer.train()` in its own thread, which makes one optimizer step for each call of `step`."""
 
     def __init__(self, material: Material, items: Sequence[Item], *, mixed_precision: str) -> None:
         self._go, self._done = threading.Semaphore(0), threading.Semaphore(0)
@@ -167,14 +167,14 @@ class StepsOfTrainer(TrainerCallback):
         self._thread.join()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Wait to be told to go on; once told to stop, one more step is made."""
+        """Wait for `step`; after `close` a last step is made."""
         self._done.release()
         self._go.acquire()
         if self._memory is not None:
             self._memory.__enter__()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """End the count of memory, or the training, where that was asked for."""
+        """End the measurement of memory, or the training, where requested."""
         if self._memory is not None:
             self._memory.__exit__(None, None, None)
             self._memory, self._counted = None, self._memory

@@ -1,4 +1,4 @@
-"""Rows about hearing the speech and not the whole window (`training.audio_context: speech`): not exact, so apart.
+"""Rows about `training.audio_context: speech`, where the encoder gets the speech and not the whole window.
 
 A run also has steps that hear more, one in eight, and its last tenth hears all: these rows are about the others.
 """
@@ -18,7 +18,7 @@ FULL = "ours, full context"
 
 
 def speech_step_rows(bench: Bench) -> list[Row]:
-    """A training step on one batch that is there."""
+    """A training step on one batch in memory."""
     batch = bench.material.batch(bench.batch_size).to(bench.device)
     own, seed = _own(bench), HandWritten(bench.material, mixed_precision=bench.mixed_precision)
     context = own.speech_context()
@@ -32,15 +32,15 @@ def speech_step_rows(bench: Bench) -> list[Row]:
 
 
 def speech_evaluation_rows(bench: Bench) -> list[Row]:
-    """Loss and transcripts of one batch whose features are there."""
+    """Loss and transcripts of one batch with its features in memory."""
     items = bench.material.items(bench.batch_size)
     batch = as_labels(bench.material.collator(items).to(bench.device))
     own, seed = _own(bench), HandWritten(bench.material, mixed_precision=bench.mixed_precision)
-    kept = own_loop.kept_items(bench.material, items)
+    prepared = own_loop.prepared_items(bench.material, items)
     context = own.speech_context()
     ways: dict[str, Callable[[], object]] = {
-        "ours": lambda: own.evaluate(kept, batch_size=len(items), audio_context=context),
-        FULL: lambda: own.evaluate(kept, batch_size=len(items)),
+        "ours": lambda: own.evaluate(prepared, batch_size=len(items), audio_context=context),
+        FULL: lambda: own.evaluate(prepared, batch_size=len(items)),
         "seed": lambda: seed.evaluate([batch]),
     }
     return _noted(bench, bench.timed("evaluation, speech context", ways, unit=bench.unit), context)

@@ -62,7 +62,7 @@ def startup_rows(bench: Bench) -> list[Row]:
 
 
 def memory_rows(bench: Bench) -> list[Row]:
-    """The most that a whole process has had by the end of its first step."""
+    """Peak memory of a whole process at the end of its first step."""
     peaks_mb = {name: first_step(bench, name) for name in SCRIPTS}
     note = f"peak resident set of the process, quickstart, batch {BATCH_SIZE}"
     return [
@@ -74,12 +74,12 @@ def memory_rows(bench: Bench) -> list[Row]:
 def first_step(bench: Bench, name: str) -> float:
     """Start a process that ends at its first step; returns its memory in MB of 10^6 bytes."""
     with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
-        told = run([sys.executable, "-c", SCRIPTS[name], f"{folder}/run"], exit_code=0)
-    return float(json.loads(told.splitlines()[-1])["peak_mb"])
+        printed = run([sys.executable, "-c", SCRIPTS[name], f"{folder}/run"], exit_code=0)
+    return float(json.loads(printed.splitlines()[-1])["peak_mb"])
 
 
 def run(command: list[str], *, exit_code: int) -> str:
-    """What it printed; it must end with that exit code."""
+    """Run a command, which must end with this exit code, and return its output."""
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}  # all three are measured on the CPU
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == exit_code, (done.returncode, done.stderr[-3000:])

@@ -1,4 +1,4 @@
-"""Time that several ways take in turns, and the ratio of two of them with a bootstrap interval over the rounds."""
+"""Time several ways in turns, and compare two of them with a bootstrap interval over the rounds."""
 
 import gc
 import resource
@@ -23,7 +23,7 @@ def cpu_time(work: Callable[[], object]) -> float:
 
 
 def wall_time(work: Callable[[], object]) -> float:
-    """Seconds that somebody waits for `work`."""
+    """Wall time of `work` in seconds."""
     before = time.perf_counter()
     work()
     return time.perf_counter() - before
@@ -109,7 +109,7 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
 
 
 class TensorMemory:
-    """Within it, tensors are watched that this thread makes; `peak_mb` is then the most that they took at one moment.
+    """A context in which the tensors of this thread are counted; `peak_mb` is their peak.
 
     Every allocation is counted, nothing is sampled. What was there before does not count.
     """

@@ -12,7 +12,7 @@ import torch
 import yaml
 from datasets import Dataset
 from safetensors.torch import load_file
-from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.audio.decoding import decode, to_float32, to_int16
 from accel_asr.evaluation import WER_METRIC
@@ -103,7 +103,7 @@ def audio(validation: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"raw": clip, "sampling_rate": 16_000} for clip in samples]
 
 
-def test_the_outside_evaluator_and_pipeline_say_what_the_run_recorded(
+def test_the_outside_evaluator_and_its_pipeline_say_what_the_run_recorded(
     one_process: Path, audio: list[dict[str, Any]], validation: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     best = one_process / "best"
@@ -123,7 +123,7 @@ def test_the_outside_evaluator_and_pipeline_say_what_the_run_recorded(
     monkeypatch.setattr(evaluator, "call_pipeline", recorded_call)
     references = [clip["english_transcription"] for clip in validation]
     scores = evaluator.compute(
-        model_or_pipeline=pipeline("automatic-speech-recognition", model=str(best)),
+        model_or_pipeline=str(best),
         data=Dataset.from_dict({"audio": audio, "text": references}).with_format("numpy"),
         metric=evaluate.load(WER_METRIC),
         input_column="audio",

@@ -91,9 +91,9 @@ def report(rows: list[dict], train: list[grammar.Sentence], arguments: argparse.
     print(f"duration                   {shortest_s:.2f} to {longest_s:.2f} s, mean {mean_s:.2f} s")
     print(f"voices                     {len(PRETRAINING_VOICES)}")
     print(f"words                      {counts.total()}, {len({word.lower() for word in counts})} distinct")
-    said = f"{sum(new.values())} of the {quickstart.total()} said"
-    print(f"the quickstart's words     {len(new)} of {len(quickstart)} never come: {said}")
-    print(f"the others                 {len(rare)} come less than {grammar.MIN_WORD_COUNT} times {rare[:10]}")
+    share = f"{sum(new.values())} of the {quickstart.total()} said"
+    print(f"the quickstart's words     {len(new)} of {len(quickstart)} never occur: {share}")
+    print(f"the others                 {len(rare)} occur less than {grammar.MIN_WORD_COUNT} times {rare[:10]}")
     print(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.1f} MB")
 
 

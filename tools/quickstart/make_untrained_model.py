@@ -154,11 +154,11 @@ def main() -> int:
     (arguments.output / "normalizer.json").write_text(json.dumps(SPELLINGS, indent=2) + "\n", encoding="utf-8")
 
     words = {" " + word for text in texts for word in text.split()}
-    whole = sum(len(tokenizer.encode(word, add_special_tokens=False)) == 1 for word in words)
+    single_tokens = sum(len(tokenizer.encode(word, add_special_tokens=False)) == 1 for word in words)
     print(f"parameters                 {model.num_parameters():,}")
     kinds = f"{tokenizer.vocab_size} text, {1 + len(SPECIAL_TOKENS)} special, {len(TIMESTAMP_TOKENS)} timestamps"
     print(f"vocabulary                 {len(tokenizer)}: {kinds}")
-    print(f"words of one token         {whole} of {len(words)}")
+    print(f"words of one token         {single_tokens} of {len(words)}")
     print(f"{arguments.output}: {', '.join(sorted(path.name for path in arguments.output.iterdir()))}")
     return 0
 

@@ -26,7 +26,7 @@ TELEPHONE_BAND_HZ = (300.0, 3_400.0)
 BAND_EDGE_HZ = 80.0  # width of the filter's slopes, which lie inside the band
 TELEPHONE_SNR_DB = (23.0, 33.0)
 TELEPHONE_RMS_DB = (-30.0, -18.0)  # relative to full scale
-QUIET_SNR_DB = (25.0, 50.0)  # a quiet room: digital silence between words is found in no recording
+QUIET_SNR_DB = (25.0, 50.0)  # a quiet room: no recording has digital silence between words
 QUIET_RMS_DB = (-28.0, -16.0)
 LOW_EDGES_HZ, HIGH_EDGES_HZ = (50.0, 400.0), (3_000.0, 3_900.0)  # of the narrow band
 MAX_PEAK = 0.9
@@ -57,8 +57,8 @@ def trim_silence(audio: np.ndarray, rate_hz: int) -> np.ndarray:
     loud = np.flatnonzero(np.abs(audio) > peak * 10 ** (SILENCE_DB / 20))
     if peak == 0.0:
         raise ValueError("espeak-ng returned silence")
-    kept = round(KEPT_SILENCE_S * rate_hz)
-    return audio[max(0, loud[0] - kept) : loud[-1] + 1 + kept]
+    margin = round(KEPT_SILENCE_S * rate_hz)
+    return audio[max(0, loud[0] - margin) : loud[-1] + 1 + margin]
 
 
 def resample(audio: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
