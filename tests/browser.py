@@ -1,4 +1,4 @@
-"""A headless Chromium for tests of pages: it asks nothing of any address but loopback, and says what it was asked.
+"""A headless Chromium for tests of pages: it reaches loopback only and records what a page requests.
 
 Without a browser such a test is skipped, with the reason; where the environment variable CI is set it fails.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 LOCAL_SCHEMES = ("file", "data", "blob", "about")
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
-# a page's own requests are watched below; these are the browser's own, which nobody would see
+# a page's requests are watched below; these stop the browser's own, which nothing would record
 ARGUMENTS = (
     "--no-sandbox",  # CI runs as root
     "--disable-gpu",
@@ -36,21 +36,21 @@ ARGUMENTS = (
 
 @dataclass
 class Watched:
-    """A page, and what it did; both lists grow while the page is open."""
+    """A page and what it did; both lists grow while the page is open."""
 
     page: "Page"
-    outside: list[str] = field(default_factory=list)  # addresses off loopback that it asked for, and did not get
-    complaints: list[str] = field(default_factory=list)  # errors on its console, and errors that nobody caught
+    outside: list[str] = field(default_factory=list)  # addresses off loopback that it requested in vain
+    complaints: list[str] = field(default_factory=list)  # errors on its console, and uncaught errors
 
 
 def chromium_path() -> Path | None:
     """The installed Chromium or Chrome; None where there is none."""
-    found = (shutil.which(name) for name in CHROMIUM_NAMES)
-    return next((Path(path) for path in found if path is not None), None)
+    paths = (shutil.which(name) for name in CHROMIUM_NAMES)
+    return next((Path(path) for path in paths if path is not None), None)
 
 
 def skip_or_fail(reason: str) -> None:
-    """Skip the test for want of something that CI must have; there, fail it."""
+    """Skip a test that lacks something; in CI, where it must not be missing, fail it."""
     if os.environ.get("CI"):
         pytest.fail(f"{reason}, and in CI (the environment variable CI is set) it must be")
     pytest.skip(reason)
@@ -58,10 +58,10 @@ def skip_or_fail(reason: str) -> None:
 
 @contextmanager
 def watched_page(*, width: int = 1280, height: int = 900, offline: bool = False) -> Iterator[Watched]:
-    """A new page in a browser of its own, closed afterwards; its requests off loopback are refused and noted.
+    """A new page in a new browser, closed afterwards; its requests off loopback are refused and recorded.
 
     Args:
-        offline: The page gets nothing at all from any server: for a file that must stand alone.
+        offline: No server can be reached: for a file that must work alone.
     """
     if find_spec("playwright") is None:
         skip_or_fail("playwright is not installed")

@@ -1,12 +1,12 @@
-"""A Hugging Face Hub on the loopback interface, for the real clients: download, stream, publish, and faults to order.
+"""A Hugging Face Hub on the loopback interface for the real clients: download, stream, publish, and faults on demand.
 
     with LoopbackHub(tmp_path / "hub") as hub:
         hub.add_repository("dataset", "PolyAI/minds14", folder)
         subprocess.run([sys.executable, "-c", PROGRAM], env=hub.env(tmp_path / "home"), check=True)
     hub.repository("model", "tester/my-model").folder()  # what the program published
 
-The clients read HF_ENDPOINT when they are imported, so they belong in a child process. What they ask for, and what they
-make of the answers, is what huggingface_hub 2.4, datasets 5.2 and transformers 5.23 were seen to do.
+The clients read HF_ENDPOINT when they are imported, so they belong in a child process. Requests and answers are those
+observed with huggingface_hub 2.4, datasets 5.2 and transformers 5.23.
 """
 
 import base64
@@ -36,7 +36,7 @@ CLIENT_VARIABLES = ("HF_", "HUGGING_FACE_", "HUGGINGFACE_", "TRANSFORMERS_", "DA
 
 
 class Request(NamedTuple):
-    """One line of the log. The path is as it came, quoted, without the query. Tokens are not kept."""
+    """One line of the log. The path is as sent, quoted, without the query. Tokens are not kept."""
 
     method: str
     path: str
@@ -53,16 +53,16 @@ class Commit:
 
     def files(self) -> dict[str, Path]:
         """Path in the repository -> file, sorted."""
-        found = sorted(path for path in self.folder.rglob("*") if path.is_file())
-        return {path.relative_to(self.folder).as_posix(): path for path in found}
+        paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        return {path.relative_to(self.folder).as_posix(): path for path in paths}
 
 
 @dataclass
 class Repository:
     kind: Kind
     name: str
-    private: bool = False  # for those with the token only
-    gated: bool = False  # described to everyone, its files given to nobody
+    private: bool = False  # only for those with the token
+    gated: bool = False  # described to everyone, files for nobody
     revisions: dict[str, Commit] = field(default_factory=dict)  # name of the branch -> its newest commit
     commits: list[Commit] = field(default_factory=list)  # in order of arrival, over all branches
 
@@ -78,7 +78,7 @@ class _Fault:
     method: str | None
     status: int | None = None  # None: the request is carried out, then the connection is cut
     headers: Mapping[str, str] = field(default_factory=dict)
-    message: str = "a fault to order"
+    message: str = "a fault on demand"
     body: Mapping[str, Any] = field(default_factory=dict)
     after_bytes: int | None = None
     within_request: int | None = None
@@ -93,7 +93,7 @@ class _Reply:
 
 
 class _HubError(Exception):
-    """An answer that is no success. `code` is the Hub's X-Error-Code, from which the clients choose their exception."""
+    """An answer with an error. `code` is the Hub's X-Error-Code, from which the clients choose their exception."""
 
     def __init__(
         self,
@@ -104,13 +104,13 @@ class _HubError(Exception):
         body: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
-        told = {"X-Error-Message": message, **({"X-Error-Code": code} if code else {}), **(headers or {})}
-        self.reply = _Reply(status, json.dumps({"error": message, **(body or {})}).encode(), told)
+        answer_headers = {"X-Error-Message": message, **({"X-Error-Code": code} if code else {}), **(headers or {})}
+        self.reply = _Reply(status, json.dumps({"error": message, **(body or {})}).encode(), answer_headers)
 
 
 @dataclass(frozen=True)
 class _Call:
-    """A request, taken apart. Each route reads what it needs."""
+    """A parsed request. Each route reads what it needs."""
 
     parts: dict[str, str]  # of the path, unquoted: kind, name, revision, path ...
     query: dict[str, list[str]]
@@ -152,7 +152,7 @@ class LoopbackHub:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._server.shutdown()
         self._server.server_close()
-        # else a mistake in here would pass for a fault of the client
+        # or a bug in here would pass for a fault of the client
         if self._bugs and error is None:
             raise AssertionError("the loopback hub failed:\n" + "\n".join(self._bugs))
 
@@ -205,7 +205,7 @@ class LoopbackHub:
         match: str = "",
         method: str | None = None,
         headers: Mapping[str, str] | None = None,
-        message: str = "a fault to order",
+        message: str = "a fault on demand",
         body: Mapping[str, Any] | None = None,
     ) -> None:
         """Answer the next requests whose path contains `match` with an error, without carrying them out.
@@ -227,7 +227,7 @@ class LoopbackHub:
         within_request: int | None = None,
         reset: bool = False,
     ) -> None:
-        """Carry the next such requests out, but end the connection after that many bytes of the answer's body.
+        """Carry out the next such requests, but end the connection after that many bytes of the answer's body.
 
         `after_bytes=None` sends nothing at all: a commit that lands and whose reply is lost. `within_request` ends the
         connection after so many bytes of the request's own body, which is not carried out then. `reset` breaks the
@@ -259,10 +259,12 @@ class LoopbackHub:
         if token not in ("", self.token):
             raise _HubError(401, "Invalid credentials in Authorization header")
         for route_method, pattern, answer in _ROUTES:
-            # parts are told apart while they are quoted: a revision may hold a slash
-            found = re.fullmatch(pattern, url.path) if route_method == ("GET" if method == "HEAD" else method) else None
-            if found:
-                parts = {name: unquote(part or "") for name, part in found.groupdict().items()}
+            # matched while it is quoted: a revision may hold a slash
+            matched = (
+                re.fullmatch(pattern, url.path) if route_method == ("GET" if method == "HEAD" else method) else None
+            )
+            if matched:
+                parts = {name: unquote(part or "") for name, part in matched.groupdict().items()}
                 parts["kind"] = "dataset" if parts.get("kind", "").startswith("dataset") else "model"
                 return answer(self, _Call(parts, parse_qs(url.query), headers, body, logged_in=bool(token)))
         raise _HubError(404, f"the loopback hub knows no {method} {url.path}")
@@ -271,7 +273,7 @@ class LoopbackHub:
         """The commit that the path names, else that of `revision`."""
         repository = self._repositories.get((call.parts["kind"], call.parts["name"]))
         if repository is None or (repository.private and not call.logged_in):
-            # strangers are not told which of the two it is
+            # a stranger does not learn which of the two it is
             if call.logged_in:
                 raise _HubError(404, "Repository not found", "RepoNotFound")
             raise _HubError(401, "Invalid username or password.", "RepoNotFound")

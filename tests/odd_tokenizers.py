@@ -1,4 +1,4 @@
-"""Model folders whose tokenizer has everything, and says less of it than those on the Hub do today."""
+"""Model folders whose tokenizer is complete, in files that declare less than those on the Hub today."""
 
 import json
 import shutil

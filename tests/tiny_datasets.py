@@ -1,6 +1,6 @@
 """A dataset in the shape of PolyAI/minds14 whose speech is tones: each of a dozen words has its own frequency.
 
-So a clip tells what was said, and a model can learn it. The Parquet files are written with pyarrow alone, because
+So a clip determines its words, and a model can learn them. The Parquet files are written with pyarrow alone, because
 `datasets` cannot encode audio without torchcodec; the column types that it reads from them are real.
 """
 

@@ -1,4 +1,4 @@
-"""A Whisper small enough for tests, complete in everything but knowledge: random weights, real layout.
+"""A Whisper small enough for tests, complete but untrained: random weights, real layout.
 
 The folder has what `openai/whisper-tiny` has on the Hub: weights, configuration, generation settings and a processor
 with the same special tokens in the same order, over a byte-level vocabulary of a few hundred entries.
@@ -26,13 +26,13 @@ POSITIONS_PER_SECOND = 50  # 100 log-mel frames a second, halved by the encoder'
 MEL_BINS = 80
 BYTES = 256
 MERGES = 144
-# 25 times the usual: each clip has a transcript of its own (at 0.2, 16 clips shared one or two), and greedy decoding
+# 25 times the usual: each clip has a different transcript (at 0.2, 16 clips shared one or two), and greedy decoding
 # does not hang on the last bit of a logit
 INIT_STD = 0.5
 
 # whisper-tiny knows 99 languages: Cantonese ("yue"), last in the library's table, came with large-v3
 LANGUAGE_TOKENS = [f"<|{code}|>" for code in list(LANGUAGES)[:99]]
-# OpenAI's order, which transformers counts on: languages follow the start token, timestamps follow the last special
+# OpenAI's order, which transformers relies on: languages follow the start token, timestamps follow the last special
 SPECIAL_TOKENS = [
     "<|startoftranscript|>",
     *LANGUAGE_TOKENS,

@@ -1,7 +1,7 @@
-"""FSDP2 on CPU ranks: Accelerate shards on GPUs only, so its private state is told afterwards that it does.
+"""FSDP2 on CPU ranks: Accelerate shards on GPUs only, so its private state is set afterwards.
 
 The plugin is read from the variables that `accelerate launch --config_file launch_configs/fsdp2.yaml` would set, all
-but the one that says to shard, which the trainer refuses on a CPU.
+but the one that asks for sharding, which the trainer refuses on a CPU.
 """
 
 import json

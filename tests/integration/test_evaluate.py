@@ -1,4 +1,4 @@
-"""`accel-asr evaluate` as typed: one and two processes, sets of its own, against another model, and what is refused."""
+"""`accel-asr evaluate` as typed: one and two processes, several sets, another model to compare, and refusals."""
 
 import json
 import sys
@@ -38,24 +38,26 @@ def alone(tones: TonesJob) -> Finished:
 
 
 def test_the_scores_are_those_of_the_transcripts_beside_them(alone: Finished, tones: TonesJob) -> None:
-    found = scores_of(tones, "alone")["sets"]["validation"]
+    scores = scores_of(tones, "alone")["sets"]["validation"]
     lines = (tones.folder / "alone" / "scores" / "validation.jsonl").read_text(encoding="utf-8").splitlines()
     scored = [ScoredUtterance.from_json(json.loads(line)) for line in lines]
-    assert len({one.transcript.utterance_id for one in scored}) == VALIDATION_CLIPS
+    assert len({utterance.transcript.utterance_id for utterance in scored}) == VALIDATION_CLIPS
     score = corpus_score(scored)
-    assert (found["wer"], found["cer"], found["utterances"]) == (score.wer, score.cer, VALIDATION_CLIPS)
-    low, high = found["wer_interval"]
-    assert low < found["wer"] < high
-    assert found["audio_seconds"] == pytest.approx(sum(one.transcript.duration_s for one in scored), abs=1e-3)
-    assert found["real_time_factor"] == pytest.approx(found["seconds"] / found["audio_seconds"], rel=1e-2)
-    intents = {one.transcript.columns["intent_class"] for one in scored}
-    assert {part["value"] for part in found["breakdowns"]["intent_class"]} == intents
+    assert (scores["wer"], scores["cer"], scores["utterances"]) == (score.wer, score.cer, VALIDATION_CLIPS)
+    low, high = scores["wer_interval"]
+    assert low < scores["wer"] < high
+    assert scores["audio_seconds"] == pytest.approx(
+        sum(utterance.transcript.duration_s for utterance in scored), abs=1e-3
+    )
+    assert scores["real_time_factor"] == pytest.approx(scores["seconds"] / scores["audio_seconds"], rel=1e-2)
+    intents = {utterance.transcript.columns["intent_class"] for utterance in scored}
+    assert {part["value"] for part in scores["breakdowns"]["intent_class"]} == intents
     assert len(intents) > 1
 
 
 def test_what_is_printed_is_what_is_written(alone: Finished, tones: TonesJob) -> None:
-    found = scores_of(tones, "alone")["sets"]["validation"]
-    assert f"{100 * found['wer']:.2f}% (" in alone.out
+    scores = scores_of(tones, "alone")["sets"]["validation"]
+    assert f"{100 * scores['wer']:.2f}% (" in alone.out
     assert "kept 40 of 40 utterances" in alone.out
     assert "validation by intent_class" in alone.out
     assert "points with 95% intervals, paired" in alone.out
@@ -63,10 +65,10 @@ def test_what_is_printed_is_what_is_written(alone: Finished, tones: TonesJob) ->
 
 
 def test_against_another_model(alone: Finished, tones: TonesJob) -> None:
-    found = scores_of(tones, "alone")
-    against = found["against"]
+    scores = scores_of(tones, "alone")
+    against = scores["against"]
     difference = against["comparisons"]["validation"]["differences"]["wer"]
-    wers = [one["sets"]["validation"]["wer"] for one in (found, against)]
+    wers = [model["sets"]["validation"]["wer"] for model in (scores, against)]
     assert difference["difference"] == pytest.approx(wers[0] - wers[1], abs=1e-12)
     assert difference["interval"][0] <= difference["difference"] <= difference["interval"][1]
     assert against["comparisons"]["validation"]["changed_transcripts"] > 0
@@ -81,11 +83,11 @@ def test_two_processes_give_the_same_scores_and_transcripts(alone: Finished, ton
     rows = [(tones.folder / name / "scores" / "validation.jsonl").read_bytes() for name in ("alone", "together")]
     assert rows[0] == rows[1]
     sets = [scores_of(tones, name)["sets"]["validation"] for name in ("alone", "together")]
-    for found in sets:
-        assert all(found.pop(name) > 0 for name in NOT_OF_THE_SCORES)
+    for scores in sets:
+        assert all(scores.pop(name) > 0 for name in NOT_OF_THE_SCORES)
     assert sets[0] == sets[1]
     assert scores_of(tones, "together")["environment"]["world_size"] == 2
-    assert finished.out.count("scores, with 95% bootstrap intervals") == 1  # the main process alone speaks
+    assert finished.out.count("scores, with 95% bootstrap intervals") == 1  # only the main process prints
 
 
 def test_several_sources_by_name(tones: TonesJob) -> None:
@@ -93,9 +95,9 @@ def test_several_sources_by_name(tones: TonesJob) -> None:
     sources = ["--dataset", f"{parquet}@train[:5]", "--dataset", f"{parquet}@train[5:]"]
     finished = evaluate(tones, "sources", *sources, "--no_silence")
     assert finished.code == 0, finished.out + finished.err[-4000:]
-    found = scores_of(tones, "sources")["sets"]
-    assert sorted(one["utterances"] for one in found.values()) == [5, 35]
-    assert {one["dataset"]["split"] for one in found.values()} == {"train[:5]", "train[5:]"}
+    sets = scores_of(tones, "sources")["sets"]
+    assert sorted(scores["utterances"] for scores in sets.values()) == [5, 35]
+    assert {scores["dataset"]["split"] for scores in sets.values()} == {"train[:5]", "train[5:]"}
     assert scores_of(tones, "sources")["silence"] == []
     assert "clips without speech" not in finished.out
     again = run(
@@ -107,7 +109,7 @@ def test_several_sources_by_name(tones: TonesJob) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "words"),
     [
         ([], "--model: is not set"),
         (["--model", "quickstart", "--utterances", "0"], "--utterances 0: is out of range"),
@@ -127,7 +129,7 @@ def test_several_sources_by_name(tones: TonesJob) -> None:
 )
 def test_bad_input_is_one_message(
     arguments: list[str],
-    told: str,
+    words: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -138,6 +140,6 @@ def test_bad_input_is_one_message(
         main(arguments)
     err = capfd.readouterr().err
     assert caught.value.code == 2
-    assert told in err
+    assert words in err
     assert "Traceback" not in err
     assert not list(tmp_path.rglob("scores.json"))

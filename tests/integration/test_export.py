@@ -38,7 +38,7 @@ def one_process(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture(scope="module")
 def run_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As training leaves it, as far as an export looks at it."""
+    """What an export reads of a run's folder."""
     folder = tmp_path_factory.mktemp("run")
     shutil.copytree(tiny_folder, folder / "best")
     data = make_minds14_like(folder / "data", rows=ROWS, other_rows=0)
@@ -60,9 +60,9 @@ def arguments(run_folder: Path, export_format: str, output_dir: Path, *more: str
     return [*model, "--output_dir", str(output_dir), *more]
 
 
-def refused(*given: str) -> str:
+def refused(*options: str) -> str:
     with pytest.raises(UserError) as caught:
-        export.main(list(given))
+        export.main(list(options))
     return str(caught.value)
 
 
@@ -78,7 +78,7 @@ def test_an_export_transcribes_the_runs_validation_data_as_we_do(
     assert "compared greedily, not with evaluation.num_beams 3" in shown
     assert f"pass: the WERs are 0.00 points apart\nmodel       {output_dir}\n" in shown
     assert {path.name for path in output_dir.iterdir()} >= NEEDED | {weights}
-    assert [path.name for path in output_dir.parent.iterdir()] == ["tiny"]  # nothing is left beside it
+    assert [path.name for path in output_dir.parent.iterdir()] == ["tiny"]  # no temporary files
     record = json.loads((output_dir / "export.json").read_text())
     assert record["parity"]["passed"] is True
     assert record["parity"]["utterances"] == 6
@@ -86,7 +86,7 @@ def test_an_export_transcribes_the_runs_validation_data_as_we_do(
     assert record["format"] == export_format
     assert "transformers" in record["versions"]
 
-    # and as the README says, in a process that knows nothing of us
+    # and as its README says, in a process without this package
     code = re.search(r"```python\n(.*?)```", (output_dir / "README.md").read_text(), re.DOTALL)
     assert code is not None
     soundfile.write(tmp_path / "recording.wav", torch.sin(torch.arange(16_000) * 0.2).numpy(), 16_000)
@@ -148,25 +148,23 @@ def test_transcripts_of_other_clips_are_refused(
 def test_without_data_to_compare_on_the_settings_to_give_are_named(tiny_folder: Path, tmp_path: Path) -> None:
     lonely = tmp_path / "lonely" / "model"
     shutil.copytree(tiny_folder, lonely)
-    told = refused("--model", str(lonely), "--format", "onnx", "--output_dir", str(tmp_path / "x"))
-    assert "does not lie in a run's folder" in told
-    assert "--data.name_or_path" in told
+    message = refused("--model", str(lonely), "--format", "onnx", "--output_dir", str(tmp_path / "x"))
+    assert "does not lie in a run's folder" in message
+    assert "--data.name_or_path" in message
     assert not (tmp_path / "x").exists()
 
 
-def test_bad_input_is_told_at_once_and_together(run_folder: Path, tmp_path: Path) -> None:
+def test_all_bad_input_is_refused_together(run_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     more = ["--quantization", "int8", "--utterances", "0", "--model.name_or_path", "other"]
     more += ["--max_wer_difference", "nan"]
-    told = refused(*arguments(run_folder, "onnx", tmp_path / "taken", *more))
-    assert [line.split(":")[0] for line in told.splitlines()] == [
+    message = refused(*arguments(run_folder, "onnx", tmp_path / "taken", *more))
+    assert [line.split(":")[0] for line in message.splitlines()] == [
         *("--output_dir", "--quantization", "--utterances", "--max_wer_difference", "--model.name_or_path")
     ]
 
 
-def test_missing_packages_are_told_before_the_model_is_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_packages_are_named_before_the_model_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(export_format: str) -> None:
         raise UserError(f"{export_format} is missing")
 

@@ -35,7 +35,7 @@ def accelerate_forgotten() -> Iterator[None]:
 
 @pytest.fixture
 def settings(realdata: Path, tmp_path: Path) -> list[str]:
-    """The first clip is trained on, if anybody trains; the others are validation."""
+    """One clip for training, the others for validation."""
     texts = {}
     for folder in {Path(name).parent for name in CLIPS}:
         for line in (realdata / folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
@@ -79,7 +79,7 @@ def test_faster_whisper_says_the_same_and_when_each_word_is_said(
     shown = capsys.readouterr()
     assert f"0 of {len(CLIPS)} transcripts differ" in shown.out
     assert "3 of its alignment heads are dropped, such as [7, 0]" in shown.err
-    # in a process of its own: beyond its memory, CTranslate2 does not raise but crash
+    # in a new process: beyond its memory, CTranslate2 does not raise but crashes
     done = subprocess.run(
         [sys.executable, "-I", "-c", WORD_TIMES, str(folder), str(realdata / JFK)],
         capture_output=True,

@@ -25,7 +25,7 @@ ENGLISH = [
     "stt-smoke/LDC93S1.flac",
     "ljspeech-coqui-tts/LJ001-0001.mp3",
 ]
-MOST_TOKENS = 100
+MAX_TOKENS = 100
 
 
 @pytest.fixture(autouse=True)
@@ -63,8 +63,8 @@ def samples_of(path: Path) -> Any:
 
 
 def options(code: str | None) -> dict[str, Any]:
-    # the pipeline's own default is five beams, for a folder that says nothing of it; ours say one
-    return {"max_new_tokens": MOST_TOKENS, "num_beams": 1} | ({"language": code, "task": "transcribe"} if code else {})
+    # the pipeline's default is five beams where the folder names none; ours is one
+    return {"max_new_tokens": MAX_TOKENS, "num_beams": 1} | ({"language": code, "task": "transcribe"} if code else {})
 
 
 def by_from_pretrained(model: Path, clips: list[tuple[Path, str | None]]) -> list[str]:
@@ -93,9 +93,11 @@ def by_transcribe(model: Path, clips: list[tuple[Path, str | None]]) -> list[str
     texts = []
     for code in dict.fromkeys(code for _, code in clips):
         files = [str(path) for path, own in clips if own == code]
-        told = [] if code is None else ["--language", code]
+        language = [] if code is None else ["--language", code]
         with redirect_stdout(StringIO()) as out:
-            assert transcribe.main(["--model", str(model), "--device", "cpu", "--format", "json", *told, *files]) == 0
+            assert (
+                transcribe.main(["--model", str(model), "--device", "cpu", "--format", "json", *language, *files]) == 0
+            )
         spoken = [json.loads(line) for line in out.getvalue().splitlines()]
         texts += [(each["file"], each["text"]) for each in spoken]
     by_file = dict(texts)
@@ -111,7 +113,7 @@ def by_evaluation(model: Path, clips: list[tuple[Path, str | None]], tmp_path: P
         *("--model", str(model), "--dataset", str(tmp_path / "clips.jsonl"), "--data.allow_outside_paths", "true"),
         *(
             "--evaluation.generation_max_length",
-            str(MOST_TOKENS),
+            str(MAX_TOKENS),
             "--output_dir",
             str(tmp_path / "scores"),
             "--no_silence",

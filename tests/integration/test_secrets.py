@@ -144,14 +144,14 @@ def test_no_secret_is_printed(tried: Tried) -> None:
 def test_no_secret_is_written_or_published(tried: Tried, where: str) -> None:
     files = [path for path in (tried.folder if where == "written" else tried.published).rglob("*") if path.is_file()]
     assert len(files) > 10
-    found = {
+    leaks = {
         f"{name} in {path.name}"
         for path in files
         for content in [path.read_bytes()]
         for name, secret in tried.secrets.items()
         if secret.encode() in content or secret in str(path)
     }
-    assert found == set()
+    assert leaks == set()
 
 
 def test_a_configuration_without_its_secret_part_asks_for_it(tried: Tried) -> None:

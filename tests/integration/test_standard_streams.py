@@ -1,4 +1,4 @@
-"""A whole training where stdout is Latin-1, full or closed, on data whose every name and text acts on a screen."""
+"""Training where stdout is Latin-1, full or closed, on data whose names and texts hold control characters."""
 
 import json
 import os
@@ -56,10 +56,10 @@ def train(job: Path, output_dir: Path, redirection: str, **variables: str) -> in
 def test_a_log_in_latin_1_has_no_carriage_return_no_control_and_few_lines(job: Path, tmp_path: Path) -> None:
     log, output_dir = tmp_path / "log.txt", tmp_path / "run"
     assert train(job, output_dir, f"> {log} 2>&1", PYTHONIOENCODING="latin-1", COLUMNS="1") == 0
-    told = log.read_bytes().decode("latin-1")
-    assert not ACTS_ON_A_SCREEN.search(told), repr(told)
-    assert r"\x1b]0;T\x07\x1b[2J\x9b1m\u202ey\r\nz" in told
-    assert r"\u0142" in told
+    printed = log.read_bytes().decode("latin-1")
+    assert not ACTS_ON_A_SCREEN.search(printed), repr(printed)
+    assert r"\x1b]0;T\x07\x1b[2J\x9b1m\u202ey\r\nz" in printed
+    assert r"\u0142" in printed
     # what is coming, the first evaluation, the first steps, and the others in the table at the end alone
     expected = [
         "parameters in 30 optimizer steps",
@@ -68,11 +68,11 @@ def test_a_log_in_latin_1_has_no_carriage_return_no_control_and_few_lines(job: P
         "the evaluation took ",
         "a step takes ",
     ]
-    places = [told.index(piece) for piece in expected]
+    places = [printed.index(piece) for piece in expected]
     assert places == sorted(places)
-    assert told.count("evaluation at step ") == 1
-    assert "data.timestamps_probability" in told  # no label had times
-    assert len(told.splitlines()) < 50
+    assert printed.count("evaluation at step ") == 1
+    assert "data.timestamps_probability" in printed  # no label had times
+    assert len(printed.splitlines()) < 50
     page = (output_dir / "report.html").read_text(encoding="utf-8")
     assert not ACTS_ON_A_SCREEN.search(page)
 

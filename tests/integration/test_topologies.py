@@ -52,5 +52,5 @@ def test_the_table_of_transcripts_is_the_same_row_for_row(tones: TonesJob, topol
     assert table == other
     rows = [json.loads(line) for line in table.splitlines()]
     assert len({row["utterance_id"] for row in rows}) == len(rows) == VALIDATION_CLIPS
-    assert len({row["hypothesis"] for row in rows}) > 1  # or the rows could not be told apart
+    assert len({row["hypothesis"] for row in rows}) > 1  # or a mix-up would go unnoticed
     assert tones.metrics(name, "eval")[0] == tones.metrics(expected, "eval")[0]  # WER and loss to the last digit

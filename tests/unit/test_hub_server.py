@@ -1,4 +1,4 @@
-"""The loopback Hub against the real clients: what they do there is what our own tests will rely on.
+"""The loopback Hub against the real clients: other tests rely on what they do there.
 
 Each client runs in a child process, because it reads HF_ENDPOINT when it is imported. A child's last line of output is
 its answer.
@@ -6,7 +6,6 @@ its answer.
 
 import base64
 import json
-import secrets
 import subprocess
 import sys
 import textwrap
@@ -20,10 +19,9 @@ from typing import Any
 import pytest
 
 from tests.hub_server import LoopbackHub
-from tests.tiny_datasets import make_minds14_like, make_scripted_minds14
 from tests.tiny_models import make_tiny_whisper
 
-pytestmark = pytest.mark.integration  # starts a process for each client
+starts_clients = pytest.mark.integration  # importing them takes seconds
 DEADLINE_S = 180  # against a hang: a client imports for ten seconds, several times that on a busy machine
 
 
@@ -39,8 +37,6 @@ def served(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Iter
         hub.add_repository("model", "openai/whisper-tiny", model_folder)
         hub.add_repository("model", "lab/gated", model_folder, gated=True)
         hub.add_repository("model", "lab/private", model_folder, private=True)
-        hub.add_repository("dataset", "PolyAI/minds14", make_minds14_like(folder / "minds14"))
-        hub.add_repository("dataset", "scripted/minds14", make_scripted_minds14(folder / "scripted"))
         yield hub
 
 
@@ -76,26 +72,6 @@ def raised(action):
 """
 
 
-# -- huggingface_hub
-
-
-def test_snapshot_download_brings_every_file_as_it_is(hub: LoopbackHub, tmp_path: Path, model_folder: Path) -> None:
-    answer = run_client(
-        hub,
-        tmp_path,
-        """
-        import json
-        from huggingface_hub import snapshot_download
-        print(json.dumps(snapshot_download("openai/whisper-tiny")))
-        """,
-    )
-    snapshot = Path(answer)
-    assert snapshot.name == hub.repository("model", "openai/whisper-tiny").commits[0].sha
-    names = sorted(path.name for path in model_folder.iterdir())
-    assert sorted(path.name for path in snapshot.iterdir()) == names
-    assert all((snapshot / name).read_bytes() == (model_folder / name).read_bytes() for name in names)
-
-
 PUBLISH = """
     import json, os, sys
     from pathlib import Path
@@ -126,6 +102,7 @@ PUBLISH = """
 """
 
 
+@starts_clients
 @pytest.mark.parametrize("lfs_suffixes", [(), (".safetensors",)], ids=["regular", "lfs"])
 def test_a_published_folder_lands_on_disk_and_is_served_again(tmp_path: Path, lfs_suffixes: tuple[str, ...]) -> None:
     with LoopbackHub(tmp_path / "root", lfs_suffixes=lfs_suffixes) as hub:
@@ -145,22 +122,7 @@ def test_a_published_folder_lands_on_disk_and_is_served_again(tmp_path: Path, lf
         assert len(hub.requested("/lfs/", "PUT")) == len(lfs_suffixes)
 
 
-def test_a_file_of_tens_of_megabytes_fits_into_a_commit(hub: LoopbackHub, tmp_path: Path) -> None:
-    run_client(
-        hub,
-        tmp_path,
-        """
-        import os
-        from huggingface_hub import HfApi
-        api = HfApi()
-        api.create_repo("tester/large")
-        api.upload_file(repo_id="tester/large", path_or_fileobj=os.urandom(30_000_000), path_in_repo="weights.bin")
-        print("null")
-        """,
-    )
-    assert (hub.repository("model", "tester/large").folder() / "weights.bin").stat().st_size == 30_000_000
-
-
+@starts_clients
 def test_a_refusal_is_the_exception_that_the_real_hub_causes(hub: LoopbackHub, tmp_path: Path) -> None:
     program = (
         RAISED
@@ -199,7 +161,7 @@ print(json.dumps({
     }
 
 
-# -- faults to order
+# -- faults on demand
 
 DOWNLOAD = (
     RAISED
@@ -207,32 +169,14 @@ DOWNLOAD = (
 import json
 from pathlib import Path
 from huggingface_hub import hf_hub_download
-found = []
-error = raised(lambda: found.append(hf_hub_download("openai/whisper-tiny", "tokenizer.json")))
-print(json.dumps({"error": error, "bytes": Path(found[0]).stat().st_size if found else 0}))
-"""
-)
-
-COMMIT = (
-    RAISED
-    + """
-import json
-from huggingface_hub import HfApi
-api = HfApi()
-api.create_repo("lab/results", exist_ok=True)
-upload = {"repo_id": "lab/results", "path_or_fileobj": b"x" * 100, "path_in_repo": "x.txt"}
-print(json.dumps([raised(lambda: api.upload_file(**upload)), raised(lambda: api.upload_file(**upload))]))
+paths = []
+error = raised(lambda: paths.append(hf_hub_download("openai/whisper-tiny", "tokenizer.json")))
+print(json.dumps({"error": error, "bytes": Path(paths[0]).stat().st_size if paths else 0}))
 """
 )
 
 
-def test_a_download_survives_one_error_on_its_head(hub: LoopbackHub, tmp_path: Path, model_folder: Path) -> None:
-    hub.fail(next=1, status=500, match="tokenizer.json", method="HEAD")
-    size = (model_folder / "tokenizer.json").stat().st_size
-    assert run_client(hub, tmp_path, DOWNLOAD) == {"error": "nothing", "bytes": size}
-    assert len(hub.requested("tokenizer.json", "HEAD")) == 2
-
-
+@starts_clients
 def test_a_download_that_is_cut_starts_again(hub: LoopbackHub, tmp_path: Path, model_folder: Path) -> None:
     hub.cut(match="tokenizer.json", method="GET", after_bytes=20_000)
     size = (model_folder / "tokenizer.json").stat().st_size
@@ -240,144 +184,10 @@ def test_a_download_that_is_cut_starts_again(hub: LoopbackHub, tmp_path: Path, m
     assert [request.range for request in hub.requested("tokenizer.json", "GET")] == ["", ""]
 
 
-def test_a_long_download_that_is_cut_goes_on_at_its_last_whole_block(hub: LoopbackHub, tmp_path: Path) -> None:
-    block = 10 * 2**20  # what the client reads at once; less than that it forgets
-    content = secrets.token_bytes(block + 5000)
-    folder = tmp_path / "long"
-    folder.mkdir()
-    (folder / "tokenizer.json").write_bytes(content)
-    hub.add_repository("model", "lab/long", folder)
-    hub.cut(match="tokenizer.json", method="GET", after_bytes=block + 3000)
-    answer = run_client(hub, tmp_path / "home", DOWNLOAD.replace("openai/whisper-tiny", "lab/long"))
-    assert answer == {"error": "nothing", "bytes": len(content)}
-    assert [request.range for request in hub.requested("tokenizer.json", "GET")] == ["", f"bytes={block}-"]
-    assert next((tmp_path / "home").rglob("tokenizer.json")).read_bytes() == content
-
-
+@starts_clients
 def test_a_reset_in_the_body_ends_a_download(hub: LoopbackHub, tmp_path: Path) -> None:
     hub.cut(match="tokenizer.json", method="GET", after_bytes=20_000, reset=True)
     assert run_client(hub, tmp_path, DOWNLOAD) == {"error": "ReadError", "bytes": 0}
-
-
-def test_a_refused_commit_does_not_land(hub: LoopbackHub, tmp_path: Path) -> None:
-    hub.fail(status=429, match="/commit/")
-    assert run_client(hub, tmp_path, COMMIT) == ["HfHubHTTPError", "nothing"]
-    assert len(hub.repository("model", "lab/results").commits) == 2  # its first, and the second try
-
-
-def test_a_commit_whose_reply_is_lost_did_land(tmp_path: Path) -> None:
-    with LoopbackHub(tmp_path / "root") as hub:
-        hub.cut(match="/commit/", after_bytes=None)
-        assert run_client(hub, tmp_path / "home", COMMIT) == ["RemoteProtocolError", "nothing"]
-        results = hub.repository("model", "lab/results")
-        assert (results.folder() / "x.txt").read_bytes() == b"x" * 100
-        # the second try found the file unchanged and sent nothing
-        assert len(results.commits) == 2
-        assert len(hub.requested("/commit/")) == 1
-
-
-# -- datasets
-
-
-def test_load_dataset_reads_one_language_and_streams_it(hub: LoopbackHub, tmp_path: Path) -> None:
-    answer = run_client(
-        hub,
-        tmp_path,
-        """
-        import io, json, os
-        import soundfile
-        from datasets import Audio, load_dataset
-
-        name = "PolyAI/minds14"
-        rows = load_dataset(name, "en-US", split="train").cast_column("audio", Audio(decode=False))
-        samples, rate = soundfile.read(io.BytesIO(rows[0]["audio"]["bytes"]))
-        german = load_dataset(name, "de-DE", split="train").remove_columns("audio")
-        stream = load_dataset(name, "en-US", split="train", streaming=True).cast_column("audio", Audio(decode=False))
-        print(json.dumps({
-            "columns": rows.column_names,
-            "audio": str(type(rows.features["audio"]).__name__),
-            "languages": [rows.features["lang_id"].int2str(i) for i in sorted({*rows["lang_id"], *german["lang_id"]})],
-            "rows": [len(rows), len(german)],
-            "first": [rate, len(samples) > 0, rows[0]["english_transcription"], rows[0]["transcription"]],
-            "streamed": [row["english_transcription"] for row in stream] == rows["english_transcription"][:],
-        }), flush=True)
-        os._exit(0)  # a process that streamed Parquet now and then aborts at its end (datasets issue 7566)
-        """,
-    )
-    assert " ".join(answer["columns"]) == "path audio transcription english_transcription intent_class lang_id"
-    assert answer["audio"] == "Audio"
-    assert answer["languages"] == ["de-DE", "en-US"]
-    assert answer["rows"] == [24, 6]
-    assert answer["first"][:2] == [8000, True]
-    assert answer["first"][2] == answer["first"][3] != ""
-    assert answer["streamed"]
-
-
-def test_a_dataset_with_a_script_has_its_languages_apart_in_the_parquet_copy(hub: LoopbackHub, tmp_path: Path) -> None:
-    answer = run_client(
-        hub,
-        tmp_path,
-        """
-        import json
-        from datasets import load_dataset
-
-        def attempt(*arguments, **options):
-            try:
-                rows = load_dataset("scripted/minds14", *arguments, split="train", **options)
-            except Exception as error:
-                return [type(error).__name__, str(error)]
-            languages = rows.features["lang_id"].names
-            return {languages[i]: rows["lang_id"][:].count(i) for i in set(rows["lang_id"])}
-
-        copy = "refs/convert/parquet"
-        print(json.dumps({
-            "main": attempt("en-US"),
-            "named": attempt("en-US", revision=copy),
-            "unnamed": attempt(revision=copy),
-            "data_dir": attempt(revision=copy, data_dir="en-US"),
-        }))
-        """,
-    )
-    assert answer["main"] == ["RuntimeError", "Dataset scripts are no longer supported, but found minds14.py"]
-    assert answer["named"][0] == "ValueError"
-    assert "BuilderConfig 'en-US' not found" in answer["named"][1]
-    assert answer["unnamed"] == {"en-US": 24, "de-DE": 6}  # all languages mixed, without a word
-    assert answer["data_dir"] == {"en-US": 24}
-
-
-# -- transformers
-
-
-def test_transformers_loads_whisper_and_finds_its_task(hub: LoopbackHub, tmp_path: Path) -> None:
-    answer = run_client(
-        hub,
-        tmp_path,
-        """
-        import json
-        import numpy
-        from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline
-
-        model = WhisperForConditionalGeneration.from_pretrained("openai/whisper-tiny")
-        processor = WhisperProcessor.from_pretrained("openai/whisper-tiny", language="german", task="transcribe")
-        recognise = pipeline(model="openai/whisper-tiny")
-        ids = processor.tokenizer("pay my card").input_ids
-        clip = numpy.sin(numpy.arange(16_000) / 5).astype("float32")
-        print(json.dumps({
-            "width": model.config.d_model,
-            "ids": processor.tokenizer.convert_ids_to_tokens(ids)[:4],
-            "text": processor.tokenizer.decode(ids, skip_special_tokens=True),
-            "frames": processor(clip, sampling_rate=16_000).input_features.shape,
-            "task": recognise.task,
-            "heard": recognise(clip, generate_kwargs={"max_new_tokens": 5, "language": "en"})["text"],
-        }))
-        """,
-    )
-    assert answer["width"] == 16
-    assert answer["ids"] == ["<|startoftranscript|>", "<|de|>", "<|transcribe|>", "<|notimestamps|>"]
-    assert answer["text"] == "pay my card"
-    assert answer["frames"] == [1, 80, 200]
-    assert answer["task"] == "automatic-speech-recognition"
-    assert answer["heard"].strip()
 
 
 # -- the server itself
@@ -437,7 +247,7 @@ def test_commits_that_arrive_together_all_land(hub: LoopbackHub) -> None:
     assert len(list(hub.repository("model", "lab/crowd").folder().glob("*.txt"))) == 16
 
 
-def test_a_mistake_of_the_server_fails_the_test_that_met_it(tmp_path: Path) -> None:
+def test_a_bug_of_the_server_fails_the_test_that_met_it(tmp_path: Path) -> None:
     def meet_it() -> None:
         with LoopbackHub(tmp_path) as hub, pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(f"{hub.url}/api/repos/create", b"no json", timeout=DEADLINE_S)

@@ -1,6 +1,6 @@
-"""Canaries: what our design leans on in the libraries underneath. One that fails after an upgrade says what to rethink.
+"""Canaries: library behaviour that the design relies on. One that fails after an upgrade says what to rethink.
 
-The numbers in the names' comments are those of facts.md.
+The numbers in comments are those of facts.md.
 """
 
 import inspect
@@ -46,7 +46,7 @@ def test_the_tiny_model_shares_these_traps(model_and_processor) -> None:
 
 
 @pytest.mark.parametrize("items", [1, 1000])
-def test_its_own_loss_is_a_mean_whatever_number_of_items_it_is_told(model_and_processor, features, items) -> None:  # 5
+def test_its_own_loss_is_a_mean_whatever_number_of_items_it_is_given(model_and_processor, features, items) -> None:  # 5
     model, _ = model_and_processor
     decoder_input_ids = torch.arange(10).repeat(2, 1)
     labels = torch.tensor([[5] * 10, [6, 7] + [-100] * 8])
@@ -134,11 +134,11 @@ def test_accelerate_divides_the_loss_by_its_accumulation_steps() -> None:  # 6
 def test_half_precision_on_a_cpu_is_fp32_by_another_name() -> None:  # 39
     forget_accelerate()
     accelerator = Accelerator(cpu=True, mixed_precision="fp16")
-    told = accelerator.mixed_precision, accelerator.scaler
+    precision_and_scaler = accelerator.mixed_precision, accelerator.scaler
     with accelerator.autocast():
         computed = torch.ones(2, 2) @ torch.ones(2, 2)
     forget_accelerate()
-    assert told == ("fp16", None)
+    assert precision_and_scaler == ("fp16", None)
     assert computed.dtype == torch.float32
 
 

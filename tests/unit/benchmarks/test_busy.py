@@ -48,5 +48,5 @@ def test_a_real_profile_is_read() -> None:
             for _ in range(5):
                 left @ left
 
-    found = measure_busy(work, torch.device("cpu"))
-    assert 0 < found.busy_s <= found.wall_s
+    busy = measure_busy(work, torch.device("cpu"))
+    assert 0 < busy.busy_s <= busy.wall_s

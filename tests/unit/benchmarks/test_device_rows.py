@@ -1,4 +1,4 @@
-"""What is told of a CUDA device, made on the CPU as far as that can be."""
+"""The rows about a CUDA device, computed on the CPU as far as possible."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,8 +39,8 @@ def test_the_share_of_the_ceiling_is_in_the_same_unit_on_both_sides(
     monkeypatch.setattr("benchmarks.speed.device_rows.SIDES", {"cpu": 64})
     # seconds of each way, in both rounds
     seconds = {"product": 3.0, "ours": 4.0, "product again": 2.0}
-    told = SimpleNamespace(warmup_s=seconds, rounds_s={way: [taken, taken] for way, taken in seconds.items()})
-    monkeypatch.setattr("benchmarks.speed.device_rows.in_turns", lambda *_, **__: told)
+    times = SimpleNamespace(warmup_s=seconds, rounds_s={way: [taken, taken] for way, taken in seconds.items()})
+    monkeypatch.setattr("benchmarks.speed.device_rows.in_turns", lambda *_, **__: times)
     monkeypatch.setattr("benchmarks.speed.device_rows.train_step_flops", lambda *_, **__: 8 * 64**3)
     [row] = ceiling_rows(bench)
     assert row.theirs == pytest.approx(2 * 64**3 / 2.0 / 1e12)  # of the faster product

@@ -17,14 +17,14 @@ LARGE_V3_TURBO = WhisperShape(128, 1280, 5120, 32, 4, 51_866)
 
 
 @pytest.mark.parametrize(
-    ("shape", "told"),
+    ("shape", "expected"),
     [(WHISPER_TINY, 129e9), (SMALL, 1.2e12), (LARGE_V3_TURBO, 7.0e12)],
     ids=["tiny", "small", "turbo"],
 )
-def test_a_clip_of_30_seconds_costs_what_was_reckoned_by_hand(shape: WhisperShape, told: float) -> None:
-    # told in two or three digits, for a label of about 40 tokens: within 2% (observed: 0.1% to 0.4%)
-    found = train_step_flops(shape, clips=1, positions=1_500, tokens=40, targets=40)
-    assert found == pytest.approx(told, rel=0.02)
+def test_a_clip_of_30_seconds_costs_what_was_computed_by_hand(shape: WhisperShape, expected: float) -> None:
+    # known to two or three digits, for a label of about 40 tokens: within 2% (observed: 0.1% to 0.4%)
+    flops = train_step_flops(shape, clips=1, positions=1_500, tokens=40, targets=40)
+    assert flops == pytest.approx(expected, rel=0.02)
 
 
 def flops_of_adding(total: list[int], one: list[int], other: list[int], **_: object) -> int:
@@ -42,5 +42,5 @@ def test_a_step_costs_what_torch_counts(tmp_path: Path) -> None:
     with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: flops_of_adding}) as counter:
         own.train_step([batch])
     shape = WhisperShape.of(own.unwrapped.config)
-    found = train_step_flops(shape, clips=clips, positions=100, tokens=tokens, targets=targets)
-    assert found == counter.get_total_flops()
+    flops = train_step_flops(shape, clips=clips, positions=100, tokens=tokens, targets=targets)
+    assert flops == counter.get_total_flops()
