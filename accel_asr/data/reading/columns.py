@@ -138,52 +138,31 @@ def _refuse_wrong_cells(table: Table, *, audio_column: str, text_column: str) ->
     Raises:
         UserError: says how many cells are wrong, and names the first few.
     """
-    problems = []
-    texts = table[text_column]
-    if wrong := _places(table, text_column, lambda cell: not is_text(cell)):
-        problems.append(
-            UserError(
-                f"{len(wrong):,} of {len(texts):,} cells are not text ({first_few(wrong)})",
-                setting="--data.text_column",
-                value=text_column,
-                remedy="give a column of texts",
-            )
-        )
-    elif {cell.is_integer() for cell in texts if isinstance(cell, float) and math.isfinite(cell)} == {True, False}:
-        fractions = _places(table, text_column, lambda cell: isinstance(cell, float) and not cell.is_integer())
-        problems.append(
-            UserError(
-                f"its cells are numbers, some with a fraction ({first_few(fractions)}), so 1.0 may mean 1 or 1.0",
-                setting="--data.text_column",
-                value=text_column,
-                remedy="write them as texts",
-            )
-        )
-    if wrong := _places(table, audio_column, lambda cell: not _is_audio(cell)):
-        problems.append(
-            UserError(
-                f"{len(wrong):,} of {len(texts):,} cells are not audio ({first_few(wrong)})",
-                setting="--data.audio_column",
-                value=audio_column,
-                remedy="give paths of files, or the content of encoded files (WAV, FLAC ...), such as {'path': "
-                "'a.wav', 'bytes': ...}; write samples to files first, with soundfile.write",
-            )
-        )
-    for setting, column, halves in (
-        ("--data.audio_column", audio_column, _HALVES),
-        ("--data.text_column", text_column, _SURROGATES),
-    ):
-        if wrong := _places(table, column, partial(_holds_half, halves)):
-            problems.append(
-                UserError(
-                    f"{len(wrong):,} of {len(table[column]):,} cells hold half of a character ({first_few(wrong)}): a "
-                    "lone surrogate, such as \\ud83d in JSON",
-                    setting=setting,
-                    value=column,
-                    remedy="write the whole character",
-                )
-            )
+    problems: list[UserError] = []
+
+    def collect(kind: str, column: str, is_wrong: Callable[[Any], Any], problem: str, remedy: str) -> None:
+        if wrong := _places(table, column, is_wrong):
+            problem = f"{len(wrong):,} of {len(table[column]):,} cells {problem} ({first_few(wrong)})"
+            problems.append(UserError(problem, setting=f"--data.{kind}_column", value=column, remedy=remedy))
+
+    collect("text", text_column, lambda cell: not is_text(cell), "are not text", "give a column of texts")
+    numbers = [cell for cell in table[text_column] if isinstance(cell, float) and math.isfinite(cell)]
+    if not problems and {cell.is_integer() for cell in numbers} == {True, False}:
+        ambiguous = "are numbers with a fraction beside whole ones, where 1.0 may mean 1 or 1.0"
+        collect("text", text_column, _has_fraction, ambiguous, "write them as texts")
+    remedy = (
+        "give paths of files, or the content of encoded files (WAV, FLAC ...), such as {'path': 'a.wav', 'bytes': ...};"
+        " write samples to files first, with soundfile.write"
+    )
+    collect("audio", audio_column, lambda cell: not _is_audio(cell), "are not audio", remedy)
+    half = "hold half of a character, a lone surrogate such as \\ud83d in JSON"
+    collect("audio", audio_column, partial(_holds_half, _HALVES), half, "write the whole character")
+    collect("text", text_column, partial(_holds_half, _SURROGATES), half, "write the whole character")
     raise_all(problems)
+
+
+def _has_fraction(cell: Any) -> bool:
+    return isinstance(cell, float) and not cell.is_integer()
 
 
 def _places(table: Table, column: str, is_wrong: Callable[[Any], Any]) -> list[str]:

@@ -79,10 +79,6 @@ def test_an_end_may_lie_a_rounding_after_the_recording_and_no_more() -> None:
     assert refused(clip, start_s=2.0, end_s=3.2) == "the segment ends at 3.20 s, but the recording at 3.00 s"
     assert refused(clip, start_s=3.0) == "the segment starts at 3.00 s, but the recording ends at 3.00 s"
     assert refused(clip, start_s=3400.0, end_s=5200.0).startswith("the segment starts at 3400.00 s")  # milliseconds
-
-
-def test_a_segment_of_no_sample_is_refused() -> None:
-    clip = wav_bytes(noise()[:, 0], sampling_rate_hz=RATE_HZ)
     assert refused(clip, start_s=1.0, end_s=1.00001) == "it holds no samples"
 
 

@@ -58,7 +58,7 @@ def test_whole_numbers_that_a_data_frame_wrote_as_text_are_whole_again(tmp_path:
     ("cells", "words"),
     [
         ([True, False], "2 of 2 cells are not text (row 1: True, row 2: False)"),
-        ([1.0, 1.5], "some with a fraction (row 2: 1.5)"),
+        ([1.0, 1.5], "1 of 2 cells are numbers with a fraction"),
         ([datetime.date(2020, 1, 2), None], "1 of 2 cells are not text (row 1: datetime.date(2020, 1, 2))"),
         ([1e17, None], "(row 1: 1e+17)"),
         ([b"a\xe9c", None], "(row 1: b'a"),

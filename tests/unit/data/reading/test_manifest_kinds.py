@@ -198,7 +198,7 @@ def test_a_nested_text_is_not_trained_on_as_python_writes_it(lines, text: Any) -
 def test_half_of_a_character_is_named_with_its_row(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(r'{"audio": "a\ud8e9.wav", "text": "\ud83d"}' "\n")
     for setting, cell in (("--data.audio_column", r"'a\ud8e9.wav'"), ("--data.text_column", r"'\ud83d'")):
-        refused(tmp_path / "a.jsonl", setting, f"1 of 1 cells hold half of a character (line 1: {cell})")
+        refused(tmp_path / "a.jsonl", setting, "1 of 1 cells hold half of a character", f"(line 1: {cell})")
     (tmp_path / "a.jsonl").write_text(r'{"audio": "a.wav", "text": "\ud83d\ude00 \u00e9"}' "\n")
     assert load(tmp_path / "a.jsonl").rows[0].text == "\U0001f600 é"
 
