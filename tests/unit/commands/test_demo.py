@@ -14,13 +14,6 @@ def test_without_gradio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
         demo.main(["--model", "quickstart"])
 
 
-def test_help_needs_no_gradio(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        demo.main(["--help"])
-    assert stopped.value.code == 0
-    assert "--base_model" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     "asked", [["--max_file_mb", "0"], ["--max_minutes", "-1"], ["--port", "65536"], ["--port", "0"]]
 )

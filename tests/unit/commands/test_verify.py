@@ -81,13 +81,6 @@ def test_a_number_of_utterances_that_is_none(settings, given: list[str], capsys)
     assert capsys.readouterr().err.startswith("error: --verify_utterances")
 
 
-def test_a_setting_that_there_is_not(settings, capsys) -> None:
-    with pytest.raises(SystemExit) as ended:
-        verify.main([*settings, "--training.batch_size", "3"])
-    assert ended.value.code == 2
-    assert "training.batch_size: there is no such setting" in capsys.readouterr().err
-
-
 def test_help_shows_the_option_beside_the_settings(capsys) -> None:
     assert verify.main(["--help"]) == 0
     out = capsys.readouterr().out

@@ -74,12 +74,12 @@ def test_a_log_of_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
             clock.now_s += 5
             bar.set_postfix_str("a\x1b[2J\rb")
             bar.update(10)
-    told = capsys.readouterr()
-    assert told.out == ""  # which may hold what the command is run for
-    lines = told.err.splitlines()
+    printed = capsys.readouterr()
+    assert printed.out == ""  # which may hold what the command is run for
+    lines = printed.err.splitlines()
     assert lines[0] == r"my\x1b[2J calls: 120 of 1,000 utterances (12%), a\x1b[2J\rb"
     assert len(lines) == 8  # every minute of 500 s
-    assert "\r" not in told.err
+    assert "\r" not in printed.err
 
 
 @pytest.mark.parametrize("columns", ["0", "1", "80"])

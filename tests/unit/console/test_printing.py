@@ -119,10 +119,10 @@ def test_tables_are_readable_however_wide_the_terminal_says_it_is(
     table.add_row("12.34% (9.10 to 15.20)", "[/]")
     console = table_console(file=io.StringIO())
     console.print(table)
-    told = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "12.34% (9.10 to 15.20) " in told
-    assert "[red]:smile:" in told
-    assert "[/]" in told
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "12.34% (9.10 to 15.20) " in printed
+    assert "[red]:smile:" in printed
+    assert "[/]" in printed
 
 
 def test_what_an_option_parser_does_not_understand_is_repeated_as_text(capsys: pytest.CaptureFixture[str]) -> None:
