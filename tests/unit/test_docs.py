@@ -1,6 +1,7 @@
 """The documentation says what is so: its commands parse, settings, files and links exist, the README stays short."""
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import jsonargparse
 import pytest
 import yaml
 
+import accel_asr
 from accel_asr.commands import demo, push, report, transcribe
 from accel_asr.config.command_line import build_parser, find_config, parse_config
 from accel_asr.config.given_settings import SETTINGS
@@ -194,6 +196,16 @@ def test_settings_that_a_page_names_exist(page: Path) -> None:
     known = {name.removeprefix("--") for name in setting_flags()} | {*SECTIONS, "data.text"}
     named = re.findall(rf"`(?:--)?((?:{'|'.join(SECTIONS)})\.[a-z_.]+)", page.read_text(encoding="utf-8"))
     assert {name.rstrip(".") for name in named} - known == set()
+
+
+def test_functions_of_the_python_api_take_what_their_page_says() -> None:
+    page = (DOCS / "python-api.md").read_text(encoding="utf-8")
+    signatures = re.findall(r"^`(\w+)\((.*)\)`$", page, re.M)
+    assert {name for name, _ in signatures} == {"load_config", "train", "evaluate", "transcribe"}
+    for name, written in signatures:
+        parameters = inspect.signature(getattr(accel_asr, name)).parameters.values()
+        plain = [parameter.replace(annotation=parameter.empty) for parameter in parameters]
+        assert f"({written})" == str(inspect.Signature(plain)), name
 
 
 def test_messages_in_troubleshooting_are_those_of_the_code() -> None:
