@@ -1,6 +1,7 @@
 """How the transcripts of an evaluation are made and scored: one value, made once from the settings and handed down."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from transformers import WhisperForConditionalGeneration
 
@@ -38,16 +39,7 @@ class Decoding:
     audio_context: SpeechContext | None = None
 
     @classmethod
-    def of_model(
-        cls,
-        model: WhisperForConditionalGeneration,
-        *,
-        normalizer: Normalizer,
-        batch_size: int,
-        num_workers: int = 0,
-        is_compiled: bool = False,
-        audio_context: SpeechContext | None = None,
-    ) -> "Decoding":
+    def of_model(cls, model: WhisperForConditionalGeneration, **others: Any) -> "Decoding":
         """With the language, task, length and beams that `configure_generation` has given to `model`."""
         generation = model.generation_config
         return cls(
@@ -55,9 +47,5 @@ class Decoding:
             task=getattr(generation, "task", None),
             max_new_tokens=generation.max_new_tokens,
             num_beams=generation.num_beams,
-            normalizer=normalizer,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            is_compiled=is_compiled,
-            audio_context=audio_context,
+            **others,
         )

@@ -26,10 +26,6 @@ class Hallucinations:
     from_nothing: list[ScoredUtterance]
     silent: list[ScoredUtterance]
 
-    def counts(self) -> dict[str, int]:
-        """How many of each kind."""
-        return {kind: len(utterances) for kind, utterances in vars(self).items()}
-
 
 def find_hallucinations(scored: Sequence[ScoredUtterance]) -> Hallucinations:
     """Look at the normalised texts."""

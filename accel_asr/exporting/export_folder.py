@@ -68,7 +68,7 @@ def write_converted(
         write_json(folder / decoding_arguments.SETTINGS_FILE, decoding_arguments.ggml_settings(model))
         return Converted("whisper.cpp")
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        source, made = Path(temporary) / "source", Path(temporary) / "made"
+        source, output = Path(temporary) / "source", Path(temporary) / "converted"
         modeling.save_model_folder(model, processor, source)
         for path in source.iterdir():
             if not path.name.startswith("model") and path.name not in NOT_COPIED:
@@ -79,8 +79,8 @@ def write_converted(
             converted = Converted(ONNX)
             settings = decoding_arguments.onnx_settings(model, processor)
         else:
-            ctranslate2_format.convert_to_ctranslate2(source, made, quantization=quantization)
-            for path in made.iterdir():
+            ctranslate2_format.convert_to_ctranslate2(source, output, quantization=quantization)
+            for path in output.iterdir():
                 path.rename(folder / path.name)
             why_not = ctranslate2_format.why_not_faster_whisper(
                 model, processor, seems_multilingual=ctranslate2_format.is_multilingual_by_size(folder)

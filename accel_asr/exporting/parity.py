@@ -71,7 +71,7 @@ def compare_transcripts(
 ) -> Parity:
     """Compare the scores of the same utterances, in the same order."""
     pairs = list(zip(here, there, strict=True))
-    assert all(one.transcript.utterance_id == other.transcript.utterance_id for one, other in pairs)
+    assert all(ours.transcript.utterance_id == theirs.transcript.utterance_id for ours, theirs in pairs)
     return Parity(
         here=corpus_score(here),
         there=corpus_score(there),

@@ -82,7 +82,7 @@ def tidied(segments: Sequence[Segment], *, duration_s: float) -> tuple[Segment, 
     return tuple(kept)
 
 
-def whole(text: str, *, duration_s: float) -> tuple[Segment, ...]:
+def one_segment(text: str, *, duration_s: float) -> tuple[Segment, ...]:
     """One segment for the whole recording; none for an empty text."""
     return tidied([Segment(0.0, duration_s, text)], duration_s=duration_s)
 

@@ -16,7 +16,7 @@ from accel_asr.model.folder.generation_settings import is_multilingual
 from accel_asr.model.languages import known_language, require_english
 from accel_asr.model.pretrained import load_model_and_processor, quiet_libraries
 from accel_asr.model.spelling import Spelling
-from accel_asr.transcription.segments import Segment, TimedText, joined, repeats_itself, spread, tidied, whole
+from accel_asr.transcription.segments import Segment, TimedText, joined, one_segment, repeats_itself, spread, tidied
 
 START_TOKENS = 8  # start of the previous text, start, language, task, and room to spare
 SAMPLING_SEED = 0  # a recording always gives the same transcript
@@ -171,7 +171,9 @@ class Transcriber:
         end_of_text = self.model.generation_config.eos_token_id
         cut_off = [end_of_text not in row for row in untimed.tolist()]
         durations_s = [len(clip) / extractor.sampling_rate for clip in clips]
-        segments = [whole(text, duration_s=duration_s) for text, duration_s in zip(texts, durations_s, strict=True)]
+        segments = [
+            one_segment(text, duration_s=duration_s) for text, duration_s in zip(texts, durations_s, strict=True)
+        ]
         if timed:
             with_times = self.model.generate(
                 encoder_outputs=BaseModelOutput(last_hidden_state=encoded),

@@ -152,36 +152,17 @@ def training_checks(
         else math.inf
         for step in compared
     )
+    loss, launched_loss = losses.loss, losses.launched_loss
+    loss_off, norm_off = relative_difference(loss, launched_loss), relative_difference(norms.norm, norms.other_norm)
+    rates = " ".join(f"{step.learning_rate:.3g}" for step in compared)
+    launched_rates = " ".join(f"{rate:.3g}" for step in compared for rate in step.launched_rates[::groups])
+    weights, launched_weights = f"{changes.norm:.6g}", f"{changes.other_norm:.6g}"
     return [
-        Check(
-            "loss",
-            f"{losses.loss:.6f}",
-            f"{losses.launched_loss:.6f}",
-            relative_difference(losses.loss, losses.launched_loss),
-            allowed.loss,
-        ),
-        Check(
-            "gradient norm",
-            f"{norms.norm:.6g}",
-            f"{norms.other_norm:.6g}",
-            relative_difference(norms.norm, norms.other_norm),
-            allowed.norm,
-        ),
+        Check("loss", f"{loss:.6f}", f"{launched_loss:.6f}", loss_off, allowed.loss),
+        Check("gradient norm", f"{norms.norm:.6g}", f"{norms.other_norm:.6g}", norm_off, allowed.norm),
         Check("gradient direction", "cosine 1", f"cosine {1 - turned:.8f}", turned, allowed.direction),
-        Check(
-            f"change by {len(compared)} updates",
-            f"{changes.norm:.6g}",
-            f"{changes.other_norm:.6g}",
-            changes.difference,
-            allowed.update,
-        ),
-        Check(
-            "learning rates",
-            " ".join(f"{step.learning_rate:.3g}" for step in compared),
-            " ".join(f"{rate:.3g}" for step in compared for rate in step.launched_rates[::groups]),
-            rates_off,
-            0,
-        ),
+        Check(f"change by {len(compared)} updates", weights, launched_weights, changes.difference, allowed.update),
+        Check("learning rates", rates, launched_rates, rates_off, 0),
     ]
 
 

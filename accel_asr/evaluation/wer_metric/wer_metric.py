@@ -35,4 +35,6 @@ class WordErrorRate(evaluate.Metric):
     def _compute(self, predictions: list[str], references: list[str], normalize: bool = True) -> dict[str, float]:
         change = BasicTextNormalizer() if normalize else str
         pairs = zip(references, predictions, strict=True)
-        return {"wer": error_rate([word_edits(change(reference), change(said)) for reference, said in pairs])}
+        return {
+            "wer": error_rate([word_edits(change(reference), change(prediction)) for reference, prediction in pairs])
+        }

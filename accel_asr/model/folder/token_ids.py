@@ -44,13 +44,13 @@ def read_tokens(files: ModelFiles) -> dict[str, int]:
     chat = read_json(files, CHAT)
     if chat is not None and "chat_template" not in chat:
         raise UnfitFileError(f"{CHAT} has no chat_template; take the file out, a Whisper needs none")
-    whole = read_json(files, TOKENIZER)
-    if whole is not None:
+    tokenizer = read_json(files, TOKENIZER)
+    if tokenizer is not None:
         _try_tokenizer(files)
-        model = whole.get("model")
+        model = tokenizer.get("model")
         if not isinstance(model, dict) or model.get("type", "BPE") != "BPE" or not isinstance(model.get("vocab"), dict):
             raise UnfitFileError(f"{TOKENIZER} is not a Whisper's, which is of type BPE; {BORROW}")
-        listed = whole.get("added_tokens") or []
+        listed = tokenizer.get("added_tokens") or []
         if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
             raise UnfitFileError(f"{TOKENIZER}: added_tokens is no list of tokens; {BORROW}")
         return _checked({**model["vocab"], **{entry.get("content"): entry.get("id") for entry in listed}}, TOKENIZER)

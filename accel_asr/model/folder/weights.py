@@ -87,9 +87,9 @@ def examine_weights(files: LocalFolder, config: Mapping[str, Any]) -> WeightsExa
 
 def _read_headers(files: LocalFolder) -> dict[str, Tensor]:
     """Raises: UnfitFileError: weights are missing or torn."""
-    whole = files.path(WEIGHTS)
-    if whole is not None:
-        return _read_header(whole)
+    single_file = files.path(WEIGHTS)
+    if single_file is not None:
+        return _read_header(single_file)
     index = read_json(files, INDEX)
     if index is None:
         variants = sorted(name for name in files.names() if name.endswith(".safetensors"))

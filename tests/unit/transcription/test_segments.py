@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel_asr.transcription.segments import Segment, joined, spread, tidied, whole
+from accel_asr.transcription.segments import Segment, joined, one_segment, spread, tidied
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_whatever_a_model_says_becomes_valid_segments(segments: list[Segment], d
 
 
 def test_nothing_said_is_no_segment() -> None:
-    assert whole("", duration_s=3) == ()
-    assert whole("a", duration_s=3) == (Segment(0, 3, "a"),)
+    assert one_segment("", duration_s=3) == ()
+    assert one_segment("a", duration_s=3) == (Segment(0, 3, "a"),)
 
 
 def test_words_get_the_times_of_their_counterparts() -> None:
