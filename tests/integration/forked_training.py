@@ -130,9 +130,9 @@ def run_rank(launch: dict[str, Any], rank: int, port: int) -> None:
         ends = launch.get("ends")
         if ends and ends["moment"] != "time" and ends["rank"] in (-1, rank):
             end_at(ends)
-        from accel_asr import train
+        from accel_asr.train import main as train_main
 
-        code = train.main(launch["settings"])
+        code = train_main(launch["settings"])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:

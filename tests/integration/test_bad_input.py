@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import yaml
 
-from accel_asr import train
+from accel_asr.train import main as train_main
 from tests.conftest import forget_accelerate
 from tests.tiny_datasets import SAMPLE_RATE_HZ, tone_utterances
 
@@ -49,7 +49,7 @@ def refuse(recipe: list[str], capsys: pytest.CaptureFixture[str]) -> Refuse:
 
     def refuse_with(*settings: str) -> str:
         with pytest.raises(SystemExit) as exit_info:
-            train.main([*recipe, *settings])
+            train_main([*recipe, *settings])
         assert exit_info.value.code == 2
         printed = capsys.readouterr().err
         assert "Traceback" not in printed
@@ -65,7 +65,7 @@ def train_lines(run: Path) -> list[dict[str, float]]:
 
 def test_the_job_itself_runs(recipe: list[str], tmp_path: Path) -> None:
     """Or every refusal below could be for another reason."""
-    train.main(recipe)
+    train_main(recipe)
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["last"]["step"] == 1
 
 
@@ -101,7 +101,7 @@ def test_undecodable_rows_are_dropped_and_named(recipe: list[str], tmp_path: Pat
     (tmp_path / "0.wav").write_bytes(b"not audio")
     with (tmp_path / "manifest.jsonl").open("a") as manifest:
         manifest.write('{"audio": "gone.wav", "text": "my card"}\n')
-    train.main(recipe)  # 2 of 11 is below data.max_bad_fraction
+    train_main(recipe)  # 2 of 11 is below data.max_bad_fraction
     dropped = json.loads((tmp_path / "run" / "data_summary.json").read_text())["dropped"]["undecodable audio"]
     assert dropped["count"] == 2
     assert [utterance_id for utterance_id, _ in dropped["examples"]] == ["0.wav", "gone.wav"]
@@ -123,7 +123,7 @@ def test_a_model_and_data_named_by_flags_train_by_plain_defaults(
         --data.eval_fraction 0.3 --training.max_steps 11 --training.dataloader_num_workers 0
         --training.per_device_train_batch_size 1 --evaluation.generation_max_length 5 --evaluation.eval_on_start false
         --tracking.report_to [] --tracking.logging_steps 1 --output_dir {tmp_path / "run"}"""
-    train.main(flags.split())
+    train_main(flags.split())
     said = capsys.readouterr().out
     assert "training.learning_rate is not set: 0.001, " in said  # a toy's: see test_size_rates
     assert "linear to zero after a warmup of 2 of 11 steps" in said
@@ -138,7 +138,7 @@ def test_the_training_loss_is_the_mean_per_token_since_the_last_line(recipe: lis
     def losses(logging_steps: int) -> list[tuple[float, float, float]]:
         output_dir = tmp_path / f"every-{logging_steps}"
         settings = ["--training.max_steps", "5", "--tracking.logging_steps", str(logging_steps)]
-        train.main([*recipe, *settings, "--output_dir", str(output_dir)])
+        train_main([*recipe, *settings, "--output_dir", str(output_dir)])
         forget_accelerate()
         return [(line["step"], line["loss"], line["target_tokens"]) for line in train_lines(output_dir)]
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accel_asr import train
 from accel_asr.config.command_line import parse_config
 from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig, SourceConfig, TrainingConfig
 from accel_asr.data.labels import LabelEncoder
@@ -19,6 +18,7 @@ from accel_asr.data.splits import load_train_and_validation
 from accel_asr.errors import UserError
 from accel_asr.run.job import load_job
 from accel_asr.run.training_plan import plan_windows
+from accel_asr.train import main as train_main
 from tests.refusals import refused
 from tests.tiny_datasets import wav_bytes
 
@@ -198,7 +198,7 @@ def test_a_wrong_list_of_sources_is_one_line_and_exit_code_2(
     with refused(setting, words):
         parse_config(arguments)
     with pytest.raises(SystemExit) as ended:
-        train.main(arguments)
+        train_main(arguments)
     assert ended.value.code == 2
     printed = capsys.readouterr().err
     assert printed.startswith(f"error: {setting}")
