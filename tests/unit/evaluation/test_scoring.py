@@ -220,6 +220,7 @@ def test_thai_and_japanese_are_counted_by_character() -> None:
     assert (japanese.characters.errors, japanese.characters.reference_length) == (3, 11)
 
 
+@pytest.mark.integration  # `evaluate` imports all of transformers
 @pytest.mark.parametrize("normalize", [True, False])
 def test_our_metric_for_evaluate_gives_the_same_on_nasty_texts(normalize: bool) -> None:
     import evaluate
