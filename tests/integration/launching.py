@@ -9,9 +9,12 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from tests.hub_server import LoopbackHub
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TRAIN = str(REPOSITORY / "accel_asr" / "train.py")
@@ -85,6 +88,11 @@ def launch_training(settings: list[str], *, cwd: Path, launcher: list[str] | Non
 def console(arguments: list[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> Finished:
     """`python -m accel_asr ...`, whatever its exit code."""
     return run([sys.executable, "-m", "accel_asr", *arguments], cwd=cwd, env=env)
+
+
+def hub_environment(hub: "LoopbackHub", home: Path, *, logged_in: bool = True) -> dict[str, str]:
+    """The environment of a command whose Hub is `hub`, with one thread."""
+    return {**hub.env(home, logged_in=logged_in), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
 
 
 def offline_environment() -> dict[str, str]:

@@ -24,13 +24,13 @@ def compiler_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def job(tones: TonesJob, compiler_cache: Path) -> TonesJob:
-    env = {"TORCHINDUCTOR_CACHE_DIR": str(compiler_cache)}
-    plain = [tones.launch("compiled-not", (1, 8, 1), *SHORT, env=env)]
+    options = {"env": {"TORCHINDUCTOR_CACHE_DIR": str(compiler_cache)}, "deadline_s": 400}
+    plain = [tones.launch("compiled-not", (1, 8, 1), *SHORT, **options)]
     assert tones.run_plan(plain) == [[0]], tones.logs(plain)
     assert not any(compiler_cache.rglob("*.cpp"))
     plan = [
-        tones.launch("compiled-two", (2, 2, 2), *SHORT, *COMPILED, env=env),
-        tones.launch("compiled-sharded", (2, 2, 2), *SHORT, *COMPILED, env=env, fsdp=True),
+        tones.launch("compiled-two", (2, 2, 2), *SHORT, *COMPILED, **options),
+        tones.launch("compiled-sharded", (2, 2, 2), *SHORT, *COMPILED, **options, fsdp=True),
     ]
     assert tones.run_plan(plan) == [[0, 0], [0, 0]], tones.logs(plan)
     assert any(compiler_cache.rglob("*.cpp"))

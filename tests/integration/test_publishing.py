@@ -1,12 +1,12 @@
 """A run that is to be published: refused in its first seconds if it can be, and kept if the upload fails."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.hub_server import LoopbackHub
-from tests.integration.launching import REPOSITORY, console
+from tests.integration.launching import console, hub_environment
 from tests.tiny_datasets import make_minds14_like
 from tests.tiny_models import make_tiny_whisper
 
@@ -25,14 +25,11 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
         yield hub
 
 
-def environment(hub: LoopbackHub, folder: Path, *, logged_in: bool = True) -> Mapping[str, str]:
-    env = hub.env(folder / "hf_home", logged_in=logged_in)
-    return {**env, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-
-
 def test_a_run_whose_upload_fails_is_kept_and_says_so(hub: LoopbackHub, tmp_path: Path) -> None:
     hub.fail(next=99, status=403, match="/commit/", message="no space in your account")
-    trained = console([*TRAIN, "--hub.hub_model_id", "tester/tones"], cwd=tmp_path, env=environment(hub, tmp_path))
+    trained = console(
+        [*TRAIN, "--hub.hub_model_id", "tester/tones"], cwd=tmp_path, env=hub_environment(hub, tmp_path / "hf_home")
+    )
     assert (trained.code, "Traceback" in trained.err) == (2, False)
     message = trained.err.splitlines()[-1]
     assert message.startswith("error: --hub.hub_model_id 'tester/tones': the upload failed (the Hub answered 403")
@@ -44,7 +41,9 @@ def test_a_run_whose_upload_fails_is_kept_and_says_so(hub: LoopbackHub, tmp_path
     ]
 
     hub.heal()
-    pushed = console(message.partition("Then: accel-asr ")[2].split(), cwd=tmp_path, env=environment(hub, tmp_path))
+    pushed = console(
+        message.partition("Then: accel-asr ")[2].split(), cwd=tmp_path, env=hub_environment(hub, tmp_path / "hf_home")
+    )
     assert pushed.code == 0, pushed.err[-2000:]
     assert pushed.out.splitlines()[-1] == f"{hub.url}/tester/tones/tree/v1"
     assert (hub.repository("model", "tester/tones").folder("v1") / "model.safetensors").exists()
@@ -60,7 +59,7 @@ def test_a_run_whose_upload_fails_is_kept_and_says_so(hub: LoopbackHub, tmp_path
 def test_what_could_not_be_published_is_not_trained(
     hub: LoopbackHub, tmp_path: Path, name: str, logged_in: bool, beginning: str
 ) -> None:
-    env = environment(hub, tmp_path, logged_in=logged_in)
+    env = hub_environment(hub, tmp_path / "hf_home", logged_in=logged_in)
     refused = console([*TRAIN, "--hub.hub_model_id", name], cwd=tmp_path, env=env)
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert refused.err.startswith(f"error: {beginning}")

@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from tests.hub_server import LoopbackHub
-from tests.integration.launching import ACCELERATE, REPOSITORY, TRAIN, Finished, console, run
+from tests.integration.launching import ACCELERATE, TRAIN, Finished, console, hub_environment, run
 from tests.tiny_datasets import make_minds14_like, make_scripted_minds14, tone_clip, wav_bytes
 from tests.tiny_models import make_tiny_whisper
 
@@ -27,11 +27,7 @@ class Job:
     finished: Finished
 
     def env(self) -> dict[str, str]:
-        return environment(self.hub, self.folder)
-
-
-def environment(hub: LoopbackHub, folder: Path) -> dict[str, str]:
-    return {**hub.env(folder / "hf_home"), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+        return hub_environment(self.hub, self.folder / "hf_home")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +38,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
         hub.add_repository("model", "openai/whisper-tiny", make_tiny_whisper(folder / "model"))
         hub.add_repository("dataset", "PolyAI/minds14", make_minds14_like(folder / "data", rows=460))
         settings = [*SHORT, "--hub.push_to_hub", "true", "--hub.hub_model_id", PUBLISHED]
-        finished = run([*ACCELERATE, TRAIN, *settings], cwd=folder, env=environment(hub, folder))
+        finished = run([*ACCELERATE, TRAIN, *settings], cwd=folder, env=hub_environment(hub, folder / "hf_home"))
         assert finished.code == 0, finished.err[-4000:]
         yield Job(hub, folder, finished)
 
@@ -112,17 +108,16 @@ def test_repository_with_a_loading_script_falls_back_to_its_parquet_copy(tmp_pat
             "--evaluation.eval_on_start",
             "false",
         ]
-        finished = console(["train", *settings], cwd=tmp_path, env=environment(hub, tmp_path))
+        finished = console(["train", *settings], cwd=tmp_path, env=hub_environment(hub, tmp_path / "hf_home"))
         assert finished.code == 0, finished.err[-4000:]
     assert "PolyAI/minds14 holds a loading script, which is not run" in finished.out
-    assert json.loads((tmp_path / "run" / "data_summary.json").read_text())["rows"] == {
-        "train": 24
-    }  # no de-DE among them
+    rows = json.loads((tmp_path / "run" / "data_summary.json").read_text())["rows"]
+    assert rows == {"train": 24}  # no de-DE among them
 
 
 def test_unreachable_hub_is_one_message(tmp_path: Path) -> None:
     with LoopbackHub(tmp_path / "hub") as hub:
-        env = environment(hub, tmp_path)
+        env = hub_environment(hub, tmp_path / "hf_home")
     # the hub is gone: nothing listens at HF_ENDPOINT any more. At once, as each try waits 23 s for it
     tries = [[*SHORT, "--output_dir", "model"]]
     tries.append([*SHORT, "--output_dir", "data", "--model.name_or_path", "quickstart"])
@@ -140,6 +135,6 @@ def test_unreachable_hub_is_one_message(tmp_path: Path) -> None:
 def test_unknown_dataset_is_named(tmp_path: Path) -> None:
     with LoopbackHub(tmp_path / "hub") as hub:
         settings = [*SHORT, "--model.name_or_path", "quickstart", "--data.name_or_path", "PolyAI/minds15"]
-        finished = console(["train", *settings], cwd=tmp_path, env=environment(hub, tmp_path))
+        finished = console(["train", *settings], cwd=tmp_path, env=hub_environment(hub, tmp_path / "hf_home"))
     assert finished.code == 2
     assert "'PolyAI/minds15'" in finished.err

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.hub_server import LoopbackHub
-from tests.integration.launching import REPOSITORY, Finished, run
+from tests.integration.launching import Finished, hub_environment, run
 from tests.tiny_datasets import tone_utterances, wav_bytes
 from tests.tiny_models import make_tiny_whisper
 from tests.unit.data.shard_server import ShardServer, write_tar
@@ -99,9 +99,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
             ["train", "--config", "run/config.yaml", "--output_dir", "again"],
         ]
         env = {
-            **hub.env(folder / "hf_home"),
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(REPOSITORY),
+            **hub_environment(hub, folder / "hf_home"),
             "ACCEL_ASR_CACHE": str(work / "cache"),
             "WANDB_API_KEY": WANDB_KEY,
             "WANDB_MODE": "offline",

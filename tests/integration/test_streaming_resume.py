@@ -15,7 +15,7 @@ from accel_asr.data.streaming.shards import open_shards
 from accel_asr.data.streaming.streams import Place, Stream, StreamOrder
 from accel_asr.data.text_processing import TextProcessing
 from tests.hub_server import LoopbackHub
-from tests.integration.launching import REPOSITORY, console
+from tests.integration.launching import console, hub_environment
 from tests.integration.tones import RESUME, TonesJob
 from tests.tiny_datasets import make_scripted_minds14, tone_utterances, wav_bytes
 from tests.unit.data.shard_server import write_tar
@@ -144,8 +144,7 @@ def test_a_hub_dataset_is_streamed_by_its_name(tones: TonesJob, tmp_path: Path) 
             .replace("max_steps: 10", "max_steps: 5")
         )
         settings = ["--config", str(config), "--training.per_device_train_batch_size", "4", "--output_dir", "run"]
-        env = {**hub.env(tmp_path / "home"), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-        finished = console(["train", *settings], cwd=tmp_path, env=env)
+        finished = console(["train", *settings], cwd=tmp_path, env=hub_environment(hub, tmp_path / "home"))
         assert finished.code == 0, finished.err[-4000:]
         assert not hub.requested("de-DE/", method="GET")
     assert "train: streamed from 1 shards" in finished.out

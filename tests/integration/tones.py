@@ -43,6 +43,7 @@ class ForkingProcess:
         process.stdin.flush()
         line = process.stdout.readline()  # comes to an end: each launch has a deadline there
         if not line:
+            del self._process  # the next launch starts another
             errors.seek(0)
             raise AssertionError(errors.read()[-6000:])
         return json.loads(line)
