@@ -64,7 +64,7 @@ class SavedAtTheEnd:
             self.is_stopped = True
         elif isinstance(error, AgreedDataError):
             self._save()
-            raise AgreedDataError(
-                f"{error}\nWhat was trained is saved; go on with the same command and --checkpoint.resume true"
-            ) from error
+            saved = "what was trained is saved: resume with the same command and --checkpoint.resume true"
+            remedy = f"{error.remedy}; {saved}" if error.remedy else saved
+            raise AgreedDataError(error.problem, setting=error.setting, value=error.value, remedy=remedy) from error
         return self.is_stopped

@@ -67,7 +67,7 @@ def test_an_agreed_end_is_saved_and_another_error_is_not() -> None:
         raise AgreedStopError
     assert (ending.is_stopped, len(saves)) == (True, 1)
     ending = SavedAtTheEnd(lambda: saves.append(1))
-    with pytest.raises(AgreedDataError, match=r"a worker died\n.*--checkpoint.resume true"), ending:
+    with pytest.raises(AgreedDataError, match=r"a worker died; .*--checkpoint.resume true"), ending:
         raise AgreedDataError("a worker died")
     assert (ending.is_stopped, len(saves)) == (False, 2)
     with pytest.raises(ZeroDivisionError), SavedAtTheEnd(lambda: saves.append(1)):
