@@ -1,6 +1,6 @@
 """Training and validation utterances of a run, with what was kept, what was dropped and why."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from accel_asr.config.settings import DataConfig, SourceConfig
@@ -39,31 +39,14 @@ def load_train_and_validation(
     sources = resolved_sources(data)
     if data.streaming:
         return load_stream(data, sources[0], encoder, sampling_rate_hz=sampling_rate_hz, window_s=window_s)
-    notices: list[str] = []
-    rows: dict[str, int] = {}
-    all_drops = Drops()
-
-    def prepare(source: SourceConfig, split: str, *, validates: bool = True) -> Utterances:
-        part, part_notices = open_part(
-            data, source, split, sampling_rate_hz=sampling_rate_hz, validates=validates, several=len(sources) > 1
-        )
-        utterances, drops = prepare_utterances(part, data, encoder=encoder, window_s=window_s)
-        label = part.prefix + (DEFAULT_VALIDATION_SPLIT if validates and part.prefix + split in rows else split)
-        part_notices.append(f"{label}: kept {len(utterances):,} of {len(part.index):,} utterances; {drops.sentence()}")
-        cut = int((label_lengths(part, encoder)[utterances.row_of] > encoder.max_label_tokens).sum())
-        if cut:
-            part_notices.append(f"{label}: {cut:,} texts are too long for the decoder, and cut at a word")
-        notices.extend(notice for notice in part_notices if notice not in notices)
-        rows[label] = len(part.index)
-        all_drops.merge(drops)
-        return utterances
-
+    filtered = _FilteredSources(data, encoder, sampling_rate_hz, window_s, several=len(sources) > 1)
+    notices, all_drops = filtered.notices, filtered.drops
     train = []
     for source in sources:
         split, split_notices = training_split(data, source)
         notices += split_notices
-        train.append(prepare(source, split, validates=False))
-    validation = given_validation(data, sources, train, prepare)
+        train.append(filtered.prepare(source, split, validates=False))
+    validation = given_validation(data, sources, train, filtered.prepare)
     if validation is None:
         train, validation, held_out_notices = held_out(data, sources, train, seed=seed)
         notices += held_out_notices
@@ -81,7 +64,7 @@ def load_train_and_validation(
         "source": {"name_or_path": data.name_or_path, "subset": data.subset, "revision": data.revision},
         "sources": [asdict(source) for source in sources] if len(sources) > 1 else [],
         "text": asdict(data.text),
-        "rows": rows,
+        "rows": filtered.rows,
         "train": summary_of(together, encoder),
         "validation": summary_of(validation, encoder),
         "dropped": all_drops.summary(),
@@ -102,6 +85,41 @@ def load_train_and_validation(
     return RunData(
         train=together, validation=validation, weights=weights, summary=summary, notices=notices, packing=packing
     )
+
+
+@dataclass
+class _FilteredSources:
+    """Opens and filters the sources of a run one by one, and counts what was dropped."""
+
+    data: DataConfig
+    encoder: LabelEncoder
+    sampling_rate_hz: int
+    window_s: float
+    several: bool  # sources, so that messages name them
+    notices: list[str] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)  # in each split, before filtering
+    drops: Drops = field(default_factory=Drops)
+
+    def prepare(self, source: SourceConfig, split: str, *, validates: bool = True) -> Utterances:
+        """The utterances of a split that can be used."""
+        part, notices = open_part(
+            self.data,
+            source,
+            split,
+            sampling_rate_hz=self.sampling_rate_hz,
+            validates=validates,
+            several=self.several,
+        )
+        utterances, drops = prepare_utterances(part, self.data, encoder=self.encoder, window_s=self.window_s)
+        label = part.prefix + (DEFAULT_VALIDATION_SPLIT if validates and part.prefix + split in self.rows else split)
+        notices.append(f"{label}: kept {len(utterances):,} of {len(part.index):,} utterances; {drops.sentence()}")
+        lengths = label_lengths(part, self.encoder)[utterances.row_of]
+        if cut := int((lengths > self.encoder.max_label_tokens).sum()):
+            notices.append(f"{label}: {cut:,} texts are too long for the decoder, and cut at a word")
+        self.notices.extend(notice for notice in notices if notice not in self.notices)
+        self.rows[label] = len(part.index)
+        self.drops.merge(drops)
+        return utterances
 
 
 def _first_packs(

@@ -1,10 +1,13 @@
 """What a run writes: its description, metrics.jsonl, trackers, samples, and the thread that writes behind training."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 from torch import nn
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.config.command_line import write_config
 from accel_asr.config.settings import Config
@@ -66,7 +69,8 @@ class RunOutputs:
             configuration=config.to_dict(),
             say=display.say,
         )
-        write_on_main_process(accelerator, output_dir, lambda: _describe(output_dir, config, job, accelerator))
+        describe = partial(_describe, output_dir, config, job, accelerator)
+        write_on_main_process(accelerator, output_dir, describe)
         with failed_writes_explained(output_dir):
             metrics = MetricsLog(
                 output_dir / "metrics.jsonl", accelerator=accelerator, keep_bytes=progress.metrics_bytes
@@ -92,16 +96,10 @@ class RunOutputs:
 
     def write_last(self, job: Job, progress: Progress, model: nn.Module, *, accelerator: Accelerator) -> None:
         """Write `last/`, and data_summary.json with what training itself dropped. A collective."""
+        left_out = {**progress.filtered, "unreadable": progress.unreadable}
+        summary = {**public_values(job.data.summary), "left_out_in_training": left_out}
         whole = whole_model(accelerator, model)
-
-        def write() -> None:
-            left_out = {**progress.filtered, "unreadable": progress.unreadable}
-            summary = {**public_values(job.data.summary), "left_out_in_training": left_out}
-            with failed_writes_explained(self.output_dir):
-                write_json(self.output_dir / "data_summary.json", summary)
-                with folder_written_whole(self.output_dir / "last") as folder:
-                    save_model_folder(whole, job.processor, folder)
-
+        write = partial(_write_last, self.output_dir, summary, whole, job.processor)
         write_on_main_process(accelerator, self.output_dir, write)
 
     def close(self) -> None:
@@ -115,3 +113,12 @@ def _describe(output_dir: Path, config: Config, job: Job, accelerator: Accelerat
         write_config(config, output_dir / CONFIG_FILE)
         write_json(output_dir / "environment.json", describe_environment(accelerator))
         write_json(output_dir / "data_summary.json", public_values(job.data.summary))
+
+
+def _write_last(
+    output_dir: Path, summary: dict[str, Any], model: WhisperForConditionalGeneration, processor: WhisperProcessor
+) -> None:
+    with failed_writes_explained(output_dir):
+        write_json(output_dir / "data_summary.json", summary)
+        with folder_written_whole(output_dir / "last") as folder:
+            save_model_folder(model, processor, folder)

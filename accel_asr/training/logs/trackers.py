@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,28 +50,33 @@ def start_trackers(
         UserError: one of them does not start; on every rank.
     """
     shown = public_values(configuration)  # it may be sent elsewhere, and be published
+    make = {name: partial(_MAKERS[name], project_name, output_dir, first_step, shown, say) for name in report_to}
 
     def start() -> None:
         for name in report_to:
-            try:
-                with _public_arguments():
-                    tracker = _MAKERS[name](project_name, output_dir, first_step, shown, say)
-                    tracker.start()
-                if name == "tensorboard":
-                    _log_hyperparameters(tracker, shown)
-            except UserError:
-                raise
-            except Exception as error:  # anything: this is other people's code, and it is the first minute
-                reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-                raise UserError(
-                    f"does not start ({reason})",
-                    setting="--tracking.report_to",
-                    value=name,
-                    remedy=f"{_REMEDIES[name]}, or leave it out",
-                ) from error
-            accelerator.trackers.append(tracker)
+            accelerator.trackers.append(_started(name, make[name], shown))
 
     write_on_main_process(accelerator, output_dir, start)
+
+
+def _started(name: str, make: Callable[[], GeneralTracker], configuration: Mapping[str, Any]) -> GeneralTracker:
+    try:
+        with _public_arguments():
+            tracker = make()
+            tracker.start()
+        if name == "tensorboard":
+            _log_hyperparameters(tracker, configuration)
+    except UserError:
+        raise
+    except Exception as error:  # anything: this is other people's code, and it is the first minute
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UserError(
+            f"does not start ({reason})",
+            setting="--tracking.report_to",
+            value=name,
+            remedy=f"{_REMEDIES[name]}, or leave it out",
+        ) from error
+    return tracker
 
 
 @contextmanager
