@@ -171,10 +171,10 @@ def test_nothing_is_unpickled_and_no_remote_code_is_run() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
                 assert ast.unparse(node.func) not in forbidden, f"{path}:{node.lineno}"
-                told = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-                assert "trust_remote_code" not in told, f"{path}:{node.lineno}"
-                assert told.get("weights_only") != "False", f"{path}:{node.lineno}"
-                assert told.get("shell") != "True", f"{path}:{node.lineno}"
+                keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                assert "trust_remote_code" not in keywords, f"{path}:{node.lineno}"
+                assert keywords.get("weights_only") != "False", f"{path}:{node.lineno}"
+                assert keywords.get("shell") != "True", f"{path}:{node.lineno}"
 
 
 def test_a_scheduler_is_never_prepared() -> None:

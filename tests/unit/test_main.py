@@ -26,8 +26,8 @@ def run(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
 def test_help_lists_every_command(run, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*arguments) in (None, 0)
-    told = capsys.readouterr().out
-    assert all(name in told for name in console.COMMANDS)
+    message = capsys.readouterr().out
+    assert all(name in message for name in console.COMMANDS)
 
 
 def test_version(run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,9 +37,9 @@ def test_version(run, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_unknown_command_ends_with_code_2_and_the_list(run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("trancribe") == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: COMMAND 'trancribe': is not a command")
-    assert "transcribe" in told.splitlines()[-1] or any("transcribe  " in line for line in told.splitlines())
+    message = capsys.readouterr().err
+    assert message.startswith("error: COMMAND 'trancribe': is not a command")
+    assert "transcribe" in message.splitlines()[-1] or any("transcribe  " in line for line in message.splitlines())
 
 
 @pytest.mark.parametrize("name", sorted(console.COMMANDS))

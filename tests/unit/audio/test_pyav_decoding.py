@@ -62,8 +62,8 @@ def test_without_the_extra_it_is_named(
 ) -> None:
     monkeypatch.setattr(audio, "has_pyav", lambda: False)
     (tmp_path / "clip.wav").write_bytes(HEADS[kind])  # the ending does not matter
-    told = refused(HEADS[kind] if as_bytes else tmp_path / "clip.wav")
-    assert told == f"it is {kind}; m4a, aac, webm, mp4 need PyAV: pip install 'accel-asr[audio]'"
+    message = refused(HEADS[kind] if as_bytes else tmp_path / "clip.wav")
+    assert message == f"it is {kind}; m4a, aac, webm, mp4 need PyAV: pip install 'accel-asr[audio]'"
 
 
 @pytest.mark.parametrize(
@@ -113,18 +113,18 @@ def test_path_bytes_channel_and_segment_are_as_with_soundfile(tmp_path: Path) ->
 @pytest.mark.parametrize("kind", ["m4a", "mp4", "webm"])
 def test_a_torn_file_is_refused_with_both_reasons(tmp_path: Path, kind: str) -> None:
     (tmp_path / "clip").write_bytes(encoded(kind)[:60])
-    told = refused(tmp_path / "clip")
-    assert told.startswith("soundfile can't read it (")
-    assert ", nor can PyAV (" in told
-    assert str(tmp_path) not in told
+    message = refused(tmp_path / "clip")
+    assert message.startswith("soundfile can't read it (")
+    assert ", nor can PyAV (" in message
+    assert str(tmp_path) not in message
 
 
 @pytest.mark.parametrize("kind", ["m4a", "webm"])
 def test_a_file_torn_in_the_middle_is_not_taken_for_a_shorter_one(kind: str) -> None:
     content = encoded(kind, duration_s=8.0)
-    told = refused(content[: len(content) // 2])
-    assert {"m4a": "nor can PyAV (Invalid data", "webm": "nor can PyAV (it ends at "}[kind] in told
-    assert kind == "m4a" or "s, where its header says 8.0" in told
+    message = refused(content[: len(content) // 2])
+    assert {"m4a": "nor can PyAV (Invalid data", "webm": "nor can PyAV (it ends at "}[kind] in message
+    assert kind == "m4a" or "s, where its header says 8.0" in message
     assert len(decode(content[: len(content) // 2], sampling_rate_hz=RATE_HZ, end_s=2.0)) == 2 * RATE_HZ
 
 

@@ -60,16 +60,16 @@ def test_a_file_with_fewer_samples_than_promised_says_where_it_ends(tmp_path: Pa
     header_bytes = 1024 if kind[0] == "NIST" else 120
     for share in (0.5, 0.9):
         torn = whole[: round(header_bytes + share * (len(whole) - header_bytes))]
-        told = refused(torn)
-        ends_s, promised_s = (float(word) for word in told.split() if word[0].isdigit())
-        assert told.startswith("it ends at ")
+        message = refused(torn)
+        ends_s, promised_s = (float(word) for word in message.split() if word[0].isdigit())
+        assert message.startswith("it ends at ")
         tolerance_s = 0.2 if kind[1] == "IMA_ADPCM" else 0.02  # which is counted in blocks
         assert ends_s == pytest.approx(share * DURATION_S, abs=tolerance_s)
         assert promised_s == pytest.approx(DURATION_S, abs=tolerance_s)
         (tmp_path / "torn").write_bytes(torn)
-        assert refused(tmp_path / "torn") == told
-        assert refused(torn, start_s=0.5) == told
-        assert refused(torn, end_s=2.9) == told
+        assert refused(tmp_path / "torn") == message
+        assert refused(torn, start_s=0.5) == message
+        assert refused(torn, end_s=2.9) == message
         part = decode(torn, sampling_rate_hz=RATE_HZ, start_s=0.25, end_s=1.25)
         np.testing.assert_array_equal(part, decode(whole, sampling_rate_hz=RATE_HZ)[4_000:20_000])
 
@@ -185,11 +185,11 @@ def test_an_ogg_must_have_all_its_pages(subtype: str) -> None:
     first, *middle, last = pages(whole)
     assert len(middle) > 2
     without_end = whole[: -len(last)]
-    told = refused(without_end)
-    assert "without Ogg's end mark" in told
-    assert "'ffmpeg -i OLD -c copy NEW'" in told
+    message = refused(without_end)
+    assert "without Ogg's end mark" in message
+    assert "'ffmpeg -i OLD -c copy NEW'" in message
     assert len(decode(without_end, sampling_rate_hz=RATE_HZ, start_s=0.5, end_s=1.0)) == RATE_HZ // 2
-    assert refused(without_end, start_s=0.5, end_s=2.99) == told
+    assert refused(without_end, start_s=0.5, end_s=2.99) == message
     assert "ends inside of an Ogg page after" in refused(whole[:-10])
     assert "pages are missing" in refused(first + b"".join(middle[:-1]) + last)
     assert refused(whole + whole).startswith("another Ogg stream begins after 3.00 s")

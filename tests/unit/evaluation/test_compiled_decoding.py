@@ -213,7 +213,7 @@ def test_ranks_together_give_the_table_of_one(transcribe, monkeypatch: pytest.Mo
         with pytest.raises(AssertionError, match="missing or there twice"):
             transcribe(batch_size=2, is_compiled=True)
         together += gathered[0]
-    assert [(row, told) for row, told, *_ in sorted(together)] == [
+    assert [(row, text) for row, text, *_ in sorted(together)] == [
         (row, transcript.hypothesis) for row, transcript in enumerate(alone.transcripts)
     ]
 

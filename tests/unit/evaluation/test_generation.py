@@ -201,7 +201,7 @@ def test_ranks_together_give_the_table_of_one(transcribe, monkeypatch: pytest.Mo
             transcribe(batch_size=2)
         together.append(gathered[0])
     rows = sorted(row for mine in together for row in mine)
-    assert [told[1:] for told in rows] == [(row.hypothesis, row.cut_off, row.silent, None) for row in alone.transcripts]
+    assert [row[1:] for row in rows] == [(row.hypothesis, row.cut_off, row.silent, None) for row in alone.transcripts]
     assert [row for row, *_ in rows] == list(range(7))
 
 

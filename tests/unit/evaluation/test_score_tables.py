@@ -69,9 +69,9 @@ def test_nothing_is_said_of_rates_that_are_not_defined() -> None:
 
 def test_what_an_untuned_model_hears_in_silence_is_a_line() -> None:
     heard = [HeardInSilence("50 Hz hum at -40 dBFS", 20.0, "thank you " * 67), HeardInSilence("hiss", 1.0, "")]
-    told = printed(show_silence, heard).splitlines()
-    assert told[0] == "silence: words were written for 1 of 2 clips without speech"
-    assert len(told) == 2
-    assert "thank you thank you" in told[1]
-    assert "(670 characters)" in told[1]
-    assert len(told[1]) <= 130
+    message = printed(show_silence, heard).splitlines()
+    assert message[0] == "silence: words were written for 1 of 2 clips without speech"
+    assert len(message) == 2
+    assert "thank you thank you" in message[1]
+    assert "(670 characters)" in message[1]
+    assert len(message[1]) <= 130

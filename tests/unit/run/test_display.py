@@ -48,11 +48,11 @@ def test_the_table_shows_every_evaluation_so_far(
     shown.show_scores(record(0, 0.75), SCORED, remark="baseline")
     capsys.readouterr()
     shown.show_scores(record(30, 0.25), SCORED, remark="best so far")
-    told = capsys.readouterr().out
+    message = capsys.readouterr().out
     for expected in ("baseline", "75.00%", "best so far", "25.00%", "35.00%", "12.50%", "1.250", "113"):
-        assert expected in told, expected
-    assert "[bold]my card" in told  # text is text, not markup
-    assert "my car\n" in told
+        assert expected in message, expected
+    assert "[bold]my card" in message  # text is text, not markup
+    assert "my car\n" in message
 
 
 def test_recordings_that_were_not_decoded_are_named_and_scores_of_parts_are_shown(
@@ -61,12 +61,12 @@ def test_recordings_that_were_not_decoded_are_named_and_scores_of_parts_are_show
     gone = Transcript("[i]clip-1", 1.0, "my card", "", False, audio_problem="the file can't be reached")
     parts = {"by_language": {"de": record(0, 0.5), "unset": record(0, 0.25)}, "by_source": {"calls": record(0, 0.1)}}
     display().show_scores({**record(0, 0.75), **parts}, [*SCORED, score_utterance(gone, str.lower)], remark="baseline")
-    told = capsys.readouterr().out
-    assert "not decoded, scored as an empty transcript: [i]clip-1 (the file can't be reached)\n" in told
-    assert told.count("not decoded") == 1
-    assert "  language de: WER 50.00%, CER 25.00%, 113 utterances\n" in told
-    assert "  language unset: WER 25.00%, CER 12.50%, 113 utterances\n" in told
-    assert "  source calls: WER 10.00%, CER 5.00%, 113 utterances\n" in told
+    message = capsys.readouterr().out
+    assert "not decoded, scored as an empty transcript: [i]clip-1 (the file can't be reached)\n" in message
+    assert message.count("not decoded") == 1
+    assert "  language de: WER 50.00%, CER 25.00%, 113 utterances\n" in message
+    assert "  language unset: WER 25.00%, CER 12.50%, 113 utterances\n" in message
+    assert "  source calls: WER 10.00%, CER 5.00%, 113 utterances\n" in message
 
 
 @pytest.mark.parametrize(
@@ -79,18 +79,18 @@ def test_the_summary_says_when_nothing_was_better_than_the_untouched_model(
 ) -> None:
     scores = {"baseline": record(0, 0.75), "best": record(30, best), "last": record(60, 0.9)}
     display().show_summary(scores, Path("runs/mine"))
-    told = capsys.readouterr().out
-    assert ("no evaluation was better than the untouched model's" in told) is note
-    assert "WER 75.00% before, " in told
-    assert "90.00% last (step 60), on 113 utterances" in told
-    assert "accel-asr transcribe --model runs/mine/best" in told
+    message = capsys.readouterr().out
+    assert ("no evaluation was better than the untouched model's" in message) is note
+    assert "WER 75.00% before, " in message
+    assert "90.00% last (step 60), on 113 utterances" in message
+    assert "accel-asr transcribe --model runs/mine/best" in message
 
 
 def test_the_summary_of_a_run_without_a_baseline(capsys: pytest.CaptureFixture[str]) -> None:
     display().show_summary({"best": record(30, 0.25), "last": record(60, 0.3)}, Path("runs/mine"))
-    told = capsys.readouterr().out
-    assert "before" not in told
-    assert "WER 25.00% best (step 30)" in told
+    message = capsys.readouterr().out
+    assert "before" not in message
+    assert "WER 25.00% best (step 30)" in message
 
 
 def test_the_summary_says_where_the_report_is_if_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,9 +198,9 @@ def test_no_text_or_name_acts_on_the_screen(capsys: pytest.CaptureFixture[str], 
     shown.show_scores({**record(0, 0.75), **parts}, [score_utterance(transcript, str)], remark="baseline")
     shown.say_line(hostile)
     shown.close_bar()
-    told = capsys.readouterr().out
-    assert set(told) & set("\x1b\x07\x9b\u202e\r") == set()
-    assert told.count(r"x\x1b]0;title\x07\x1b[2J\x9b1m\u202ey\r\nz :smile: [red]") == 7
+    message = capsys.readouterr().out
+    assert set(message) & set("\x1b\x07\x9b\u202e\r") == set()
+    assert message.count(r"x\x1b]0;title\x07\x1b[2J\x9b1m\u202ey\r\nz :smile: [red]") == 7
 
 
 def test_a_transcript_that_loops_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,7 +227,7 @@ def test_an_hour_leaves_a_log_of_under_200_lines(
                     bar.update()
             shown.show_scores(record(step, 0.5), SCORED, remark="best so far")
     shown.close_bar()
-    told = capsys.readouterr()
-    assert "evaluate: " in told.err
-    assert "evaluation at step " in told.out
-    assert 100 < len((told.out + told.err).splitlines()) < 170  # which leaves 30 for the beginning and the end
+    message = capsys.readouterr()
+    assert "evaluate: " in message.err
+    assert "evaluation at step " in message.out
+    assert 100 < len((message.out + message.err).splitlines()) < 170  # which leaves 30 for the beginning and the end

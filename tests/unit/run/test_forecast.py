@@ -35,8 +35,8 @@ def plan(num_rows: int = 100, micro_batch_size: int = 10, **more) -> WindowPlan:
 
 def test_the_time_left_is_the_sum_of_its_parts() -> None:
     left = Left(steps=100, full_steps=10, evaluations=2, speech_evaluations=5)
-    told = seconds_left(left, step_s=1.0, full_step_s=20.0, evaluation_s=60.0, speech_evaluation_s=7.0)
-    assert told == 90 + 200 + 120 + 35
+    seconds = seconds_left(left, step_s=1.0, full_step_s=20.0, evaluation_s=60.0, speech_evaluation_s=7.0)
+    assert seconds == 90 + 200 + 120 + 35
 
 
 def evaluation_steps(plan: Plan, *, every: int | None, last_step: int) -> list[int]:
@@ -104,12 +104,12 @@ def test_after_ten_steps_the_end_is_foretold_once(monkeypatch: pytest.MonkeyPatc
     run_forecast.time.tzset()
     forecast = RunForecast(first_step=1, last_step=1_000, evaluation_steps=[500, 1_000])
     forecast.evaluation_took(60.0)
-    told = []
+    lines = []
     for step in range(1, 13):
         forecast.step_took(2.0)
-        told.append(forecast.line_after(step, now_s=0.0))
-    assert [line is not None for line in told] == [step == 10 for step in range(1, 13)]
-    line = str(told[9])
+        lines.append(forecast.line_after(step, now_s=0.0))
+    assert [line is not None for line in lines] == [step == 10 for step in range(1, 13)]
+    line = str(lines[9])
     assert "a step takes 2.00 s; 990 more, 2 evaluations: about 35 min left, until 00:35; peak memory" in line
     assert re.search(r"peak memory \d+\.\d\d GB resident", line)
 
@@ -207,12 +207,12 @@ def test_a_warmup_of_half_of_the_run_is_noted(warmup: int, last: int, expected: 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "message"),
     [(0.42, "0.4 s"), (42.3, "42 s"), (89, "89 s"), (125, "2 min"), (3_700, "62 min"), (11_100, "3 h 05 min"),
      (200_000, "2 d 7 h")],
 )  # fmt: skip
-def test_durations_in_words(seconds: float, told: str) -> None:
-    assert duration(seconds) == told
+def test_durations_in_words(seconds: float, message: str) -> None:
+    assert duration(seconds) == message
 
 
 def test_memory_of_a_gpu_is_told_beside_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def opened(model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
 
 
 def fill(model, cache: EncoderCache, items: ClipItems, *, rank: int = 0, num_processes: int = 1) -> list[int]:
-    told: list[int] = []
+    progress: list[int] = []
     fill_encoder_cache(
         model,
         cache,
@@ -55,9 +55,9 @@ def fill(model, cache: EncoderCache, items: ClipItems, *, rank: int = 0, num_pro
         rank=rank,
         num_processes=num_processes,
         num_workers=0,
-        on_progress=told.append,
+        on_progress=progress.append,
     )
-    return told
+    return progress
 
 
 def everything(cache: EncoderCache) -> list[np.ndarray]:
@@ -67,9 +67,9 @@ def everything(cache: EncoderCache) -> list[np.ndarray]:
 
 
 def encoded(items: ClipItems, cache: EncoderCache) -> ClipItems:
-    told = copy.copy(items)
-    told.encoder_cache = cache
-    return told
+    watched = copy.copy(items)
+    watched.encoder_cache = cache
+    return watched
 
 
 def encoded_collator(collator: Collator, shape: tuple[int, int]) -> Collator:

@@ -169,14 +169,14 @@ def test_a_recording_longer_than_the_window_is_heard_to_its_end(
 def test_an_unset_language_is_detected_for_each_clip(
     transcriber: Transcriber, clips: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def told(language: str, clip: np.ndarray) -> str:
+    def transcript(language: str, clip: np.ndarray) -> str:
         telling = Transcriber(transcriber.model, transcriber.processor, language=language, task="transcribe")
         return telling.transcribe_short([clip], timed=False)[0].text
 
     detecting = without_language(transcriber)
     (detected,) = detecting.transcribe_short(clips[:1], timed=False)
     assert detected.language is not None
-    assert detected.text == told(detected.language, clips[0])
+    assert detected.text == transcript(detected.language, clips[0])
     assert detecting.transcribe_long(np.concatenate(clips)).language is not None
 
     ids = transcriber.model.generation_config.lang_to_id  # the random model hears one language in everything
@@ -184,7 +184,7 @@ def test_an_unset_language_is_detected_for_each_clip(
     monkeypatch.setattr(type(transcriber.model), "detect_language", lambda self, **heard: detections)
     both = detecting.transcribe_short([clips[1], clips[1]], timed=False)
     assert [spoken.language for spoken in both] == ["de", "fr"]
-    assert [spoken.text for spoken in both] == [told("de", clips[1]), told("fr", clips[1])]
+    assert [spoken.text for spoken in both] == [transcript("de", clips[1]), transcript("fr", clips[1])]
     assert both[0].text != both[1].text
 
 
@@ -218,19 +218,19 @@ def test_a_doubtful_transcript_of_a_model_tuned_for_one_language_names_the_optio
     settings = json.loads((folder / "generation_config.json").read_text())
     (folder / "generation_config.json").write_text(json.dumps(settings | {"language": "yo", "task": "transcribe"}))
     assuming = load_transcriber(str(folder), device="cpu")
-    told = load_transcriber(str(folder), device="cpu", language="Yoruba")
+    given = load_transcriber(str(folder), device="cpu", language="Yoruba")
     detecting = load_transcriber(str(tiny_folder), device="cpu")
-    assert (assuming.language, told.language, detecting.language) == ("yo", "yo", None)
+    assert (assuming.language, given.language, detecting.language) == ("yo", "yo", None)
     fine = TimedText("ask not what your country can do for you", (), 1.0)
     loop, cut_off = TimedText("I, " * 100, (), 1.0), TimedText("ask not", (), 1.0, cut_off=True)
-    for transcriber in (assuming, told, detecting):
+    for transcriber in (assuming, given, detecting):
         assert transcriber.doubt(fine) is None
         assert "repeats itself" in (transcriber.doubt(loop) or "")
         assert "no room left" in (transcriber.doubt(cut_off) or "")
     for spoken in (loop, cut_off):
         assert "tuned for Yoruba (yo)" in (assuming.doubt(spoken) or "")
         assert "--language" in (assuming.doubt(spoken) or "")
-        assert "--language" not in (told.doubt(spoken) or "") + (detecting.doubt(spoken) or "")
+        assert "--language" not in (given.doubt(spoken) or "") + (detecting.doubt(spoken) or "")
 
 
 @pytest.mark.parametrize(("name", "code"), [("de-DE", "de"), ("GERMAN", "de"), ("nb", "no"), ("heb", "he")])

@@ -559,11 +559,11 @@ print(index.folder, len(index))
 def test_of_two_processes_at_once_one_builds_and_the_other_waits_for_it(folder: Path, cache: Path) -> None:
     command = [sys.executable, "-c", BUILDER, str(folder), str(cache)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    told = [process.communicate(timeout=120)[0].split("\n") for process in both]
+    outputs = [process.communicate(timeout=120)[0].split("\n") for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    assert sum(lines.count("built") for lines in told) == 1
-    assert told[0][-2] == told[1][-2]
-    assert told[0][-2].endswith(" 3")
+    assert sum(lines.count("built") for lines in outputs) == 1
+    assert outputs[0][-2] == outputs[1][-2]
+    assert outputs[0][-2].endswith(" 3")
 
 
 def describe(index: Index) -> tuple[int, list[str | None], list[float], list[int]]:
@@ -686,7 +686,7 @@ def test_a_file_name_that_is_not_unicode_is_refused_by_row(cache: Path, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "message"),
     [
         (errno.ENOSPC, "no space is left"),
         (errno.EDQUOT, "no space is left"),
@@ -696,7 +696,7 @@ def test_a_file_name_that_is_not_unicode_is_refused_by_row(cache: Path, tmp_path
 )
 @pytest.mark.parametrize("where", ["lock", "rows"])
 def test_a_full_or_read_only_cache_is_explained(
-    folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, code: int, told: str, where: str
+    folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, code: int, message: str, where: str
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(code, os.strerror(code))
@@ -704,7 +704,7 @@ def test_a_full_or_read_only_cache_is_explained(
     module, name = (cache_folder, "FileLock") if where == "lock" else (index_building, "_write_rows")
     monkeypatch.setattr(module, name, refuse)
     with refused(
-        "--data.cache_dir", told, value=cache, remedy="give another folder by --data.cache_dir or $ACCEL_ASR_CACHE"
+        "--data.cache_dir", message, value=cache, remedy="give another folder by --data.cache_dir or $ACCEL_ASR_CACHE"
     ):
         opened(folder, cache)
 

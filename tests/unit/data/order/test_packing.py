@@ -134,11 +134,11 @@ def test_every_utterance_comes_once_an_epoch_and_windows_are_the_same_however_de
 def test_a_step_depends_on_no_step_before_it() -> None:
     packing = random_packing(1)
     plan = plan_of(packing)
-    told = [packs_of_step(plan, step) for step in range(1, plan.last_step(4) + 1)]
-    for step in (len(told), 1, len(told) // 2, len(told) // 2 + 1):
-        assert packs_of_step(plan_of(packing), step) == told[step - 1]  # as a resumed run asks
-        assert packs_of_step(plan, step) == told[step - 1]
-    assert packs_of_step(plan_of(packing, seed=6), 1) != told[0]
+    packs = [packs_of_step(plan, step) for step in range(1, plan.last_step(4) + 1)]
+    for step in (len(packs), 1, len(packs) // 2, len(packs) // 2 + 1):
+        assert packs_of_step(plan_of(packing), step) == packs[step - 1]  # as a resumed run asks
+        assert packs_of_step(plan, step) == packs[step - 1]
+    assert packs_of_step(plan_of(packing, seed=6), 1) != packs[0]
 
 
 def test_each_epoch_puts_others_together() -> None:

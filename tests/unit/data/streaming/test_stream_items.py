@@ -264,10 +264,11 @@ def test_windows_know_their_place_however_far_workers_are_ahead(windows, num_wor
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_windows_go_on_from_any_place_they_were_at(windows, num_workers: int) -> None:
     running = windows(SHARDS)
-    told = [(window, running.place) for window in itertools.islice(running, 9)]
+    straight_on = [(window, running.place) for window in itertools.islice(running, 9)]
     for done in range(1, 9):
-        going_on = windows(SHARDS, Place(**asdict(told[done - 1][1])), num_workers=num_workers if done % 3 == 0 else 0)
-        for (expected, _), window in zip(told[done:], going_on, strict=False):
+        place = Place(**asdict(straight_on[done - 1][1]))
+        going_on = windows(SHARDS, place, num_workers=num_workers if done % 3 == 0 else 0)
+        for (expected, _), window in zip(straight_on[done:], going_on, strict=False):
             assert named(window) == named(expected)
             for one, other in zip(window, expected, strict=True):
                 assert torch.equal(one.input_features, other.input_features)

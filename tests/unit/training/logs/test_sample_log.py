@@ -106,10 +106,10 @@ def test_tensorboard_shows_every_text_as_it_is(nasty: str) -> None:
 
 def test_a_recording_that_is_gone_is_left_out_and_said(new_log: NewLog, clip_files: ClipItems, tmp_path: Path) -> None:
     (tmp_path / "clip-0.wav").unlink()
-    told: list[str] = []
-    new_log("tensorboard", of=clip_files.utterances, say=told.append).log(0, ROWS)
-    assert len(told) == 1
-    assert told[0].startswith("tracking.log_samples: no audio of clip-0.wav (")
+    message: list[str] = []
+    new_log("tensorboard", of=clip_files.utterances, say=message.append).log(0, ROWS)
+    assert len(message) == 1
+    assert message[0].startswith("tracking.log_samples: no audio of clip-0.wav (")
     assert read_back(tmp_path).Tags()["audio"] == [f"{AUDIO}/2 clip-1.wav"]
 
 

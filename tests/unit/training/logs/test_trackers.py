@@ -42,7 +42,7 @@ def start(accelerator, run: Path) -> Iterator[Start]:
     """Start trackers as a new process would, and return what was said."""
 
     def start(*names: str, first_step: int = 1, rank: Any = None) -> list[str]:
-        told: list[str] = []
+        message: list[str] = []
         accelerator.trackers = []
         start_trackers(
             rank or accelerator,
@@ -51,9 +51,9 @@ def start(accelerator, run: Path) -> Iterator[Start]:
             output_dir=run,
             first_step=first_step,
             configuration=CONFIGURATION,
-            say=told.append,
+            say=message.append,
         )
-        return told
+        return message
 
     yield start
     for tracker in accelerator.trackers:
@@ -139,8 +139,8 @@ def test_nested_and_unset_values_are_made_flat() -> None:
 
 
 def test_wandb_stays_on_this_machine_without_a_login(start: Start, wandb: ModuleType, accelerator, run: Path) -> None:
-    told = start("wandb")
-    assert told == [f"wandb: on this machine only; send it later with: wandb sync {run}/wandb/offline-run-*"]
+    message = start("wandb")
+    assert message == [f"wandb: on this machine only; send it later with: wandb sync {run}/wandb/offline-run-*"]
     given = wandb.runs[0].given
     assert (given["mode"], given["project"], given["name"], given["dir"]) == (
         *("offline", "accel_asr", "my_run", str(run)),
@@ -214,9 +214,9 @@ def test_a_tracker_that_does_not_start_is_one_message(
 
 
 def test_trackio_stays_below_the_run_folder(start: Start, trackio: ModuleType, run: Path) -> None:
-    told = start("trackio")
+    message = start("trackio")
     command = f"TRACKIO_DIR={run}/trackio trackio show --project accel_asr"
-    assert told == [f"trackio: on this machine only; look at it with: {command}"]
+    assert message == [f"trackio: on this machine only; look at it with: {command}"]
     assert os.environ["TRACKIO_DIR"] == str(run / "trackio")
     given = trackio.runs[0].given
     assert "space_id" not in given
