@@ -126,10 +126,10 @@ def find_config(name: str) -> Path:
     if os.path.isfile(name):  # Path.is_file raises for a name that is too long
         return Path(name)
     raise UserError(
-        "is neither a recipe nor a YAML file",
+        "there is no such file, and no recipe of this name",
         setting="--config",
         value=name,
-        remedy=f"the recipes are: {', '.join(recipe_names())}",
+        remedy=f"give the path of a YAML file, or a recipe: {', '.join(recipe_names())}",
     )
 
 

@@ -38,7 +38,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TextConfig:
-    """What is done to the texts of training and validation; by default nothing. The model card says it."""
+    """What is done to the texts of training and validation; by default nothing. The model card lists it."""
 
     lowercase: bool = False
     """Lower-case the texts."""
@@ -246,7 +246,7 @@ class EvaluationConfig:
     per_device_eval_batch_size: int = 32
     """Utterances in one generation batch on one device."""
     generation_max_length: int = 225
-    """Most tokens of a transcript, without the start tokens; transcripts cut off there are counted."""
+    """Largest number of tokens in a transcript, without the start tokens; transcripts cut off there are counted."""
     num_beams: int = 1
     """Beams of the beam search; 1 is greedy decoding."""
     compile_decoding: bool = False

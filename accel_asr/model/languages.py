@@ -183,7 +183,7 @@ def _unknown(language: str, known: Collection[str], *, may_stand_in: bool) -> tu
     asked = language.strip().lower()
     names = [name for name, code in _CODES.items() if code in known and len(name) > _LONGEST_CODE]
     similar = difflib.get_close_matches(asked, names, n=1, cutoff=0.75)
-    problem = f"the model does not know {language!r}" + (f" (do you mean {similar[0]}?)" if similar else "")
+    problem = f"the model does not know {language!r}"
     knows = f"it knows: {', '.join(sorted(known))}"
     if not may_stand_in:
         return problem, f"leave it out, or give the language that stood in for it in training; {knows}"
@@ -195,6 +195,8 @@ def _unknown(language: str, known: Collection[str], *, may_stand_in: bool) -> tu
         return problem, f"give one language, by its code or name; {knows}"
     example = f"{{{language_name(language) or 'ckb'}: {'fa' if 'fa' in known else min(known, default='en')}}}"
     remedy = f"let another, similar in sound and script, stand in for it: model.language_stand_ins: {example}"
+    if similar:
+        remedy = f"did you mean {similar[0].title()}? If not, {remedy}"
     return problem, f"{remedy}; {knows}"
 
 

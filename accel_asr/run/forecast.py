@@ -255,7 +255,7 @@ def memory_now(device: torch.device) -> str:
     """Memory used by this process and its device, and how much there is."""
     machine = psutil.virtual_memory()
     resident = psutil.Process().memory_info().rss
-    line = f"{gigabytes(resident)} resident now, {gigabytes(machine.available)} of the machine's free"
+    line = f"{gigabytes(resident)} resident now, {gigabytes(machine.available)} free on this machine"
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         line += f"; {gigabytes(total - free)} of the GPU's {gigabytes(total)} in use"

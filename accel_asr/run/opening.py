@@ -50,7 +50,8 @@ def say_what_is_to_come(
         evaluates_first=evaluates_first,
         is_main_process=accelerator.is_main_process,
     )
-    for line in lines:
+    precision = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
+    for line in [*lines, f"device: {accelerator.device.type}, {precision}"]:
         display.say(line)
     note = warmup_note(warmup_steps=schedule.warmup_steps, last_step=plan.last_step, learning_rate=schedule.peak)
     if note is not None:

@@ -110,7 +110,7 @@ def _characters(report: Report) -> Iterator[str]:
         yield "invisible characters, which a model would learn to write (data.text.replacements can remove them):"
         yield from _examples(map(_character, characters["unseen"]))
     if not characters["unspellable"]:
-        why = ": it spells bytes" if characters["byte_level"] else ""
+        why = ", since it spells bytes" if characters["byte_level"] else ""
         yield f"characters: the tokenizer can spell all {characters['different']:,} different ones{why}"
         return
     count = f"{len(characters['unspellable']):,} of {characters['different']:,} different ones"

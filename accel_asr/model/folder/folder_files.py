@@ -103,8 +103,8 @@ def raise_hub_problem(name: str, error: Exception) -> NoReturn:
         remedy = f"write it without ~: {here}"
     else:
         remedy = (
-            "check the name and the network, give a folder, or try the quickstart (--config quickstart), which "
-            "needs no network"
+            "check the name and the network, give a folder, or try the embedded quickstart, which needs no network "
+            "(train with --config quickstart, other commands with --model quickstart)"
         )
     raise UserError(
         f"is not a local folder, and the Hugging Face Hub did not give it ({' '.join(str(error).split())})",

@@ -134,7 +134,7 @@ def test_where_no_stand_in_helps_none_is_proposed(language: str, known: list[str
 
 
 def test_a_typing_error_is_answered_with_the_language_that_is_meant() -> None:
-    with refused("--model.language", "'Germn' (do you mean german?)"):
+    with refused("--model.language", "'Germn'; did you mean German?"):
         known_language("Germn", TOKENS)
 
 
