@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = parse_config(sys.argv[1:] if arguments is None else arguments)
         refuse_unfit_folder(model_source(config.model.name_or_path), name=config.model.name_or_path)
         claim_run_folder(Path(str(config.output_dir)), resume=config.checkpoint.resume)
-    wait_passively()
+    wait_passively()  # OpenMP's idle threads sleep: spinning, they take the time of those they wait for
     with user_errors_exit(), full_disk_explained(Path(str(config.output_dir))):
         return train(config)
 
@@ -180,10 +180,10 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
         display.start_training(first_step=progress.step + 1, last_step=plan.last_step)
         model.train()
         for step in range(progress.step + 1, plan.last_step + 1):
-            # take a window: this rank's micro-batches
+            # take a window: this rank's micro-batches, cut to the audio context of the step
             window = contexts.heard(agreement.wait(windows.ready), step)
 
-            # step
+            # step; updates that fp16's loss scaler skipped do not advance the schedule
             learning_rate = schedule.learning_rate(step - progress.skipped_steps)
             set_learning_rate(optimizer, learning_rate)
             with finite_weights.watched(step):

@@ -139,7 +139,7 @@ def test_only_entries_and_the_command_line_see_the_whole_configuration() -> None
 
 
 def test_no_file_hides_a_library() -> None:
-    # `accelerate launch accel_asr/train.py` puts accel_asr/ first on sys.path: facts.md 1
+    # `accelerate launch accel_asr/train.py` puts accel_asr/ first on sys.path
     beside_train = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
     beside_train -= {"__init__", "__main__", "__pycache__"}
     assert beside_train & set(packages_distributions()) == set()
