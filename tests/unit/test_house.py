@@ -178,7 +178,7 @@ def test_nothing_is_unpickled_and_no_remote_code_is_run() -> None:
 
 
 def test_a_scheduler_is_never_prepared() -> None:
-    # Accelerate steps a prepared one num_processes times: facts.md 7
+    # Accelerate steps a prepared one num_processes times
     prepared = [
         ast.unparse(node)
         for path in SOURCES

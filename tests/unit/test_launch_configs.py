@@ -63,7 +63,7 @@ def test_accelerate_launches_with_it(path: Path) -> None:
 
 @each_file
 def test_every_nested_key_is_one_of_accelerates(path: Path) -> None:
-    # it refuses unknown keys at the top only: facts.md 38
+    # it refuses unknown keys at the top only
     known = set(vars(launch_command_parser().parse_args(["script.py"])))
     nested = {
         key for section in yaml.safe_load(path.read_text()).values() if isinstance(section, dict) for key in section

@@ -129,7 +129,7 @@ def test_processes_that_do_not_see_each_other_are_stopped(
 
 
 def test_a_machine_without_accelerator_asks_for_the_cpu(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # without cpu=True two ranks would each believe to be alone: facts.md 2
+    # without cpu=True two ranks would each believe to be alone
     asked = []
     started = SimpleNamespace(num_processes=1, distributed_type=DistributedType.NO)
     monkeypatch.setattr(topology, "Accelerator", lambda **options: asked.append(options) or started)
@@ -158,7 +158,7 @@ def test_fsdp_on_a_cpu_is_refused(tmp_path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "launch_configs/cpu_2_processes.yaml" in str(error.remedy)
 
 
-def test_accelerate_trains_ddp_where_fsdp_is_asked_of_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:  # facts.md 37
+def test_accelerate_trains_ddp_where_fsdp_is_asked_of_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     assert Accelerator(cpu=True).distributed_type != DistributedType.FSDP
 
