@@ -158,6 +158,14 @@ def test_no_deeper_file_is_named_like_a_library_we_use() -> None:
     assert stems & (used | sys.stdlib_module_names) == set()
 
 
+def test_nothing_that_a_run_leaves_is_in_the_repository() -> None:
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("not a git checkout")
+    tracked = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    left = [name for name in tracked.split("\n") if name.endswith((".safetensors", ".wav")) or "runs/" in name]
+    assert [name for name in left if not name.startswith("accel_asr/quickstart/")] == []
+
+
 # -- no code from data
 
 
