@@ -110,7 +110,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
     )
     display.say_lines(job.data.notices)
 
-    # 2. Plan: which utterances, which learning rate and how much of the window in which step; what is due when
+    # 2. Plan: which utterances, which learning rate and how much audio context in which step; what is due when
     plan = plan_run(
         job,
         training,
@@ -136,7 +136,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
     finite_weights = FiniteWeights(
         model, accelerator, output_dir, schedule.peak, training.weight_decay, outputs.written
     )
-    windows = job.windows(
+    global_batches = job.windows(
         plan.order,
         rank=accelerator.process_index,
         first_step=progress.step + 1,
@@ -161,7 +161,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
         display=display,
     )
     checkpoints = RunCheckpoints(
-        identity, model, optimizer, accelerator, progress, windows, outputs, finite_weights, config.checkpoint
+        identity, model, optimizer, accelerator, progress, global_batches, outputs, finite_weights, config.checkpoint
     )
     say_what_is_to_come(
         display,
@@ -174,14 +174,14 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
         accelerator=accelerator,
     )
 
-    # 5. Train. A stop is agreed on while the ranks wait for a window; a checkpoint is saved then, as at the end
-    with stop, closing(windows), outputs.written, SavedAtTheEnd(checkpoints.save) as ending:
+    # 5. Train. A stop is agreed on while the ranks wait for a global batch; a checkpoint is saved then, as at the end
+    with stop, closing(global_batches), outputs.written, SavedAtTheEnd(checkpoints.save) as ending:
         evaluations.before_training(checkpoints.save)
         display.start_training(first_step=progress.step + 1, last_step=plan.last_step)
         model.train()
         for step in range(progress.step + 1, plan.last_step + 1):
-            # take a window: this rank's micro-batches, cut to the audio context of the step
-            window = contexts.heard(agreement.wait(windows.ready), step)
+            # take a window, the global batch: this rank's micro-batches, cut to the audio context of the step
+            window = contexts.heard(agreement.wait(global_batches.ready), step)
 
             # step; updates that fp16's loss scaler skipped do not advance the schedule
             learning_rate = schedule.learning_rate(step - progress.skipped_steps)

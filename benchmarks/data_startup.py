@@ -57,7 +57,7 @@ def start(manifest: Path, cache_dir: Path, *, batches: int = 1) -> dict[str, flo
     from accel_asr.data.labels import LabelEncoder
     from accel_asr.data.loading.batches import ClipItems, TrainingWindows
     from accel_asr.data.loading.collator import Collator
-    from accel_asr.data.order.window_plan import WindowPlan
+    from accel_asr.data.order.epoch_order import WindowPlan
     from accel_asr.data.selection.preparation import fingerprint
     from accel_asr.data.splits import load_train_and_validation
     from accel_asr.model import pretrained as modeling

@@ -32,5 +32,6 @@ def test_the_main_job_runs_on_a_cpu(tmp_path: Path) -> None:
     best = json.loads((run / "summary.json").read_text(encoding="utf-8"))["best"]
     assert best["utterances"] == VALIDATION_CLIPS
     assert 0 < best["wer"] < 0.5  # an untrained model says other words in most places
+    assert "device: cpu, fp32" in finished.out
     assert f"WER {100 * best['wer']:.2f}% best" in finished.out
     assert (run / "best" / "model.safetensors").is_file()

@@ -5,8 +5,8 @@ from typing import Any
 
 from accel_asr.config.settings import DataConfig, SourceConfig
 from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.order.epoch_order import shuffled_rows
 from accel_asr.data.order.packing import GAP_S, Packing
-from accel_asr.data.order.window_plan import shuffled_rows
 from accel_asr.data.run_data import RunData, summary_of
 from accel_asr.data.selection.holdout import count_to_hold_out, split_first, split_groups, split_random
 from accel_asr.data.selection.overlap import VALIDATED_ON, settle_overlap

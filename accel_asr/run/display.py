@@ -117,10 +117,11 @@ class Display:
         if isinstance(self.bar, ProgressLines) and self.bar.is_due(units=1):
             shown_loss = self._loss_sum / self._loss_tokens
             self._loss_sum, self._loss_tokens = 0.0, 0
+        throughput = self.audio_seconds_per_second()
         parts = [
             f"loss {shown_loss:.3f}",
             f"lr {learning_rate:.1e}",
-            f"{self.audio_seconds_per_second():.0f} audio-s/s",
+            f"{throughput:.{0 if throughput >= 1 else 2}f} audio-s/s",
         ]
         parts += [] if left is None else [f"{duration(left)} left"]
         self.bar.set_postfix_str(", ".join(parts), refresh=False)

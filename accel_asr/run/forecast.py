@@ -203,7 +203,8 @@ def opening_lines(
     needed = weights + state + (copy if on_cpu else 0)
     of_copy = ", the copy that checkpoints are written from" if on_cpu and copy else ""
     return [
-        f"trains {trainable:,} of {parameters:,} parameters in {steps:,}{of_all} optimizer steps{of_epochs}; global "
+        f"trains {trainable:,} of {parameters:,} parameters in {steps:,}{of_all} optimizer "
+        f"step{'s' * (steps != 1)}{of_epochs}; global "
         f"batch (processes x accumulation x micro-batch): {window_sum} {unit}; "
         f"{counted(evaluations, 'evaluation')} of {validation_utterances:,} utterances",
         f"memory: {memory_now(forecast.device)}; training needs {gigabytes(needed)} for weights, gradients, AdamW's "

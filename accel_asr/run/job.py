@@ -12,8 +12,8 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems, TrainingWindows
 from accel_asr.data.loading.collator import Collator
 from accel_asr.data.loading.encoder_cache import EncoderCache, open_encoder_cache
-from accel_asr.data.order.plan import Plan
-from accel_asr.data.order.window_plan import WindowPlan
+from accel_asr.data.order.epoch_order import WindowPlan
+from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.data.run_data import RunData
 from accel_asr.data.selection.preparation import fingerprint
 from accel_asr.data.selection.references import reference_faults

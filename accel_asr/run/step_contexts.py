@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accel_asr.data.loading.collator import Batch
-from accel_asr.data.order.plan import Plan
-from accel_asr.data.order.window_plan import WindowPlan
+from accel_asr.data.order.epoch_order import WindowPlan
+from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.model.audio_context import SpeechContext
 
 

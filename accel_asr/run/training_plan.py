@@ -7,10 +7,10 @@ from functools import partial
 from transformers import WhisperForConditionalGeneration
 
 from accel_asr.config.settings import TrainingConfig
+from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.data.order.packing import PackPlan
-from accel_asr.data.order.plan import Plan
+from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.data.order.stream_plan import StreamPlan
-from accel_asr.data.order.window_plan import WindowPlan
 from accel_asr.data.run_data import RunData
 from accel_asr.model.audio_context import SpeechContext
 from accel_asr.model.pretrained import parameter_counts, window_s

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from accel_asr.data.loading.batches import ClipItems, TrainingWindows
 from accel_asr.data.loading.collator import IGNORED_LABEL, Batch, Collator
-from accel_asr.data.order.window_plan import WindowPlan
+from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.training.schedule import set_learning_rate
 from accel_asr.training.step import StepResult, train_step
 from accel_asr.verification.checks import (

@@ -98,8 +98,8 @@ class Own:
     def windows(self, items: object, *, batch_size: int, num_workers: int, pack: bool = False) -> Iterator[list[Batch]]:
         """The batches of one epoch."""
         from accel_asr.data.loading.batches import TrainingWindows
+        from accel_asr.data.order.epoch_order import WindowPlan
         from accel_asr.data.order.packing import Packing, PackPlan
-        from accel_asr.data.order.window_plan import WindowPlan
 
         utterances = items.utterances  # type: ignore[attr-defined]
         plan = WindowPlan(len(utterances), batch_size, 1, 1, seed=0, drop_last=True)

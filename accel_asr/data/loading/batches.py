@@ -15,8 +15,8 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
 from accel_asr.data.loading.encoder_cache import EncoderCache
 from accel_asr.data.loading.prefetch import POLL_S, MadeAhead
+from accel_asr.data.order.epoch_order import PackKey, RowKey, WindowPlan
 from accel_asr.data.order.packing import GAP_S
-from accel_asr.data.order.window_plan import PackKey, RowKey, WindowPlan
 from accel_asr.data.selection.utterances import Utterance
 from accel_asr.model.written_tokens import TimedWords
 

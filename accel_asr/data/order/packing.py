@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.order.window_plan import EpochWindows, PackKey, WindowPlan, by_count
+from accel_asr.data.order.epoch_order import EpochWindows, PackKey, WindowPlan, by_count
 from accel_asr.data.selection.preparation import label_lengths
 from accel_asr.data.selection.utterances import Utterances
 

@@ -12,7 +12,7 @@ from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import TASKS, LabelEncoder
 from accel_asr.data.loading.batches import MicroBatches, batches_ahead
 from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
-from accel_asr.data.order.plan import Plan
+from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.time_cells import length_fault, lengths_agree
 from accel_asr.data.selection.overlap import VALIDATED_ON

@@ -11,7 +11,7 @@ from torch import nn
 
 from accel_asr.commands import verify
 from accel_asr.data.loading.collator import Batch
-from accel_asr.data.order.window_plan import WindowPlan
+from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.training import step
 from accel_asr.verification.checks import TOLERANCES, Likeness, likeness
 from accel_asr.verification.updates import ComparedStep, plan_to_verify, steps_to_verify, training_checks

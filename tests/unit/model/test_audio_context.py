@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import WhisperForConditionalGeneration
 
-from accel_asr.data.order.window_plan import WindowPlan
+from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.audio_context import BUCKET_POSITIONS, SpeechContext, encode
 from tests.tiny_models import make_tiny_whisper

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from accel_asr.data.order.plan import Plan
+from accel_asr.data.order.epoch_order import WindowPlan
+from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.data.order.stream_plan import StreamPlan
-from accel_asr.data.order.window_plan import WindowPlan
 from accel_asr.run import forecast as run_forecast
 from accel_asr.run.forecast import (
     Left,

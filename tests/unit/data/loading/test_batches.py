@@ -1,4 +1,4 @@
-"""Which rows are in which batch of training and evaluation. `order/test_window_plan.py` tests the plan itself."""
+"""Which rows are in which batch of training and evaluation. `order/test_epoch_order.py` tests the plan itself."""
 
 import itertools
 import time
@@ -11,7 +11,7 @@ import torch
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems, EvaluationBatch, evaluation_batches, micro_batches
-from accel_asr.data.order.window_plan import WindowPlan, epoch_order
+from accel_asr.data.order.epoch_order import WindowPlan, epoch_order
 from accel_asr.data.selection.utterances import Utterance
 
 

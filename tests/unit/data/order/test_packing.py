@@ -14,8 +14,8 @@ from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig,
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems, TrainingWindows
 from accel_asr.data.loading.collator import Collator, FailedItem, Item
+from accel_asr.data.order.epoch_order import PackKey
 from accel_asr.data.order.packing import ALONE, GAP_S, OPEN_WINDOWS, Packing, PackPlan
-from accel_asr.data.order.window_plan import PackKey
 from accel_asr.data.reading.rows import Row
 from accel_asr.errors import UserError
 from accel_asr.model.written_tokens import TimedWords

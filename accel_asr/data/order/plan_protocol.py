@@ -1,6 +1,6 @@
 """What a run asks of the order it trains in, whether that is windows of rows, packs of rows or a stream.
 
-The orders themselves are made in `window_plan.py`, `packing.py` and `stream_plan.py`.
+The orders themselves are made in `epoch_order.py`, `packing.py` and `stream_plan.py`.
 """
 
 from typing import Protocol

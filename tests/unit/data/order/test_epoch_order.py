@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accel_asr.data.order import window_plan
-from accel_asr.data.order.window_plan import WindowPlan, rows_of_each_part
+from accel_asr.data.order import epoch_order
+from accel_asr.data.order.epoch_order import WindowPlan, rows_of_each_part
 from tests.refusals import refused
 
 ROWS = 61
@@ -225,7 +225,7 @@ def test_windows_hold_clips_of_like_length_in_no_order_of_length(name: str) -> N
 
 def test_only_so_many_windows_are_sorted_together(monkeypatch: pytest.MonkeyPatch) -> None:
     # else epochs would be alike: a clip would always meet those that are next to it in length
-    monkeypatch.setattr(window_plan, "WINDOWS_SORTED_TOGETHER", 2)
+    monkeypatch.setattr(epoch_order, "WINDOWS_SORTED_TOGETHER", 2)
     rows = rows_of(of_epoch(plan(), 0))
     grouped = of_epoch(plan("by length", micro_batch_size=6), 0)
     together = [sorted(rows[first : first + 12], key=lambda row: -DURATIONS_S[row]) for first in range(0, 60, 12)]
@@ -284,13 +284,13 @@ def test_the_last_window_is_left_out_or_kept_as_it_is_set() -> None:
 
 def test_a_steps_number_costs_no_more_in_a_late_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    make = window_plan._make_windows
+    make = epoch_order._make_windows
 
-    def counted(a_plan: WindowPlan, epoch: int) -> window_plan.EpochWindows:
+    def counted(a_plan: WindowPlan, epoch: int) -> epoch_order.EpochWindows:
         made.append(epoch)
         return make(a_plan, epoch)
 
-    monkeypatch.setattr(window_plan, "_make_windows", counted)
+    monkeypatch.setattr(epoch_order, "_make_windows", counted)
     a_plan = plan("seconds")
     last_step = a_plan.last_step(30)
     made.clear()
