@@ -149,7 +149,7 @@ def test_without_data_to_compare_on_the_settings_to_give_are_named(tiny_folder: 
     lonely = tmp_path / "lonely" / "model"
     shutil.copytree(tiny_folder, lonely)
     message = refused("--model", str(lonely), "--format", "onnx", "--output_dir", str(tmp_path / "x"))
-    assert "does not lie in a run's folder" in message
+    assert message.startswith("--model ")
     assert "--data.name_or_path" in message
     assert not (tmp_path / "x").exists()
 
@@ -159,7 +159,7 @@ def test_all_bad_input_is_refused_together(run_folder: Path, tmp_path: Path) -> 
     more = ["--quantization", "int8", "--utterances", "0", "--model.name_or_path", "other"]
     more += ["--max_wer_difference", "nan"]
     message = refused(*arguments(run_folder, "onnx", tmp_path / "taken", *more))
-    assert [line.split(":")[0] for line in message.splitlines()] == [
+    assert [line.split()[0].rstrip(":") for line in message.splitlines()] == [
         *("--output_dir", "--quantization", "--utterances", "--max_wer_difference", "--model.name_or_path")
     ]
 

@@ -162,5 +162,5 @@ def test_a_configuration_without_its_secret_part_asks_for_it(tried: Tried) -> No
 
 def test_a_token_on_the_command_line_is_refused_with_the_place_for_it(tried: Tried) -> None:
     for option in ("--token", "--hf_token"):
-        assert f"error: {option}: nothing secret is taken from the command line" in tried.finished.err
+        assert f"error: {option}: no secret is taken from the command line" in tried.finished.err
     assert "set HF_TOKEN" in tried.finished.err
