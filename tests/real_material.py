@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from filelock import FileLock
+
+from tests.browser import skip_or_fail
 
 BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared"
 REALDATA_VARIABLE = "ACCEL_ASR_REALDATA"
@@ -19,7 +20,7 @@ def realdata_folder() -> Path:
     """The folder that ACCEL_ASR_REALDATA names, or `../shared/realdata`; the test is skipped where there is none."""
     folder = Path(os.environ.get(REALDATA_VARIABLE) or BESIDE_THE_REPOSITORY / "realdata")
     if not folder.is_dir():
-        _skip_unless_ci(f"there is no folder {folder}; {REALDATA_VARIABLE} may name it")
+        skip_or_fail(f"there is no folder {folder}; {REALDATA_VARIABLE} may name it")
     return folder
 
 
@@ -33,14 +34,8 @@ def realmodel_folder(name: str) -> Path:
     folder = Path(named) if named else Path.home() / ".cache" / "accel_asr" / "realmodels"
     if not (folder / name / "complete").exists():
         if not MAKER.exists():
-            _skip_unless_ci(f"{folder / name} is not there; {REALMODELS_VARIABLE} may name the folder above it")
+            skip_or_fail(f"{folder / name} is not there; {REALMODELS_VARIABLE} may name the folder above it")
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):  # several processes of tests want it at once; it leaves alone what is complete
             subprocess.run([sys.executable, str(MAKER), str(folder), name], check=True, timeout=600)
     return folder / name
-
-
-def _skip_unless_ci(reason: str) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
