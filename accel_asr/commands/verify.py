@@ -67,7 +67,8 @@ def verify(config: Config, *, most_utterances: int) -> int:
     from accel_asr.run.training_plan import plan_schedule, plan_windows
     from accel_asr.training.launch.sharding import is_sharded
     from accel_asr.training.launch.topology import accelerator_of_run, shut_down
-    from accel_asr.training.step import NonFiniteError, build_optimizer
+    from accel_asr.training.optimizers import build_optimizer
+    from accel_asr.training.step import NonFiniteError
     from accel_asr.verification.checks import worst_of_ranks
     from accel_asr.verification.transcripts import compare_evaluation
     from accel_asr.verification.updates import compare_training, plan_to_verify, steps_to_verify

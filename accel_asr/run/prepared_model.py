@@ -12,7 +12,8 @@ from accel_asr.console.bars import Bar
 from accel_asr.run.display import Display
 from accel_asr.run.job import Job
 from accel_asr.training.encoder_filling import fill_encoder_cache
-from accel_asr.training.step import build_optimizer, settle_gradient_buckets
+from accel_asr.training.optimizers import build_optimizer
+from accel_asr.training.step import settle_gradient_buckets
 
 
 def prepare_model(

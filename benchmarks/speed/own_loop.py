@@ -14,8 +14,9 @@ from accel_asr.data.loading.collator import Batch, Item
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.audio_context import SpeechContext
 from accel_asr.training.launch.topology import start_accelerator
+from accel_asr.training.optimizers import build_optimizer
 from accel_asr.training.schedule import set_learning_rate
-from accel_asr.training.step import StepResult, build_optimizer, train_step
+from accel_asr.training.step import StepResult, train_step
 from benchmarks.speed.hand_written import LEARNING_RATE
 from benchmarks.speed.material import RATE_HZ, Material
 

@@ -18,7 +18,8 @@ from accel_asr.data.loading.encoder_cache import EncoderCache, open_encoder_cach
 from accel_asr.model import pretrained as modeling
 from accel_asr.run.job import Job, load_job
 from accel_asr.training.encoder_filling import fill_encoder_cache
-from accel_asr.training.step import StepResult, build_optimizer, train_step
+from accel_asr.training.optimizers import build_optimizer
+from accel_asr.training.step import StepResult, train_step
 from tests.refusals import refused
 
 CLIPS = 7

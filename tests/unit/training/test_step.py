@@ -13,7 +13,8 @@ from accel_asr.data.loading.batches import ClipItems
 from accel_asr.data.loading.collator import FailedItem, Item
 from accel_asr.errors import UserError
 from accel_asr.model.pretrained import freeze_encoder
-from accel_asr.training.step import NonFiniteError, StepResult, build_optimizer, train_step
+from accel_asr.training.optimizers import build_optimizer
+from accel_asr.training.step import NonFiniteError, StepResult, train_step
 
 
 @pytest.fixture

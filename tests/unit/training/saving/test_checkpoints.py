@@ -20,13 +20,14 @@ from accel_asr.data.loading.collator import Item
 from accel_asr.errors import UserError
 from accel_asr.files.run_folder import checkpoint_path, list_checkpoints
 from accel_asr.model.pretrained import freeze_encoder, load_model_and_processor
+from accel_asr.training.optimizers import build_optimizer
 from accel_asr.training.saving import checkpoint_state, checkpoints
 from accel_asr.training.saving.checkpoint_state import Geometry, Progress
 from accel_asr.training.saving.checkpoints import find_checkpoint, restore_checkpoint, save_checkpoint
 from accel_asr.training.saving.recorded_settings import RecordedSettings, recorded
 from accel_asr.training.saving.snapshot import Snapshot
 from accel_asr.training.saving.written_behind import WrittenBehind
-from accel_asr.training.step import build_optimizer, train_step
+from accel_asr.training.step import train_step
 from tests.refusals import refused
 
 GEOMETRY = Geometry(
