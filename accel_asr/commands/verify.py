@@ -127,7 +127,12 @@ def verify(config: Config, *, most_utterances: int) -> int:
         display.say(f"note: {note}")
 
     model = job.model.to(accelerator.device).eval()  # eval: nothing is drawn at random
-    build = partial(build_optimizer, learning_rate=schedule.peak, weight_decay=training.weight_decay)
+    build = partial(
+        build_optimizer,
+        learning_rate=schedule.peak,
+        weight_decay=training.weight_decay,
+        rate_multipliers=training.learning_rate_multipliers,
+    )
     reference = copy.deepcopy(model)
     reference_optimizer = build(reference)
     prepared, optimizer = accelerator.prepare(model, build(model))

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from accel_asr.config.setting_limits import name_errors, range_errors
 from accel_asr.config.settings import Config, DataConfig, HubConfig, TrackingConfig, settings_of
+from accel_asr.config.trained_parts import multiplier_errors
 from accel_asr.console.public_text import HIDDEN
 from accel_asr.errors import UserError, raise_all
 
@@ -28,6 +29,7 @@ def check_config(config: Config) -> None:
             *name_errors(config.to_dict()),
             *_table_errors("--data.text.replacements", config.data.text.replacements),
             *_table_errors("--model.language_stand_ins", config.model.language_stand_ins),
+            *multiplier_errors(config.training.learning_rate_multipliers),
             *_source_errors(config.data),
             *_validation_errors(config.data),
             *_combination_errors(config),

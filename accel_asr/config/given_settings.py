@@ -24,6 +24,7 @@ _IN_WORDS = {
     bool: "true or false",
     NoneType: "null",
     dict[str, str]: 'a table of texts in quotes, such as {"this": "that"}',
+    dict[str, float]: "a table of numbers, such as {this: 0.1}",
     list[str]: "a list in brackets, such as [one, two]",
     list[SourceConfig]: "a list of sections, such as [{name_or_path: ...}, {name_or_path: ...}]",
 }

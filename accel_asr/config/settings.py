@@ -194,6 +194,10 @@ class TrainingConfig:
     learning_rate: float | None = None
     """Peak learning rate of AdamW. The default depends on the model's size: a fortieth of the rate that OpenAI trained
     it with, 3.75e-5 for tiny, 2.5e-5 base, 1.25e-5 small, 6.25e-6 medium, about 5e-6 large and turbo."""
+    learning_rate_multipliers: dict[str, float] = field(default_factory=dict)
+    """Factors of the learning rate by part of the model, such as `{encoder: 0.1, embeddings: 0}`. The parts are
+    `encoder`, `decoder`, and `embeddings`: of the decoder's tokens and positions, and without a factor of their own
+    with the decoder's."""
     lr_scheduler_type: SchedulerType = "linear"
     """After the linear warmup: linear decay, which would reach zero one step after the last, or constant."""
     warmup_steps: int | float = 0.1

@@ -28,7 +28,12 @@ def prepare_model(
     """
     job.model.to(accelerator.device)
     _fill_encoder_cache(job, training, accelerator=accelerator, display=display)
-    optimizer = build_optimizer(job.model, learning_rate=learning_rate, weight_decay=training.weight_decay)
+    optimizer = build_optimizer(
+        job.model,
+        learning_rate=learning_rate,
+        weight_decay=training.weight_decay,
+        rate_multipliers=training.learning_rate_multipliers,
+    )
     # the schedule is not prepared: Accelerate would step it num_processes times
     model, optimizer = accelerator.prepare(job.model, optimizer)
     settle_gradient_buckets(model, job.train_collator([]), accelerator=accelerator)

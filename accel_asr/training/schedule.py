@@ -35,6 +35,6 @@ def whole_warmup_steps(warmup_steps: float, *, last_step: int) -> int:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Use `learning_rate` in every parameter group from the next step on."""
+    """Use `learning_rate`, times its own `rate_multiplier`, in every parameter group from the next step on."""
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group.get("rate_multiplier", 1.0)

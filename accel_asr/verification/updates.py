@@ -31,9 +31,9 @@ MOST_OVERFLOWS = 24  # fp16: the loss scale starts at 2^16 and is halved by each
 
 @dataclass(frozen=True)
 class ComparedStep:
-    """One window: its learning rate by the formula, both losses, the gradients, the rates that each group used."""
+    """One window: each optimizer group's learning rate by the formula, both losses, the gradients, the rates used."""
 
-    learning_rate: float
+    rates: list[float]
     loss: float
     launched_loss: float
     gradients: Likeness
@@ -116,8 +116,9 @@ def compare_training(
         result = _update(model, optimizer, window, accelerator=accelerator)
         assert updates, "train_step made no update"
         reference_optimizer.step()
-        rates = [rate for _, group_rates in updates for rate in group_rates]
-        compared.append(ComparedStep(learning_rate, float(loss.detach()), result.loss, updates[0][0], rates))
+        rates = [learning_rate * group["rate_multiplier"] for group in reference_optimizer.param_groups]
+        launched = [rate for _, group_rates in updates for rate in group_rates]
+        compared.append(ComparedStep(rates, float(loss.detach()), result.loss, updates[0][0], launched))
     hook.remove()
     changes = likeness(
         (weight - before for weight, before in zip(reference_weights, start, strict=True)),
@@ -125,37 +126,29 @@ def compare_training(
     )
     return [
         same_ids("utterances trained", expected_ids, gather_object(ids)),
-        *training_checks(
-            compared,
-            changes,
-            groups=len(reference_optimizer.param_groups),
-            allowed=TOLERANCES[accelerator.mixed_precision],
-        ),
+        *training_checks(compared, changes, allowed=TOLERANCES[accelerator.mixed_precision]),
     ]
 
 
-def training_checks(
-    compared: Sequence[ComparedStep], changes: Likeness, *, groups: int, allowed: Tolerances
-) -> list[Check]:
+def training_checks(compared: Sequence[ComparedStep], changes: Likeness, *, allowed: Tolerances) -> list[Check]:
     """The checks of one rank; losses and gradients are those of the worst step.
 
     Args:
         changes: Of all weights by all steps together.
-        groups: Parameter groups of the optimizer; each must use each step's learning rate once.
     """
     losses = max(compared, key=lambda step: relative_difference(step.loss, step.launched_loss))
     norms = max((step.gradients for step in compared), key=lambda pair: relative_difference(pair.norm, pair.other_norm))
     turned = max(step.gradients.turned for step in compared)
     rates_off = max(
-        max(abs(rate - step.learning_rate) for rate in step.launched_rates)
-        if len(step.launched_rates) == groups
+        max(abs(launched - rate) for rate, launched in zip(step.rates, step.launched_rates, strict=True))
+        if len(step.launched_rates) == len(step.rates)  # else a group used none, or more than one
         else math.inf
         for step in compared
     )
     loss, launched_loss = losses.loss, losses.launched_loss
     loss_off, norm_off = relative_difference(loss, launched_loss), relative_difference(norms.norm, norms.other_norm)
-    rates = " ".join(f"{step.learning_rate:.3g}" for step in compared)
-    launched_rates = " ".join(f"{rate:.3g}" for step in compared for rate in step.launched_rates[::groups])
+    rates = " ".join(f"{step.rates[0]:.3g}" for step in compared)
+    launched_rates = " ".join(f"{rate:.3g}" for step in compared for rate in step.launched_rates[:: len(step.rates)])
     weights, launched_weights = f"{changes.norm:.6g}", f"{changes.other_norm:.6g}"
     return [
         Check("loss", f"{loss:.6f}", f"{launched_loss:.6f}", loss_off, allowed.loss),

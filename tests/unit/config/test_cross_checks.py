@@ -243,3 +243,22 @@ def test_the_dictionary_is_plain_and_in_the_order_of_the_sections() -> None:
     ]
     assert content["data"]["train_rows"] == 450
     assert content["tracking"]["report_to"] == ["tensorboard"]
+
+
+# -- parts of the model
+
+
+@pytest.mark.parametrize(
+    ("multipliers", "words"),
+    [
+        ({"head": 0.1}, ["no such part", "encoder, decoder, embeddings"]),
+        ({"encoder": -0.1}, ["out of range"]),
+        ({"encoder": float("nan")}, ["out of range"]),
+        ({"encoder": 0, "decoder": 0}, ["nothing to train"]),
+    ],
+    ids=str,
+)
+def test_a_rate_multiplier_is_of_a_known_part_and_not_negative(multipliers: dict[str, float], words: list[str]) -> None:
+    check_config(changed({"training.learning_rate_multipliers": {"encoder": 0.1, "embeddings": 0}}))
+    with refused("--training.learning_rate_multipliers", *words):
+        check_config(changed({"training.learning_rate_multipliers": multipliers}))

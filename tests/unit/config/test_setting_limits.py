@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pytest
 
@@ -13,7 +13,11 @@ from accel_asr.errors import UserError
 from tests.refusals import refused
 
 GOOD = Config(data=DataConfig(name_or_path="x", eval_rows=3))
-NUMBERS = [name for name, field in settings_of(Config) if {int, float} & {*get_args(field.type), field.type}]
+NUMBERS = [  # tables of numbers have checks of their own
+    name
+    for name, field in settings_of(Config)
+    if get_origin(field.type) is not dict and {int, float} & {*get_args(field.type), field.type}
+]
 WITHOUT_END = ("training.learning_rate", "training.weight_decay", "training.max_grad_norm")
 
 

@@ -14,6 +14,7 @@ from accel_asr.data.loading.collator import FailedItem, Item
 from accel_asr.errors import UserError
 from accel_asr.model.pretrained import freeze_encoder
 from accel_asr.training.optimizers import build_optimizer
+from accel_asr.training.schedule import set_learning_rate
 from accel_asr.training.step import NonFiniteError, StepResult, train_step
 
 
@@ -237,6 +238,37 @@ def test_decay_shrinks_weights_without_a_gradient_by_rate_times_decay(model) -> 
     matrix, bias = "model.decoder.layers.0.fc1.weight", "model.decoder.layers.0.fc1.bias"
     torch.testing.assert_close(after[matrix].detach(), before[matrix] * (1 - 0.1 * 0.5))
     assert torch.equal(after[bias], before[bias])
+
+
+def test_without_multipliers_there_are_two_groups_matrices_first(model) -> None:
+    groups = build_optimizer(model, learning_rate=1e-3, weight_decay=0.1).param_groups
+    matrices = [id(weight) for _, weight in trained(model) if weight.ndim > 1]
+    assert [id(weight) for weight in groups[0]["params"]] == matrices
+    assert [(group["weight_decay"], group["rate_multiplier"]) for group in groups] == [(0.1, 1.0), (0.0, 1.0)]
+
+
+def test_each_part_moves_at_its_own_rate(model) -> None:
+    optimizer = build_optimizer(
+        model, learning_rate=1e-3, weight_decay=0.0, rate_multipliers={"encoder": 0.5, "embeddings": 0.0}
+    )
+    set_learning_rate(optimizer, 0.01)
+    before = {name: weight.detach().clone() for name, weight in trained(model)}
+    for _, weight in trained(model):
+        weight.grad = torch.ones_like(weight)
+    optimizer.step()  # Adam's first step is its learning rate, whatever the gradient's size
+    expected = {"encoder": 0.005, "embed_tokens": 0.0, "embed_positions": 0.0}
+    for name, weight in trained(model):
+        rate = next((rate for part, rate in expected.items() if part in name.split(".")), 0.01)
+        torch.testing.assert_close(before[name] - weight.detach(), torch.full_like(weight, rate), atol=1e-7, rtol=1e-4)
+
+
+def test_the_decoders_multiplier_holds_for_its_embeddings(model) -> None:
+    groups = build_optimizer(
+        model, learning_rate=1e-3, weight_decay=0.0, rate_multipliers={"decoder": 0.1}
+    ).param_groups
+    factors = {id(weight): group["rate_multiplier"] for group in groups for weight in group["params"]}
+    for name, weight in trained(model):
+        assert factors[id(weight)] == (1.0 if name.startswith("model.encoder.") else 0.1), name
 
 
 def test_a_frozen_encoder_is_not_in_the_optimizer(model) -> None:
