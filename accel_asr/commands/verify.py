@@ -62,6 +62,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
     import copy
     from functools import partial
 
+    from accel_asr.model.gradient_checkpointing import checkpoint_without_chance
     from accel_asr.run.display import Display
     from accel_asr.run.job import load_job
     from accel_asr.run.training_plan import plan_schedule, plan_windows
@@ -107,11 +108,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
     validation, batch_size = _utterances_to_score(
         job.data.validation, most_utterances, accelerator.num_processes, config.evaluation.per_device_eval_batch_size
     )
-    if accelerator.num_processes == 1:
-        notes.append("one process: its transcripts are compared with those of a second pass of its own")
-    if accelerator.mixed_precision != "no":
-        notes.append("half precision is compared loosely; launch with --mixed_precision no for the sharp comparison")
-    notes.append("dropout, layer drop and SpecAugment are off, no gradient is clipped, no encoder output is cached")
+    notes += _notes(num_processes=accelerator.num_processes, mixed_precision=accelerator.mixed_precision)
     processes = "1 process" if plan.num_processes == 1 else f"{plan.num_processes} processes"
     display.say(
         f"\nthis launch: {processes} x {plan.accumulation_steps} accumulation steps x {plan.micro_batch_size} = "
@@ -135,6 +132,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
     )
     reference = copy.deepcopy(model)
     reference_optimizer = build(reference)
+    checkpoint_without_chance(model, training.gradient_checkpointing)
     prepared, optimizer = accelerator.prepare(model, build(model))
     try:
         checks = compare_training(
@@ -164,6 +162,15 @@ def verify(config: Config, *, most_utterances: int) -> int:
     prepared = optimizer = None
     shut_down(accelerator)
     return 0 if all(check.passed for check in checks) else 1
+
+
+def _notes(*, num_processes: int, mixed_precision: str) -> list[str]:
+    notes = []
+    if num_processes == 1:
+        notes.append("one process: its transcripts are compared with those of a second pass of its own")
+    if mixed_precision != "no":
+        notes.append("half precision is compared loosely; launch with --mixed_precision no for the sharp comparison")
+    return [*notes, "dropout, layer drop and SpecAugment are off, no gradient is clipped, no encoder output is cached"]
 
 
 def _utterances_to_score(

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 MixedPrecision = Literal["no", "fp16", "bf16"]
 NormalizerName = Literal["basic", "english", "multilingual", "none"]
+CheckpointedLayers = Literal["none", "encoder", "decoder", "both"]
 SchedulerType = Literal["constant_with_warmup", "linear"]
 TrackerName = Literal["tensorboard", "trackio", "wandb"]
 
@@ -208,6 +209,9 @@ class TrainingConfig:
     """Stop after this many optimizer steps, whatever `num_train_epochs` says."""
     per_device_train_batch_size: int = 16
     """Utterances (with `pack`: packed windows) in one micro-batch on one device."""
+    gradient_checkpointing: CheckpointedLayers = "none"
+    """Layers that keep only their inputs for the backward pass, and compute the rest once more: less memory, the same
+    gradients, about a third more time for what is checkpointed. `encoder` saves most, as audio is longer than text."""
     audio_context: Literal["full", "speech"] = "full"
     """What the encoder gets: `full`, its whole window; or `speech`, the length of the longest clip in the global batch,
     at least 1 s: faster for short clips, and a different training. Then every eighth step uses more, the last tenth of

@@ -9,6 +9,7 @@ from torch import nn
 
 from accel_asr.config.settings import TrainingConfig
 from accel_asr.console.bars import Bar
+from accel_asr.model.gradient_checkpointing import checkpoint_layers
 from accel_asr.run.display import Display
 from accel_asr.run.job import Job
 from accel_asr.training.encoder_filling import fill_encoder_cache
@@ -28,6 +29,7 @@ def prepare_model(
     """
     job.model.to(accelerator.device)
     _fill_encoder_cache(job, training, accelerator=accelerator, display=display)
+    checkpoint_layers(job.model, training.gradient_checkpointing)
     optimizer = build_optimizer(
         job.model,
         learning_rate=learning_rate,

@@ -22,11 +22,14 @@ def job(tones: TonesJob) -> TonesJob:
     plan = [
         tones.launch("unsharded", TWO_RANKS, *SIX_STEPS),
         tones.launch("sharded", TWO_RANKS, *SIX_STEPS, fsdp=True),
+        tones.launch(
+            "sharded-checkpointed", TWO_RANKS, *SIX_STEPS, "--training.gradient_checkpointing", "both", fsdp=True
+        ),
         tones.launch("stopped", TWO_RANKS, *SIX_STEPS, fsdp=True, ends=STOP),
         tones.launch("stopped", TWO_RANKS, *RESUME, fsdp=True, ends=STOP),
         tones.launch("stopped", (1, 4, 2), *RESUME),
     ]
-    assert tones.run_plan(plan) == [[0, 0], [0, 0], [75, 75], [75, 75], [0]], tones.logs(plan)
+    assert tones.run_plan(plan) == [[0, 0], [0, 0], [0, 0], [75, 75], [75, 75], [0]], tones.logs(plan)
     return tones
 
 
@@ -55,6 +58,11 @@ def test_updates_are_those_of_whole_weights(job: TonesJob, name: str) -> None:
     losses = max(abs(line["loss"] - unsharded["loss"]) for line, unsharded in zip(mine, expected, strict=True))
     print(f"{name} against DDP: losses within {losses:.1e}, weights {difference:.1e}")
     assert difference <= 1e-4
+
+
+def test_checkpointed_layers_of_sharded_weights_change_no_bit(job: TonesJob) -> None:
+    assert job.metrics("sharded-checkpointed") == job.metrics("sharded")
+    job.assert_equal_weights("sharded-checkpointed", "sharded")
 
 
 @pytest.mark.parametrize("step", [0, 3, 6])

@@ -28,6 +28,14 @@ def test_updates_are_those_of_one_process_with_one_batch(tones: TonesJob, topolo
     tones.assert_close_weights(name, expected)
 
 
+def test_checkpointed_layers_change_no_bit_on_two_ranks_that_accumulate(tones: TonesJob) -> None:
+    expected = tones.whole_run((2, 2, 2))
+    plan = [tones.launch("checkpointed", (2, 2, 2), "--training.gradient_checkpointing", "both")]
+    assert tones.run_plan(plan) == [[0, 0]], tones.logs(plan)
+    assert tones.metrics("checkpointed") == tones.metrics(expected)
+    tones.assert_equal_weights("checkpointed", expected)
+
+
 def test_the_windows_are_ragged_and_the_last_one_is_short(tones: TonesJob) -> None:
     tokens = [line["target_tokens"] for line in tones.metrics(tones.whole_run(ALONE), "train")]
     assert len(set(tokens[:STEPS_PER_EPOCH])) > 2

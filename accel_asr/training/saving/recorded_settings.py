@@ -40,6 +40,7 @@ _OF_SETTING = {
     "training.batch_seconds": ELSEWHERE,
     "training.seed": ELSEWHERE,
     "training.dataloader_num_workers": HARMLESS,
+    "training.gradient_checkpointing": HARMLESS,
     "training.ddp_timeout": HARMLESS,
     "evaluation.eval_on_start": HARMLESS,
     "evaluation.eval_steps": HARMLESS,

@@ -12,6 +12,7 @@ from torch import nn
 from accel_asr.commands import verify
 from accel_asr.data.loading.collator import Batch
 from accel_asr.data.order.epoch_order import WindowPlan
+from accel_asr.model import gradient_checkpointing
 from accel_asr.training import step
 from accel_asr.verification.checks import TOLERANCES, Likeness, likeness
 from accel_asr.verification.updates import ComparedStep, plan_to_verify, steps_to_verify, training_checks
@@ -48,6 +49,16 @@ def settings(tmp_path: Path, tiny_folder: Path) -> list[str]:
         encoding="utf-8",
     )
     return ["--config", str(path)]
+
+
+def test_checkpointed_layers_are_compared_with_layers_that_are_not(settings, capsys, monkeypatch) -> None:
+    calls = []
+    monkeypatch.setattr(
+        gradient_checkpointing, "checkpoint", lambda run, *inputs, **_: (calls.append(1), run(*inputs))[1]
+    )
+    assert verify.main([*settings, "--training.gradient_checkpointing", "both"]) == 0
+    assert "FAIL" not in capsys.readouterr().out
+    assert len(calls) == 3 * 2 * 4  # steps, micro-batches, layers
 
 
 def test_one_process_is_compared_with_its_batch_split(settings, tmp_path: Path, capsys) -> None:
