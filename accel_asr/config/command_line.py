@@ -15,7 +15,7 @@ from accel_asr.config.command_secrets import refuse_secrets
 from accel_asr.config.cross_checks import check_config
 from accel_asr.config.given_settings import refuse_wrong_values, settings_of_arguments, settings_of_section
 from accel_asr.config.settings import Config, DataConfig, SourceConfig
-from accel_asr.config.settings_files import check_arguments, settings_of_file
+from accel_asr.config.settings_files import check_arguments, settings_of_file, with_new_names
 from accel_asr.console.public_text import last_part, public_values, remember_secrets, shortened
 from accel_asr.errors import UserError, raise_all
 
@@ -53,12 +53,15 @@ def parse_config(arguments: list[str]) -> Config:
     config_path = None if config_name is None else find_config(config_name)
     check_arguments(overrides)
     errors: list[UserError] = []
-    settings = list(settings_of_section(settings_of_file(config_path), errors)) if config_path else []
+    content = settings_of_file(config_path) if config_path else {}
+    renamed = with_new_names(content)
+    settings = list(settings_of_section(renamed, errors)) if config_path else []
     raise_all(error if error.setting else error.but(setting="--config", value=config_path) for error in errors)
     settings += settings_of_arguments(overrides)
 
     parser = build_parser()
-    complete = [*(["--config", str(config_path)] if config_path else []), *overrides]
+    of_file = str(config_path) if renamed is content else yaml.safe_dump(renamed, allow_unicode=True)
+    complete = [*(["--config", of_file] if config_path else []), *overrides]
     try:
         values = vars(parser.instantiate(parser.parse_args(complete)))
     except (jsonargparse.ArgumentError, ValueError, TypeError, RecursionError) as error:

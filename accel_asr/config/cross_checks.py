@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from accel_asr.config.setting_limits import name_errors, range_errors
 from accel_asr.config.settings import Config, DataConfig, HubConfig, TrackingConfig, settings_of
-from accel_asr.config.trained_parts import multiplier_errors
+from accel_asr.config.trained_parts import freeze_errors, multiplier_errors
 from accel_asr.console.public_text import HIDDEN
 from accel_asr.errors import UserError, raise_all
 
@@ -29,7 +29,8 @@ def check_config(config: Config) -> None:
             *name_errors(config.to_dict()),
             *_table_errors("--data.text.replacements", config.data.text.replacements),
             *_table_errors("--model.language_stand_ins", config.model.language_stand_ins),
-            *multiplier_errors(config.training.learning_rate_multipliers),
+            *freeze_errors(config.model.freeze),
+            *multiplier_errors(config.training.learning_rate_multipliers, freeze=config.model.freeze),
             *_source_errors(config.data),
             *_validation_errors(config.data),
             *_combination_errors(config),
@@ -204,12 +205,12 @@ def _combination_errors(config: Config) -> Iterator[UserError]:
             value=config.evaluation.num_beams,
             remedy="leave out one of them",
         )
-    if config.model.cache_encoder_outputs and not config.model.freeze_encoder:
+    if config.model.cache_encoder_outputs and "encoder" not in config.model.freeze:
         yield UserError(
             "needs an encoder that is not trained",
             setting="--model.cache_encoder_outputs",
             value=True,
-            remedy="add --model.freeze_encoder true, or leave it out",
+            remedy="add --model.freeze [encoder], or leave it out",
         )
 
 

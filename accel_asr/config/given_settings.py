@@ -16,6 +16,7 @@ from accel_asr.config.settings import Config, SourceConfig, settings_of
 from accel_asr.errors import UserError, raise_all
 
 SETTINGS = {name: field.type for name, field in settings_of(Config)}
+RENAMED = {"model.freeze_encoder": "it is --model.freeze [encoder] now"}
 SECTIONS = {name.rpartition(".")[0] for name in SETTINGS} - {""}
 _IN_WORDS = {
     int: "a whole number",
@@ -26,6 +27,7 @@ _IN_WORDS = {
     dict[str, str]: 'a table of texts in quotes, such as {"this": "that"}',
     dict[str, float]: "a table of numbers, such as {this: 0.1}",
     list[str]: "a list in brackets, such as [one, two]",
+    list[str | dict[str, int]]: "a list in brackets, such as [encoder] or [encoder_layers: 2, embeddings]",
     list[SourceConfig]: "a list of sections, such as [{name_or_path: ...}, {name_or_path: ...}]",
 }
 
@@ -143,6 +145,8 @@ def _source_errors(
 def _unknown(name: str) -> UserError | None:
     if name in SETTINGS or name.rpartition(".")[0] in SETTINGS:  # the second: an entry of a table
         return None
+    if name in RENAMED:
+        return UserError("there is no such setting any more", setting=f"--{name}", remedy=RENAMED[name])
     last = name.rpartition(".")[2]
     near = [known for known in SETTINGS if known.rpartition(".")[2] == last]
     near = near or difflib.get_close_matches(name, SETTINGS, n=1)

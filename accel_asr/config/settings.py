@@ -30,10 +30,12 @@ class ModelConfig:
     `model.language` and to the languages of rows and sources."""
     task: Literal["transcribe", "translate"] = "transcribe"
     """`transcribe` keeps the language; `translate` trains towards English text."""
-    freeze_encoder: bool = False
-    """Train the decoder only."""
+    freeze: list[str | dict[str, int]] = field(default_factory=list)
+    """Parts that are not trained: `encoder`; `decoder`, with its embeddings; `embeddings` of tokens (also the output
+    projection) and positions; `encoder_layers: N`, the lowest N and the convolutions before them. Such as
+    `[encoder]`, or `[encoder_layers: 2, embeddings]`."""
     cache_encoder_outputs: bool = False
-    """With `freeze_encoder`: run the encoder over each training clip once, before training, and keep its outputs on
+    """With `freeze: [encoder]`: run the encoder over each training clip once, before training, and keep its outputs on
     disk in float16, in `data.cache_dir`. Their size is printed before anything starts."""
 
 
@@ -341,6 +343,11 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain nested dictionaries, in the order of the sections."""
         return asdict(self)
+
+
+def default_settings() -> dict[str, Any]:
+    """What every setting is where nobody sets it."""
+    return Config().to_dict()
 
 
 def settings_of(section: type, prefix: str = "") -> Iterator[tuple[str, "Field[Any]"]]:

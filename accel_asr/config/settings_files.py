@@ -1,6 +1,6 @@
 """Files of settings, read within bounds: no file may hang the start, fill the memory, or set one name twice."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,15 @@ def settings_of_file(path: Path) -> Any:
         remedy = "write settings into it, such as data: {name_or_path: ...}"
         raise UserError("is empty", setting="--config", value=path, remedy=remedy)
     return content
+
+
+def with_new_names(content: Any) -> Any:
+    """The settings of a file with those renamed that an earlier version wrote into a run's config.yaml."""
+    model = content.get("model") if isinstance(content, Mapping) else None
+    if not isinstance(model, Mapping) or not isinstance(model.get("freeze_encoder"), bool):
+        return content
+    model = {name: value for name, value in model.items() if name != "freeze_encoder"}
+    return {**content, "model": {"freeze": ["encoder"], **model} if content["model"]["freeze_encoder"] else model}
 
 
 def check_arguments(arguments: Sequence[str]) -> None:

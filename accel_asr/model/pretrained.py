@@ -140,12 +140,6 @@ def window_s(processor: WhisperProcessor) -> float:
     return extractor.n_samples / extractor.sampling_rate
 
 
-def freeze_encoder(model: WhisperForConditionalGeneration) -> None:
-    """Exclude the encoder's weights from training."""
-    for parameter in model.get_encoder().parameters():
-        parameter.requires_grad_(False)
-
-
 def require_constant_encoder(model: WhisperForConditionalGeneration) -> None:
     """The encoder's outputs can be cached only if they are the same in every epoch.
 

@@ -19,6 +19,7 @@ from accel_asr.evaluation.hallucinations import find_hallucinations
 from accel_asr.evaluation.run_files import read_record, read_scored
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.model.languages import language_name
+from accel_asr.model.parts import parameters_in_words
 from accel_asr.publishing.upload_plan import PICTURES_DIR, pictures_of
 
 TEMPLATE = Path(__file__).parent / "model_card_template.md"
@@ -179,7 +180,9 @@ def _hyperparameters(config: dict[str, Any], environment: dict[str, Any]) -> dic
     if not values.get("batch_seconds"):
         micro_batch, accumulation = values["per_device_train_batch_size"], values["gradient_accumulation_steps"]
         values["global_batch_size"] = micro_batch * accumulation * processes
-    values["freeze_encoder"] = config["model"]["freeze_encoder"]
+    values["freeze"] = config["model"].get("freeze") or None
+    if "parameters" in environment:  # else it is a run of an earlier version
+        values["trained_parameters"] = parameters_in_words(environment["parameters"])
     return {name: value for name, value in values.items() if value is not None}
 
 

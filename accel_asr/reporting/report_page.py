@@ -10,6 +10,7 @@ from accel_asr import __version__
 from accel_asr.console.public_text import public, visible_lines
 from accel_asr.evaluation.comparing import compare
 from accel_asr.files.atomic_writes import write_text
+from accel_asr.model.parts import parameters_in_words
 from accel_asr.reporting import wording
 from accel_asr.reporting.charts import Charts
 from accel_asr.reporting.data_tables import data_account
@@ -92,6 +93,8 @@ def settings_tables(records: RunRecords) -> dict[str, list[tuple[str, str]]]:
         for topic, section in sections.items()
     }
     tables["Everything else"] = wording.setting_rows(config)
+    if "parameters" in environment:  # else it is a run of an earlier version
+        tables["Model"].append(("trained parameters", parameters_in_words(environment.pop("parameters"))))
     environment.pop("command", None)  # shown above the tables
     tables["Versions"] = wording.setting_rows(environment.pop("packages", {}))
     tables["Machine"] = wording.setting_rows(environment)

@@ -8,6 +8,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.audio.batch_log_mel import makes_features
 from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig
+from accel_asr.config.trained_parts import frozen_parts
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems, TrainingWindows
 from accel_asr.data.loading.collator import Collator
@@ -26,6 +27,7 @@ from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.normalizers import load_normalizer
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.languages import known_language
+from accel_asr.model.parts import freeze
 
 CPU = torch.device("cpu")
 
@@ -206,8 +208,7 @@ def load_job(
         num_workers=num_workers,
     )
     model, processor, encoder = loaded.model, loaded.processor, loaded.encoder
-    if model_settings.freeze_encoder:
-        modeling.freeze_encoder(model)
+    freeze(model, *frozen_parts(model_settings.freeze))
     if model_settings.cache_encoder_outputs:
         modeling.require_constant_encoder(model)
     data = load_train_and_validation(

@@ -14,6 +14,7 @@ from accel_asr.config.settings import Config
 from accel_asr.console.public_text import public_values
 from accel_asr.files.atomic_writes import folder_written_whole, write_json
 from accel_asr.files.run_folder import CONFIG_FILE, failed_writes_explained
+from accel_asr.model.parts import parameters_by_part
 from accel_asr.model.pretrained import save_model_folder
 from accel_asr.ranks.main_process import write_on_main_process
 from accel_asr.run.display import Display
@@ -111,7 +112,8 @@ class RunOutputs:
 def _describe(output_dir: Path, config: Config, job: Job, accelerator: Accelerator) -> None:
     with failed_writes_explained(output_dir):
         write_config(config, output_dir / CONFIG_FILE)
-        write_json(output_dir / "environment.json", describe_environment(accelerator))
+        environment = {**describe_environment(accelerator), "parameters": parameters_by_part(job.model)}
+        write_json(output_dir / "environment.json", environment)
         write_json(output_dir / "data_summary.json", public_values(job.data.summary))
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from accel_asr.model.pretrained import freeze_encoder
+from accel_asr.model.parts import freeze
 from benchmarks.speed.hand_written import HandWritten
 from benchmarks.speed.model_rows import Bench, as_labels
 from benchmarks.speed.own_loop import Own
@@ -17,7 +17,7 @@ def cached_step_rows(bench: Bench) -> list[Row]:
     batch = bench.material.batch(bench.batch_size)
     own = Own(bench.material, mixed_precision=bench.mixed_precision, frozen_encoder=True)
     seed = HandWritten(bench.material, mixed_precision=bench.mixed_precision)
-    freeze_encoder(seed.model)
+    freeze(seed.model, ["encoder"])
     with torch.no_grad():
         encoded = own.unwrapped.get_encoder()(batch.input_features).last_hidden_state
     cached = replace(batch, input_features=encoded.half(), is_encoded=True)

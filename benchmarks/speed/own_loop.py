@@ -13,6 +13,7 @@ from transformers import WhisperForConditionalGeneration
 from accel_asr.data.loading.collator import Batch, Item
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.audio_context import SpeechContext
+from accel_asr.model.parts import freeze
 from accel_asr.training.launch.topology import start_accelerator
 from accel_asr.training.optimizers import build_optimizer
 from accel_asr.training.schedule import set_learning_rate
@@ -37,7 +38,7 @@ class Own:
             num_beams=1,
         )
         if frozen_encoder:
-            modeling.freeze_encoder(self.unwrapped)
+            freeze(self.unwrapped, ["encoder"])
         self.unwrapped.train()
         optimizer = build_optimizer(self.unwrapped, learning_rate=LEARNING_RATE, weight_decay=0.0)
         self.model, self.optimizer = self.accelerator.prepare(self.unwrapped, optimizer)

@@ -14,8 +14,8 @@ SHORT = ("--evaluation.eval_steps", "2", "--training.lr_scheduler_type", "linear
 ALLOWED = (*RESUME, "--checkpoint.allow_changes", "true")
 RUINOUS = ("--training.learning_rate", "1", "--training.weight_decay", "1e39", "--training.warmup_steps", "0")
 CACHED = (
-    "--model.freeze_encoder",
-    "true",
+    "--model.freeze",
+    "[encoder]",
     "--model.cache_encoder_outputs",
     "true",
     "--evaluation.eval_on_start",

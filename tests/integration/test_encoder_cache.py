@@ -6,7 +6,7 @@ from tests.integration.test_resume import KILL, assert_ends_alike
 from tests.integration.tones import RESUME, TonesJob
 
 ONE, TWO = (1, 4, 2), (2, 2, 2)
-FROZEN = ("--model.freeze_encoder", "true", "--evaluation.eval_on_start", "false", "--training.max_steps", "6")
+FROZEN = ("--model.freeze", "[encoder]", "--evaluation.eval_on_start", "false", "--training.max_steps", "6")
 CACHED = (*FROZEN, "--model.cache_encoder_outputs", "true")
 
 

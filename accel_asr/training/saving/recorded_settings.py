@@ -7,6 +7,7 @@ from typing import Any
 
 from xxhash import xxh3_64_hexdigest
 
+from accel_asr.config.settings import default_settings
 from accel_asr.training.schedule import Schedule, whole_warmup_steps
 
 TRAINING, YARDSTICK, BOTH = "training", "yardstick", "both"  # what a setting changes: refused unless allowed
@@ -115,11 +116,13 @@ def recorded(configuration: Mapping[str, Any], **effective: Any) -> dict[str, An
 def differences(before: RecordedSettings, now: RecordedSettings) -> Differences:
     """What has changed between two runs, by what it changes.
 
-    A setting that one of the two does not know, since it is of another version, counts as a difference.
+    A setting that an earlier version did not have was off, as its default is. One that this version does not have
+    counts as a difference.
     """
     changes = Differences()
-    for name in dict.fromkeys([*now.settings, *before.settings]):
-        was, new = before.settings.get(name), now.settings.get(name)
+    earlier = {**_DEFAULTS, **_with_new_names(before.settings)}
+    for name in dict.fromkeys([*now.settings, *earlier]):
+        was, new = earlier.get(name), now.settings.get(name)
         effect = _OF_SETTING.get(name, _OF_SECTION.get(name.partition(".")[0], TRAINING))
         if was == new or effect == ELSEWHERE:
             continue
@@ -144,6 +147,17 @@ def differences(before: RecordedSettings, now: RecordedSettings) -> Differences:
             f"{now.validation_utterances:,} utterances (checksum {now.validation_data})"
         )
     return changes
+
+
+_DEFAULTS = recorded(default_settings())
+
+
+def _with_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """With those renamed that an earlier version recorded."""
+    renamed = {name: value for name, value in settings.items() if name != "model.freeze_encoder"}
+    if settings.get("model.freeze_encoder"):
+        renamed["model.freeze"] = ["encoder"]
+    return renamed
 
 
 def change_of_length(before: RecordedSettings, now: RecordedSettings, *, step: int, skipped_steps: int) -> list[str]:

@@ -32,8 +32,8 @@ def require_same_shape(folder: Path, state: SavedState, geometry: Geometry, *, t
             f"the model had {before.model_parameters:,} parameters and has {geometry.model_parameters:,} "
             "(model.name_or_path)"
         )
-    elif state.trained_parameters != trained:
-        reasons.append("other weights are trained now (model.freeze_encoder)")
+    elif _all_names(state.trained_parameters) != _all_names(trained):  # what has a rate of its own may change
+        reasons.append("other weights are trained now (model.freeze)")
     is_streamed = 0 in (before.steps_per_epoch, geometry.steps_per_epoch)
     if is_streamed and before.num_processes != geometry.num_processes:
         reasons.append(
@@ -123,3 +123,7 @@ def _changes_of_geometry(before: Geometry, now: Geometry) -> tuple[list[str], li
         f"the checkpoint's global batch was {before.window_sum()}, this run's is {now.window_sum()}: the same, so "
         "results agree to about 1e-5, not bit for bit"
     ]
+
+
+def _all_names(groups: list[list[str]]) -> set[str]:
+    return {name for group in groups for name in group}

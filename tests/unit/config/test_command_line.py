@@ -25,7 +25,7 @@ def test_without_arguments_it_is_the_quickstart() -> None:
     assert config.output_dir == "runs/quickstart"
 
 
-@pytest.mark.parametrize("argument", ["--training.max_steps=5", "--data.text_column=x", "--model.freeze_encoder=true"])
+@pytest.mark.parametrize("argument", ["--training.max_steps=5", "--data.text_column=x", "--model.freeze=[encoder]"])
 def test_a_setting_that_names_neither_model_nor_data_is_one_of_the_quickstart(argument: str) -> None:
     config = parse_config([argument])
     assert (config.data.name_or_path, config.model.name_or_path) == ("quickstart", "quickstart")
@@ -102,7 +102,7 @@ REFERENCE_JOB = {
     "model.name_or_path": "openai/whisper-tiny",
     "model.language": "en",
     "model.task": "transcribe",
-    "model.freeze_encoder": False,
+    "model.freeze": [],
     "data.name_or_path": "PolyAI/minds14",
     "data.subset": "en-US",
     "data.train_split": "train",
@@ -219,3 +219,23 @@ def test_reading_the_settings_imports_nothing_heavy() -> None:
 def _value(content: dict, dotted_name: str) -> object:
     section, name = dotted_name.split(".")
     return content[section][name]
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [("[encoder]", ["encoder"]), ("[encoder_layers: 2, embeddings]", [{"encoder_layers": 2}, "embeddings"])],
+)
+def test_frozen_parts_are_written_alike_here_and_in_a_file(tmp_path: Path, value: str, read: list[object]) -> None:
+    (tmp_path / "settings.yaml").write_text(f"model: {{freeze: {value}}}")
+    of_file = parse_config(["--config", str(tmp_path / "settings.yaml"), "--data.name_or_path=x", "--data.eval_rows=3"])
+    assert of_file.model.freeze == parse_config(["--model.freeze", value]).model.freeze == read
+
+
+def test_a_run_of_an_earlier_version_froze_its_encoder_by_another_name(tmp_path: Path) -> None:
+    with refused("--model.freeze_encoder", remedy="--model.freeze [encoder]"):
+        parse_config(["--model.freeze_encoder", "true"])
+    path = tmp_path / "config.yaml"
+    for frozen, read in (("true", ["encoder"]), ("false", [])):
+        path.write_text(f"model: {{freeze_encoder: {frozen}, language: 'no'}}\ndata: {{name_or_path: x, eval_rows: 3}}")
+        config = parse_config(["--config", str(path)])
+        assert (config.model.freeze, config.model.language, config.output_dir) == (read, "no", "runs/config")

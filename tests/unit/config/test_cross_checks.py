@@ -137,7 +137,7 @@ STREAM = {
     "training.max_steps": 9,
     "evaluation.eval_steps": 3,
 }
-CACHED = {"model.cache_encoder_outputs": True, "model.freeze_encoder": True}
+CACHED = {"model.cache_encoder_outputs": True, "model.freeze": ["encoder"]}
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ CACHED = {"model.cache_encoder_outputs": True, "model.freeze_encoder": True}
         ({"training.pack": True}, "training.audio_context", "speech", "training.pack"),
         (CACHED, "training.audio_context", "speech", "model.cache_encoder_outputs"),
         (CACHED, "training.pack", True, "model.cache_encoder_outputs"),
-        ({**STREAM, "model.freeze_encoder": True}, "model.cache_encoder_outputs", True, "model.cache_encoder_outputs"),
+        ({**STREAM, "model.freeze": ["encoder"]}, "model.cache_encoder_outputs", True, "model.cache_encoder_outputs"),
         ({"training.audio_context": "speech"}, "evaluation.eval_on_start", False, "training.audio_context speech"),
         ({"evaluation.compile_decoding": True}, "evaluation.num_beams", 2, "evaluation.compile_decoding"),
     ],
@@ -173,7 +173,7 @@ def test_what_does_not_go_together(settings: dict[str, Any], name: str, value: A
     [
         ({**STREAM, "training.max_steps": None}, "training.max_steps", "a number of optimizer steps"),
         ({**STREAM, "evaluation.eval_steps": None}, "evaluation.eval_steps", "a number of optimizer steps"),
-        ({"model.cache_encoder_outputs": True}, "model.cache_encoder_outputs", "--model.freeze_encoder true"),
+        ({"model.cache_encoder_outputs": True}, "model.cache_encoder_outputs", "--model.freeze [encoder]"),
         ({"hub.push_to_hub": True}, "hub.push_to_hub", "--hub.hub_model_id user/name"),
         *(
             ({"hub.push_to_hub": True, "hub.hub_model_id": name}, "hub.hub_model_id", "give user/name")
@@ -262,3 +262,31 @@ def test_a_rate_multiplier_is_of_a_known_part_and_not_negative(multipliers: dict
     check_config(changed({"training.learning_rate_multipliers": {"encoder": 0.1, "embeddings": 0}}))
     with refused("--training.learning_rate_multipliers", *words):
         check_config(changed({"training.learning_rate_multipliers": multipliers}))
+
+
+@pytest.mark.parametrize(
+    ("freeze", "words"),
+    [
+        (["head"], ["no such part", "encoder, decoder, embeddings and encoder_layers: N"]),
+        ([{"layers": 2}], ["no part"]),
+        ([{"encoder_layers": 0}], ["out of range", "at least 1"]),
+        (["encoder", "decoder"], ["nothing to train"]),
+        (["encoder", {"encoder_layers": 1}], ["part of encoder"]),
+        (["decoder", "embeddings"], ["part of decoder"]),
+        (["encoder", "encoder"], ["twice"]),
+    ],
+    ids=str,
+)
+def test_known_parts_are_frozen_once_and_not_all_of_them(freeze: list[Any], words: list[str]) -> None:
+    for good in (["encoder"], ["decoder"], [{"encoder_layers": 2}, "embeddings"], ["encoder", "embeddings"]):
+        check_config(changed({"model.freeze": good}))
+    with refused("--model.freeze", *words):
+        check_config(changed({"model.freeze": freeze}))
+
+
+def test_a_frozen_part_has_no_rate() -> None:
+    frozen = {"model.freeze": ["encoder"]}
+    for multipliers, words in (({"encoder": 0.1}, "is frozen"), ({"decoder": 0}, "nothing to train")):
+        with refused("--training.learning_rate_multipliers", words):
+            check_config(changed({**frozen, "training.learning_rate_multipliers": multipliers}))
+    check_config(changed({**frozen, "training.learning_rate_multipliers": {"embeddings": 0.1}}))

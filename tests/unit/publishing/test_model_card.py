@@ -30,6 +30,7 @@ DATA = {
 ENVIRONMENT = {
     "command": ["python", "accel_asr/train.py", "--config", "x"],
     "world_size": 2,
+    "parameters": {"encoder": {"trained": 0, "all": 1500}, "decoder": {"trained": 7, "all": 7}},
     "packages": {"torch": "2.13.0", "accel-asr": None, "transformers": "5.23.0"},
 }
 QUICKSTART = ["--config", "quickstart"]
@@ -171,6 +172,7 @@ def test_the_tables_hold_the_numbers_of_the_run(make_run) -> None:
         "- left out: 3 (no text)\n- left out: 1 (longer than 30 s)",
         "- learning_rate: 0.0005",
         "- num_processes: 2",
+        "- trained_parameters: 7 of 1,507 (encoder 0 of 1,500, decoder 7 of 7)",
     ):
         assert f"\n{row}\n" in text, row
     for words in ("113 validation utterances", "torch 2.13.0", 'model="lab/whisper-bank"'):

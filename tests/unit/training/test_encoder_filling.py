@@ -16,6 +16,7 @@ from accel_asr.data.loading.batches import ClipItems
 from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
 from accel_asr.data.loading.encoder_cache import EncoderCache, open_encoder_cache
 from accel_asr.model import pretrained as modeling
+from accel_asr.model.parts import freeze
 from accel_asr.run.job import Job, load_job
 from accel_asr.training.encoder_filling import fill_encoder_cache
 from accel_asr.training.optimizers import build_optimizer
@@ -29,7 +30,7 @@ SMALL_CHUNK = 2
 @pytest.fixture
 def model(model_and_processor):
     frozen = model_and_processor[0].train()
-    modeling.freeze_encoder(frozen)
+    freeze(frozen, ["encoder"])
     return frozen
 
 
@@ -257,7 +258,7 @@ def test_a_job_trains_on_the_cache_of_its_own_model_and_data(
     modeling.save_model_folder(model, processor, tmp_path / "other")
 
     def job(folder: Path, rows: int) -> Job:
-        settings = ModelConfig(str(folder), language="en", freeze_encoder=True, cache_encoder_outputs=True)
+        settings = ModelConfig(str(folder), language="en", freeze=["encoder"], cache_encoder_outputs=True)
         data = DataConfig("quickstart", text_column="english_transcription", max_duration_s=2.0, eval_rows=rows)
         return load_job(settings, data, EvaluationConfig(), seed=7)
 

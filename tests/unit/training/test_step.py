@@ -12,7 +12,7 @@ from accel_asr.audio.log_mel import log_mel
 from accel_asr.data.loading.batches import ClipItems
 from accel_asr.data.loading.collator import FailedItem, Item
 from accel_asr.errors import UserError
-from accel_asr.model.pretrained import freeze_encoder
+from accel_asr.model.parts import freeze
 from accel_asr.training.optimizers import build_optimizer
 from accel_asr.training.schedule import set_learning_rate
 from accel_asr.training.step import NonFiniteError, StepResult, train_step
@@ -272,7 +272,7 @@ def test_the_decoders_multiplier_holds_for_its_embeddings(model) -> None:
 
 
 def test_a_frozen_encoder_is_not_in_the_optimizer(model) -> None:
-    freeze_encoder(model)
+    freeze(model, ["encoder"])
     optimizer = build_optimizer(model, learning_rate=1e-3, weight_decay=0.0)
     held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
     assert held == {id(weight) for weight in model.model.decoder.parameters()}

@@ -19,7 +19,8 @@ from accel_asr.data.loading.batches import ClipItems
 from accel_asr.data.loading.collator import Item
 from accel_asr.errors import UserError
 from accel_asr.files.run_folder import checkpoint_path, list_checkpoints
-from accel_asr.model.pretrained import freeze_encoder, load_model_and_processor
+from accel_asr.model.parts import freeze
+from accel_asr.model.pretrained import load_model_and_processor
 from accel_asr.training.optimizers import build_optimizer
 from accel_asr.training.saving import checkpoint_state, checkpoints
 from accel_asr.training.saving.checkpoint_state import Geometry, Progress
@@ -54,7 +55,9 @@ FILES = {"model.safetensors", "optimizer.safetensors", "rng.safetensors", "state
 class Run:
     """A model in training: what a process has, and a new one must get back."""
 
-    def __init__(self, folder: Path, accelerator, items: list[Item], collator, *, frozen: bool = False) -> None:
+    def __init__(
+        self, folder: Path, accelerator, items: list[Item], collator, *, frozen: bool = False, **options: Any
+    ) -> None:
         self.accelerator, self.items, self.collator = accelerator, items, collator
         model, self.processor = load_model_and_processor(str(folder))
         model.config.dropout = 0.3  # so that the generators matter
@@ -62,8 +65,8 @@ class Run:
             if hasattr(module, "dropout"):
                 module.dropout = 0.3
         if frozen:
-            freeze_encoder(model)
-        optimizer = build_optimizer(model, learning_rate=1e-3, weight_decay=0.01)
+            freeze(model, ["encoder"])
+        optimizer = build_optimizer(model, learning_rate=1e-3, weight_decay=0.01, **options)
         self.model, self.optimizer = accelerator.prepare(model.train(), optimizer)
         self.progress = Progress()
 
@@ -590,15 +593,25 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from_only_when_allowed(ne
 
 def test_what_can_not_be_gone_on_from_is_refused_even_when_changes_are_allowed(new_run, saved: Path) -> None:
     assert "99 parameters and has 98" in refusal(new_run(), saved, allow_changes=True, model_parameters=98)
-    assert "(model.freeze_encoder)" in refusal(new_run(frozen=True), saved, allow_changes=True)
+    assert "(model.freeze)" in refusal(new_run(frozen=True), saved, allow_changes=True)
     edited(saved, geometry={"steps_per_epoch": 0})
     message = refusal(new_run(), saved, allow_changes=True, steps_per_epoch=0, train_data=5)
     assert "place in another stream" in message
 
 
 def test_a_checkpoint_of_other_trained_weights_is_refused(new_run, saved: Path) -> None:
-    message = refusal(new_run(frozen=True), saved)  # model.freeze_encoder was set in between
+    message = refusal(new_run(frozen=True), saved)  # model.freeze was set in between
     assert repr(str(saved)) in message
+
+
+def test_a_part_may_get_a_rate_of_its_own(new_run, saved: Path) -> None:
+    """The groups of the optimizer differ, and its state is found by the names of the weights."""
+    run, other = new_run(), new_run(rate_multipliers={"encoder": 0.1})
+    run.restore(saved)
+    other.restore(saved)
+    for mine, its in zip(run.model.parameters(), other.model.parameters(), strict=True):
+        for name, value in run.optimizer.state[mine].items():
+            assert torch.equal(value, other.optimizer.state[its][name])
 
 
 def test_a_refused_checkpoint_leaves_the_model_as_it_was(new_run, saved: Path) -> None:

@@ -65,6 +65,16 @@ def test_what_it_does_not_depend_on_is_harmless(name: str) -> None:
     assert [line for line in found.harmless if line.startswith(f"{name}: ")]
 
 
+def test_what_an_earlier_version_did_not_have_was_off() -> None:
+    earlier = {name: value for name, value in PLAIN.items() if not name.endswith(("multipliers", "freeze"))}
+    found = differences(replace(BEFORE, settings={**earlier, "model.freeze_encoder": True}), after())
+    assert (found.training, found.harmless) == (["model.freeze: ['encoder'] -> []"], [])
+    found = differences(replace(BEFORE, settings={**earlier, "model.freeze_encoder": False}), after())
+    assert (found.training, found.yardstick, found.data, found.harmless) == ([], [], [], [])
+    changed = after(training__learning_rate_multipliers={"encoder": 0.1})
+    assert len(differences(replace(BEFORE, settings=earlier), changed).training) == 1
+
+
 def test_the_base_model_and_the_validation_data_are_compared_by_their_content() -> None:
     moved = after(model__name_or_path="#1", data__name_or_path="#2")
     found = differences(BEFORE, moved)
