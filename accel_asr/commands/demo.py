@@ -25,7 +25,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model",
         required=True,
-        help="model folder, such as runs/quickstart/best, a name on the Hub, or quickstart: the base model inside",
+        help="folder of a model or an adapter, such as runs/quickstart/best, a name on the Hub, or quickstart: the "
+        "base model inside",
     )
     parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub")
     parser.add_argument(

@@ -216,7 +216,9 @@ def _print_help() -> None:
 
 
 def _add_own_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="FOLDER_OR_NAME", help="model folder, Hub name, or quickstart")
+    parser.add_argument(
+        "--model", metavar="FOLDER_OR_NAME", help="folder of a model or an adapter, Hub name, or quickstart"
+    )
     parser.add_argument(
         "--against", metavar="FOLDER_OR_NAME", help="another model, compared on the same rows with paired intervals"
     )

@@ -49,7 +49,9 @@ def build_own_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--model", required=True, help=f"model folder, such as runs/quickstart/best, a name on the Hub, or {QUICKSTART}"
+        "--model",
+        required=True,
+        help=f"folder of a model or an adapter, such as runs/quickstart/best, a name on the Hub, or {QUICKSTART}",
     )
     parser.add_argument("--format", required=True, choices=FORMATS)
     parser.add_argument("--output_dir", required=True, type=Path, help="folder to write; must not exist")

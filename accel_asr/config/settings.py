@@ -19,7 +19,8 @@ class ModelConfig:
     """The model to fine-tune, its language and task."""
 
     name_or_path: str = "openai/whisper-tiny"
-    """Hub name or local folder of a Whisper model with its processor; `quickstart` is the embedded base model."""
+    """Hub name or local folder of a Whisper model with its processor, or of an adapter (peft) of one; `quickstart` is
+    the embedded base model."""
     revision: str | None = None
     """Branch, tag or commit of the model on the Hub."""
     language: str | None = None

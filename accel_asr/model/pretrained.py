@@ -10,12 +10,19 @@ import torch
 from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError, safe_open
 from torch import nn
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from transformers import (
+    GenerationConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+    WhisperProcessor,
+    WhisperTokenizer,
+)
 from transformers.utils import logging
 from xxhash import xxh3_128
 
 from accel_asr.console.bars import waiting_is_said
 from accel_asr.errors import UserError
+from accel_asr.model.adapter_merging import merge_adapter
 from accel_asr.model.folder.configuration import ARCHITECTURE
 from accel_asr.model.folder.examination import SETTING, examine, say_notes, why_no_weights
 from accel_asr.model.folder.folder_files import raise_hub_problem
@@ -41,6 +48,7 @@ def load_model_and_processor(
 ) -> tuple[WhisperForTraining, WhisperProcessor]:
     """Load from a local folder, the Hub, or the embedded quickstart; weights in fp32, attention by SDPA.
 
+    An adapter's folder gives its base model with the adapter merged into it.
     Safetensors only: a pickled checkpoint could run code. Notes on what is not used go to stderr.
 
     Raises:
@@ -48,21 +56,31 @@ def load_model_and_processor(
     """
     source = model_source(name_or_path)
     examined = examine(source, name=name_or_path, revision=revision)
+    base, tokenizer, audio = examined.weights_at, examined.tokenizer_at, examined.audio_at
     try:
         with waiting_is_said(f"loading the model {name_or_path}"):
             # from_pretrained would keep a half precision checkpoint in half; training needs fp32 master weights
             model, loaded = WhisperForTraining.from_pretrained(
-                source,
-                revision=revision,
+                base.source,
+                revision=base.revision,
                 dtype=torch.float32,
                 attn_implementation="sdpa",
                 use_safetensors=True,
                 output_loading_info=True,
             )
-            processor = WhisperProcessor.from_pretrained(source, revision=revision)
+            if tokenizer == audio:
+                processor = WhisperProcessor.from_pretrained(audio.source, revision=audio.revision)
+            else:  # an adapter with one of them
+                processor = WhisperProcessor(
+                    WhisperFeatureExtractor.from_pretrained(audio.source, revision=audio.revision),
+                    WhisperTokenizer.from_pretrained(tokenizer.source, revision=tokenizer.revision),
+                )
+            if examined.generation_at != base:
+                at = examined.generation_at
+                model.generation_config = GenerationConfig.from_pretrained(at.source, revision=at.revision)
     except Exception as error:  # transformers checks little of what it reads, and raises whatever comes of it
-        if not Path(source).exists():
-            why = why_no_weights(source, revision=revision, config=examined.config)
+        if not Path(base.source).exists():
+            why = why_no_weights(base.source, revision=base.revision, config=examined.config)
             raise_hub_problem(name_or_path, OSError(why) if why else error)
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise UserError(
@@ -71,6 +89,8 @@ def load_model_and_processor(
     missing = sorted(loaded["missing_keys"])
     if missing:  # from_pretrained fills them with random numbers
         raise UserError(f"lacks weights: {', '.join(missing)}", setting=SETTING, value=name_or_path)
+    if examined.adapter_weights is not None:
+        model = merge_adapter(model, examined.adapter_weights, name=name_or_path)
     damaged = not_finite(dict(model.named_parameters()))
     if damaged:
         raise UserError(

@@ -9,6 +9,7 @@ from transformers.utils import logging
 from accel_asr.config.settings import ModelConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.errors import UserError
+from accel_asr.model.folder.adapters import Place
 from accel_asr.model.folder.examination import examine
 from accel_asr.model.folder.folder_files import raise_hub_problem
 from accel_asr.model.folder.generation_settings import is_multilingual
@@ -42,7 +43,7 @@ def load_model_limits(model: ModelConfig, *, language_of_rows: bool) -> ModelLim
             doesn't support.
     """
     examined = examine(model_source(model.name_or_path), name=model.name_or_path, revision=model.revision)
-    tokenizer = _load_tokenizer(model)
+    tokenizer = _load_tokenizer(examined.tokenizer_at, name=model.name_or_path)
     generation = examined.generation
     require_spelling(tokenizer, model_name=model.name_or_path)
     has_languages = is_multilingual(generation)
@@ -70,15 +71,15 @@ def load_model_limits(model: ModelConfig, *, language_of_rows: bool) -> ModelLim
     )
 
 
-def _load_tokenizer(model: ModelConfig) -> WhisperTokenizer:
+def _load_tokenizer(place: Place, *, name: str) -> WhisperTokenizer:
     logging.set_verbosity_error()
     try:
-        tokenizer = WhisperTokenizer.from_pretrained(model_source(model.name_or_path), revision=model.revision)
+        tokenizer = WhisperTokenizer.from_pretrained(place.source, revision=place.revision)
     except Exception as error:  # transformers and tokenizers raise anything on a damaged file
-        if not Path(model_source(model.name_or_path)).exists():
-            raise_hub_problem(model.name_or_path, error)
+        if not Path(place.source).exists():
+            raise_hub_problem(name, error)
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise UserError(
-            f"its tokenizer can't be loaded ({reason})", setting="--model.name_or_path", value=model.name_or_path
+            f"its tokenizer can't be loaded ({reason})", setting="--model.name_or_path", value=name
         ) from error
     return tokenizer

@@ -2,13 +2,23 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from accel_asr.console.printing import say
 from accel_asr.console.public_text import visible
 from accel_asr.errors import UserError
+from accel_asr.model.folder.adapters import (
+    ADAPTER_SETTINGS,
+    BASE,
+    Adapter,
+    AdapterFiles,
+    Place,
+    adapter_weights,
+    adapter_weights_problems,
+    read_adapter,
+)
 from accel_asr.model.folder.audio_settings import audio_problems, read_audio_settings
 from accel_asr.model.folder.configuration import configuration_notes, configuration_problems, kind_problem
 from accel_asr.model.folder.folder_files import HubRepository, LocalFolder, ModelFiles, UnfitFileError, read_json
@@ -25,12 +35,22 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True)
 class Examined:
-    """A model that fits together: its settings, those of its feature extractor, and notes on what is not used of it."""
+    """A model that fits together: its settings, those of its feature extractor, and notes on what is not used of it.
+
+    Args:
+        weights_at, generation_at, tokenizer_at, audio_at: Where each part lies; of an adapter, the first is its base.
+        adapter_weights: To be merged into those at `weights_at`; None unless it is an adapter.
+    """
 
     config: dict[str, Any]
     generation: dict[str, Any]
     audio: dict[str, Any]
     notes: list[str]
+    weights_at: Place
+    generation_at: Place
+    tokenizer_at: Place
+    audio_at: Place
+    adapter_weights: Path | None = None
 
 
 def refuse_unfit_folder(source: str, *, name: str, setting: str = SETTING) -> None:
@@ -59,11 +79,16 @@ def examine(source: str, *, name: str, revision: str | None = None, setting: str
     """
     path, is_here = Path(source), _is_here(source, name=name, setting=setting)
     files: ModelFiles = LocalFolder(path) if is_here else HubRepository(source, revision)
+    place = Place(source, revision)
     problems: list[str] = []
     try:
         if is_here and not path.is_dir():
             raise UnfitFileError(kind_of_file(path))
-        examined = _examined(files, problems, shown=name)
+        adapter = read_adapter(files)
+        if adapter is None:
+            examined = _examined(files, problems, place=place, shown=name)
+        else:
+            examined = _adapter_examined(adapter, files, problems, place=place, name=name, setting=setting)
     except UnfitFileError as error:
         problems.append(str(error))
     except OSError as error:  # a folder or file that may not be looked at
@@ -98,7 +123,47 @@ def say_notes(notes: list[str], *, name: str) -> None:
             say(f"note: model {name!r}: {visible(note)}", to_stderr=True)
 
 
-def _examined(files: ModelFiles, problems: list[str], *, shown: str) -> Examined:
+def _adapter_examined(
+    adapter: Adapter, files: ModelFiles, problems: list[str], *, place: Place, name: str, setting: str
+) -> Examined:
+    """Examine the base model, then the adapter's own files with it.
+
+    Raises:
+        UserError: the base can't be used, or is not there.
+        UnfitFileError: the adapter's weights are missing.
+    """
+    base_name = str(adapter.settings[BASE])
+    try:
+        base = examine(adapter.base.source, name=base_name, revision=adapter.base.revision, setting=setting)
+        if base.adapter_weights is not None:
+            raise UserError("is itself an adapter", setting=setting, value=base_name)
+    except UserError as error:
+        raise UserError(
+            f"is an adapter ({ADAPTER_SETTINGS}) of the base model {base_name!r}, which {error.problem}",
+            setting=setting,
+            value=name,
+            remedy=f"give a whole Whisper as {BASE} in {ADAPTER_SETTINGS}: its name on the Hub, or its folder here",
+        ) from error
+    is_here = Path(adapter.base.source).exists()
+    base_files: ModelFiles = (
+        LocalFolder(Path(adapter.base.source)) if is_here else HubRepository(adapter.base.source, adapter.base.revision)
+    )
+    together = AdapterFiles(files, base_files)
+    examined = _examined(together, problems, place=place, shown=name)
+    weights = adapter_weights(files)
+    problems += adapter_weights_problems(weights, base.config, base=base_name)
+    return replace(
+        examined,
+        notes=base.notes + [note for note in examined.notes if note not in base.notes],
+        weights_at=base.weights_at,
+        generation_at=place if together.has_generation else base.generation_at,
+        tokenizer_at=place if together.has_tokenizer else base.tokenizer_at,
+        audio_at=place if together.has_audio else base.audio_at,
+        adapter_weights=weights,
+    )
+
+
+def _examined(files: ModelFiles, problems: list[str], *, place: Place, shown: str) -> Examined:
     """Examine all parts, and add what is wrong to `problems`.
 
     Raises:
@@ -124,18 +189,18 @@ def _examined(files: ModelFiles, problems: list[str], *, shown: str) -> Examined
         problems += weights.problems
         notes += weights.notes
         sized = {**config, **weights.sizes}  # the other files have to fit the weights
-    place, audio = _part(problems, lambda: read_audio_settings(files)) or ("", None)
+    audio_file, audio = _part(problems, lambda: read_audio_settings(files)) or ("", None)
     generation = _part(problems, lambda: read_generation(files))
     tokens = _part(problems, lambda: read_tokens(files))
     if not unbuildable:
         if audio is not None:
-            problems += audio_problems(place, audio, sized, files)
+            problems += audio_problems(audio_file, audio, sized, files)
         if generation is not None:
             problems += generation_problems(generation, sized)
             notes += alignment_notes(generation, sized)
         if tokens is not None:
             problems += token_problems(tokens, sized, generation)
-    return Examined(config, generation or {}, audio or {}, notes)
+    return Examined(config, generation or {}, audio or {}, notes, place, place, place, place)
 
 
 def _part(problems: list[str], read: Callable[[], Part]) -> Part | None:

@@ -22,10 +22,6 @@ OLD_FRAMEWORKS = {  # file -> (framework, argument of from_pretrained in transfo
     "tf_model.h5": ("TensorFlow", "from_tf=True"),
     "flax_model.msgpack": ("Flax", "from_flax=True"),
 }
-MERGED_OR_NOT = (
-    "it has whole weights (model.safetensors) and an adapter (adapter_config.json), which may be merged into them or "
-    "not; if it is, take adapter_config.json and the adapter's weights out"
-)
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer_config.json")
 AUDIO_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".parquet")
@@ -70,8 +66,6 @@ def other_kind(
         read: Returns a JSON file's object, None for a missing file.
     """
     is_whole = config is not None and bool(names & {"model.safetensors", "model.safetensors.index.json"})
-    if "adapter_config.json" in names:
-        return MERGED_OR_NOT if is_whole else _adapter(read("adapter_config.json"), shown)
     # a whole model may have a best/ of its own beside it
     may_be_elsewhere = not is_whole or "state.json" in names
     if folder is not None and may_be_elsewhere and (place := _better_place(folder, names)) is not None:
@@ -80,19 +74,6 @@ def other_kind(
     if has_weights and config is not None:
         return None
     return _other_format(names, shown, read) or _incomplete(names, config, has_weights=has_weights)
-
-
-def _adapter(settings: Mapping[str, Any] | None, shown: str) -> str:
-    base = (settings or {}).get("base_model_name_or_path")
-    known = isinstance(base, str) and bool(base)
-    name = base if known else "BASE_MODEL"
-    of = f"of {base}" if known else "that does not say of which base model"
-    return (
-        f'it is an adapter (LoRA, adapter_config.json) {of}, and not a whole model; merge it: python -c "from peft '
-        "import PeftModel; from transformers import WhisperForConditionalGeneration as W, WhisperProcessor as P; "
-        f"PeftModel.from_pretrained(W.from_pretrained({name!r}), {shown!r}).merge_and_unload().save_pretrained('{NEW}')"
-        f"; P.from_pretrained({name!r}).save_pretrained('{NEW}')\", and give {NEW}"
-    )
 
 
 def _better_place(folder: Path, names: set[str]) -> str | None:
@@ -116,7 +97,9 @@ def _better_place(folder: Path, names: set[str]) -> str | None:
             return f"it holds checkpoints to resume from; the model of its run is in {str(run)!r}, so give that"
         latest = max(steps, key=lambda name: int(name.rpartition("-")[2]))
         return f"it holds checkpoints; give one of them, such as {str(folder / latest)!r}"
-    inside = sorted(name for name in names if (folder / name / "config.json").is_file())
+    inside = sorted(
+        name for name in names for file in ("config.json", "adapter_config.json") if (folder / name / file).is_file()
+    )
     if inside:
         return f"it holds no model itself; give the folder inside, {str(folder / inside[0])!r}"
     return None

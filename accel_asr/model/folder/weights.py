@@ -72,7 +72,7 @@ def examine_weights(files: LocalFolder, config: Mapping[str, Any]) -> WeightsExa
     ]
     if problems:
         return WeightsExamined(problems, [], sizes)
-    needed = dict(_expected_tensors(config))
+    needed = dict(expected_tensors(config))
     unknown = sorted(set(tensors) - set(needed) - {PROJECTION})
     notes = []
     if unknown:
@@ -89,7 +89,7 @@ def _read_headers(files: LocalFolder) -> dict[str, Tensor]:
     """Raises: UnfitFileError: weights are missing or torn."""
     single_file = files.path(WEIGHTS)
     if single_file is not None:
-        return _read_header(single_file)
+        return read_header(single_file)
     index = read_json(files, INDEX)
     if index is None:
         variants = sorted(name for name in files.names() if name.endswith(".safetensors"))
@@ -111,7 +111,7 @@ def _read_headers(files: LocalFolder) -> dict[str, Tensor]:
             f"{len(missing)} of {len(shards)} files of the weights are missing: {', '.join(missing[:SHOWN])}{more}; "
             "get them, or download the folder again"
         )
-    headers = {name: _read_header(path) for name in shards if (path := files.path(name)) is not None}
+    headers = {name: read_header(path) for name in shards if (path := files.path(name)) is not None}
     lost = [tensor for tensor, name in places.items() if tensor not in headers[name]]
     if lost:
         raise UnfitFileError(
@@ -120,7 +120,7 @@ def _read_headers(files: LocalFolder) -> dict[str, Tensor]:
     return {tensor: headers[name][tensor] for tensor, name in places.items()}
 
 
-def _read_header(path: Path) -> dict[str, Tensor]:
+def read_header(path: Path) -> dict[str, Tensor]:
     """Raises: UnfitFileError: the file is torn, or not safetensors."""
     try:
         with path.open("rb") as file:
@@ -181,7 +181,7 @@ def _tensor_problems(tensors: Mapping[str, Tensor], needed: dict[str, tuple[int,
     return problems
 
 
-def _expected_tensors(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
+def expected_tensors(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
     """(name, shape) of each tensor of a WhisperForConditionalGeneration but the output projection."""
     width, mels = setting(config, "d_model"), setting(config, "num_mel_bins")
     yield "model.encoder.conv1.weight", (width, mels, 3)

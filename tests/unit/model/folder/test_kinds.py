@@ -12,12 +12,6 @@ from accel_asr.model.folder.examination import examine
 from tests.unit.model.folder.conftest import refusal
 
 KINDS: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "LoRA": (
-        {"adapter_config.json": {"base_model_name_or_path": "openai/whisper-small"}, "adapter_model.safetensors": b""},
-        ["adapter (LoRA", "of openai/whisper-small", "merge_and_unload", "PeftModel"],
-    ),
-    "LoRA without a base": ({"adapter_config.json": {}, "config.json": {}}, ["adapter", "BASE_MODEL"]),
-    "LoRA that is no object": ({"adapter_config.json": []}, ["adapter_config.json", "list"]),
     "CTranslate2": (
         {"model.bin": b"x", "config.json": {"alignment_heads": []}, "vocabulary.json": [], "tokenizer.json": {}},
         ["CTranslate2", "faster-whisper", "converted from"],

@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub import constants
 
 from accel_asr.model.folder.examination import examine
 from accel_asr.model.pretrained import load_model_and_processor
+from tests.adapters import change_adapter, make_adapter
 from tests.hub_server import LoopbackHub
 from tests.refusals import refused
+from tests.tiny_models import make_tiny_whisper
 from tests.unit.model.folder.conftest import Spoil
 from tests.unit.publishing.hub_client import hub_of_this_process
 
@@ -71,3 +74,28 @@ def test_what_a_repository_holds_instead_of_weights_is_said(
 def test_a_repository_that_is_not_there_is_answered_with_ways_on(hub: LoopbackHub) -> None:
     with refused("--model.name_or_path", "not a local folder", value="nobody/nothing", remedy="--config quickstart"):
         load_model_and_processor("nobody/nothing")
+
+
+ADAPTER = "tester/adapter"
+
+
+def test_an_adapter_and_its_base_come_from_the_hub(hub: LoopbackHub, folder: Path, tmp_path: Path) -> None:
+    """The base at the revision that the adapter names, though its `main` holds another model."""
+    other = make_tiny_whisper(tmp_path / "other", layers=1)
+    hub.add_repository("model", NAME, {"main": other, "v1": real_copy(folder)})
+    adapter = change_adapter(make_adapter(folder, tmp_path / "adapter", named=NAME), revision="v1")
+    hub.add_repository("model", ADAPTER, adapter)
+    on_hub, processor = load_model_and_processor(ADAPTER)
+    here, _ = load_model_and_processor(str(change_adapter(adapter, base_model_name_or_path=str(folder))))
+    assert on_hub.config.decoder_layers == 2
+    assert processor.feature_extractor.feature_size == 80
+    assert all(torch.equal(there, tensor) for there, tensor in zip(on_hub.parameters(), here.parameters(), strict=True))
+
+
+def test_a_base_that_the_hub_does_not_give_is_named(hub: LoopbackHub, folder: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(folder, tmp_path / "adapter", named="openai/whisper-tiny")
+    hub.add_repository("model", ADAPTER, adapter)
+    words = ("openai/whisper-tiny", "Hub did not give it")
+    with refused("--model.name_or_path", *words, value=ADAPTER, remedy="base_model_name_or_path"):
+        load_model_and_processor(ADAPTER)
+    assert hub.requested("adapter_model.safetensors") == []
