@@ -8,7 +8,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from accel_asr.data.loading.batches import ClipItems
 from accel_asr.model.gradient_checkpointing import checkpoint_layers
-from accel_asr.model.pretrained import freeze_encoder
+from accel_asr.model.parts import freeze
 from accel_asr.model.whisper_for_training import WhisperForTraining
 from tests.unit.model.test_whisper_for_training import loss_of
 
@@ -78,7 +78,7 @@ def test_both_save_least(model: WhisperForTraining, step) -> None:
 
 @pytest.mark.parametrize("which", HALVES)
 def test_a_frozen_encoder_is_no_obstacle(model: WhisperForTraining, step, which: str) -> None:
-    freeze_encoder(model)
+    freeze(model, ["encoder"])
     _, gradients, _ = step(model, "none")
     _, same_gradients, _ = step(model, which)
     assert same_gradients.keys() == gradients.keys() == {n for n, w in model.named_parameters() if w.requires_grad}
