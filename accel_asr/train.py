@@ -107,6 +107,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
         num_workers=training.dataloader_num_workers,
         device=accelerator.device,
         pack=training.pack,
+        spec_augment=config.spec_augment,
     )
     display.say_lines(job.data.notices)
 

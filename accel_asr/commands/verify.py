@@ -98,6 +98,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
         seed=training.seed,
         device=accelerator.device,
         pack=training.pack,
+        spec_augment=config.spec_augment,
     )
     display.say_lines(job.data.notices)
 
@@ -108,7 +109,11 @@ def verify(config: Config, *, most_utterances: int) -> int:
     validation, batch_size = _utterances_to_score(
         job.data.validation, most_utterances, accelerator.num_processes, config.evaluation.per_device_eval_batch_size
     )
-    notes += _notes(num_processes=accelerator.num_processes, mixed_precision=accelerator.mixed_precision)
+    notes += _notes(
+        num_processes=accelerator.num_processes,
+        mixed_precision=accelerator.mixed_precision,
+        is_masked=config.spec_augment.enabled,
+    )
     processes = "1 process" if plan.num_processes == 1 else f"{plan.num_processes} processes"
     display.say(
         f"\nthis launch: {processes} x {plan.accumulation_steps} accumulation steps x {plan.micro_batch_size} = "
@@ -143,7 +148,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
             accelerator=accelerator,
             items=job.train_items,
             plan=plan,
-            collator=job.collator,
+            collator=job.train_collator,
             steps=steps,
             learning_rate_of=schedule.learning_rate,
         )
@@ -164,13 +169,14 @@ def verify(config: Config, *, most_utterances: int) -> int:
     return 0 if all(check.passed for check in checks) else 1
 
 
-def _notes(*, num_processes: int, mixed_precision: str) -> list[str]:
+def _notes(*, num_processes: int, mixed_precision: str, is_masked: bool) -> list[str]:
     notes = []
     if num_processes == 1:
         notes.append("one process: its transcripts are compared with those of a second pass of its own")
     if mixed_precision != "no":
         notes.append("half precision is compared loosely; launch with --mixed_precision no for the sharp comparison")
-    return [*notes, "dropout, layer drop and SpecAugment are off, no gradient is clipped, no encoder output is cached"]
+    off = "the model's own SpecAugment" if is_masked else "SpecAugment"  # spec_augment draws by row, and stays on
+    return [*notes, f"dropout, layer drop and {off} are off, no gradient is clipped, no encoder output is cached"]
 
 
 def _utterances_to_score(

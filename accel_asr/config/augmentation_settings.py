@@ -74,3 +74,24 @@ class AugmentConfig:
         if not self.shift_prob:
             return 0.0
         return float("inf") if self.max_shift_s is None else self.max_shift_s
+
+
+@dataclass(frozen=True)
+class SpecAugmentConfig:
+    """Masks on the log-mel features of training clips, on frames with audio and never on padding. A mask has the
+    clip's mean. Other masks in each epoch, whatever the number of workers and processes."""
+
+    enabled: bool = False
+    """Mask training clips. The other settings of this section need it. A model whose own `config.json` has
+    `apply_spec_augment` loses that, which masks mostly padding."""
+    mask_time_prob: float = 0.2
+    """A clip of so many frames (100 a second) gets `mask_time_prob` x frames / `mask_time_length` masks over all bins,
+    rounded up or down at random: two for 10 s. At most half of a clip is masked."""
+    mask_time_length: int = 100
+    """Longest mask in frames of 10 ms: each has a random length from 0 to this or, if that is shorter, a fifth of the
+    clip."""
+    mask_feature_prob: float = 0.7
+    """A clip gets `mask_feature_prob` x mel bins / `mask_feature_length` masks over all of its frames, rounded up or
+    down at random: two for 80 bins."""
+    mask_feature_length: int = 27
+    """Widest mask in mel bins: each has a random width from 0 to this."""

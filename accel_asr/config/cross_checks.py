@@ -34,6 +34,7 @@ def check_config(config: Config) -> None:
             *_source_errors(config.data),
             *_validation_errors(config.data),
             *_combination_errors(config),
+            *_switched_off_errors(config),
             *_tracking_errors(config.tracking),
             *_hub_errors(config.hub),
         ]
@@ -170,6 +171,7 @@ _NOT_TOGETHER: dict[str, dict[str, str]] = {
         "data.streaming": "which needs the same clips in each epoch",
         "training.pack": "which needs the same windows in each epoch",
         "training.audio_context": "which keeps the encoder's outputs for the whole window",
+        "spec_augment.enabled": "which needs the same features in each epoch",
     },
 }
 
@@ -212,6 +214,27 @@ def _combination_errors(config: Config) -> Iterator[UserError]:
             value=True,
             remedy="add --model.freeze [encoder], or leave it out",
         )
+
+
+_SECTIONS_OFF_UNLESS_ENABLED = ("spec_augment",)
+
+
+def _switched_off_errors(config: Config) -> Iterator[UserError]:
+    """Settings of a section that is not enabled, which would do nothing."""
+    for section in _SECTIONS_OFF_UNLESS_ENABLED:
+        given = getattr(config, section)
+        default = type(given)()
+        if given.enabled:
+            continue
+        for setting in fields(given):
+            value = getattr(given, setting.name)
+            if value != getattr(default, setting.name):
+                yield UserError(
+                    f"does nothing without --{section}.enabled true",
+                    setting=f"--{section}.{setting.name}",
+                    value=value,
+                    remedy=f"add --{section}.enabled true",
+                )
 
 
 def _is_on(value: Any) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
+from accel_asr.config.augmentation_settings import SpecAugmentConfig
+
 MixedPrecision = Literal["no", "fp16", "bf16"]
 NormalizerName = Literal["basic", "english", "multilingual", "none"]
 CheckpointedLayers = Literal["none", "encoder", "decoder", "both"]
@@ -332,6 +334,8 @@ class Config:
     """Data"""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     """Training"""
+    spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
+    """Masks on features (SpecAugment)"""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     """Evaluation"""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)

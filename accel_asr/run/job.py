@@ -7,6 +7,8 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.audio.batch_log_mel import makes_features
+from accel_asr.audio.spec_augment import SpecAugment
+from accel_asr.config.augmentation_settings import SpecAugmentConfig
 from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig
 from accel_asr.config.trained_parts import frozen_parts
 from accel_asr.data.labels import LabelEncoder
@@ -73,7 +75,7 @@ class Job:
     train_items: ClipItems
     validation_items: ClipItems
     collator: Collator
-    train_collator: Collator  # differs from `collator` where the training items hold encoder outputs
+    train_collator: Collator  # differs from `collator` where training items hold encoder outputs, or are masked
 
     def windows(
         self,
@@ -100,10 +102,11 @@ class Job:
                     encoder,
                     self.data.stream,
                     has_language=not encoder.languages or self.decoding.language is not None,
+                    seed=plan.seed,
                 ),
                 StreamOrder(self.data.stream, rank=rank, num_processes=plan.num_processes, seed=plan.seed),
                 plan,
-                collator=self.collator,
+                collator=self.train_collator,
                 start=place or Place(),
                 num_workers=num_workers,
                 pin_memory=pin_memory,
@@ -190,6 +193,7 @@ def load_job(
     num_workers: int = 0,
     device: torch.device = CPU,
     pack: bool = False,
+    spec_augment: SpecAugmentConfig | None = None,
 ) -> Job:
     """Load everything, the same on every rank. Each rank does it for itself, so that none waits for another.
 
@@ -197,6 +201,7 @@ def load_job(
         num_workers: Processes that load the audio of an evaluation.
         device: The device that trains, and may compute the features.
         pack: As `load_train_and_validation` takes it.
+        spec_augment: Masks on training clips.
 
     Raises:
         UserError: as the parts of it raise; or the normaliser leaves no validation text to score.
@@ -234,6 +239,14 @@ def load_job(
     if model_settings.cache_encoder_outputs:
         encoder_cache = _encoder_cache(data.train, loaded, data_settings, data.notices)
         train_collator = replace(collator, encoded_shape=encoder_cache.shape)
+    if spec_augment is not None and spec_augment.enabled:
+        train_collator = replace(train_collator, spec_augment=_masks_of(spec_augment))
+        if model.config.apply_spec_augment:
+            model.config.apply_spec_augment = False
+            data.notices.append(
+                "spec_augment.enabled: the model's own SpecAugment (apply_spec_augment in its config.json) is off; it "
+                "would mask padding too"
+            )
     train_items = ClipItems(
         data.train,
         feature_extractor=extractor,
@@ -252,6 +265,15 @@ def load_job(
         validation_items=validation_items,
         collator=collator,
         train_collator=train_collator,
+    )
+
+
+def _masks_of(settings: SpecAugmentConfig) -> SpecAugment:
+    return SpecAugment(
+        mask_time_prob=settings.mask_time_prob,
+        mask_time_length=settings.mask_time_length,
+        mask_feature_prob=settings.mask_feature_prob,
+        mask_feature_length=settings.mask_feature_length,
     )
 
 

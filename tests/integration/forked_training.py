@@ -204,7 +204,10 @@ def keep_ledger(rank: int, *, settings: list[str]) -> None:
         done += 1
         with Path("ledger.jsonl").open("a") as ledger:
             ids = [utterance_id for batch in window for utterance_id in batch.utterance_ids]
-            ledger.write(json.dumps({"step": done, "rank": rank, "ids": ids, "settings": settings[-1]}) + "\n")
+            entry = {"step": done, "rank": rank, "ids": ids, "settings": settings[-1]}
+            if masks := [clip.masks.tolist() for batch in window for clip in batch.masks]:
+                entry["masks"] = masks  # SpecAugment's, of each id
+            ledger.write(json.dumps(entry) + "\n")
         return result
 
     checkpoints.restore_checkpoint, step.train_step = counted_restore, recorded_step

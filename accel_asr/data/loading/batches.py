@@ -12,9 +12,10 @@ from transformers import WhisperFeatureExtractor
 
 from accel_asr.audio.decoding import AudioError
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
+from accel_asr.data.loading.collator import Batch, ClipSpan, Collator, FailedItem, Item
 from accel_asr.data.loading.encoder_cache import EncoderCache
 from accel_asr.data.loading.prefetch import POLL_S, MadeAhead
+from accel_asr.data.loading.row_seeds import row_seed
 from accel_asr.data.order.epoch_order import PackKey, RowKey, WindowPlan
 from accel_asr.data.order.packing import GAP_S
 from accel_asr.data.selection.utterances import Utterance
@@ -63,7 +64,14 @@ class ClipItems:
         )
         if is_timed and not utterance.timed:
             label = self.encoder.with_timestamps(label, utterance.duration_s)
-        return Item(utterance.utterance_id, utterance.duration_s, clip, label.token_ids, label.prompt_tokens)
+        return Item(
+            utterance.utterance_id,
+            utterance.duration_s,
+            clip,
+            label.token_ids,
+            label.prompt_tokens,
+            row_seed=row_seed(self.seed, epoch, row),
+        )
 
     def of(self, keys: Sequence[RowKey | PackKey]) -> list[Item | FailedItem]:
         """An item for each key, or a `FailedItem` for a clip that could not be decoded."""
@@ -92,9 +100,10 @@ class ClipItems:
         gap = np.zeros(round(GAP_S * rate_hz), dtype=np.int16)
         audio = np.zeros(0, dtype=np.int16)
         packed: list[Utterance] = []
-        spans_s: list[tuple[float, float]] = []
+        spans: list[ClipSpan] = []
         failed: list[Item | FailedItem] = []
-        for utterance in (self.utterances[row] for row in rows):
+        for row in rows:
+            utterance = self.utterances[row]
             try:
                 samples = utterance.samples()
             except AudioError as error:
@@ -108,13 +117,14 @@ class ClipItems:
                 continue
             audio = longer
             packed.append(utterance)
-            spans_s.append(((len(audio) - len(samples)) / rate_hz, len(audio) / rate_hz))
+            seed = row_seed(self.seed, epoch, row)
+            spans.append(ClipSpan(utterance.utterance_id, seed, len(audio) - len(samples), len(audio)))
         if not packed:
             return failed
         first = packed[0]
         if self._is_timed(epoch, rows[0]):
-            clips = zip(packed, spans_s, strict=True)
-            parts = [part for utterance, span_s in clips for part in _timed_parts(utterance, span_s)]
+            spans_s = [(span.first_sample / rate_hz, span.stop_sample / rate_hz) for span in spans]
+            parts = [part for pair in zip(packed, spans_s, strict=True) for part in _timed_parts(*pair)]
             parts[0] = replace(parts[0], text=parts[0].text.lstrip())
             label = self.encoder.timed_pack(parts, language=first.language, task=first.task)
         else:
@@ -125,7 +135,8 @@ class ClipItems:
             sum(utterance.duration_s for utterance in packed),
             audio,
             label.token_ids,
-            packed_ids=tuple(utterance.utterance_id for utterance in packed),
+            spans=tuple(spans),
+            row_seed=spans[0].row_seed,
         )
         return [item, *failed]
 

@@ -10,8 +10,19 @@ from transformers import WhisperFeatureExtractor
 
 from accel_asr.audio.batch_log_mel import BatchLogMel
 from accel_asr.audio.log_mel import features_shape, log_mel
+from accel_asr.audio.spec_augment import ClipMasks, SpecAugment, mask_features
 
 IGNORED_LABEL = -100  # cross_entropy's default ignore_index
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSpan:
+    """Where one clip begins and ends in the samples of an item, and its `row_seed`."""
+
+    utterance_id: str
+    row_seed: int
+    first_sample: int
+    stop_sample: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +31,8 @@ class Item:
 
     `clip` is audio, int16, (samples,); features, float32, (mel bins, frames); or cached encoder outputs, float16,
     (positions, width). The first `prompt_tokens` of the label come before start-of-transcript: the decoder reads them,
-    but they are no targets. For a pack, `packed_ids` are the ids of all its utterances; `utterance_id` is the first.
+    but they are no targets. `row_seed` is that of the row in its epoch. `spans` are the clips of a pack, which has the
+    `utterance_id` and `row_seed` of the first; without them all of it is one clip.
     """
 
     utterance_id: str
@@ -28,7 +40,13 @@ class Item:
     clip: np.ndarray
     token_ids: Sequence[int]
     prompt_tokens: int = 0
-    packed_ids: tuple[str, ...] = ()
+    spans: tuple[ClipSpan, ...] = ()
+    row_seed: int = 0
+
+    def clip_spans(self, sampling_rate_hz: int) -> tuple[ClipSpan, ...]:
+        """`spans`, or that of its only clip."""
+        samples = len(self.clip) if self.clip.ndim == 1 else round(self.duration_s * sampling_rate_hz)
+        return self.spans or (ClipSpan(self.utterance_id, self.row_seed, 0, samples),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +65,8 @@ class Batch:
     An empty one (a slot that a short last window does not fill) holds one silent row without labels, so that every
     rank still makes its forward and backward pass; it adds nothing to loss or gradient.
 
-    Instead of features it may hold samples, int16, (batch, samples); `to` computes the features on the device.
+    Instead of features it may hold samples, int16, (batch, samples); `to` computes the features on the device, and
+    masks them there.
     """
 
     utterance_ids: list[str]  # one per row, or several where utterances are packed
@@ -56,7 +75,9 @@ class Batch:
     decoder_input_ids: torch.Tensor  # (batch, tokens), starts with one <|startoftranscript|>
     labels: torch.Tensor  # (batch, tokens), the next token at each position, -100 where there is none
     target_positions: torch.Tensor  # (targets,), where labels.flatten() is not -100
+    row_seeds: torch.Tensor  # int64, (batch,), of each row in its epoch, see `row_seed`
     failed: list[FailedItem]  # clips that are missing from it
+    masks: tuple[ClipMasks, ...] = ()  # SpecAugment's, in the features or, where there are samples, to be in them
     is_encoded: bool = False  # the features are encoder outputs, (batch, positions, width), float16
     log_mel: BatchLogMel | None = None  # computes the features, where there are samples instead
 
@@ -81,7 +102,9 @@ class Batch:
         moved = self._with(tensor.to(device, non_blocking=True) for tensor in self._tensors())
         if moved.log_mel is None:
             return moved
-        return replace(moved, input_features=moved.log_mel(moved.input_features), log_mel=None)
+        features = moved.log_mel(moved.input_features)
+        mask_features(features, moved.masks)
+        return replace(moved, input_features=features, log_mel=None)
 
     def first_frames(self, frames: int) -> "Batch":
         """The batch with only the first `frames` frames of the features; shares memory."""
@@ -90,17 +113,18 @@ class Batch:
         return replace(self, input_features=self.input_features[..., :frames])
 
     def _with(self, tensors: Iterable[torch.Tensor]) -> "Batch":
-        input_features, decoder_input_ids, labels, target_positions = tensors
+        input_features, decoder_input_ids, labels, target_positions, row_seeds = tensors
         return replace(
             self,
             input_features=input_features,
             decoder_input_ids=decoder_input_ids,
             labels=labels,
             target_positions=target_positions,
+            row_seeds=row_seeds,
         )
 
     def _tensors(self) -> tuple[torch.Tensor, ...]:
-        return self.input_features, self.decoder_input_ids, self.labels, self.target_positions
+        return self.input_features, self.decoder_input_ids, self.labels, self.target_positions, self.row_seeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +139,7 @@ class Collator:
         feature_extractor: The model's own; features of audio are computed straight into the batch.
         features_on_device: Leave that to the device that the batch will be moved to.
         encoded_shape: (positions, width) of items that hold encoder outputs; None where no item does.
+        spec_augment: Masks features, not encoder outputs; None for none.
     """
 
     feature_extractor: WhisperFeatureExtractor
@@ -122,6 +147,7 @@ class Collator:
     pad_token_id: int
     features_on_device: bool = False
     encoded_shape: tuple[int, int] | None = None
+    spec_augment: SpecAugment | None = None
 
     def __call__(self, all_items: Sequence[Item | FailedItem]) -> Batch:
         items = [item for item in all_items if isinstance(item, Item)]
@@ -136,18 +162,47 @@ class Collator:
             length = len(item.token_ids) - 1
             decoder_input_ids[index, :length] = torch.tensor(item.token_ids[:-1])
             labels[index, item.prompt_tokens : length] = torch.tensor(item.token_ids[item.prompt_tokens + 1 :])
+        features = _padded_samples(items) if are_samples else self._features(items)
+        masks = self._masks(items)
+        if not are_samples:
+            mask_features(features, masks)
         return Batch(
-            utterance_ids=[name for item in items for name in item.packed_ids or (item.utterance_id,)],
+            utterance_ids=[clip.utterance_id for item in items for clip in item.clip_spans(self._rate_hz)],
             audio_s=sum(item.duration_s for item in items),
-            input_features=_padded_samples(items) if are_samples else self._features(items),
+            input_features=features,
             decoder_input_ids=decoder_input_ids,
             labels=labels,
             # on the CPU: nonzero on a GPU would wait for the device
             target_positions=torch.nonzero(labels.flatten() != IGNORED_LABEL).flatten(),
+            row_seeds=torch.tensor([item.row_seed for item in items] or [0], dtype=torch.long),
             failed=[item for item in all_items if isinstance(item, FailedItem)],
+            masks=masks,
             is_encoded=self.encoded_shape is not None,
             log_mel=BatchLogMel.of_extractor(self.feature_extractor) if are_samples else None,
         )
+
+    def _masks(self, items: Sequence[Item]) -> tuple[ClipMasks, ...]:
+        if self.spec_augment is None:
+            return ()
+        hop = self.feature_extractor.hop_length
+        bins, frames = features_shape(self.feature_extractor)
+        return tuple(
+            self.spec_augment.draw(
+                clip.row_seed,
+                row=row,
+                # a frame is centred on every hop's first sample
+                first_frame=-(-clip.first_sample // hop),
+                stop_frame=min(-(-clip.stop_sample // hop), frames),
+                bins=bins,
+            )
+            for row, item in enumerate(items)
+            for clip in item.clip_spans(self._rate_hz)
+        )
+
+    @property
+    def _rate_hz(self) -> int:
+        rate_hz: int = self.feature_extractor.sampling_rate
+        return rate_hz
 
     def _features(self, items: Sequence[Item]) -> torch.Tensor:
         shape, dtype = features_shape(self.feature_extractor), torch.float32

@@ -12,6 +12,7 @@ from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import TASKS, LabelEncoder
 from accel_asr.data.loading.batches import MicroBatches, batches_ahead
 from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
+from accel_asr.data.loading.row_seeds import row_seed
 from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.time_cells import length_fault, lengths_agree
@@ -19,6 +20,7 @@ from accel_asr.data.selection.overlap import VALIDATED_ON
 from accel_asr.data.streaming.streams import Place, Stream, StreamOrder, digest_of
 from accel_asr.model.languages import language_name
 
+StreamKey = tuple[int, Row]  # (epoch, row)
 MOST_LEFT_OUT_IN_A_ROW = 1_000  # rows; then an empty micro-batch is let through
 
 
@@ -26,13 +28,14 @@ MOST_LEFT_OUT_IN_A_ROW = 1_000  # rows; then an empty micro-batch is let through
 class StreamItems:
     """Rows of a stream as items, decoded in a worker process.
 
-    `has_language`: the run has one, so rows need none.
+    `has_language`: the run has one, so rows need none. `seed` is the run's.
     """
 
     feature_extractor: WhisperFeatureExtractor
     encoder: LabelEncoder
     stream: Stream
     has_language: bool = True
+    seed: int = 0
 
     def __getitem__(self, row: Row) -> Item | FailedItem:
         """The item, or why the row is left out; `is_filtered` if by a setting, not for a fault."""
@@ -89,13 +92,19 @@ class StreamItems:
                 raise AudioError(fault)
         return samples
 
-    def of(self, rows: Sequence[Row]) -> list[Item | FailedItem]:
+    def of(self, keys: Sequence[StreamKey]) -> list[Item | FailedItem]:
         """The items of a batch."""
-        return [self[row] for row in rows]
+        items = []
+        for epoch, row in keys:
+            item = self[row]
+            if isinstance(item, Item):
+                item = replace(item, row_seed=row_seed(self.seed, epoch, row.utterance_id))
+            items.append(item)
+        return items
 
-    def names(self, rows: Sequence[Row]) -> list[str]:
+    def names(self, keys: Sequence[StreamKey]) -> list[str]:
         """The ids of these rows."""
-        return [row.utterance_id for row in rows]
+        return [row.utterance_id for _, row in keys]
 
     def _fault_of_columns(self, row: Row) -> str | None:
         """Why the row has no label: a wrong language would do silent harm."""
@@ -151,11 +160,11 @@ class StreamWindows(MicroBatches):
             self._left_out = []
 
 
-def _keys(order: StreamOrder, start: Place, *, size: int, places: deque[Place]) -> Iterator[list[Row]]:
+def _keys(order: StreamOrder, start: Place, *, size: int, places: deque[Place]) -> Iterator[list[StreamKey]]:
     """The rows of each micro-batch; `places` gets the place after each."""
-    keys: list[Row] = []
+    keys: list[StreamKey] = []
     for row, place in order.rows(start):
-        keys.append(row)
+        keys.append((place.epoch, row))
         if len(keys) == size:
             places.append(place)
             yield keys

@@ -18,6 +18,7 @@ _OF_SECTION = {
     "model": TRAINING,
     "data": HARMLESS,  # the recordings and texts themselves are compared, and may move
     "training": TRAINING,
+    "spec_augment": TRAINING,
     "evaluation": YARDSTICK,
     "checkpoint": HARMLESS,
     "tracking": HARMLESS,

@@ -4,11 +4,13 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import torch
 from torch import nn
 
+from accel_asr.audio.spec_augment import SpecAugment
 from accel_asr.commands import verify
 from accel_asr.data.loading.collator import Batch
 from accel_asr.data.order.epoch_order import WindowPlan
@@ -82,6 +84,25 @@ def test_a_mean_of_micro_batch_means_fails(settings, capsys, monkeypatch: pytest
     assert verify.main([*settings, "--training.dataloader_drop_last", "true"]) == 1
     out = capsys.readouterr().out
     assert "FAIL: loss, gradient norm, gradient direction, change by 3 updates\n" in out
+
+
+MASKED = ["--spec_augment.enabled", "true", "--spec_augment.mask_time_length", "10"]
+
+
+def test_masks_of_spec_augment_are_the_same_in_both(settings, capsys) -> None:
+    assert verify.main([*settings, *MASKED, "--data.features_on_device", "true"]) == 0
+    out = capsys.readouterr().out
+    assert "the model's own SpecAugment" in out
+    assert "FAIL" not in out
+
+
+def test_masks_from_a_global_generator_would_fail(settings, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw, draws = SpecAugment.draw, np.random.default_rng(0)
+    monkeypatch.setattr(
+        SpecAugment, "draw", lambda masks, seed, **place: draw(masks, int(draws.integers(2**62)), **place)
+    )
+    assert verify.main([*settings, *MASKED]) == 1
+    assert "FAIL: loss, gradient norm" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("given", [["--verify_utterances", "1"], ["--verify_utterances", "x"], ["--verify_utterances"]])

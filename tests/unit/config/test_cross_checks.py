@@ -239,7 +239,7 @@ def test_a_configuration_can_not_be_changed_after_it_was_checked() -> None:
 def test_the_dictionary_is_plain_and_in_the_order_of_the_sections() -> None:
     content = GOOD.to_dict()
     assert list(content) == [
-        *("output_dir", "model", "data", "training", "evaluation", "checkpoint", "tracking", "hub")
+        *("output_dir", "model", "data", "training", "spec_augment", "evaluation", "checkpoint", "tracking", "hub")
     ]
     assert content["data"]["train_rows"] == 450
     assert content["tracking"]["report_to"] == ["tensorboard"]
@@ -290,3 +290,18 @@ def test_a_frozen_part_has_no_rate() -> None:
         with refused("--training.learning_rate_multipliers", words):
             check_config(changed({**frozen, "training.learning_rate_multipliers": multipliers}))
     check_config(changed({**frozen, "training.learning_rate_multipliers": {"embeddings": 0.1}}))
+
+
+# -- sections that are off unless enabled
+
+
+def test_a_value_of_spec_augment_does_nothing_unless_it_is_enabled() -> None:
+    with refused("--spec_augment.mask_time_prob", value=0.5, remedy="--spec_augment.enabled true"):
+        check_config(changed({"spec_augment.mask_time_prob": 0.5}))
+    check_config(changed({"spec_augment.mask_time_prob": 0.5, "spec_augment.enabled": True}))
+
+
+def test_cached_encoder_outputs_are_not_masked() -> None:
+    cached = {"model.cache_encoder_outputs": True, "model.freeze": ["encoder"], "spec_augment.enabled": True}
+    with refused("--spec_augment.enabled", "--model.cache_encoder_outputs", value=True):
+        check_config(changed(cached))

@@ -275,7 +275,7 @@ def test_the_audio_of_a_pack_is_its_clips_with_a_pause_between(clip_items: ClipI
     first, second = (clip_items.utterances[row] for row in rows)
     expected = np.concatenate([first.samples(), pause, second.samples()])
     assert np.array_equal(item.clip, expected)
-    assert item.packed_ids == ("clip-3", "clip-1")
+    assert [clip.utterance_id for clip in item.spans] == ["clip-3", "clip-1"]
     assert item.duration_s == pytest.approx(first.duration_s + second.duration_s)
 
 
@@ -341,7 +341,7 @@ def test_a_clip_that_is_longer_than_it_was_said_to_be_is_not_cut_into_a_pack(cli
     assert isinstance(last, FailedItem)
     assert "do not fit" in last.reason
     (item,) = [one for one in kept if isinstance(one, Item)]
-    fitting = tuple(int(name.removeprefix("clip-")) for name in item.packed_ids)
+    fitting = tuple(int(clip.utterance_id.removeprefix("clip-")) for clip in item.spans)
     assert len(fitting) + sum(isinstance(one, FailedItem) for one in [*kept, last]) == 7
     [again] = clip_items.of([(0, fitting)])
     assert np.array_equal(item.clip, again.clip)  # type: ignore[union-attr]

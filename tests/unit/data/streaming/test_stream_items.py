@@ -16,6 +16,7 @@ from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig,
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
+from accel_asr.data.loading.row_seeds import row_seed
 from accel_asr.data.order.stream_plan import StreamPlan
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.reading.sources import SourceName
@@ -480,3 +481,13 @@ def test_a_local_source_is_refused_before_anything_is_read(load, tmp_path: Path)
     with refused("--data.streaming", repr(str(tmp_path)), remedy="leave out data.streaming"):
         load(str(tmp_path), eval_rows=2)
     assert open_shards(SourceName(tars(tmp_path, 1)))  # but tars are streamed, wherever they are
+
+
+# -- seeds of rows
+
+
+def test_a_row_of_a_stream_has_a_seed_of_its_epoch_and_name_on_any_rank(items) -> None:
+    made = replace(items(), seed=5)
+    first, again, other = made.of([(0, row()), (1, row()), (0, replace(row(), utterance_id="u2"))])
+    assert first.row_seed == row_seed(5, 0, "u1")
+    assert len({first.row_seed, again.row_seed, other.row_seed}) == 3

@@ -1,0 +1,75 @@
+"""SpecAugment in a run: the masks of each clip in each epoch are the same on any topology and after a kill."""
+
+import json
+import signal
+from typing import Any
+
+import pytest
+
+from tests.integration.tones import RESUME, STEPS_PER_EPOCH, TRAIN_CLIPS, TonesJob
+
+ALONE, SPLIT, KILLED = "masked-alone", "masked-split", "masked-killed"
+SPEC_AUGMENT = ("--spec_augment.enabled", "true", "--spec_augment.mask_time_length", "10")
+KILL = {"moment": "step", "count": 11, "signal": int(signal.SIGKILL), "rank": -1}  # in step 5 or 6, after a save
+
+
+@pytest.fixture(scope="module")
+def masked(tones: TonesJob) -> TonesJob:
+    """The same masked run by one process without workers; split over two with two workers; killed and resumed."""
+    split = (2, 2, 2)
+    settings = {name: (*SPEC_AUGMENT, "--training.dataloader_num_workers", str(count)) for name, count in WORKERS}
+    plan = [
+        tones.launch(ALONE, (1, 8, 1), *settings[ALONE]),
+        tones.launch(SPLIT, split, *settings[SPLIT]),
+        tones.launch(KILLED, split, *settings[KILLED], ends=KILL),
+        tones.launch(KILLED, split, *settings[KILLED], *RESUME),
+    ]
+    codes = tones.run_plan(plan)
+    assert [codes[0], codes[1], codes[3]] == [[0], [0, 0], [0, 0]], tones.logs(plan)
+    assert codes[2] != [0, 0]
+    return tones
+
+
+WORKERS = [(ALONE, 0), (SPLIT, 2), (KILLED, 1)]
+
+
+def masks_by_step(job: TonesJob, name: str) -> dict[int, dict[str, Any]]:
+    """Step -> utterance -> its masks; a step that was repeated after a kill had them both times."""
+    steps: dict[int, dict[str, Any]] = {}
+    for line in (job.folder / name / "ledger.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        for utterance, masks in zip(entry["ids"], entry.get("masks", []), strict=True):
+            assert steps.setdefault(entry["step"], {}).setdefault(utterance, masks) == masks
+    return steps
+
+
+def test_ids_and_masks_of_each_step_are_those_of_one_process(masked: TonesJob) -> None:
+    alone = masks_by_step(masked, ALONE)
+    assert sorted(alone) == list(range(1, 3 * STEPS_PER_EPOCH + 1))
+    assert masks_by_step(masked, SPLIT) == alone
+    assert masks_by_step(masked, KILLED) == alone
+
+
+def test_each_epoch_masks_anew(masked: TonesJob) -> None:
+    alone = masks_by_step(masked, ALONE)
+    epochs: list[dict[str, Any]] = [{}, {}, {}]
+    for step, masks in alone.items():
+        epochs[(step - 1) // STEPS_PER_EPOCH] |= masks
+    assert [len(masks) for masks in epochs] == [TRAIN_CLIPS] * 3
+    differ = [clip for clip in epochs[0] if epochs[0][clip] != epochs[1][clip]]
+    assert len(differ) > TRAIN_CLIPS / 2
+
+
+def test_updates_are_those_of_one_process_and_not_those_without_masks(masked: TonesJob) -> None:
+    masked.assert_close_losses(SPLIT, ALONE)
+    masked.assert_close_weights(SPLIT, ALONE)
+    plain = masked.metrics(masked.whole_run((1, 8, 1)), "train")
+    pairs = zip(masked.metrics(ALONE, "train"), plain, strict=True)
+    assert all(abs(line["loss"] - other["loss"]) > 1e-4 for line, other in pairs)
+    assert masked.metrics(ALONE, "eval")[0] == masked.metrics("whole-1x8x1", "eval")[0]  # validation is never masked
+
+
+def test_a_killed_run_ends_bit_for_bit_as_an_unbroken_one(masked: TonesJob) -> None:
+    assert "resumed after step" in masked.said(KILLED)
+    assert masked.metrics(KILLED) == masked.metrics(SPLIT)
+    masked.assert_equal_weights(KILLED, SPLIT)

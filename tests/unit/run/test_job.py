@@ -1,0 +1,43 @@
+"""What a run works on: who masks what."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from accel_asr.audio.spec_augment import SpecAugment
+from accel_asr.config.augmentation_settings import SpecAugmentConfig
+from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig
+from accel_asr.run.job import Job, load_job
+
+
+@pytest.fixture
+def load(tiny_folder: Path, tmp_path: Path):
+    """`load(settings)`: the job of the quickstart's clips and a model that would mask by itself."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "apply_spec_augment": True}), encoding="utf-8")
+
+    def make(spec_augment: SpecAugmentConfig) -> Job:
+        data = DataConfig("quickstart", eval_rows=20)
+        model = ModelConfig(name_or_path=str(folder), language="en")
+        return load_job(model, data, EvaluationConfig(), seed=7, spec_augment=spec_augment)
+
+    return make
+
+
+def test_our_masks_take_the_place_of_the_models_own_and_validation_has_none(load) -> None:
+    job = load(SpecAugmentConfig(enabled=True, mask_time_prob=0.3))
+    assert job.train_collator.spec_augment == SpecAugment(0.3, 100, 0.7, 27)
+    assert job.collator.spec_augment is None
+    assert job.model.config.apply_spec_augment is False
+    assert [notice for notice in job.data.notices if "apply_spec_augment" in notice]
+
+
+def test_without_ours_the_model_masks_as_its_configuration_says(load) -> None:
+    job = load(SpecAugmentConfig())
+    assert job.train_collator is job.collator
+    assert job.model.config.apply_spec_augment is True
+    assert not [notice for notice in job.data.notices if "spec_augment" in notice]
