@@ -13,7 +13,7 @@ from torch import nn
 from transformers import WhisperForConditionalGeneration
 
 from accel_asr.errors import UserError
-from accel_asr.model.folder.adapters import ADAPTER_SETTINGS
+from accel_asr.model.folder.adapter_folder import ADAPTER_SETTINGS
 from accel_asr.model.folder.examination import SETTING
 
 

@@ -9,7 +9,7 @@ from transformers.utils import logging
 from accel_asr.config.settings import ModelConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.errors import UserError
-from accel_asr.model.folder.adapters import Place
+from accel_asr.model.folder.adapter_folder import Place
 from accel_asr.model.folder.examination import examine
 from accel_asr.model.folder.folder_files import raise_hub_problem
 from accel_asr.model.folder.generation_settings import is_multilingual

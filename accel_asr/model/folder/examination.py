@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from accel_asr.console.printing import say
 from accel_asr.console.public_text import visible
 from accel_asr.errors import UserError
-from accel_asr.model.folder.adapters import (
+from accel_asr.model.folder.adapter_folder import (
     ADAPTER_SETTINGS,
     BASE,
     Adapter,

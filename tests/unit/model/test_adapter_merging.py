@@ -11,7 +11,7 @@ from transformers import WhisperForConditionalGeneration
 
 from accel_asr.model.pretrained import load_model_and_processor, save_model_folder
 from accel_asr.model.whisper_for_training import WhisperForTraining
-from tests.adapters import change_adapter, make_adapter
+from tests.adapter_folders import change_adapter, make_adapter
 from tests.refusals import refused
 
 LAYERS = ["q_proj", "v_proj"]

@@ -10,7 +10,7 @@ from huggingface_hub import constants
 
 from accel_asr.model.folder.examination import examine
 from accel_asr.model.pretrained import load_model_and_processor
-from tests.adapters import change_adapter, make_adapter
+from tests.adapter_folders import change_adapter, make_adapter
 from tests.hub_server import LoopbackHub
 from tests.refusals import refused
 from tests.tiny_models import make_tiny_whisper

@@ -12,12 +12,12 @@ from transformers import GenerationConfig, WhisperFeatureExtractor, WhisperToken
 
 from accel_asr.config.settings import ModelConfig
 from accel_asr.data.checking.model_limits import load_model_limits
-from accel_asr.model.folder.adapters import read_adapter
+from accel_asr.model.folder.adapter_folder import read_adapter
 from accel_asr.model.folder.examination import examine
 from accel_asr.model.folder.folder_files import LocalFolder, UnfitFileError
 from accel_asr.model.pretrained import load_model_and_processor
 from accel_asr.quickstart import BASE_MODEL_DIR
-from tests.adapters import change_adapter, make_adapter
+from tests.adapter_folders import change_adapter, make_adapter
 from tests.refusals import refused
 from tests.tiny_models import make_tiny_whisper
 from tests.unit.model.folder.conftest import refusal
