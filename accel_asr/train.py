@@ -111,22 +111,15 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
     )
     display.say_lines(job.data.notices)
 
-    # 2. Plan: which utterances, which learning rate and how much audio context in which step; what is due when
-    plan = plan_run(
-        job,
-        training,
-        eval_steps=evaluation.eval_steps,
-        save_steps=config.checkpoint.save_steps,
-        num_processes=accelerator.num_processes,
-        say=display.say,
-    )
+    # 2. Plan: the micro-batch; which utterances, which rate and how much audio context in which step; what is due when
+    plan = plan_run(job, config, accelerator=accelerator, display=display)
     schedule, cadence, contexts = plan.schedule, plan.cadence, plan.contexts
-    config = replace(config, training=replace(training, learning_rate=schedule.peak))  # so config.yaml repeats the run
+    config = replace(config, training=plan.training)  # so config.yaml repeats the run
 
     # 3. Prepare model and optimizer, and resume if there is something to resume
     identity = RunIdentity.of_run(config, job, plan, mixed_precision=accelerator.mixed_precision)
     model, optimizer = prepare_model(
-        job, training, learning_rate=schedule.peak, accelerator=accelerator, display=display
+        job, plan.training, learning_rate=schedule.peak, accelerator=accelerator, display=display
     )
     progress = resume(
         config.checkpoint, identity, model, optimizer, accelerator=accelerator, output_dir=output_dir, display=display

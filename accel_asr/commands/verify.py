@@ -65,10 +65,11 @@ def verify(config: Config, *, most_utterances: int) -> int:
     from accel_asr.model.gradient_checkpointing import checkpoint_without_chance
     from accel_asr.run.display import Display
     from accel_asr.run.job import load_job
+    from accel_asr.run.micro_batch import settle_batch
     from accel_asr.run.training_plan import plan_schedule, plan_windows
     from accel_asr.training.launch.sharding import is_sharded
     from accel_asr.training.launch.topology import accelerator_of_run, shut_down
-    from accel_asr.training.optimizers import build_optimizer
+    from accel_asr.training.optimizers import optimizer_of_run
     from accel_asr.training.step import NonFiniteError
     from accel_asr.verification.checks import worst_of_ranks
     from accel_asr.verification.transcripts import compare_evaluation
@@ -102,7 +103,11 @@ def verify(config: Config, *, most_utterances: int) -> int:
     )
     display.say_lines(job.data.notices)
 
-    run_plan, last_step = plan_windows(training, job.data, num_processes=accelerator.num_processes)
+    run_plan, last_step = plan_windows(
+        settle_batch(job, training, saved=None, accelerator=accelerator, say=display.say),
+        job.data,
+        num_processes=accelerator.num_processes,
+    )
     plan, notes = plan_to_verify(run_plan, most_utterances=most_utterances)
     schedule = plan_schedule(training, job.model, last_step=last_step, say=display.say)
     steps = steps_to_verify(plan, warmup_steps=schedule.warmup_steps, last_step=last_step)
@@ -129,12 +134,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
         display.say(f"note: {note}")
 
     model = job.model.to(accelerator.device).eval()  # eval: nothing is drawn at random
-    build = partial(
-        build_optimizer,
-        learning_rate=schedule.peak,
-        weight_decay=training.weight_decay,
-        rate_multipliers=training.learning_rate_multipliers,
-    )
+    build = partial(optimizer_of_run, training=training, learning_rate=schedule.peak)
     reference = copy.deepcopy(model)
     reference_optimizer = build(reference)
     checkpoint_without_chance(model, training.gradient_checkpointing)

@@ -161,6 +161,10 @@ _NOT_TOGETHER: dict[str, dict[str, str]] = {
         "training.pack": _ROWS_FIRST,
         "training.audio_context": "which does not know the longest clip of a global batch first",
     },
+    "training.batch_seconds": {
+        "training.batch_size": "which fills micro-batches by seconds",
+        "training.global_batch_size": "which fills global batches by seconds",
+    },
     "training.pack": {
         "training.group_by_length": "which makes all windows about equally long",
         "training.batch_seconds": "which fills windows itself: training.per_device_train_batch_size counts them",

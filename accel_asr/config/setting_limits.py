@@ -36,6 +36,7 @@ RANGES: dict[str, Range] = {
     "training.max_steps": _STEPS,
     "training.per_device_train_batch_size": _BATCH,
     "training.gradient_accumulation_steps": Range(1, 10**6),
+    "training.global_batch_size": Range(1, 10**9),
     "training.batch_seconds": Range(0, 30 * 65_536, "so many windows of 30 s are 63 GB", above_low=True),
     "training.dataloader_num_workers": Range(0, 1024, "each is a process"),
     "training.weight_decay": _ANY,

@@ -217,6 +217,12 @@ class TrainingConfig:
     gradient_checkpointing: CheckpointedLayers = "none"
     """Layers that keep only their inputs for the backward pass, and compute the rest once more: less memory, the same
     gradients, about a third more time for what is checkpointed. `encoder` saves most, as audio is longer than text."""
+    global_batch_size: int | None = None
+    """Utterances in one optimizer step over all processes; `gradient_accumulation_steps` then follows from it. By
+    default it is processes x `gradient_accumulation_steps` x `per_device_train_batch_size`."""
+    batch_size: Literal["auto"] | None = None
+    """`auto`: real steps before training find the largest micro-batch that fits the device, and accumulation makes up
+    the rest of the global batch, so that the update is the same. `config.yaml` records what was found."""
     audio_context: Literal["full", "speech"] = "full"
     """What the encoder gets: `full`, its whole window; or `speech`, the length of the longest clip in the global batch,
     at least 1 s: faster for short clips, and a different training. Then every eighth step uses more, the last tenth of

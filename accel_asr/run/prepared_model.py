@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.utils import gather_object
@@ -10,10 +11,11 @@ from torch import nn
 from accel_asr.config.settings import TrainingConfig
 from accel_asr.console.bars import Bar
 from accel_asr.model.gradient_checkpointing import checkpoint_layers
+from accel_asr.model.whisper_for_training import WhisperForTraining
 from accel_asr.run.display import Display
 from accel_asr.run.job import Job
 from accel_asr.training.encoder_filling import fill_encoder_cache
-from accel_asr.training.optimizers import build_optimizer
+from accel_asr.training.optimizers import optimizer_of_run
 from accel_asr.training.step import settle_gradient_buckets
 
 
@@ -29,17 +31,19 @@ def prepare_model(
     """
     job.model.to(accelerator.device)
     _fill_encoder_cache(job, training, accelerator=accelerator, display=display)
-    checkpoint_layers(job.model, training.gradient_checkpointing)
-    optimizer = build_optimizer(
-        job.model,
-        learning_rate=learning_rate,
-        weight_decay=training.weight_decay,
-        rate_multipliers=training.learning_rate_multipliers,
-    )
+    optimizer = optimizer_for_steps(job.model, training, learning_rate=learning_rate)
     # the schedule is not prepared: Accelerate would step it num_processes times
     model, optimizer = accelerator.prepare(job.model, optimizer)
     settle_gradient_buckets(model, job.train_collator([]), accelerator=accelerator)
     return model, optimizer
+
+
+def optimizer_for_steps(
+    model: WhisperForTraining, training: TrainingConfig, *, learning_rate: float
+) -> torch.optim.Optimizer:
+    """The optimizer of a model that is on its device, and not wrapped; the model is changed as its steps need it."""
+    checkpoint_layers(model, training.gradient_checkpointing)
+    return optimizer_of_run(model, training, learning_rate=learning_rate)
 
 
 def _fill_encoder_cache(job: Job, training: TrainingConfig, *, accelerator: Accelerator, display: Display) -> None:

@@ -1,12 +1,14 @@
 """What a run does in which step, before anything is trained: the order, the learning rate, and what is due when."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
+from accelerate import Accelerator
 from transformers import WhisperForConditionalGeneration
 
-from accel_asr.config.settings import TrainingConfig
+from accel_asr.config.settings import Config, TrainingConfig
 from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.data.order.packing import PackPlan
 from accel_asr.data.order.plan_protocol import Plan
@@ -14,8 +16,11 @@ from accel_asr.data.order.stream_plan import StreamPlan
 from accel_asr.data.run_data import RunData
 from accel_asr.model.audio_context import SpeechContext
 from accel_asr.model.pretrained import parameter_counts, window_s
+from accel_asr.run.display import Display
 from accel_asr.run.job import Job
+from accel_asr.run.micro_batch import settle_batch
 from accel_asr.run.step_contexts import StepContexts
+from accel_asr.training.saving.checkpoints import newest_geometry
 from accel_asr.training.schedule import Schedule, whole_warmup_steps
 from accel_asr.training.size_rates import rate_in_words, suited_rate
 
@@ -55,42 +60,39 @@ class Cadence:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """Everything about a run's steps that is known before the first."""
+    """Everything about a run's steps that is known before the first.
+
+    training: the settings with what was unset or found out filled in: batches and learning rate.
+    """
 
     order: Plan
     last_step: int
     schedule: Schedule
     cadence: Cadence
     contexts: StepContexts
+    training: TrainingConfig
 
 
-def plan_run(
-    job: Job,
-    training: TrainingConfig,
-    *,
-    eval_steps: int | None,
-    save_steps: int | None,
-    num_processes: int,
-    say: Callable[[str], None],
-) -> RunPlan:
-    """The plan of a run whose model is loaded, and not sharded yet.
-
-    Args:
-        eval_steps, save_steps: As for `Cadence`.
+def plan_run(job: Job, config: Config, *, accelerator: Accelerator, display: Display) -> RunPlan:
+    """The plan of a run whose model is loaded, and neither sharded nor on its device yet. A collective.
 
     Raises:
-        UserError: the global batch is larger than the data.
+        UserError: the global batch is larger than the data, can't be split as set, or does not fit into memory.
     """
-    order, last_step = plan_training(training, job.data, num_processes=num_processes)
+    resumes_from = newest_geometry(Path(str(config.output_dir))) if config.checkpoint.resume else None
+    training = settle_batch(job, config.training, saved=resumes_from, accelerator=accelerator, say=display.say)
+    order, last_step = plan_training(training, job.data, num_processes=accelerator.num_processes)
     speech = None
     if training.audio_context == "speech":
         speech = SpeechContext.of_model(job.model, window_s=window_s(job.processor))
+    schedule = plan_schedule(training, job.model, last_step=last_step, say=display.say)
     return RunPlan(
         order,
         last_step,
-        plan_schedule(training, job.model, last_step=last_step, say=say),
-        Cadence(order, last_step, eval_steps, save_steps),
+        schedule,
+        Cadence(order, last_step, config.evaluation.eval_steps, config.checkpoint.save_steps),
         StepContexts(speech, order, last_step, training.seed),
+        replace(training, learning_rate=schedule.peak),
     )
 
 

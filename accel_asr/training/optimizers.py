@@ -6,9 +6,20 @@ from typing import Any
 import torch
 from torch import nn
 
+from accel_asr.config.settings import TrainingConfig
 from accel_asr.model.parts import NO_MULTIPLIERS, rate_multiplier
 
 FUSED_DEVICE_TYPES = ("cpu", "cuda", "xpu", "mps")
+
+
+def optimizer_of_run(model: nn.Module, training: TrainingConfig, *, learning_rate: float) -> torch.optim.Optimizer:
+    """As `build_optimizer`, with the settings of a run."""
+    return build_optimizer(
+        model,
+        learning_rate=learning_rate,
+        weight_decay=training.weight_decay,
+        rate_multipliers=training.learning_rate_multipliers,
+    )
 
 
 def build_optimizer(

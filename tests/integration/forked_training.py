@@ -11,6 +11,7 @@ A launch is {"settings": [...], "processes": n, "cwd": folder} and, where wanted
   RuntimeError instead, or the OSError of `errno`.
 - "env": {name: value} sets environment variables, and "deadline_s" is for runs that take more than two minutes.
 - "fsdp": true trains with sharded weights (`relabelled`).
+- "fits": [rows of each rank] pretends that each has memory for a micro-batch of so many.
 - "vanishes": [paths] removes these recordings after they were indexed.
 - "at_clip": {"epoch": e, "name": NAME, "do": "hang" or "die"}: the data worker that loads this clip hangs and the rank
   gets SIGTERM, or the worker is killed.
@@ -119,6 +120,8 @@ def run_rank(launch: dict[str, Any], rank: int, port: int) -> None:
     try:
         leave_out_the_report()
         keep_ledger(rank, settings=launch["settings"])
+        if launch.get("fits"):
+            let_fit(launch["fits"][rank])
         if launch.get("vanishes"):
             let_vanish(launch["vanishes"])
         if launch.get("at_clip"):
@@ -148,6 +151,20 @@ def leave_out_the_report() -> None:
     from accel_asr import after_training
 
     after_training.report_finished_run = lambda *_, **__: None
+
+
+def let_fit(rows: int) -> None:
+    """Let steps of the memory probe, which are taken as always, need a unit for each row, of `rows` units."""
+    from accel_asr.training.memory_probe import MemoryProbe
+
+    find = MemoryProbe.largest_by_growth
+
+    def needed_by(probe: MemoryProbe, micro_batch: int) -> int:
+        probe.step(micro_batch)
+        return micro_batch
+
+    MemoryProbe.needed_by = needed_by  # type: ignore[method-assign]
+    MemoryProbe.largest_by_growth = lambda probe, candidates, *, limit: find(probe, candidates, limit=rows)  # type: ignore[method-assign]
 
 
 def let_vanish(paths: list[str]) -> None:

@@ -12,20 +12,35 @@ from accelerate.utils import InitProcessGroupKwargs, parse_flag_from_env, set_se
 from accel_asr.config.settings import TrainingConfig
 from accel_asr.console.printing import say
 from accel_asr.errors import UserError
-from accel_asr.training.launch.sharding import settle_sharding
+from accel_asr.training.launch.global_batch import split_global_batch
+from accel_asr.training.launch.sharding import is_sharded, settle_sharding
 
 PRECISION_VARIABLE = "ACCELERATE_MIXED_PRECISION"
 ACCUMULATION_VARIABLE = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
 
 
 def accelerator_of_run(training: TrainingConfig) -> Accelerator:
-    """As `start_accelerator`, with the settings of a run."""
-    return start_accelerator(
+    """As `start_accelerator`, with the settings of a run.
+
+    Raises:
+        UserError: also if these processes can't share the global batch as set.
+    """
+    accelerator = start_accelerator(
         mixed_precision=training.mixed_precision,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
         seed=training.seed,
         timeout_s=training.ddp_timeout,
     )
+    split_global_batch(training, accelerator.num_processes)
+    if training.batch_size == "auto" and is_sharded(accelerator):
+        raise UserError(
+            "can't be found out for sharded weights, which no rank has whole",
+            setting="--training.batch_size",
+            value="auto",
+            remedy="set --training.per_device_train_batch_size and --training.global_batch_size",
+            same_on_every_rank=True,
+        )
+    return accelerator
 
 
 def start_accelerator(

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -133,6 +134,14 @@ def find_checkpoint(output_dir: Path) -> tuple[Path | None, list[str]]:
             same_on_every_rank=True,
         )
     return intact, notices
+
+
+def newest_geometry(output_dir: Path) -> Geometry | None:
+    """That of the newest checkpoint whose `state.json` is intact; None without one. Looks at nothing else."""
+    for folder in reversed(list_checkpoints(output_dir)):
+        with suppress(DamagedStateError):
+            return read_state(folder).geometry
+    return None
 
 
 def restore_checkpoint(

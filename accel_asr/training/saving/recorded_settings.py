@@ -39,6 +39,8 @@ _OF_SETTING = {
     "training.num_train_epochs": ELSEWHERE,
     "training.per_device_train_batch_size": ELSEWHERE,
     "training.gradient_accumulation_steps": ELSEWHERE,
+    "training.batch_size": ELSEWHERE,
+    "training.global_batch_size": ELSEWHERE,
     "training.batch_seconds": ELSEWHERE,
     "training.seed": ELSEWHERE,
     "training.dataloader_num_workers": HARMLESS,

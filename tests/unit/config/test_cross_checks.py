@@ -152,6 +152,8 @@ CACHED = {"model.cache_encoder_outputs": True, "model.freeze": ["encoder"]}
         ({"training.pack": True}, "training.group_by_length", True, "training.pack"),
         ({"training.pack": True}, "training.batch_seconds", 60.0, "training.pack"),
         ({"training.pack": True}, "training.audio_context", "speech", "training.pack"),
+        ({"training.batch_seconds": 60.0}, "training.batch_size", "auto", "training.batch_seconds"),
+        ({"training.batch_seconds": 60.0}, "training.global_batch_size", 32, "training.batch_seconds"),
         (CACHED, "training.audio_context", "speech", "model.cache_encoder_outputs"),
         (CACHED, "training.pack", True, "model.cache_encoder_outputs"),
         ({**STREAM, "model.freeze": ["encoder"]}, "model.cache_encoder_outputs", True, "model.cache_encoder_outputs"),
