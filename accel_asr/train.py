@@ -104,6 +104,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
         config.data,
         evaluation,
         seed=training.seed,
+        lora=config.lora,
         num_workers=training.dataloader_num_workers,
         device=accelerator.device,
         pack=training.pack,

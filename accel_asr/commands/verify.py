@@ -97,6 +97,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
         config.data,
         config.evaluation,
         seed=training.seed,
+        lora=config.lora,
         device=accelerator.device,
         pack=training.pack,
         spec_augment=config.spec_augment,

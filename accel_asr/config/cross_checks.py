@@ -6,6 +6,7 @@ from dataclasses import fields
 from importlib.util import find_spec
 from typing import Any, get_args
 
+from accel_asr.config.lora_settings import lora_errors
 from accel_asr.config.setting_limits import name_errors, range_errors
 from accel_asr.config.settings import Config, DataConfig, HubConfig, TrackingConfig, settings_of
 from accel_asr.config.trained_parts import freeze_errors, multiplier_errors
@@ -34,6 +35,7 @@ def check_config(config: Config) -> None:
             *_source_errors(config.data),
             *_validation_errors(config.data),
             *_combination_errors(config),
+            *lora_errors(config.lora),
             *_switched_off_errors(config),
             *_tracking_errors(config.tracking),
             *_hub_errors(config.hub),
@@ -220,7 +222,7 @@ def _combination_errors(config: Config) -> Iterator[UserError]:
         )
 
 
-_SECTIONS_OFF_UNLESS_ENABLED = ("spec_augment",)
+_SECTIONS_OFF_UNLESS_ENABLED = ("lora", "spec_augment")
 
 
 def _switched_off_errors(config: Config) -> Iterator[UserError]:

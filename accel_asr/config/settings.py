@@ -8,6 +8,7 @@ from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 from accel_asr.config.augmentation_settings import SpecAugmentConfig
+from accel_asr.config.lora_settings import LoraConfig
 
 MixedPrecision = Literal["no", "fp16", "bf16"]
 NormalizerName = Literal["basic", "english", "multilingual", "none"]
@@ -199,7 +200,8 @@ class TrainingConfig:
 
     learning_rate: float | None = None
     """Peak learning rate of AdamW. The default depends on the model's size: a fortieth of the rate that OpenAI trained
-    it with, 3.75e-5 for tiny, 2.5e-5 base, 1.25e-5 small, 6.25e-6 medium, about 5e-6 large and turbo."""
+    it with, 3.75e-5 for tiny, 2.5e-5 base, 1.25e-5 small, 6.25e-6 medium, about 5e-6 large and turbo. Of adapters
+    (`lora`): 3e-4 up to small, 1.6e-4 medium, 1e-4 large and turbo."""
     learning_rate_multipliers: dict[str, float] = field(default_factory=dict)
     """Factors of the learning rate by part of the model, such as `{encoder: 0.1, embeddings: 0}`. The parts are
     `encoder`, `decoder`, and `embeddings`: of the decoder's tokens and positions, and without a factor of their own
@@ -340,6 +342,8 @@ class Config:
     """Data"""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     """Training"""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    """Adapters"""
     spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
     """Masks on features (SpecAugment)"""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

@@ -1,6 +1,5 @@
 """Load a Whisper model with its processor, set its language and task, save it."""
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from xxhash import xxh3_128
 
 from accel_asr.console.bars import waiting_is_said
 from accel_asr.errors import UserError
+from accel_asr.model.adapter_layers import base_tensors, has_adapters, merged, save_adapters
 from accel_asr.model.adapter_merging import merge_adapter
 from accel_asr.model.folder.configuration import ARCHITECTURE
 from accel_asr.model.folder.examination import SETTING, examine, say_notes, why_no_weights
@@ -203,13 +203,13 @@ _TOKEN_SETTINGS = ("is_multilingual", "decoder_start_token_id", "suppress_tokens
 def base_digest(model: WhisperForConditionalGeneration, processor: WhisperProcessor) -> str:
     """A checksum of the base model: weights, the settings that training depends on, vocabulary and features.
 
-    It depends on the content only, not on the folder or revision.
+    It depends on the content only, not on the folder or revision, and not on adapters.
     """
     config, extractor = model.config.to_dict(), processor.feature_extractor
     digest = xxh3_128()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(base_tensors(model).items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+        digest.update(tensor.cpu().contiguous().numpy().data)
     facts = {name: value for name, value in config.items() if any(part in name for part in _TRAINS_ALIKE)}
     facts["features"] = [extractor.feature_size, extractor.sampling_rate, extractor.hop_length, extractor.n_fft]
     facts["window"] = extractor.chunk_length
@@ -273,22 +273,28 @@ def parameter_counts(model: nn.Module) -> tuple[int, int]:
     return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
 
 
-def without_weights(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
-    """A model of the same settings on torch's `meta` device. Give it memory, then tie its weights."""
-    with torch.device("meta"):
-        empty = WhisperForConditionalGeneration(copy.deepcopy(model.config))
-    assert not list(empty.buffers()), "they would be left empty"
-    empty.generation_config = copy.deepcopy(model.generation_config)
-    return empty
-
-
 def save_model_folder(
     model: WhisperForConditionalGeneration, processor: WhisperProcessor, folder: Path, **save_options: object
 ) -> None:
-    """Write a Hugging Face model folder (safetensors, tokenizer, generation settings) that `pipeline` loads."""
+    """Write a Hugging Face model folder (safetensors, tokenizer, generation settings) that `pipeline` loads.
+
+    Adapters are merged into a copy.
+    """
+    model = merged(model) if has_adapters(model) else model
     model.save_pretrained(folder, **save_options)
     model.config.architectures = [ARCHITECTURE]  # save_pretrained has named its own class there
     model.config.save_pretrained(folder)
+    _save_processor(processor, folder)
+
+
+def save_adapter_folder(model: WhisperForConditionalGeneration, processor: WhisperProcessor, folder: Path) -> None:
+    """Write a peft folder of a model's adapters, with the processor and the generation settings (language, task)."""
+    save_adapters(model, folder)
+    model.generation_config.save_pretrained(folder)
+    _save_processor(processor, folder)
+
+
+def _save_processor(processor: WhisperProcessor, folder: Path) -> None:
     processor.save_pretrained(folder)
     # transformers 5 leaves out what other tools read, and what its own tokenizer.normalize needs when loaded again
     processor.feature_extractor.save_pretrained(folder)

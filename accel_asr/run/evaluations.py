@@ -110,6 +110,9 @@ class RunEvaluations:
             if is_best:
                 with folder_written_whole(self.outputs.output_dir / "best") as folder:
                     self.outputs.snapshot.save_model_folder(folder)
+            if is_best and self.outputs.snapshot.has_adapters:
+                with folder_written_whole(self.outputs.output_dir / "best_adapter") as folder:
+                    self.outputs.snapshot.save_adapter_folder(folder)
 
         self.outputs.written.hand_over(write, step=step)
 

@@ -176,6 +176,7 @@ def opening_lines(
     *,
     parameters: int,
     trainable: int,
+    copied: int,
     epochs: float,
     window_sum: str,
     unit: str,
@@ -186,6 +187,7 @@ def opening_lines(
     """What a run prints before its first step.
 
     Args:
+        copied: Of the parameters, those that a checkpoint holds.
         epochs: After the last step; 0 where it is not known.
         window_sum: How the global batch comes about, such as `2 processes x 1 x 8 = 16`, counted in `unit`.
         evaluates_first: The untouched model is scored too.
@@ -198,7 +200,7 @@ def opening_lines(
     evaluations += evaluates_first and forecast.first_step == 1
     state = trainable * (1 + ADAMW_TENSORS) * FLOAT32_BYTES
     weights = parameters * FLOAT32_BYTES
-    copy = weights + trainable * ADAMW_TENSORS * FLOAT32_BYTES if is_main_process else 0
+    copy = (copied + trainable * ADAMW_TENSORS) * FLOAT32_BYTES if is_main_process else 0
     on_cpu = forecast.device.type == "cpu"
     needed = weights + state + (copy if on_cpu else 0)
     of_copy = ", the copy that checkpoints are written from" if on_cpu and copy else ""

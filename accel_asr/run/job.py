@@ -9,6 +9,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from accel_asr.audio.batch_log_mel import makes_features
 from accel_asr.audio.spec_augment import SpecAugment
 from accel_asr.config.augmentation_settings import SpecAugmentConfig
+from accel_asr.config.lora_settings import LoraConfig
 from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig
 from accel_asr.config.trained_parts import frozen_parts
 from accel_asr.data.labels import LabelEncoder
@@ -25,13 +26,17 @@ from accel_asr.data.selection.utterances import Utterances
 from accel_asr.data.splits import load_train_and_validation
 from accel_asr.data.streaming.stream_items import StreamItems, StreamWindows
 from accel_asr.data.streaming.streams import Place, StreamOrder
+from accel_asr.errors import UserError
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.normalizers import load_normalizer
 from accel_asr.model import pretrained as modeling
+from accel_asr.model.adapter_layers import add_adapters
 from accel_asr.model.languages import known_language
 from accel_asr.model.parts import freeze
+from accel_asr.quickstart import model_source
 
 CPU = torch.device("cpu")
+NO_ADAPTERS = LoraConfig()
 
 
 @dataclass(frozen=True)
@@ -190,6 +195,7 @@ def load_job(
     evaluation: EvaluationConfig,
     *,
     seed: int,
+    lora: LoraConfig = NO_ADAPTERS,
     num_workers: int = 0,
     device: torch.device = CPU,
     pack: bool = False,
@@ -198,6 +204,7 @@ def load_job(
     """Load everything, the same on every rank. Each rank does it for itself, so that none waits for another.
 
     Args:
+        lora: Adapters that the model gets.
         num_workers: Processes that load the audio of an evaluation.
         device: The device that trains, and may compute the features.
         pack: As `load_train_and_validation` takes it.
@@ -214,6 +221,8 @@ def load_job(
     )
     model, processor, encoder = loaded.model, loaded.processor, loaded.encoder
     freeze(model, *frozen_parts(model_settings.freeze))
+    if lora.enabled:
+        _add_adapters(loaded.model, lora, model_settings, seed=seed)
     if model_settings.cache_encoder_outputs:
         modeling.require_constant_encoder(model)
     data = load_train_and_validation(
@@ -274,6 +283,31 @@ def _masks_of(settings: SpecAugmentConfig) -> SpecAugment:
         mask_time_length=settings.mask_time_length,
         mask_feature_prob=settings.mask_feature_prob,
         mask_feature_length=settings.mask_feature_length,
+    )
+
+
+def _add_adapters(
+    model: WhisperForConditionalGeneration, lora: LoraConfig, settings: ModelConfig, *, seed: int
+) -> None:
+    if model.config._name_or_path != model_source(settings.name_or_path):
+        raise UserError(
+            "is itself an adapter, and adapters on top of it could not be loaded",
+            setting="--model.name_or_path",
+            value=settings.name_or_path,
+            remedy="give the merged model, best/ of its run, or leave out --lora.enabled",
+        )
+    add_adapters(
+        model,
+        target_modules=lora.target_modules,
+        modules_to_save=lora.modules_to_save,
+        seed=seed,
+        base_name=settings.name_or_path,
+        base_revision=settings.revision,
+        r=lora.r,
+        lora_alpha=lora.lora_alpha,
+        lora_dropout=lora.lora_dropout,
+        use_dora=lora.use_dora,
+        use_rslora=lora.use_rslora,
     )
 
 

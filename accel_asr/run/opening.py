@@ -3,6 +3,7 @@
 from accelerate import Accelerator
 from torch import nn
 
+from accel_asr.model.adapter_layers import has_adapters
 from accel_asr.model.pretrained import parameter_counts
 from accel_asr.run.display import Display
 from accel_asr.run.forecast import RunForecast, opening_lines, warmup_note
@@ -38,11 +39,13 @@ def say_what_is_to_come(
         device=accelerator.device,
     )
     display.forecast = forecast
-    parameters, trainable = parameter_counts(accelerator.unwrap_model(model))
+    unwrapped = accelerator.unwrap_model(model)
+    parameters, trainable = parameter_counts(unwrapped)
     lines = opening_lines(
         forecast,
         parameters=parameters,
         trainable=trainable,
+        copied=trainable if has_adapters(unwrapped) else parameters,
         epochs=order.epochs_at(plan.last_step),
         window_sum=window_sum,
         unit="seconds of audio" if order.batch_seconds else order.unit,

@@ -14,6 +14,7 @@ from accel_asr.data.order.packing import PackPlan
 from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.data.order.stream_plan import StreamPlan
 from accel_asr.data.run_data import RunData
+from accel_asr.model.adapter_layers import has_adapters
 from accel_asr.model.audio_context import SpeechContext
 from accel_asr.model.pretrained import parameter_counts, window_s
 from accel_asr.run.display import Display
@@ -22,7 +23,7 @@ from accel_asr.run.micro_batch import settle_batch
 from accel_asr.run.step_contexts import StepContexts
 from accel_asr.training.saving.checkpoints import newest_geometry
 from accel_asr.training.schedule import Schedule, whole_warmup_steps
-from accel_asr.training.size_rates import rate_in_words, suited_rate
+from accel_asr.training.size_rates import rate_in_words, suited_adapter_rate, suited_rate
 
 
 @dataclass(frozen=True)
@@ -150,14 +151,17 @@ def plan_schedule(
         model: Before it is sharded, so that every rank counts the same parameters.
     """
     size = model.config
-    suited = suited_rate(
-        d_model=size.d_model,
-        encoder_layers=size.encoder_layers,
-        decoder_layers=size.decoder_layers,
-        num_mel_bins=size.num_mel_bins,
-        parameters=parameter_counts(model)[0],
-        name=str(size._name_or_path),
-    )
+    if has_adapters(model):
+        suited = suited_adapter_rate(d_model=size.d_model)
+    else:
+        suited = suited_rate(
+            d_model=size.d_model,
+            encoder_layers=size.encoder_layers,
+            decoder_layers=size.decoder_layers,
+            num_mel_bins=size.num_mel_bins,
+            parameters=parameter_counts(model)[0],
+            name=str(size._name_or_path),
+        )
     warmup_steps = whole_warmup_steps(training.warmup_steps, last_step=last_step)
     words = rate_in_words(
         training.learning_rate,

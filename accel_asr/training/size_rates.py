@@ -29,6 +29,8 @@ _SIZES = (
     _Size("large-v3", 1280, 32, 32, 128, 1_543_490_560, 2e-4),
     _Size("large-v3-turbo", 1280, 32, 4, 128, 808_878_080, 2e-4),
 )
+# of LoRA adapters: about twenty times the rate for whole models of that size
+_ADAPTER_RATES = {"small": 3e-4, "large": 1e-4}
 _LARGE_V2 = _Size("large-v2", 1280, 32, 32, 80, 1_543_304_960, 2e-4)  # only its name tells it from large
 _LINE = _SIZES[:5]  # of one family, each larger than the one before
 
@@ -67,6 +69,22 @@ def suited_rate(
     line = f"interpolated between the rates for {names}" if above else f"extrapolated from the rates for {names}"
     million = f"{parameters / 1e6:,.{0 if parameters >= 1e7 else 1}f}"
     return SuitedRate(min(_rounded(rate), HIGHEST), f"{line}: this model has {million} million parameters")
+
+
+def suited_adapter_rate(*, d_model: int) -> SuitedRate:
+    """For LoRA adapters: 3e-4 up to whisper-small's width, 1e-4 from whisper-large's on.
+
+    In between the logarithm of the rate is interpolated over that of the width.
+    """
+    (small, high), (large, low) = _ADAPTER_RATES.items()
+    widths = {size.name: size.d_model for size in _SIZES}
+    if d_model <= widths[small]:
+        return SuitedRate(high, f"the rate for adapters of whisper-{small} and smaller models")
+    if d_model >= widths[large]:
+        return SuitedRate(low, f"the rate for adapters of whisper-{large} and models as wide")
+    share = math.log(d_model / widths[small]) / math.log(widths[large] / widths[small])
+    rate = float(f"{high * (low / high) ** share:.2g}")
+    return SuitedRate(rate, f"interpolated between the rates for adapters of whisper-{small} and whisper-{large}")
 
 
 def rate_in_words(learning_rate: float | None, suited: SuitedRate, *, scheduler_type: str, warmup: str) -> str | None:

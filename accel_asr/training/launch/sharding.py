@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import WhisperForConditionalGeneration
 
 from accel_asr.errors import UserError
-from accel_asr.model.pretrained import without_weights
+from accel_asr.model.adapter_layers import without_weights
 
 
 def is_sharded(accelerator: Accelerator) -> bool:

@@ -37,7 +37,7 @@ from accel_asr.training.saving.resume_checks import (
     require_same_shape,
     require_steps_left,
 )
-from accel_asr.training.saving.snapshot import Snapshot, distinct_tensors
+from accel_asr.training.saving.snapshot import Snapshot, saved_tensors
 from accel_asr.training.saving.written_behind import WrittenBehind
 
 MODEL_FILE, OPTIMIZER_FILE, RNG_FILE = "model.safetensors", "optimizer.safetensors", "rng.safetensors"
@@ -168,7 +168,7 @@ def restore_checkpoint(
     """
     state = read_state(folder)
     progress, unwrapped = state.progress, accelerator.unwrap_model(model)
-    require_same_shape(folder, state, geometry, trained=_parameter_names(optimizer, unwrapped))
+    require_same_shape(folder, state, geometry, settings, trained=_parameter_names(optimizer, unwrapped))
     notices, same_yardstick = allowed_changes(folder, state, geometry, settings, allow_changes=allow_changes)
     require_steps_left(folder, progress, settings)
     if state.recorded is not None:
@@ -185,7 +185,8 @@ def restore_checkpoint(
             f"{torch.get_num_threads()} (OMP_NUM_THREADS): sums round differently, so results agree to about 1e-5, "
             "not bit for bit"
         )
-    # the tied output projection is stored once, under the embedding's name, and shares its storage here
+    # the tied output projection is stored once, under the embedding's name, and shares its storage here; what adapters
+    # were added to is not stored
     weights = unwrapped.state_dict()
     loaded = load_file(folder / MODEL_FILE)
     other_shapes = [
@@ -200,7 +201,7 @@ def restore_checkpoint(
         )
     saved = {name: sharded_like(weights[name], tensor) for name, tensor in loaded.items()}
     missing = unwrapped.load_state_dict(saved, strict=False)
-    expected = set(weights) - set(distinct_tensors(unwrapped))
+    expected = set(weights) - set(saved_tensors(unwrapped))
     assert set(missing.missing_keys) == expected, missing
     assert not missing.unexpected_keys, missing
     _restore_optimizer(optimizer, unwrapped, load_file(folder / OPTIMIZER_FILE))

@@ -19,6 +19,7 @@ _OF_SECTION = {
     "data": HARMLESS,  # the recordings and texts themselves are compared, and may move
     "training": TRAINING,
     "spec_augment": TRAINING,
+    "lora": TRAINING,
     "evaluation": YARDSTICK,
     "checkpoint": HARMLESS,
     "tracking": HARMLESS,
@@ -54,6 +55,8 @@ _OF_SETTING = {
     "checkpoint.resume": ELSEWHERE,
     "checkpoint.allow_changes": ELSEWHERE,
 }
+# what adapters there are: with others, a checkpoint can't be loaded
+_OF_ADAPTERS = ("lora.r", "lora.target_modules", "lora.use_dora", "lora.modules_to_save")
 # addresses and paths may be private: only a hash of them is recorded
 _NOT_SHOWN = (
     "output_dir",
@@ -161,6 +164,21 @@ def _with_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     if settings.get("model.freeze_encoder"):
         renamed["model.freeze"] = ["encoder"]
     return renamed
+
+
+def differences_of_adapters(before: RecordedSettings | None, now: RecordedSettings) -> list[str]:
+    """Reasons why the weights of a checkpoint do not fit this run's adapters, or the lack of them."""
+    held = before.settings if before is not None else {}  # an earlier version had none
+    had, has = bool(held.get("lora.enabled")), bool(now.settings.get("lora.enabled"))
+    if had != has:
+        what = ("adapters", "a whole model") if had else ("a whole model", "adapters")
+        return ["it holds {} and this run trains {} (lora.enabled)".format(*what)]
+    pairs = {name: (held.get(name), now.settings.get(name)) for name in _OF_ADAPTERS if had}
+    return [
+        f"its adapters are of another kind: {name}: {_shown(was)} -> {_shown(new)}"
+        for name, (was, new) in pairs.items()
+        if was != new
+    ]
 
 
 def change_of_length(before: RecordedSettings, now: RecordedSettings, *, step: int, skipped_steps: int) -> list[str]:

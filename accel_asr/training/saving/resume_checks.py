@@ -6,7 +6,7 @@ from pathlib import Path
 
 from accel_asr.errors import UserError
 from accel_asr.training.saving.checkpoint_state import Geometry, Progress, SavedState
-from accel_asr.training.saving.recorded_settings import RecordedSettings, differences
+from accel_asr.training.saving.recorded_settings import RecordedSettings, differences, differences_of_adapters
 
 SAME_SETTINGS = "use the settings of the run's config.yaml, or another --output_dir"
 _TOPOLOGY = ("num_processes", "accumulation_steps", "micro_batch_size")
@@ -19,20 +19,23 @@ _NAMES = {
 }
 
 
-def require_same_shape(folder: Path, state: SavedState, geometry: Geometry, *, trained: list[list[str]]) -> None:
+def require_same_shape(
+    folder: Path, state: SavedState, geometry: Geometry, settings: RecordedSettings, *, trained: list[list[str]]
+) -> None:
     """Refuse what can't be loaded, or leaves no place to resume at, whatever the user allows.
 
     Raises:
         UserError: names all reasons.
     """
     before = state.geometry
-    reasons = []
-    if before.model_parameters != geometry.model_parameters:
+    reasons = differences_of_adapters(state.recorded, settings)
+    if not reasons and before.model_parameters != geometry.model_parameters:
         reasons.append(
             f"the model had {before.model_parameters:,} parameters and has {geometry.model_parameters:,} "
             "(model.name_or_path)"
         )
-    elif _all_names(state.trained_parameters) != _all_names(trained):  # what has a rate of its own may change
+    # what has a rate of its own may change
+    elif not reasons and _all_names(state.trained_parameters) != _all_names(trained):
         reasons.append("other weights are trained now (model.freeze)")
     is_streamed = 0 in (before.steps_per_epoch, geometry.steps_per_epoch)
     if is_streamed and before.num_processes != geometry.num_processes:

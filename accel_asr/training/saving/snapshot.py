@@ -11,6 +11,7 @@ from torch import nn
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.model import pretrained as modeling
+from accel_asr.model.adapter_layers import has_adapters, without_weights
 from accel_asr.training.launch.sharding import whole_tensors
 from accel_asr.training.saving.written_behind import WrittenBehind
 
@@ -22,6 +23,7 @@ class Snapshot:
 
     They take the memory of the fp32 weights and AdamW's two moments once more, 12 bytes a trained parameter (4 of one
     that is not), from the start to the end: asking the system for new memory takes several times as long as copying.
+    Of a model with adapters only these are copied; what they were added to is copied once, and on a CPU never.
 
     What is to be written is copied while training waits, so `written` must be what writes it: nothing is copied over
     before the writes of earlier steps have ended.
@@ -35,14 +37,18 @@ class Snapshot:
         is_main_process: bool,
         written: WrittenBehind,
     ) -> None:
+        """Get the memory. A collective if `model` is sharded."""
         self.step = -1
         self.optimizer: dict[str, torch.Tensor] = {}
         self._is_main_process = is_main_process
         self._written = written
+        copied = saved_tensors(model)
+        constant = {name: tensor for name, tensor in distinct_tensors(model).items() if name not in copied}
+        weights = {name: tensor.cpu() for name, tensor in whole_tensors(constant) if is_main_process}
         if not is_main_process:
             return
-        self._model = modeling.without_weights(model)
-        weights = {name: memory_like(tensor) for name, tensor in distinct_tensors(self._model).items()}
+        self._model = without_weights(model)
+        weights |= {name: memory_like(tensor) for name, tensor in copied.items()}
         self._model.load_state_dict(weights, strict=False, assign=True)  # without second names of the same tensor
         self._model.tie_weights()
         # a tokenizer that is used while another thread writes it fails: "Already borrowed"
@@ -57,8 +63,13 @@ class Snapshot:
 
     @property
     def model_tensors(self) -> dict[str, torch.Tensor]:
-        """The weights, by name."""
-        return distinct_tensors(self._model)
+        """The weights, by name; of a model with adapters only what is trained."""
+        return saved_tensors(self._model)
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether there is an adapter folder to save."""
+        return self._is_main_process and has_adapters(self._model)
 
     def take_weights(self, model: nn.Module, *, step: int) -> None:
         """Copy the weights, unless those of `step` are here. A collective if `model` is sharded; any model else."""
@@ -66,7 +77,7 @@ class Snapshot:
         if wanted:
             self._written.wait_for_those_before(step)
         own = self.model_tensors if wanted else {}
-        for name, tensor in whole_tensors(distinct_tensors(model)):
+        for name, tensor in whole_tensors(saved_tensors(model)):
             if wanted:
                 own[name].copy_(tensor)
         self.step = step
@@ -86,6 +97,10 @@ class Snapshot:
         """Write the weights as a Hugging Face model folder. For the thread: main process, no collective."""
         modeling.save_model_folder(self._model, self._processor, folder)
 
+    def save_adapter_folder(self, folder: Path) -> None:
+        """Write the adapters as a peft folder. For the thread: main process, no collective."""
+        modeling.save_adapter_folder(self._model, self._processor, folder)
+
     def _touch(self) -> None:
         """Have the system give the memory now, while the run is still getting ready, and not at the first copy."""
         for tensor in (*self.model_tensors.values(), *self._memory.values()):
@@ -104,6 +119,15 @@ def memory_like(tensor: torch.Tensor) -> torch.Tensor:
     pages = mmap.mmap(-1, tensor.nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     pages.madvise(mmap.MADV_DONTFORK)
     return torch.frombuffer(pages, dtype=tensor.dtype).view(tensor.shape)
+
+
+def saved_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """What a checkpoint holds of a model: its distinct tensors, or what is trained of a model with adapters."""
+    tensors = distinct_tensors(model)
+    if not has_adapters(model):
+        return tensors
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return {name: tensor for name, tensor in tensors.items() if name in trained}
 
 
 def distinct_tensors(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from accel_asr.config import cross_checks
+from accel_asr.config import cross_checks, lora_settings
 from accel_asr.config.cross_checks import check_config
 from accel_asr.config.settings import Config, DataConfig, SourceConfig, TextConfig
 from accel_asr.errors import UserError
@@ -228,6 +228,30 @@ def test_a_folder_that_wandb_left_behind_is_not_the_package(tmp_path: Path) -> N
     assert "wandb is not installed" in child.stdout
 
 
+# -- adapters
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("r", 8), ("lora_dropout", 0.0), ("use_dora", True), ("target_modules", ["fc1"]), ("modules_to_save", ["conv1"])],
+)
+def test_a_setting_of_adapters_needs_adapters(name: str, value: Any) -> None:
+    check_config(changed({"lora.enabled": True, f"lora.{name}": value}))
+    with refused(f"--lora.{name}", "does nothing", value=value, remedy="--lora.enabled true"):
+        check_config(changed({f"lora.{name}": value}))
+
+
+def test_adapters_of_no_layer_are_none() -> None:
+    with refused("--lora.target_modules", "no layer", value=[], remedy="all-linear"):
+        check_config(changed({"lora.enabled": True, "lora.target_modules": []}))
+
+
+def test_adapters_need_peft(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lora_settings, "find_spec", lambda name: None)
+    with refused("--lora.enabled", "peft", remedy="pip install 'accel-asr[lora]'"):
+        check_config(changed({"lora.enabled": True}))
+
+
 # -- the configuration itself
 
 
@@ -241,7 +265,18 @@ def test_a_configuration_can_not_be_changed_after_it_was_checked() -> None:
 def test_the_dictionary_is_plain_and_in_the_order_of_the_sections() -> None:
     content = GOOD.to_dict()
     assert list(content) == [
-        *("output_dir", "model", "data", "training", "spec_augment", "evaluation", "checkpoint", "tracking", "hub")
+        *(
+            "output_dir",
+            "model",
+            "data",
+            "training",
+            "lora",
+            "spec_augment",
+            "evaluation",
+            "checkpoint",
+            "tracking",
+            "hub",
+        )
     ]
     assert content["data"]["train_rows"] == 450
     assert content["tracking"]["report_to"] == ["tensorboard"]

@@ -134,6 +134,7 @@ def test_what_is_coming_is_said_before_it_comes() -> None:
         forecast,
         parameters=1_000_000,
         trainable=400_000,
+        copied=1_000_000,
         epochs=30.0,
         window_sum="2 processes x 3 x 5 = 30",
         unit="utterances",
@@ -159,6 +160,7 @@ def test_one_epoch_is_no_epochs(epochs: float, words: str) -> None:
         forecast,
         parameters=1,
         trainable=1,
+        copied=1,
         epochs=epochs,
         window_sum="1 process x 1 x 1 = 1",
         unit="utterances",
@@ -174,6 +176,7 @@ def test_a_resumed_run_tells_what_is_left() -> None:
     line, _ = opening_lines(
         forecast,
         parameters=10,
+        copied=10,
         trainable=10,
         epochs=3.0,
         window_sum="1 process x 1 x 5 = 5",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from accel_asr.training.size_rates import rate_in_words, suited_rate
+from accel_asr.training.size_rates import rate_in_words, suited_adapter_rate, suited_rate
 
 SIZES = [  # width, encoder and decoder layers, mel bins, million parameters; the peak that OpenAI trained it with
     ("tiny", 384, 4, 4, 80, 37.8, 1.5e-3),
@@ -33,6 +33,23 @@ def test_a_known_size_gets_a_fortieth_of_its_own_peak(
     found = suited(width, encoder, decoder, mels, millions + other_vocabulary)
     assert found.learning_rate == pytest.approx(peak / 40, rel=1e-9)
     assert f"whisper-{name} " in found.reason
+
+
+@pytest.mark.parametrize(
+    ("width", "rate", "words"),
+    [
+        (16, 3e-4, ["whisper-small"]),
+        (384, 3e-4, ["whisper-small"]),
+        (768, 3e-4, ["whisper-small"]),
+        (1024, 1.6e-4, ["between", "whisper-small", "whisper-large"]),  # 3e-4 x 3 ** -0.563
+        (1280, 1e-4, ["whisper-large"]),
+        (2048, 1e-4, ["whisper-large"]),
+    ],
+)
+def test_adapters_have_rates_of_their_own_by_width(width: int, rate: float, words: list[str]) -> None:
+    suited = suited_adapter_rate(d_model=width)
+    assert suited.learning_rate == pytest.approx(rate)
+    assert all(word in suited.reason for word in ["adapters", *words])
 
 
 def test_large_v2_is_known_by_its_name_alone() -> None:

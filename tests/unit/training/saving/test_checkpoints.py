@@ -19,6 +19,7 @@ from accel_asr.data.loading.batches import ClipItems
 from accel_asr.data.loading.collator import Item
 from accel_asr.errors import UserError
 from accel_asr.files.run_folder import checkpoint_path, list_checkpoints
+from accel_asr.model.adapter_layers import add_adapters
 from accel_asr.model.parts import freeze
 from accel_asr.model.pretrained import load_model_and_processor
 from accel_asr.training.optimizers import build_optimizer
@@ -56,7 +57,15 @@ class Run:
     """A model in training: what a process has, and a new one must get back."""
 
     def __init__(
-        self, folder: Path, accelerator, items: list[Item], collator, *, frozen: bool = False, **options: Any
+        self,
+        folder: Path,
+        accelerator,
+        items: list[Item],
+        collator,
+        *,
+        frozen: bool = False,
+        adapters: bool = False,
+        **options: Any,
     ) -> None:
         self.accelerator, self.items, self.collator = accelerator, items, collator
         model, self.processor = load_model_and_processor(str(folder))
@@ -66,6 +75,15 @@ class Run:
                 module.dropout = 0.3
         if frozen:
             freeze(model, ["encoder"])
+        if adapters:
+            settings = {
+                "r": 4,
+                "lora_alpha": 8,
+                "lora_dropout": 0.3,
+                "use_dora": True,
+                "modules_to_save": ["layer_norm"],
+            }
+            add_adapters(model, target_modules="all-linear", seed=3, base_name="tiny", base_revision=None, **settings)
         optimizer = build_optimizer(model, learning_rate=1e-3, weight_decay=0.01, **options)
         self.model, self.optimizer = accelerator.prepare(model.train(), optimizer)
         self.progress = Progress()
@@ -79,13 +97,19 @@ class Run:
     def snapshot(self, written: WrittenBehind) -> Snapshot:
         return Snapshot(self.model, self.processor, is_main_process=True, written=written)
 
-    def save(self, output_dir: Path, *, save_total_limit: int = 2) -> Path:
+    def save(self, output_dir: Path, **options: Any) -> Path:
         """Save, and wait until it is on disk."""
         with WrittenBehind(self.accelerator, output_dir) as written:
-            return self.save_behind(output_dir, self.snapshot(written), written, save_total_limit=save_total_limit)
+            return self.save_behind(output_dir, self.snapshot(written), written, **options)
 
     def save_behind(
-        self, output_dir: Path, snapshot: Snapshot, written: WrittenBehind, *, save_total_limit: int = 2
+        self,
+        output_dir: Path,
+        snapshot: Snapshot,
+        written: WrittenBehind,
+        *,
+        save_total_limit: int = 2,
+        settings: RecordedSettings = SETTINGS,
     ) -> Path:
         save_checkpoint(
             output_dir,
@@ -94,7 +118,7 @@ class Run:
             optimizer=self.optimizer,
             progress=self.progress,
             geometry=GEOMETRY,
-            settings=SETTINGS,
+            settings=settings,
             save_total_limit=save_total_limit,
             snapshot=snapshot,
             written=written,
@@ -147,9 +171,9 @@ def saved(new_run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 # -- as if nothing had happened
 
 
-@pytest.mark.parametrize("frozen", [False, True], ids=["all trained", "encoder frozen"])
-def test_a_new_process_goes_on_bit_for_bit(new_run, tmp_path: Path, frozen: bool) -> None:
-    run = new_run(frozen=frozen)
+@pytest.mark.parametrize("options", [{}, {"frozen": True}, {"adapters": True}], ids=str)
+def test_a_new_process_goes_on_bit_for_bit(new_run, tmp_path: Path, options: dict[str, bool]) -> None:
+    run = new_run(**options)
     run.step()
     run.step()
     run.progress.scores = {"baseline": {"wer": 0.75, "step": 0}}
@@ -159,7 +183,7 @@ def test_a_new_process_goes_on_bit_for_bit(new_run, tmp_path: Path, frozen: bool
     expected = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
 
     torch.manual_seed(999)  # whatever the new process did before
-    resumed = new_run(frozen=frozen)
+    resumed = new_run(**options)
     progress = resumed.restore(folder)
     assert progress == Progress(step=2, scores={"baseline": {"wer": 0.75, "step": 0}}, metrics_bytes=321)
     assert [resumed.step(), resumed.step()] == expected_losses
@@ -240,6 +264,22 @@ def test_the_tied_projection_stays_tied(new_run, saved: Path) -> None:
 
 
 # -- what is on disk
+
+
+def test_of_a_model_with_adapters_only_what_is_trained_is_saved(new_run, tmp_path: Path) -> None:
+    run = new_run(adapters=True)
+    run.step()
+    folder = run.save(tmp_path)
+    trained = {name for name, weight in run.model.named_parameters() if weight.requires_grad}
+    with WrittenBehind(run.accelerator, tmp_path) as written:
+        snapshot = run.snapshot(written)
+        assert snapshot.model_tensors.keys() == trained
+        # nothing of the base is copied on a CPU
+        base = {tensor.data_ptr() for name, tensor in run.model.state_dict().items() if name not in trained}
+        of_snapshot = {tensor.data_ptr() for tensor in snapshot._model.state_dict().values()}
+        assert base <= of_snapshot
+    assert set(load_file(folder / "model.safetensors")) == trained
+    assert {name.rpartition("/")[0] for name in load_file(folder / "optimizer.safetensors")} == trained
 
 
 def test_a_checkpoint_is_safetensors_and_json_only(saved: Path, tmp_path: Path) -> None:
@@ -612,6 +652,36 @@ def test_a_part_may_get_a_rate_of_its_own(new_run, saved: Path) -> None:
     for mine, its in zip(run.model.parameters(), other.model.parameters(), strict=True):
         for name, value in run.optimizer.state[mine].items():
             assert torch.equal(value, other.optimizer.state[its][name])
+
+
+WITH_ADAPTERS = replace(SETTINGS, settings={**SETTINGS.settings, "lora.enabled": True, "lora.r": 4})
+
+
+@pytest.mark.parametrize("allow_changes", [False, True])
+def test_adapters_do_not_go_on_from_a_whole_model_nor_the_other_way_round(
+    new_run, saved: Path, tmp_path: Path, allow_changes: bool
+) -> None:
+    with refused("--checkpoint.resume", "holds a whole model", "trains adapters", "lora.enabled"):
+        new_run(adapters=True).restore(saved, settings=WITH_ADAPTERS, allow_changes=allow_changes)
+    shutil.rmtree(saved)
+    run = new_run(adapters=True)
+    run.step()
+    folder = run.save(tmp_path, settings=WITH_ADAPTERS)
+    with refused("--checkpoint.resume", "holds adapters", "trains a whole model", "lora.enabled"):
+        new_run().restore(folder, allow_changes=allow_changes)
+
+
+def test_adapters_of_another_kind_are_refused_even_when_changes_are_allowed(new_run, tmp_path: Path) -> None:
+    run = new_run(adapters=True)
+    run.step()
+    folder = run.save(tmp_path, settings=WITH_ADAPTERS)
+    other = {**WITH_ADAPTERS.settings, "lora.r": 8, "lora.target_modules": ["fc1"]}
+    with refused("--checkpoint.resume", "lora.r: 4 -> 8", "lora.target_modules: all-linear -> ['fc1']"):
+        new_run(adapters=True).restore(folder, settings=replace(SETTINGS, settings=other), allow_changes=True)
+    scaled = replace(SETTINGS, settings={**WITH_ADAPTERS.settings, "lora.lora_alpha": 1})
+    with refused("--checkpoint.resume", "lora.lora_alpha: 64 -> 1"):
+        new_run(adapters=True).restore(folder, settings=scaled)
+    assert new_run(adapters=True).restore(folder, settings=scaled, allow_changes=True).step == 1
 
 
 def test_a_refused_checkpoint_leaves_the_model_as_it_was(new_run, saved: Path) -> None:
