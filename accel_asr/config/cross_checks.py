@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any, get_args
 
 from accel_asr.config.lora_settings import lora_errors
+from accel_asr.config.scheduler_arguments import scheduler_errors
 from accel_asr.config.setting_limits import name_errors, range_errors
 from accel_asr.config.settings import Config, DataConfig, HubConfig, TrackingConfig, settings_of
 from accel_asr.config.trained_parts import freeze_errors, multiplier_errors
@@ -30,6 +31,7 @@ def check_config(config: Config) -> None:
             *name_errors(config.to_dict()),
             *_table_errors("--data.text.replacements", config.data.text.replacements),
             *_table_errors("--model.language_stand_ins", config.model.language_stand_ins),
+            *scheduler_errors(config.training.lr_scheduler_type, config.training.lr_scheduler_kwargs),
             *freeze_errors(config.model.freeze),
             *multiplier_errors(config.training.learning_rate_multipliers, freeze=config.model.freeze),
             *_source_errors(config.data),

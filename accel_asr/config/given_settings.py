@@ -26,6 +26,7 @@ _IN_WORDS = {
     NoneType: "null",
     dict[str, str]: 'a table of texts in quotes, such as {"this": "that"}',
     dict[str, float]: "a table of numbers, such as {this: 0.1}",
+    dict[str, int | float | str]: "a table, such as {num_cycles: 2}",
     list[str]: "a list in brackets, such as [one, two]",
     list[str | dict[str, int]]: "a list in brackets, such as [encoder] or [encoder_layers: 2, embeddings]",
     list[SourceConfig]: "a list of sections, such as [{name_or_path: ...}, {name_or_path: ...}]",

@@ -13,7 +13,16 @@ from accel_asr.config.lora_settings import LoraConfig
 MixedPrecision = Literal["no", "fp16", "bf16"]
 NormalizerName = Literal["basic", "english", "multilingual", "none"]
 CheckpointedLayers = Literal["none", "encoder", "decoder", "both"]
-SchedulerType = Literal["constant_with_warmup", "linear"]
+SchedulerType = Literal[
+    "linear",
+    "cosine",
+    "cosine_with_min_lr",
+    "warmup_stable_decay",
+    "inverse_sqrt",
+    "polynomial",
+    "constant",
+    "constant_with_warmup",
+]
 TrackerName = Literal["tensorboard", "trackio", "wandb"]
 
 
@@ -207,7 +216,12 @@ class TrainingConfig:
     `encoder`, `decoder`, and `embeddings`: of the decoder's tokens and positions, and without a factor of their own
     with the decoder's."""
     lr_scheduler_type: SchedulerType = "linear"
-    """After the linear warmup: linear decay, which would reach zero one step after the last, or constant."""
+    """Transformers' schedule of that name, after a warmup, which only `constant` does without. Those that fall to zero
+    would reach it one step after the last."""
+    lr_scheduler_kwargs: dict[str, int | float | str] = field(default_factory=dict)
+    """What else the schedule takes, such as `{num_cycles: 2}`, by transformers' names: `num_cycles` (cosine), `min_lr`
+    or `min_lr_rate` (cosine_with_min_lr), `num_decay_steps`, `decay_type`, `warmup_type`, `min_lr_ratio`
+    (warmup_stable_decay), `power`, `lr_end` (polynomial), `timescale` (inverse_sqrt)."""
     warmup_steps: int | float = 0.1
     """Optimizer steps of linear warmup, whatever the number of processes; below 1, a share of all steps."""
     num_train_epochs: int = 3

@@ -180,10 +180,10 @@ def _hyperparameters(config: dict[str, Any], environment: dict[str, Any]) -> dic
     if not values.get("batch_seconds"):
         micro_batch, accumulation = values["per_device_train_batch_size"], values["gradient_accumulation_steps"]
         values["global_batch_size"] = micro_batch * accumulation * processes
-    values["freeze"] = config["model"].get("freeze") or None
+    values["freeze"] = config["model"].get("freeze") or None  # an earlier version has none
     if "parameters" in environment:  # else it is a run of an earlier version
         values["trained_parameters"] = parameters_in_words(environment["parameters"])
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None and value != {}}
 
 
 def _difference(before: list[ScoredUtterance], after: list[ScoredUtterance]) -> str | None:

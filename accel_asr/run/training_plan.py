@@ -22,7 +22,7 @@ from accel_asr.run.job import Job
 from accel_asr.run.micro_batch import settle_batch
 from accel_asr.run.step_contexts import StepContexts
 from accel_asr.training.saving.checkpoints import newest_geometry
-from accel_asr.training.schedule import Schedule, whole_warmup_steps
+from accel_asr.training.schedule import Schedule
 from accel_asr.training.size_rates import rate_in_words, suited_adapter_rate, suited_rate
 
 
@@ -78,7 +78,8 @@ def plan_run(job: Job, config: Config, *, accelerator: Accelerator, display: Dis
     """The plan of a run whose model is loaded, and neither sharded nor on its device yet. A collective.
 
     Raises:
-        UserError: the global batch is larger than the data, can't be split as set, or does not fit into memory.
+        UserError: the global batch is larger than the data, can't be split as set, or does not fit into memory; or as
+            `plan_schedule` raises.
     """
     resumes_from = newest_geometry(Path(str(config.output_dir))) if config.checkpoint.resume else None
     training = settle_batch(job, config.training, saved=resumes_from, accelerator=accelerator, say=display.say)
@@ -149,6 +150,9 @@ def plan_schedule(
 
     Args:
         model: Before it is sharded, so that every rank counts the same parameters.
+
+    Raises:
+        UserError: the schedule's arguments do not fit the run's length or its peak.
     """
     size = model.config
     if has_adapters(model):
@@ -162,14 +166,19 @@ def plan_schedule(
             parameters=parameter_counts(model)[0],
             name=str(size._name_or_path),
         )
-    warmup_steps = whole_warmup_steps(training.warmup_steps, last_step=last_step)
+    schedule = Schedule.of_settings(
+        learning_rate=suited.learning_rate if training.learning_rate is None else training.learning_rate,
+        warmup_steps=training.warmup_steps,
+        last_step=last_step,
+        lr_scheduler_type=training.lr_scheduler_type,
+        lr_scheduler_kwargs=training.lr_scheduler_kwargs,
+    )
     words = rate_in_words(
         training.learning_rate,
         suited,
         scheduler_type=training.lr_scheduler_type,
-        warmup=f"{warmup_steps:,} of {last_step:,} steps",
+        warmup=f"{schedule.warmup_steps:,} of {last_step:,} steps",
     )
     if words is not None:
         say(words)
-    peak = suited.learning_rate if training.learning_rate is None else training.learning_rate
-    return Schedule(peak, warmup_steps, last_step, training.lr_scheduler_type)
+    return schedule

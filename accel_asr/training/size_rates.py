@@ -95,7 +95,7 @@ def rate_in_words(learning_rate: float | None, suited: SuitedRate, *, scheduler_
         warmup: Such as `6 of 60 steps`.
     """
     if learning_rate is None:
-        then = "linear to zero" if scheduler_type == "linear" else "constant"
+        then = {"linear": "linear to zero", "constant_with_warmup": "constant"}.get(scheduler_type, scheduler_type)
         return (
             f"training.learning_rate is not set: {suited.learning_rate:g}, {suited.reason}; "
             f"{then} after a warmup of {warmup}"

@@ -8,7 +8,7 @@ from typing import Any
 from xxhash import xxh3_64_hexdigest
 
 from accel_asr.config.settings import default_settings
-from accel_asr.training.schedule import Schedule, whole_warmup_steps
+from accel_asr.training.schedule import Schedule
 
 TRAINING, YARDSTICK, BOTH = "training", "yardstick", "both"  # what a setting changes: refused unless allowed
 ROUNDING, HARMLESS = "rounding", "harmless"  # said
@@ -210,12 +210,9 @@ def change_of_length(before: RecordedSettings, now: RecordedSettings, *, step: i
 
 
 def _schedule(of: RecordedSettings) -> Schedule:
-    return Schedule(
-        peak=of.settings["training.learning_rate"],
-        warmup_steps=whole_warmup_steps(of.settings["training.warmup_steps"], last_step=of.last_step),
-        last_step=of.last_step,
-        scheduler_type=of.settings["training.lr_scheduler_type"],
-    )
+    names = ("learning_rate", "warmup_steps", "lr_scheduler_type", "lr_scheduler_kwargs")
+    settings = {**_DEFAULTS, **of.settings}
+    return Schedule.of_settings(last_step=of.last_step, **{name: settings[f"training.{name}"] for name in names})
 
 
 def _shown(value: Any) -> str:

@@ -4,13 +4,13 @@ import subprocess
 import sys
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from accel_asr.config import cross_checks, lora_settings
 from accel_asr.config.cross_checks import check_config
-from accel_asr.config.settings import Config, DataConfig, SourceConfig, TextConfig
+from accel_asr.config.settings import Config, DataConfig, SchedulerType, SourceConfig, TextConfig
 from accel_asr.errors import UserError
 from tests.refusals import refused
 
@@ -342,3 +342,37 @@ def test_cached_encoder_outputs_are_not_masked() -> None:
     cached = {"model.cache_encoder_outputs": True, "model.freeze": ["encoder"], "spec_augment.enabled": True}
     with refused("--spec_augment.enabled", "--model.cache_encoder_outputs", value=True):
         check_config(changed(cached))
+
+
+# -- schedules
+
+
+@pytest.mark.parametrize(
+    ("scheduler_type", "arguments", "words"),
+    [
+        ("linear", {"num_cycles": 1}, ["linear takes none"]),
+        ("cosine", {"min_lr": 1e-6}, ["cosine takes num_cycles"]),
+        ("cosine", {"num_cycles": 0}, ["does not fit", "above 0"]),
+        ("cosine", {"num_cycles": "many"}, ["does not fit", "above 0"]),
+        ("cosine_with_min_lr", {}, ["needs one of min_lr and min_lr_rate"]),
+        ("cosine_with_min_lr", {"min_lr": 1e-6, "min_lr_rate": 0.1}, ["needs one of"]),
+        ("cosine_with_min_lr", {"min_lr_rate": 1.5}, ["does not fit", "share"]),
+        ("warmup_stable_decay", {}, ["needs num_decay_steps"]),
+        ("warmup_stable_decay", {"num_decay_steps": 0.1}, ["does not fit", "whole number"]),
+        ("warmup_stable_decay", {"num_decay_steps": 5, "decay_type": "steep"}, ["does not fit", "1-sqrt"]),
+        ("polynomial", {"power": float("inf")}, ["does not fit", "finite"]),
+        ("inverse_sqrt", {"timescale": -1}, ["does not fit", "at least 1"]),
+    ],
+)
+def test_a_schedule_takes_its_own_arguments_only(
+    scheduler_type: str, arguments: dict[str, Any], words: list[str]
+) -> None:
+    with refused("--training.lr_scheduler_kwargs", *words):
+        check_config(changed({"training.lr_scheduler_type": scheduler_type, "training.lr_scheduler_kwargs": arguments}))
+
+
+def test_each_schedule_is_taken_with_what_it_needs() -> None:
+    needed = {"cosine_with_min_lr": {"min_lr": 1e-6}, "warmup_stable_decay": {"num_decay_steps": 9}}
+    for scheduler_type in get_args(SchedulerType):
+        arguments = needed.get(scheduler_type, {})
+        check_config(changed({"training.lr_scheduler_type": scheduler_type, "training.lr_scheduler_kwargs": arguments}))
