@@ -83,6 +83,7 @@ class TrainingResult(NamedTuple):
 def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") -> TrainingResult:
     """Train, evaluate and save: the steps that are left, or until a signal stops it. A collective."""
     from accel_asr.ranks.agreement import Agreement
+    from accel_asr.run.candidates import score_candidates
     from accel_asr.run.evaluations import RunEvaluations
     from accel_asr.run.job import load_job
     from accel_asr.run.opening import say_what_is_to_come
@@ -91,12 +92,14 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
     from accel_asr.run.run_outputs import RunOutputs
     from accel_asr.run.step_log import StepLog
     from accel_asr.run.training_plan import plan_run
+    from accel_asr.training.averages import MovingAverage
     from accel_asr.training.saving.divergence import FiniteWeights
     from accel_asr.training.schedule import set_learning_rate
     from accel_asr.training.step import train_step
     from accel_asr.training.stopping import SavedAtTheEnd, StopRequests
 
-    training, evaluation, output_dir = config.training, config.evaluation, Path(str(config.output_dir))
+    training, evaluation, saving = config.training, config.evaluation, config.checkpoint
+    output_dir = Path(str(config.output_dir))
 
     # 1. Model and data: loaded, decoded and checked now, all of it
     job = load_job(
@@ -122,8 +125,9 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
     model, optimizer = prepare_model(
         job, plan.training, learning_rate=schedule.peak, accelerator=accelerator, display=display
     )
+    ema = MovingAverage(accelerator.unwrap_model(model), training.ema_decay)
     progress = resume(
-        config.checkpoint, identity, model, optimizer, accelerator=accelerator, output_dir=output_dir, display=display
+        saving, identity, model, optimizer, ema, accelerator=accelerator, output_dir=output_dir, display=display
     )
 
     # 4. What the loop works with
@@ -144,19 +148,9 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
     # a write that has failed ends the run now, when the next save hears of it, and not an epoch later
     agreement = Agreement(accelerator, lambda: stop.received is not None or outputs.written.has_failed)
     log = StepLog(progress, plan, outputs.metrics, display, config.tracking.logging_steps, config.data.max_bad_fraction)
-    evaluations = RunEvaluations(
-        job=job,
-        model=model,
-        plan=plan,
-        settings=evaluation,
-        accelerator=accelerator,
-        agreement=agreement,
-        progress=progress,
-        outputs=outputs,
-        display=display,
-    )
+    evaluations = RunEvaluations(job, model, plan, evaluation, accelerator, agreement, progress, outputs, display)
     checkpoints = RunCheckpoints(
-        identity, model, optimizer, accelerator, progress, global_batches, outputs, finite_weights, config.checkpoint
+        identity, model, optimizer, ema, accelerator, progress, global_batches, outputs, finite_weights, saving
     )
     say_what_is_to_come(
         display,
@@ -185,6 +179,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
                 result = train_step(
                     model, optimizer, window, accelerator=accelerator, max_grad_norm=training.max_grad_norm
                 )
+            ema.update(skipped=result.skipped)
 
             # log
             log.add(step, result, learning_rate=learning_rate, positions=contexts.positions(step))
@@ -196,6 +191,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
                     evaluations.evaluate("last", step)
                 if cadence.saves_after(step):
                     checkpoints.save()
+        score_candidates(evaluations, checkpoints, average_last=saving.average_last)
     display.close_bar()
 
     # 6. Leave the last model behind

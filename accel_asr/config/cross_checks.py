@@ -208,6 +208,14 @@ def _combination_errors(config: Config) -> Iterator[UserError]:
             value=False,
             remedy="leave it out",
         )
+    kept = config.checkpoint.save_total_limit
+    if (config.checkpoint.average_last or 0) > kept:
+        yield UserError(
+            "keeps fewer checkpoints than --checkpoint.average_last averages",
+            setting="--checkpoint.save_total_limit",
+            value=kept,
+            remedy=f"give {config.checkpoint.average_last}, or lower --checkpoint.average_last",
+        )
     if config.evaluation.compile_decoding and config.evaluation.num_beams > 1:
         yield UserError(
             "does not go with --evaluation.compile_decoding: transformers compiles no beam search",

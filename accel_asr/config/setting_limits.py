@@ -41,6 +41,7 @@ RANGES: dict[str, Range] = {
     "training.dataloader_num_workers": Range(0, 1024, "each is a process"),
     "training.weight_decay": _ANY,
     "training.max_grad_norm": _ANY,
+    "training.ema_decay": Range(0, 0.999999, "with 1 it would never move", above_low=True),
     "training.ddp_timeout": Range(1, 30 * 24 * 3600, "it is in seconds: 30 days"),
     "training.seed": Range(0, 2**32 - 1, "NumPy takes no larger one"),
     "spec_augment.mask_time_prob": _SHARE,
@@ -57,6 +58,7 @@ RANGES: dict[str, Range] = {
     "evaluation.full_context_margin": Range(0, 100, "1 is a hundred points of WER"),
     "checkpoint.save_steps": _STEPS,
     "checkpoint.save_total_limit": Range(1, 10**6),
+    "checkpoint.average_last": Range(2, 10**6),
     "tracking.log_samples": Range(0, 10_000, "all of them are shown at each evaluation"),
     "tracking.logging_steps": _STEPS,
 }

@@ -262,6 +262,10 @@ class TrainingConfig:
     """AdamW weight decay; biases and layer norms are exempt."""
     max_grad_norm: float = 1.0
     """Clip the gradient norm to this; 0 doesn't clip."""
+    ema_decay: float | None = None
+    """Keep an exponential moving average of the trained weights with this decay, such as 0.999. It is scored after the
+    last step, and becomes `best/` if its WER is the lowest. The decay rises to it: after n steps it is at most
+    (1 + n) / (10 + n)."""
     mixed_precision: MixedPrecision | None = None
     """`no`, `fp16` or `bf16`; default is the launcher's choice. Weights and optimizer stay in fp32."""
     ddp_timeout: int = 1800
@@ -303,6 +307,9 @@ class CheckpointConfig:
     """Save every N optimizer steps; by default after every evaluation."""
     save_total_limit: int = 2
     """Keep this many of the newest checkpoints. `best/` and `last/` always stay."""
+    average_last: int | None = None
+    """After the last step, score the mean of the trained weights of the last N checkpoints; it becomes `best/` if its
+    WER is the lowest. At most `save_total_limit`."""
     resume: bool = False
     """Resume from the newest checkpoint in `output_dir`, or start from the beginning if there is none."""
     allow_changes: bool = False

@@ -1,6 +1,7 @@
 """What a run wrote about itself, read back by its report and its model card."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,29 @@ def read_record(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_scored(run_dir: Path, step: int) -> list[ScoredUtterance]:
-    """The scored transcripts of the evaluation at an optimizer step.
+def weights_in_words(record: Mapping[str, Any]) -> str:
+    """Which weights were scored: `step 300`, `moving average at step 300`, or `mean of steps 100, 200 and 300`."""
+    step = f"step {record['step']:,}"
+    if "weights" not in record:
+        return step
+    if record["weights"] == "ema":
+        return f"moving average at {step}"
+    *steps, last = (f"{step:,}" for step in record["steps"])
+    return f"mean of steps {', '.join(steps)} and {last}"
+
+
+def transcripts_file(record: Mapping[str, Any]) -> str:
+    """The file in `evaluations/` for the transcripts of an evaluation."""
+    return f"{record['weights']}.jsonl" if "weights" in record else f"step-{record['step']:08d}.jsonl"
+
+
+def read_scored(run_dir: Path, record: Mapping[str, Any]) -> list[ScoredUtterance]:
+    """The scored transcripts of an evaluation.
 
     Raises:
         UserError: they are missing, torn, or of another version.
     """
-    path = run_dir / "evaluations" / f"step-{step:08d}.jsonl"
+    path = run_dir / "evaluations" / transcripts_file(record)
     try:
         with path.open(encoding="utf-8") as file:
             return [ScoredUtterance.from_json(json.loads(line)) for line in file]

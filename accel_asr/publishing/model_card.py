@@ -16,7 +16,7 @@ from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.comparing import compare
 from accel_asr.evaluation.contexts import full_context_problem
 from accel_asr.evaluation.hallucinations import find_hallucinations
-from accel_asr.evaluation.run_files import read_record, read_scored
+from accel_asr.evaluation.run_files import read_record, read_scored, weights_in_words
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.model.languages import language_name
 from accel_asr.model.parts import parameters_in_words
@@ -62,6 +62,7 @@ def make_model_card(run_dir: Path, *, hub_model_id: str) -> ModelCard:
         text_processing=_text_processing(config["data"]["text"]),
         scores=_score_rows(summary),
         speech_context_scores=_score_rows(at_speech),
+        average=weights_in_words(best) if "weights" in best else None,
         difference=_difference(_transcripts(run_dir, baseline), scored),
         parts=_part_rows(scored, without=config["data"]["group_column"]),
         limits=_limits(best, scored),
@@ -121,7 +122,7 @@ def _metadata(
 def _transcripts(run_dir: Path, record: Mapping[str, Any] | None) -> list[ScoredUtterance]:
     """Those of an evaluation; none if they are missing or of another version: the card can do without."""
     try:
-        return read_scored(run_dir, record["step"]) if record is not None else []
+        return read_scored(run_dir, record) if record is not None else []
     except UserError:
         return []
 
@@ -245,8 +246,9 @@ def _score_rows(summary: dict[str, Any]) -> list[dict[str, str]]:
     return [
         {"name": name, "step": str(record["step"]), "utterances": f"{record['utterances']:,}"}
         | {rate: _rate(record[rate], record.get(f"{rate}_interval")) for rate in RATES}
-        for name in ("baseline", "best", "last")
-        if (record := summary.get(name))
+        for key in ("baseline", "best", "last", "ema", "average")
+        if (record := summary.get(key))
+        for name in [weights_in_words(record) if key == record.get("weights") else key]
     ]
 
 

@@ -45,11 +45,13 @@ class Series:
 
 def draw_charts(records: RunRecords) -> Charts:
     """All charts for which the run has numbers."""
+    # an average of the weights is on no curve
+    ringed = records.chosen.step if records.chosen and "weights" not in records.chosen.record else None
     with chart_style():
         curves = [
             chart
             for title, series in curve_series(records).items()
-            if (chart := line_chart(title, series, ring_at=records.chosen.step if records.chosen else None))
+            if (chart := line_chart(title, series, ring_at=ringed))
         ]
         parts: dict[str, Chart] = {}
         if records.chosen is not None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from accel_asr.console.printing import percent
 from accel_asr.evaluation.comparing import Comparison
-from accel_asr.reporting.run_records import BASELINE, BEST, LAST, RunRecords
+from accel_asr.evaluation.run_files import weights_in_words
+from accel_asr.reporting.run_records import BASELINE, BEST, LAST, RunRecords, is_same
 from accel_asr.reporting.wording import (
     count,
     difference_sentence,
@@ -89,7 +90,7 @@ def _title(records: RunRecords, comparison: Comparison | None) -> tuple[str, str
 def _sentences(records: RunRecords, comparison: Comparison | None) -> list[str]:
     assert records.chosen is not None
     record = records.chosen.record
-    what = f"the model of step {record['step']:,}"
+    what = f"the {weights_in_words(record)}" if "weights" in record else f"the model of step {record['step']:,}"
     rate = number(record["wer"])
     if math.isnan(rate):
         sentences = ["There are no words to count errors in: every reference is empty after normalisation."]
@@ -112,7 +113,7 @@ def _sentences(records: RunRecords, comparison: Comparison | None) -> list[str]:
             "That is at the whole window, as most programs use a model; hearing only the speech, as in training "
             f"(training.audio_context): {at_speech}."
         )
-    evaluations = sum(line["step"] > 0 for line in records.eval_lines)
+    evaluations = sum(line["step"] > 0 for line in records.eval_lines) + len(records.averages)
     if records.is_best and evaluations > 1:
         sentences.append(
             f"It was chosen as the best of {evaluations} evaluations on these very recordings, so expect a few more "
@@ -142,11 +143,15 @@ def _models(records: RunRecords) -> dict[str, Mapping[str, Any]]:
     chosen, best, last = records.chosen.record, records.summary.get(BEST), records.summary.get(LAST)
     title = "Before training" if chosen["step"] == 0 else f"Step {chosen['step']:,}"
     if records.is_best:
-        is_last = last is not None and last["step"] == chosen["step"]
-        title = f"{'Best and last' if is_last else 'Best'} (step {chosen['step']:,})"
+        is_last = last is not None and is_same(last, chosen)
+        title = f"{'Best and last' if is_last else 'Best'} ({weights_in_words(chosen)})"
     models = {"Before training": records.baseline.record} if records.baseline else {}
     models[title] = chosen
     for name, record in (("Best", best), ("Last", last)):
-        if record is not None and record["step"] != chosen["step"]:
-            models[f"{name} (step {record['step']:,})"] = record
+        if record is not None and not is_same(record, chosen):
+            models[f"{name} ({weights_in_words(record)})"] = record
+    for record in records.averages:
+        if not any(is_same(record, shown) for shown in models.values()):
+            title = weights_in_words(record)
+            models[title[0].upper() + title[1:]] = record
     return models

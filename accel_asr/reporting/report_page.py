@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from accel_asr import __version__
 from accel_asr.console.public_text import public, visible_lines
 from accel_asr.evaluation.comparing import compare
+from accel_asr.evaluation.run_files import weights_in_words
 from accel_asr.files.atomic_writes import write_text
 from accel_asr.model.parts import parameters_in_words
 from accel_asr.reporting import wording
@@ -62,6 +63,7 @@ def render(records: RunRecords, charts: Charts, *, samples_of: SamplesOf | None 
     text = page.render(
         records=records,
         chosen=chosen,
+        chosen_in_words=weights_in_words(chosen.record).capitalize() if chosen else "",
         comparison=comparison,
         name=records.run_dir.resolve().name,
         headline=headline(records, comparison),

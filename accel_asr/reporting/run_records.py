@@ -59,7 +59,13 @@ class RunRecords:
     @property
     def is_best(self) -> bool:
         """Whether `chosen` is the best model's."""
-        return self.chosen is not None and self.chosen.step == self.summary.get(BEST, {}).get("step")
+        best = self.summary.get(BEST)
+        return self.chosen is not None and best is not None and is_same(self.chosen.record, best)
+
+    @property
+    def averages(self) -> list[Mapping[str, Any]]:
+        """The records of averages of the weights, which were scored after the last step."""
+        return [record for name, record in self.summary.items() if name == record.get("weights")]
 
     @property
     def last_logged_step(self) -> int:
@@ -89,17 +95,22 @@ def read_run(run_dir: Path, *, step: int | None = None) -> RunRecords:
     )
     lines = _read_metrics(run_dir / "metrics.jsonl")
     # of a run that was copied in part, or whose disk was full, one of the two may be missing or end too early
-    evals = {int(record["step"]): record for record in summary.values()}
+    evals = {int(record["step"]): record for record in summary.values() if "weights" not in record}
     evals |= {int(line["step"]): line for line in _measured_alike(lines) if line["kind"] == "eval"}
-    summary = summary or _summary_of(evals)
+    averages = [line for line in _measured_alike(lines) if "weights" in line]
+    summary = summary or _summary_of(evals, averages)
     if step is not None and step not in evals:
         known = ", ".join(map(str, sorted(evals))) or "none"
         raise UserError("no evaluation at this step", setting="--step", value=step, remedy=f"those of the run: {known}")
-    chosen_step = step if step is not None else summary.get(BEST, summary.get(BASELINE, {})).get("step")
-    baseline_step = summary.get(BASELINE, {}).get("step")
+    baseline = summary.get(BASELINE)
+    chosen = evals[step] if step is not None else summary.get(BEST, baseline)
 
-    def evaluation(at: int | None) -> Evaluation | None:
-        return Evaluation(evals[at], read_scored(run_dir, at)) if at is not None and at in evals else None
+    def evaluation(record: Mapping[str, Any] | None) -> Evaluation | None:
+        if record is None:
+            return None
+        if "weights" not in record:
+            record = evals[int(record["step"])]
+        return Evaluation(record, read_scored(run_dir, record))
 
     return RunRecords(
         run_dir=run_dir,
@@ -111,10 +122,15 @@ def read_run(run_dir: Path, *, step: int | None = None) -> RunRecords:
         eval_lines=[evals[number] for number in sorted(evals)],
         speech_context_lines=[line for line in lines if line["kind"] == "eval_speech_context"],
         left_out_lines=[line for line in lines if line["kind"] == "left_out"],
-        chosen=evaluation(chosen_step),
-        baseline=evaluation(baseline_step) if baseline_step != chosen_step else None,
+        chosen=evaluation(chosen),
+        baseline=evaluation(baseline) if chosen and baseline and not is_same(chosen, baseline) else None,
         finished=(run_dir / "last").is_dir(),
     )
+
+
+def is_same(record: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether both are of one evaluation."""
+    return (record["step"], record.get("weights")) == (other["step"], other.get("weights"))
 
 
 def _measured_alike(lines: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
@@ -123,12 +139,13 @@ def _measured_alike(lines: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]
     return lines[changes[-1] :] if changes else lines
 
 
-def _summary_of(evals: Mapping[int, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _summary_of(evals: Mapping[int, dict[str, Any]], averages: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """As training would have written it: of equal scores the earlier is the best, and an undefined rate never is."""
     trained = [evals[step] for step in sorted(evals) if step > 0]
-    scored = [record for record in trained if record.get("wer") is not None]
+    scored = [record for record in [*trained, *averages] if record.get("wer") is not None]
     summary = {BASELINE: evals.get(0), BEST: min(scored, key=lambda record: record["wer"], default=None)}
     summary[LAST] = trained[-1] if trained else None
+    summary |= {record["weights"]: record for record in averages}
     return {name: record for name, record in summary.items() if record is not None}
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from accel_asr.console.bars import TRAINING_LINE_S, Bar, ProgressLines, bars_are_seen, progress_bar, text_bar
 from accel_asr.console.printing import percent, table_console
 from accel_asr.console.public_text import visible, visible_lines
+from accel_asr.evaluation.run_files import weights_in_words
 from accel_asr.evaluation.score_tables import shown
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.run.forecast import RunForecast, duration
@@ -274,9 +275,11 @@ class Display:
         best, last, baseline = summary["best"], summary["last"], summary.get("baseline")
         before = f"{percent(baseline['wer'])} before, " if baseline else ""
         self.say(
-            f"\nWER {before}{percent(best['wer'])} best (step {best['step']}), {percent(last['wer'])} last "
+            f"\nWER {before}{percent(best['wer'])} best ({weights_in_words(best)}), {percent(last['wer'])} last "
             f"(step {last['step']}), on {best['utterances']} utterances"
         )
+        for record in (record for name, record in summary.items() if name == record.get("weights") and record != best):
+            self.say(f"WER {percent(record['wer'])} {weights_in_words(record)}")
         if "speech_context" in best:
             rates = [percent(record["speech_context"]["wer"]) for record in (best, last)]
             self.say(

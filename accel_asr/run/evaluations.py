@@ -1,6 +1,6 @@
 """The evaluations of a run: scored at its audio contexts, shown, recorded, and the best model saved."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from transformers import WhisperForConditionalGeneration
 from accel_asr.config.settings import EvaluationConfig
 from accel_asr.evaluation.contexts import full_context_problem
 from accel_asr.evaluation.evaluating import Evaluation, evaluate_model
+from accel_asr.evaluation.run_files import transcripts_file
 from accel_asr.files.atomic_writes import folder_written_whole, write_json, write_json_lines
 from accel_asr.model.audio_context import SpeechContext
 from accel_asr.ranks.agreement import Agreement
@@ -65,7 +66,7 @@ class RunEvaluations:
             AgreedStopError: a stop was asked for; on every rank, and as if it had not begun.
         """
         whole = whole_model(self.accelerator, self.model)
-        place = {"step": step, "epoch": round(self.plan.order.epochs_at(step), 4)}
+        place = self._place(step)
         speech, first_full_step = self.plan.contexts.speech, self.plan.contexts.first_full_step
         by_speech = self._score(whole, speech) if speech is not None else None
         by_speech_alone = first_full_step is not None and 0 < step < first_full_step
@@ -76,7 +77,7 @@ class RunEvaluations:
             result = by_speech
             speech_record = {**place, **result.record()}
             self.outputs.metrics.write("eval_speech_context", **speech_record)
-            self._write_down(result, "evaluations/speech_context", step)
+            self._write_down(result, f"evaluations/speech_context/{transcripts_file(speech_record)}", step)
             self.display.evaluated(result.seconds, of_speech=True)
             self.display.show_scores(speech_record, result.scored, remark="speech only")
             if by_window is None:
@@ -89,10 +90,7 @@ class RunEvaluations:
         if speech_record is not None:
             record["speech_context"] = speech_record
         is_best = self._remember(name, record)
-        self.outputs.metrics.write("eval", **record)
-        remark = "baseline" if name == "baseline" else "best so far" if is_best else ""
-        self.display.evaluated(result.seconds)
-        self.display.show_scores(record, result.scored, remark=remark)
+        self._show(record, result, kind="eval", remark="baseline" if name == "baseline" else "", is_best=is_best)
         problem = full_context_problem(
             record, self.progress.scores.get("baseline"), margin=self.settings.full_context_margin
         )
@@ -100,9 +98,49 @@ class RunEvaluations:
             self.display.say(problem)
         self.display.say_time_of_evaluations(step)
         self._log_samples(result, step)
-        self._write_down(result, "evaluations", step)
+        self._keep(record, result, whole, is_best=is_best, turn=step)
+
+    def evaluate_average(self, name: str, title: str, averaged: Mapping[str, Any], *, turn: int) -> None:
+        """Score the model, which has been lent an average of the weights, as `evaluate` does. A collective.
+
+        Args:
+            name: `ema` or `average`, in summary.json; the record says so in `weights`.
+            title: What the table of evaluations calls it.
+            averaged: What else the record says of it.
+            turn: A number of its own for its files, above that of any step: training is over.
+
+        Raises:
+            AgreedStopError: as `evaluate`.
+        """
+        whole = whole_model(self.accelerator, self.model)
+        result = self._score(whole, None)
+        record = {**self._place(self.progress.step), "weights": name, **averaged, **result.record()}
+        is_best = self._remember(name, record)
+        self._show(record, result, kind=f"eval_{name}", remark=title, is_best=is_best)
+        self._keep(record, result, whole, is_best=is_best, turn=turn)
+
+    def _place(self, step: int) -> dict[str, Any]:
+        return {"step": step, "epoch": round(self.plan.order.epochs_at(step), 4)}
+
+    def _show(self, record: dict[str, Any], result: Evaluation, *, kind: str, remark: str, is_best: bool) -> None:
+        self.outputs.metrics.write(kind, **record)
+        self.display.evaluated(result.seconds)
+        remarks = [remark, best_so_far(record, self.progress.scores.get("baseline")) if is_best else ""]
+        self.display.show_scores(record, result.scored, remark=", ".join(filter(None, remarks)))
+
+    def _keep(
+        self,
+        record: dict[str, Any],
+        result: Evaluation,
+        whole: WhisperForConditionalGeneration,
+        *,
+        is_best: bool,
+        turn: int,
+    ) -> None:
+        """Write transcripts, summary.json and, if it is the best so far, the model."""
+        self._write_down(result, f"evaluations/{transcripts_file(record)}", turn)
         if is_best:
-            self.outputs.snapshot.take_weights(whole, step=step)
+            self.outputs.snapshot.take_weights(whole, step=turn)
         scores = dict(self.progress.scores)
 
         def write() -> None:
@@ -114,7 +152,7 @@ class RunEvaluations:
                 with folder_written_whole(self.outputs.output_dir / "best_adapter") as folder:
                     self.outputs.snapshot.save_adapter_folder(folder)
 
-        self.outputs.written.hand_over(write, step=step)
+        self.outputs.written.hand_over(write, step=turn)
 
     def _score(self, whole: WhisperForConditionalGeneration, audio_context: SpeechContext | None) -> Evaluation:
         with self.display.evaluation_bar(len(self.job.data.validation)) as bar:
@@ -144,7 +182,14 @@ class RunEvaluations:
             step, [(transcript.utterance_id, transcript.reference, transcript.hypothesis) for transcript in shown]
         )
 
-    def _write_down(self, result: Evaluation, folder: str, step: int) -> None:
+    def _write_down(self, result: Evaluation, file: str, turn: int) -> None:
         rows = (utterance.to_json() for utterance in result.scored)
-        path = self.outputs.output_dir / folder / f"step-{step:08d}.jsonl"
-        self.outputs.written.hand_over(lambda: write_json_lines(path, rows), step=step)
+        path = self.outputs.output_dir / file
+        self.outputs.written.hand_over(lambda: write_json_lines(path, rows), step=turn)
+
+
+def best_so_far(record: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> str:
+    """That a trained model is the best so far, and whether it is any better than the untouched one."""
+    if baseline is None or not record["wer"] >= baseline["wer"]:
+        return "best so far"
+    return f"best so far, {'worse' if record['wer'] > baseline['wer'] else 'no better'} than the baseline"

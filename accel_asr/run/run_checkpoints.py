@@ -18,6 +18,7 @@ from accel_asr.run.display import Display
 from accel_asr.run.job import Job
 from accel_asr.run.run_outputs import RunOutputs
 from accel_asr.run.training_plan import RunPlan
+from accel_asr.training.averages import MovingAverage
 from accel_asr.training.saving import checkpoints
 from accel_asr.training.saving.checkpoint_state import Geometry, Progress
 from accel_asr.training.saving.divergence import FiniteWeights
@@ -71,6 +72,7 @@ def resume(
     identity: RunIdentity,
     model: nn.Module,
     optimizer: AcceleratedOptimizer,
+    average: MovingAverage,
     *,
     accelerator: Accelerator,
     output_dir: Path,
@@ -97,6 +99,7 @@ def resume(
             geometry=identity.geometry,
             settings=identity.settings,
             allow_changes=config.allow_changes,
+            average=average,
         )
         notices += [*differences, *put_aside_lost_best(output_dir, progress)]
         notices.append(f"resumed after step {progress.step} of {identity.settings.last_step} from {checkpoint}")
@@ -111,23 +114,24 @@ class RunCheckpoints:
     identity: RunIdentity
     model: nn.Module
     optimizer: AcceleratedOptimizer
+    average: MovingAverage
     accelerator: Accelerator
     progress: Progress
     windows: TrainingWindows | StreamWindows
     outputs: RunOutputs
     finite_weights: FiniteWeights
     settings: CheckpointConfig
-    _saved: tuple[int, int] = field(init=False)  # (step, evaluated step) of the newest
+    _saved: list[tuple[str, int]] = field(init=False)  # of the newest
 
     def __post_init__(self) -> None:
-        self._saved = (self.progress.step, self.progress.evaluated_step)
+        self._saved = self._state()
 
     def save(self) -> None:
         """Save a checkpoint, unless this state is already saved. A collective."""
         progress = self.progress
-        if self._saved == (progress.step, progress.evaluated_step):
+        if self._saved == self._state():
             return
-        self._saved = (progress.step, progress.evaluated_step)
+        self._saved = self._state()
         self.finite_weights.require(progress.step)
         progress.metrics_bytes = self.outputs.metrics.size_bytes()
         if self.windows.place is not None:
@@ -143,7 +147,13 @@ class RunCheckpoints:
             save_total_limit=self.settings.save_total_limit,
             snapshot=self.outputs.snapshot,
             written=self.outputs.written,
+            average=self.average,
         )
+
+    def _state(self) -> list[tuple[str, int]]:
+        """What tells one state of the run from another: its step, and which steps were scored."""
+        scored = [(name, record["step"]) for name, record in self.progress.scores.items()]
+        return [("step", self.progress.step), ("evaluated", self.progress.evaluated_step), *scored]
 
 
 def place_in_stream(progress: Progress, rank: int) -> Place | None:

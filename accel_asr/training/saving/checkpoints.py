@@ -18,6 +18,7 @@ from accel_asr.errors import UserError
 from accel_asr.files.atomic_writes import folder_written_whole
 from accel_asr.files.run_folder import checkpoint_path, list_checkpoints
 from accel_asr.model.pretrained import named_not_finite, not_finite_in_file
+from accel_asr.training.averages import MovingAverage
 from accel_asr.training.launch.sharding import sharded_like
 from accel_asr.training.random_state import random_state, restore_random_state, seed_for
 from accel_asr.training.saving.checkpoint_state import (
@@ -41,6 +42,7 @@ from accel_asr.training.saving.snapshot import Snapshot, saved_tensors
 from accel_asr.training.saving.written_behind import WrittenBehind
 
 MODEL_FILE, OPTIMIZER_FILE, RNG_FILE = "model.safetensors", "optimizer.safetensors", "rng.safetensors"
+AVERAGE_FILE = "ema.safetensors"  # only with training.ema_decay
 
 
 def save_checkpoint(
@@ -55,6 +57,7 @@ def save_checkpoint(
     save_total_limit: int,
     snapshot: Snapshot,
     written: WrittenBehind,
+    average: MovingAverage | None = None,
 ) -> None:
     """Save all that a run needs to resume. Every rank must call this; it returns when a snapshot is taken.
 
@@ -69,6 +72,7 @@ def save_checkpoint(
     step = progress.step
     snapshot.take_weights(unwrapped, step=step)
     snapshot.take_optimizer(_optimizer_tensors(optimizer, unwrapped), step=step)
+    snapshot.take_average({} if average is None else average.state(), step=step)
     state = SavedState(
         progress=Progress(**asdict(progress)),  # a copy: training goes on
         geometry=geometry,
@@ -81,7 +85,7 @@ def save_checkpoint(
 
     def write() -> None:
         # the weights were looked at before they were copied
-        require_finite_tensors(snapshot.optimizer, output_dir=output_dir, step=step)
+        require_finite_tensors({**snapshot.optimizer, **snapshot.average}, output_dir=output_dir, step=step)
         with folder_written_whole(checkpoint_path(output_dir, step)) as folder:
             save_file(snapshot.model_tensors, folder / MODEL_FILE)
             save_file(snapshot.optimizer, folder / OPTIMIZER_FILE)
@@ -89,7 +93,9 @@ def save_checkpoint(
                 f"rank{rank}.{name}": state for rank, states in enumerate(rng_states) for name, state in states.items()
             }
             save_file(ranks, folder / RNG_FILE)
-            digests = {name: _sha256(folder / name) for name in (MODEL_FILE, OPTIMIZER_FILE, RNG_FILE)}
+            if snapshot.average:
+                save_file(snapshot.average, folder / AVERAGE_FILE)
+            digests = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
             write_state(folder, replace(state, sha256=digests))
         # a later checkpoint is damaged, or this run would have resumed from it: it must not push this one out
         newest = checkpoint_path(output_dir, step).name
@@ -112,7 +118,7 @@ def find_checkpoint(output_dir: Path) -> tuple[Path | None, list[str]]:
     intact: Path | None = None
     folders = list_checkpoints(output_dir)
     for folder in reversed(folders):
-        damage = _damage(folder)
+        damage = damage_of(folder)
         if damage is None:
             intact = folder
             break
@@ -153,8 +159,9 @@ def restore_checkpoint(
     geometry: Geometry,
     settings: RecordedSettings,
     allow_changes: bool = False,
+    average: MovingAverage | None = None,
 ) -> tuple[Progress, list[str]]:
-    """Put model, optimizer, scaler and random number generators back. Every rank must call this, and reads by itself.
+    """Put all that a checkpoint holds back. Every rank must call this, and reads by itself.
 
     Args:
         allow_changes: Resume although the result depends on what has changed. Where the scores depend on it, the scores
@@ -205,6 +212,8 @@ def restore_checkpoint(
     assert set(missing.missing_keys) == expected, missing
     assert not missing.unexpected_keys, missing
     _restore_optimizer(optimizer, unwrapped, load_file(folder / OPTIMIZER_FILE))
+    if average is not None:
+        notices += _restore_average(average, folder)
     if accelerator.scaler is not None and state.scaler:
         accelerator.scaler.load_state_dict(state.scaler)
     if state.geometry.num_processes == accelerator.num_processes:
@@ -218,17 +227,16 @@ def restore_checkpoint(
     return progress, notices
 
 
-def _damage(folder: Path) -> str | None:
+def damage_of(folder: Path) -> str | None:
     """What is wrong with the files of a checkpoint; None when all are as they were written, and finite."""
     try:
         state = read_state(folder)
-        files = (MODEL_FILE, OPTIMIZER_FILE, RNG_FILE)
-        if set(state.sha256) != set(files):
+        if set(state.sha256) - {AVERAGE_FILE} != {MODEL_FILE, OPTIMIZER_FILE, RNG_FILE}:
             return f"{STATE_FILE} does not say what the other files were"
-        damaged = [name for name in files if _sha256(folder / name) != state.sha256[name]]
+        damaged = [name for name, digest in state.sha256.items() if _sha256(folder / name) != digest]
         if damaged:
             return f"{', '.join(damaged)} is not what was written"
-        for name in (MODEL_FILE, OPTIMIZER_FILE):
+        for name in sorted(state.sha256.keys() - {RNG_FILE}):
             broken = not_finite_in_file(folder / name)
             if broken:
                 return f"{name} is not finite: {named_not_finite(broken)}"
@@ -265,6 +273,19 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tenso
         placed = sharded_like(parameters[name], tensor) if is_like_the_weight else tensor
         states.setdefault(number[name], {})[key] = placed
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _restore_average(average: MovingAverage, folder: Path) -> list[str]:
+    """Continue the moving average, or begin it here with a notice, where the checkpoint has none."""
+    if average.decay is None:
+        return []
+    if not (folder / AVERAGE_FILE).is_file():
+        average.begin_here()
+        return [f"training.ema_decay: {str(folder)!r} holds no moving average; it begins with these weights"]
+    saved = load_file(folder / AVERAGE_FILE)
+    placed = {name: sharded_like(tensor, saved[name]) for name, tensor in average.tensors.items()}
+    average.load_state({**saved, **placed})
+    return []
 
 
 def _sha256(path: Path) -> str:

@@ -23,6 +23,8 @@ def put_aside_lost_best(output_dir: Path, progress: Progress) -> list[str]:
     if problem is None:
         return []
     step = progress.scores.pop("best")["step"]
+    # an average of the weights is scored again too
+    progress.scores = {name: record for name, record in progress.scores.items() if "weights" not in record}
     progress.evaluated_step = 0
     return [
         f"{str(output_dir / 'best')!r} can't be read any more ({problem}): the best model so far, of step {step}, is "

@@ -40,6 +40,7 @@ class Snapshot:
         """Get the memory. A collective if `model` is sharded."""
         self.step = -1
         self.optimizer: dict[str, torch.Tensor] = {}
+        self.average: dict[str, torch.Tensor] = {}
         self._is_main_process = is_main_process
         self._written = written
         copied = saved_tensors(model)
@@ -84,14 +85,22 @@ class Snapshot:
 
     def take_optimizer(self, tensors: Mapping[str, torch.Tensor], *, step: int) -> None:
         """Copy its state, named `parameter/state`; after the weights of that step. A collective if it is sharded."""
-        assert self.step == step, "the wait for earlier writes is theirs"
-        self.optimizer = {}
+        self.optimizer = self._copies(tensors, step=step)
+
+    def take_average(self, tensors: Mapping[str, torch.Tensor], *, step: int) -> None:
+        """Copy the moving average, another 4 bytes a trained parameter; like `take_optimizer`."""
+        self.average = self._copies(tensors, step=step)
+
+    def _copies(self, tensors: Mapping[str, torch.Tensor], *, step: int) -> dict[str, torch.Tensor]:
+        assert self.step == step, "the wait for earlier writes is that of the weights"
+        copies = {}
         for name, tensor in whole_tensors(tensors):
             if self._is_main_process:
                 memory = self._memory.get(name)
                 if memory is None:
                     memory = self._memory[name] = memory_like(tensor)
-                self.optimizer[name] = memory.copy_(tensor)
+                copies[name] = memory.copy_(tensor)
+        return copies
 
     def save_model_folder(self, folder: Path) -> None:
         """Write the weights as a Hugging Face model folder. For the thread: main process, no collective."""

@@ -191,6 +191,13 @@ def test_what_a_setting_needs(settings: dict[str, Any], name: str, remedy: str) 
         check_config(changed(settings))
 
 
+def test_no_more_checkpoints_are_averaged_than_are_kept() -> None:
+    check_config(changed({"checkpoint.average_last": 2}))
+    check_config(changed({"checkpoint.average_last": 5, "checkpoint.save_total_limit": 5}))
+    with refused("--checkpoint.save_total_limit", value=2, remedy="give 5, or lower --checkpoint.average_last"):
+        check_config(changed({"checkpoint.average_last": 5}))
+
+
 def test_all_problems_are_reported_at_once() -> None:
     wrong = {"training.max_steps": 0, "data.max_bad_fraction": 2.0, "data.eval_split": "x", "hub.push_to_hub": True}
     with pytest.raises(UserError) as caught:

@@ -22,6 +22,7 @@ from accel_asr.files.run_folder import checkpoint_path, list_checkpoints
 from accel_asr.model.adapter_layers import add_adapters
 from accel_asr.model.parts import freeze
 from accel_asr.model.pretrained import load_model_and_processor
+from accel_asr.training.averages import MovingAverage
 from accel_asr.training.optimizers import build_optimizer
 from accel_asr.training.saving import checkpoint_state, checkpoints
 from accel_asr.training.saving.checkpoint_state import Geometry, Progress
@@ -65,6 +66,7 @@ class Run:
         *,
         frozen: bool = False,
         adapters: bool = False,
+        ema_decay: float | None = None,
         **options: Any,
     ) -> None:
         self.accelerator, self.items, self.collator = accelerator, items, collator
@@ -86,13 +88,16 @@ class Run:
             add_adapters(model, target_modules="all-linear", seed=3, base_name="tiny", base_revision=None, **settings)
         optimizer = build_optimizer(model, learning_rate=1e-3, weight_decay=0.01, **options)
         self.model, self.optimizer = accelerator.prepare(model.train(), optimizer)
+        self.average = MovingAverage(self.model, ema_decay)
         self.progress = Progress()
 
     def step(self) -> float:
         first = 2 * self.progress.step % 4
         window = [self.collator(self.items[first : first + 2]), self.collator(self.items[first + 2 : first + 3])]
         self.progress.step += 1
-        return train_step(self.model, self.optimizer, window, accelerator=self.accelerator, max_grad_norm=1.0).loss
+        result = train_step(self.model, self.optimizer, window, accelerator=self.accelerator, max_grad_norm=1.0)
+        self.average.update(skipped=result.skipped)
+        return result.loss
 
     def snapshot(self, written: WrittenBehind) -> Snapshot:
         return Snapshot(self.model, self.processor, is_main_process=True, written=written)
@@ -122,6 +127,7 @@ class Run:
             save_total_limit=save_total_limit,
             snapshot=snapshot,
             written=written,
+            average=self.average,
         )
         return checkpoint_path(output_dir, self.progress.step)
 
@@ -141,6 +147,7 @@ class Run:
             geometry=replace(GEOMETRY, **changed),
             settings=settings,
             allow_changes=allow_changes,
+            average=self.average,
         )
         return self.progress
 
@@ -388,6 +395,71 @@ def test_a_damaged_checkpoint_is_named_and_skipped_for_the_one_before(
     assert notices[0].startswith(f"checkpoint {str(second)!r} is damaged (")
     if name != "state.json":
         assert name in notices[0]
+
+
+# -- the moving average
+
+
+def test_the_moving_average_continues_bit_for_bit(new_run, tmp_path: Path) -> None:
+    run = new_run(frozen=True, ema_decay=0.9)
+    run.step()
+    run.step()
+    folder = run.save(tmp_path)
+    assert {path.name for path in folder.iterdir()} == FILES | {"ema.safetensors"}
+    trained = {name for name, weight in run.model.named_parameters() if weight.requires_grad}
+    assert load_file(folder / "ema.safetensors").keys() == trained | {"updates"}
+    assert "model.encoder.conv1.weight" not in trained
+    run.step()
+    run.step()
+
+    resumed = new_run(frozen=True, ema_decay=0.9)
+    resumed.restore(folder)
+    resumed.step()
+    resumed.step()
+    assert resumed.average.updates == run.average.updates == 4
+    own = dict(run.model.named_parameters())
+    for name, tensor in run.average.tensors.items():
+        assert torch.equal(resumed.average.tensors[name], tensor), name
+    assert any(not torch.equal(tensor, own[name]) for name, tensor in run.average.tensors.items())
+
+
+def test_a_checkpoint_without_a_moving_average_lets_it_begin_there_and_says_so(new_run, saved: Path) -> None:
+    run = new_run(ema_decay=0.9)
+    run.average.updates = 5
+    run.restore(saved)
+    assert [notice for notice in run.notices if "training.ema_decay" in notice]
+    assert run.average.updates == 0
+    own = dict(run.model.named_parameters())
+    assert all(torch.equal(tensor, own[name]) for name, tensor in run.average.tensors.items())
+
+
+@pytest.mark.parametrize("how", ["truncated", "missing", "one bit", "nan"])
+def test_a_checkpoint_with_a_damaged_moving_average_is_skipped(new_run, tmp_path: Path, how: str) -> None:
+    run = new_run(ema_decay=0.9)
+    run.step()
+    first = run.save(tmp_path)
+    run.step()
+    second = run.save(tmp_path)
+    if how == "nan":
+        tensors = load_file(second / "ema.safetensors")
+        next(tensor for tensor in tensors.values() if tensor.numel() > 1).view(-1)[0] = float("nan")
+        save_file(tensors, second / "ema.safetensors")
+        digests = json.loads((second / "state.json").read_text())["sha256"]
+        edited(second, sha256={**digests, "ema.safetensors": checkpoints._sha256(second / "ema.safetensors")})
+    else:
+        damage(second / "ema.safetensors", how)
+    found, notices = find_checkpoint(tmp_path)
+    assert found == first
+    assert "ema.safetensors" in notices[0]
+
+
+def test_a_moving_average_that_is_not_finite_is_not_saved(new_run, tmp_path: Path) -> None:
+    run = new_run(ema_decay=0.9)
+    run.step()
+    next(iter(run.average.tensors.values())).view(-1)[0] = float("inf")
+    with refused("--training.learning_rate", "not finite"):
+        run.save(tmp_path)
+    assert list_checkpoints(tmp_path) == []
 
 
 def test_when_all_are_damaged_none_is_gone_on_from(saved: Path, accelerator, tmp_path: Path) -> None:
