@@ -112,6 +112,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
         device=accelerator.device,
         pack=training.pack,
         spec_augment=config.spec_augment,
+        augment=config.augment,
     )
     display.say_lines(job.data.notices)
 

@@ -101,6 +101,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
         device=accelerator.device,
         pack=training.pack,
         spec_augment=config.spec_augment,
+        augment=config.augment,
     )
     display.say_lines(job.data.notices)
 

@@ -1,6 +1,9 @@
 """Settings of the sections that change what training hears; all of them are off by default."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
+
+from accel_asr.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class AugmentConfig:
     @property
     def is_on(self) -> bool:
         """Whether any effect is."""
-        return any(getattr(self, each.name) > 0 for each in fields(self) if each.name.endswith("_prob"))
+        return any(getattr(self, name) for name in EFFECT_PROBABILITIES)
 
     @property
     def slowest(self) -> float:
@@ -95,3 +98,27 @@ class SpecAugmentConfig:
     down at random: two for 80 bins."""
     mask_feature_length: int = 27
     """Widest mask in mel bins: each has a random width from 0 to this."""
+
+
+EFFECT_PROBABILITIES = tuple(setting.name for setting in fields(AugmentConfig) if setting.name.endswith("_prob"))
+_RANGES = ("rate", "semitones", "target_rt60", "snr_db", "gain_db", "bitrate")  # each has a min and a max
+
+
+def augment_errors(settings: AugmentConfig, *, cache_encoder_outputs: bool) -> Iterator[UserError]:
+    """What does not go together in the section, or with `model.cache_encoder_outputs`."""
+    for name in _RANGES:
+        low, high = getattr(settings, f"min_{name}"), getattr(settings, f"max_{name}")
+        if low > high:
+            problem, remedy = f"is below --augment.min_{name} {low}", "give a larger one"
+            yield UserError(problem, setting=f"--augment.max_{name}", value=high, remedy=remedy)
+    if settings.noise_prob and settings.noise_dir is None:
+        remedy = "give a folder of recordings of noise"
+        yield UserError("is not set, and --augment.noise_prob needs it", setting="--augment.noise_dir", remedy=remedy)
+    for name in EFFECT_PROBABILITIES:
+        if cache_encoder_outputs and getattr(settings, name):
+            yield UserError(
+                "does not go with --model.cache_encoder_outputs, which hears each clip once, before training",
+                setting=f"--augment.{name}",
+                value=getattr(settings, name),
+                remedy="leave out one of them",
+            )

@@ -6,6 +6,7 @@ from dataclasses import fields
 from importlib.util import find_spec
 from typing import Any, get_args
 
+from accel_asr.config.augmentation_settings import augment_errors
 from accel_asr.config.lora_settings import lora_errors
 from accel_asr.config.scheduler_arguments import scheduler_errors
 from accel_asr.config.setting_limits import name_errors, range_errors
@@ -39,6 +40,7 @@ def check_config(config: Config) -> None:
             *_combination_errors(config),
             *lora_errors(config.lora),
             *_switched_off_errors(config),
+            *augment_errors(config.augment, cache_encoder_outputs=config.model.cache_encoder_outputs),
             *_tracking_errors(config.tracking),
             *_hub_errors(config.hub),
         ]

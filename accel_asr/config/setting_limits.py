@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from accel_asr.config.augmentation_settings import EFFECT_PROBABILITIES
 from accel_asr.errors import UserError
 
 
@@ -22,7 +23,13 @@ _ROWS = Range(1, 10**9, "more rows than any source is indexed with")
 _BATCH = Range(1, 65_536, "so many windows of log-mel features are 63 GB")
 _SHARE = Range(0, 1, "it is a share")
 _ANY = Range(0, math.inf)
+_RATE = Range(0.5, 2, "speech is hardly understood beyond")
+_SEMITONES = Range(-24, 24, "that is two octaves")
+_RT60 = Range(0, 10, "a cathedral has so much", above_low=True)
+_DECIBELS = Range(-100, 100, "16 bits hold 96 dB")
+_KBITS = Range(8, 160, "MP3 at 16 kHz has no more")
 RANGES: dict[str, Range] = {
+    **{f"augment.{name}": _SHARE for name in EFFECT_PROBABILITIES},
     "data.train_rows": _ROWS,
     "data.eval_rows": _ROWS,
     "data.channel": Range(0, 65_535, "no audio file has more channels"),
@@ -51,6 +58,19 @@ RANGES: dict[str, Range] = {
     "lora.r": Range(1, 10_000, "no layer is that wide"),
     "lora.lora_alpha": Range(1, 10**6),
     "lora.lora_dropout": Range(0, 0.9, "above it hardly anything is left to learn from"),
+    "augment.min_rate": _RATE,
+    "augment.max_rate": _RATE,
+    "augment.min_semitones": _SEMITONES,
+    "augment.max_semitones": _SEMITONES,
+    "augment.min_target_rt60": _RT60,
+    "augment.max_target_rt60": _RT60,
+    "augment.min_snr_db": _DECIBELS,
+    "augment.max_snr_db": _DECIBELS,
+    "augment.min_gain_db": _DECIBELS,
+    "augment.max_gain_db": _DECIBELS,
+    "augment.min_bitrate": _KBITS,
+    "augment.max_bitrate": _KBITS,
+    "augment.max_shift_s": Range(0, 3600, "a model hears 30 s at once", above_low=True),
     "evaluation.eval_steps": _STEPS,
     "evaluation.per_device_eval_batch_size": _BATCH,
     "evaluation.generation_max_length": Range(1, 10_000, "Whisper's decoder has 448 positions"),
@@ -92,6 +112,7 @@ NAMES = (
     "data.audio_root",
     "data.cache_dir",
     "data.license",
+    "augment.noise_dir",
     "hub.license",
     "hub.hub_revision",
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
-from accel_asr.config.augmentation_settings import SpecAugmentConfig
+from accel_asr.config.augmentation_settings import AugmentConfig, SpecAugmentConfig
 from accel_asr.config.lora_settings import LoraConfig
 
 MixedPrecision = Literal["no", "fp16", "bf16"]
@@ -365,6 +365,8 @@ class Config:
     """Training"""
     lora: LoraConfig = field(default_factory=LoraConfig)
     """Adapters"""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Effects on the sound"""
     spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
     """Masks on features (SpecAugment)"""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

@@ -131,14 +131,12 @@ class LabelEncoder:
                 high = middle - 1
         return " ".join(words[:low])
 
-    def with_timestamps(self, label: Label, duration_s: float) -> Label:
-        """The same label with <|0.00|> in place of <|notimestamps|> and the clip's end before <|endoftext|>."""
+    def with_timestamps(self, label: Label, end_s: float, *, begin_s: float = 0.0) -> Label:
+        """The same label with the clip's begin in place of <|notimestamps|>, and its end before <|endoftext|>."""
         ids = label.token_ids
         begin = ids.index(self.no_timestamps_id, label.prompt_tokens)
-        end_id = self._timestamp_id(duration_s)
-        return Label(
-            (*ids[:begin], self.first_timestamp_id, *ids[begin + 1 : -1], end_id, ids[-1]), label.prompt_tokens
-        )
+        begin_id, end_id = self._timestamp_id(begin_s), self._timestamp_id(end_s)
+        return Label((*ids[:begin], begin_id, *ids[begin + 1 : -1], end_id, ids[-1]), label.prompt_tokens)
 
     def timed_pack(self, parts: Sequence[TimedWords], *, language: str | None = None, task: str | None = None) -> Label:
         """The label of clips that share a window: each text between its begin and end in the window."""

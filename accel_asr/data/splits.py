@@ -25,13 +25,21 @@ from accel_asr.errors import UserError
 
 
 def load_train_and_validation(
-    data: DataConfig, *, encoder: LabelEncoder, sampling_rate_hz: int, window_s: float, seed: int, pack: bool = False
+    data: DataConfig,
+    *,
+    encoder: LabelEncoder,
+    sampling_rate_hz: int,
+    window_s: float,
+    seed: int,
+    pack: bool = False,
+    slowest: float = 1.0,
 ) -> RunData:
     """Index, filter, and split. Every rank calls this; an index that one rank has built is reused by the others.
 
     Args:
         window_s: The model's window; it caps `data.max_duration_s`.
         pack: Let training utterances share windows; not with `data.streaming`.
+        slowest: How many times as long as it was an utterance may become in training; packs leave room for it.
 
     Raises:
         UserError: a source can't be read or used, or its rows can't be split as the settings say.
@@ -79,6 +87,7 @@ def load_train_and_validation(
             sampling_rate_hz=sampling_rate_hz,
             window_s=window_s,
             timestamps=data.timestamps_probability > 0,
+            slowest=slowest,
         )
         summary["packed"], notice = _first_packs(packing, together, weights, window_s=window_s, seed=seed)
         notices.append(notice)

@@ -2,13 +2,16 @@
 
 import zlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
+from accel_asr.audio.augmentation import Augmentation
 from accel_asr.audio.batch_log_mel import makes_features
+from accel_asr.audio.sound_effects import require_pitch
 from accel_asr.audio.spec_augment import SpecAugment
-from accel_asr.config.augmentation_settings import SpecAugmentConfig
+from accel_asr.config.augmentation_settings import AugmentConfig, SpecAugmentConfig
 from accel_asr.config.lora_settings import LoraConfig
 from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig
 from accel_asr.config.trained_parts import frozen_parts
@@ -16,6 +19,7 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems, TrainingWindows
 from accel_asr.data.loading.collator import Collator
 from accel_asr.data.loading.encoder_cache import EncoderCache, open_encoder_cache
+from accel_asr.data.loading.noise_folder import NoiseFolder
 from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.data.run_data import RunData
@@ -37,6 +41,7 @@ from accel_asr.quickstart import model_source
 
 CPU = torch.device("cpu")
 NO_ADAPTERS = LoraConfig()
+NO_EFFECTS = AugmentConfig()
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,7 @@ class Job:
                     self.data.stream,
                     has_language=not encoder.languages or self.decoding.language is not None,
                     seed=plan.seed,
+                    augmentation=self.train_items.augmentation,
                 ),
                 StreamOrder(self.data.stream, rank=rank, num_processes=plan.num_processes, seed=plan.seed),
                 plan,
@@ -133,6 +139,18 @@ class Job:
         if self.train_items.encoder_cache is not None:  # the training data is this encoder's output
             return zlib.crc32(self.train_items.encoder_cache.folder.name.encode())
         return fingerprint(self.data.train) if self.data.stream is None else self.data.stream.checksum
+
+    @property
+    def augment(self) -> AugmentConfig:
+        """The effects on the training clips."""
+        augmentation = self.train_items.augmentation
+        return augmentation.settings if augmentation is not None else NO_EFFECTS
+
+    def noise_fingerprint(self) -> str | None:
+        """A checksum of the recordings of noise that are mixed into the training clips; None without any."""
+        augmentation = self.train_items.augmentation
+        noise = augmentation.noise if augmentation is not None else None
+        return noise.fingerprint if isinstance(noise, NoiseFolder) else None
 
 
 def load_model(
@@ -200,6 +218,7 @@ def load_job(
     device: torch.device = CPU,
     pack: bool = False,
     spec_augment: SpecAugmentConfig | None = None,
+    augment: AugmentConfig = NO_EFFECTS,
 ) -> Job:
     """Load everything, the same on every rank. Each rank does it for itself, so that none waits for another.
 
@@ -209,10 +228,12 @@ def load_job(
         device: The device that trains, and may compute the features.
         pack: As `load_train_and_validation` takes it.
         spec_augment: Masks on training clips.
+        augment: Effects on the training clips.
 
     Raises:
         UserError: as the parts of it raise; or the normaliser leaves no validation text to score.
     """
+    noise = open_noise(augment)
     loaded = load_model(
         model_settings,
         evaluation,
@@ -232,7 +253,10 @@ def load_job(
         window_s=modeling.window_s(processor),
         seed=seed,
         pack=pack,
+        slowest=augment.slowest,
     )
+    if noise is not None:
+        data.notices.append(noise.notice())
     if model_settings.language is None and encoder.languages:
         for utterances in (data.train, data.validation):
             require_languages(model, utterances)
@@ -256,6 +280,9 @@ def load_job(
                 "spec_augment.enabled: the model's own SpecAugment (apply_spec_augment in its config.json) is off; it "
                 "would mask padding too"
             )
+    augmentation = None
+    if augment.is_on:
+        augmentation = Augmentation(augment, extractor.sampling_rate, noise)
     train_items = ClipItems(
         data.train,
         feature_extractor=extractor,
@@ -263,6 +290,7 @@ def load_job(
         timestamps_probability=data_settings.timestamps_probability,
         seed=seed,
         encoder_cache=encoder_cache,
+        augmentation=augmentation,
     )
     validation_items = ClipItems(data.validation, feature_extractor=extractor, encoder=encoder)
     return Job(
@@ -309,6 +337,19 @@ def _add_adapters(
         use_dora=lora.use_dora,
         use_rslora=lora.use_rslora,
     )
+
+
+def open_noise(augment: AugmentConfig) -> NoiseFolder | None:
+    """The noise that the effects need; None if they need none.
+
+    Raises:
+        UserError: the folder has no recording that can be read; or a library for another effect is not installed.
+    """
+    if augment.pitch_prob:
+        require_pitch()
+    if not augment.noise_prob:
+        return None
+    return NoiseFolder.open(Path(str(augment.noise_dir)), setting="--augment.noise_dir")
 
 
 def _encoder_cache(

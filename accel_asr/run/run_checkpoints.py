@@ -58,6 +58,7 @@ class RunIdentity:
                 config.to_dict(),
                 model__language=language if config.model.language else None,
                 training__mixed_precision=mixed_precision,
+                augment__noise_dir=job.noise_fingerprint(),
             ),
             base_model=base_digest(job.model, job.processor),
             validation_data=fingerprint(job.data.validation),

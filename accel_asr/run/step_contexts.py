@@ -16,19 +16,24 @@ class StepContexts:
     Args:
         speech: None is the whole window.
         plan: A `WindowPlan` that knows durations, where `speech` is given.
+        slowest: How many times as long as it was an utterance may become.
+        most_shift_s: Silence that may come before it.
     """
 
     speech: SpeechContext | None
     plan: Plan
     last_step: int
     seed: int
+    slowest: float = 1.0
+    most_shift_s: float = 0.0
 
     def positions(self, step: int) -> int | None:
         """Encoder positions of `step`; None is all. The same on every rank and after any restart."""
         if self.speech is None:
             return None
         assert isinstance(self.plan, WindowPlan)  # check_config saw to it
-        return self.speech.positions_at(step, self.plan.longest_s(step), last_step=self.last_step, seed=self.seed)
+        longest_s = self.plan.longest_s(step) * self.slowest + self.most_shift_s
+        return self.speech.positions_at(step, longest_s, last_step=self.last_step, seed=self.seed)
 
     def heard(self, window: Sequence[Batch], step: int) -> Sequence[Batch]:
         """The batches with features cut to the positions of `step`, two frames each."""

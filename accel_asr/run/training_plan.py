@@ -93,7 +93,14 @@ def plan_run(job: Job, config: Config, *, accelerator: Accelerator, display: Dis
         last_step,
         schedule,
         Cadence(order, last_step, config.evaluation.eval_steps, config.checkpoint.save_steps),
-        StepContexts(speech, order, last_step, training.seed),
+        StepContexts(
+            speech,
+            order,
+            last_step,
+            training.seed,
+            slowest=job.augment.slowest,
+            most_shift_s=min(job.augment.most_shift_s, window_s(job.processor)),
+        ),
         replace(training, learning_rate=schedule.peak),
     )
 

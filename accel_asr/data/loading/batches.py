@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from transformers import WhisperFeatureExtractor
 
+from accel_asr.audio.augmentation import Augmentation, AugmentedClip
 from accel_asr.audio.decoding import AudioError
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.collator import Batch, ClipSpan, Collator, FailedItem, Item
@@ -39,6 +40,7 @@ class ClipItems:
         timestamps_probability: float = 0.0,
         seed: int = 0,
         encoder_cache: EncoderCache | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self.utterances = utterances
         self.feature_extractor = feature_extractor
@@ -46,31 +48,36 @@ class ClipItems:
         self.timestamps_probability = timestamps_probability
         self.seed = seed
         self.encoder_cache = encoder_cache  # filled: items hold encoder outputs instead of audio
+        self.augmentation = augmentation  # None: clips are heard as they are
 
     def __getitem__(self, key: RowKey) -> Item | FailedItem:
         epoch, row = key
-        utterance = self.utterances[row]
+        utterance, seed = self.utterances[row], row_seed(self.seed, epoch, row)
         try:
-            clip = self._clip(row, utterance)
+            heard = self._heard(row, utterance, row_seed=seed, most_samples=self._window)
         except AudioError as error:
             return FailedItem(utterance.utterance_id, str(error))
+        clip, first = self._after_silence(heard.samples, row_seed=seed)
+        begin_s, window_s = (samples / self.feature_extractor.sampling_rate for samples in (first, self._window))
         is_timed = self._is_timed(epoch, row)
         label = self.encoder.encode(
             utterance.text,
             language=utterance.language,
             task=utterance.task,
             prompt=utterance.prompt,
-            timed=utterance.timed if is_timed else (),
+            timed=_moved(utterance.timed, rate=heard.rate, begin_s=begin_s) if is_timed else (),
         )
         if is_timed and not utterance.timed:
-            label = self.encoder.with_timestamps(label, utterance.duration_s)
+            end_s = min(begin_s + utterance.duration_s / heard.rate, window_s)  # a header may promise a little more
+            label = self.encoder.with_timestamps(label, end_s, begin_s=begin_s)
         return Item(
             utterance.utterance_id,
             utterance.duration_s,
             clip,
             label.token_ids,
             label.prompt_tokens,
-            row_seed=row_seed(self.seed, epoch, row),
+            spans=(ClipSpan(utterance.utterance_id, seed, first, len(clip)),) if first else (),
+            row_seed=seed,
         )
 
     def of(self, keys: Sequence[RowKey | PackKey]) -> list[Item | FailedItem]:
@@ -82,6 +89,11 @@ class ClipItems:
             else:
                 items.append(self[epoch, rows[0] if isinstance(rows, tuple) else rows])
         return items
+
+    @property
+    def _window(self) -> int:
+        """Samples in the model's window."""
+        return int(self.feature_extractor.n_samples)
 
     def names(self, keys: Sequence[RowKey | PackKey]) -> list[str]:
         """The utterance ids of these keys."""
@@ -101,30 +113,35 @@ class ClipItems:
         audio = np.zeros(0, dtype=np.int16)
         packed: list[Utterance] = []
         spans: list[ClipSpan] = []
+        rates: list[float] = []
         failed: list[Item | FailedItem] = []
         for row in rows:
-            utterance = self.utterances[row]
+            utterance, seed = self.utterances[row], row_seed(self.seed, epoch, row)
+            room = self._window - (len(audio) + len(gap) if packed else 0)
             try:
-                samples = utterance.samples()
+                heard = self._heard(row, utterance, row_seed=seed, most_samples=room)
             except AudioError as error:
                 failed.append(FailedItem(utterance.utterance_id, str(error)))
                 continue
+            samples = heard.samples
             longer = np.concatenate([audio, gap, samples]) if packed else samples
-            if len(longer) > self.feature_extractor.n_samples:
+            if len(samples) > room:
                 length = f"{len(samples) / rate_hz:.2f} s"
                 reason = f"its {length} do not fit where {utterance.duration_s:.2f} s were indexed"
                 failed.append(FailedItem(utterance.utterance_id, reason))
                 continue
             audio = longer
             packed.append(utterance)
-            seed = row_seed(self.seed, epoch, row)
             spans.append(ClipSpan(utterance.utterance_id, seed, len(audio) - len(samples), len(audio)))
+            rates.append(heard.rate)
         if not packed:
             return failed
+        audio, first_sample = self._after_silence(audio, row_seed=row_seed(self.seed, epoch, rows[0]))
+        spans = [span.later(first_sample) for span in spans]
         first = packed[0]
         if self._is_timed(epoch, rows[0]):
             spans_s = [(span.first_sample / rate_hz, span.stop_sample / rate_hz) for span in spans]
-            parts = [part for pair in zip(packed, spans_s, strict=True) for part in _timed_parts(*pair)]
+            parts = [part for clip in zip(packed, spans_s, rates, strict=True) for part in _timed_parts(*clip)]
             parts[0] = replace(parts[0], text=parts[0].text.lstrip())
             label = self.encoder.timed_pack(parts, language=first.language, task=first.task)
         else:
@@ -145,6 +162,18 @@ class ClipItems:
         share = self.timestamps_probability
         return share > 0 and float(np.random.default_rng((self.seed, epoch, row)).random()) < share
 
+    def _heard(self, row: int, utterance: Utterance, *, row_seed: int, most_samples: int) -> AugmentedClip:
+        clip = self._clip(row, utterance)
+        if self.augmentation is None:
+            return AugmentedClip(clip)
+        return self.augmentation.clip(clip, row_seed=row_seed, most_samples=most_samples)
+
+    def _after_silence(self, samples: np.ndarray, *, row_seed: int) -> tuple[np.ndarray, int]:
+        """(the samples, after silence if a shift is drawn; where they begin)."""
+        if self.augmentation is None:
+            return samples, 0
+        return self.augmentation.shifted(samples, row_seed=row_seed, most_samples=self._window)
+
     def _clip(self, row: int, utterance: Utterance) -> np.ndarray:
         if self.encoder_cache is None:
             return utterance.samples()
@@ -156,11 +185,15 @@ class ClipItems:
         return outputs
 
 
-def _timed_parts(utterance: Utterance, span_s: tuple[float, float]) -> list[TimedWords]:
+def _moved(parts: Sequence[TimedWords], *, rate: float, begin_s: float) -> list[TimedWords]:
+    """The parts of a clip that is heard `rate` times as fast, from `begin_s` on."""
+    return [replace(part, start_s=begin_s + part.start_s / rate, end_s=begin_s + part.end_s / rate) for part in parts]
+
+
+def _timed_parts(utterance: Utterance, span_s: tuple[float, float], rate: float) -> list[TimedWords]:
     """The text of an utterance that fills `span_s` of a pack: its parts at their times, or all of it over the span."""
     begin_s, end_s = span_s
-    parts = [replace(part, start_s=begin_s + part.start_s, end_s=begin_s + part.end_s) for part in utterance.timed]
-    parts = parts or [TimedWords(utterance.text, begin_s, end_s)]
+    parts = _moved(utterance.timed, rate=rate, begin_s=begin_s) or [TimedWords(utterance.text, begin_s, end_s)]
     return [replace(parts[0], text=f" {parts[0].text}"), *parts[1:]]
 
 

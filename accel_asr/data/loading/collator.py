@@ -24,6 +24,10 @@ class ClipSpan:
     first_sample: int
     stop_sample: int
 
+    def later(self, samples: int) -> "ClipSpan":
+        """The same clip, moved by so many samples."""
+        return replace(self, first_sample=self.first_sample + samples, stop_sample=self.stop_sample + samples)
+
 
 @dataclass(frozen=True, slots=True)
 class Item:

@@ -54,18 +54,20 @@ class Packing:
         sampling_rate_hz: int,
         window_s: float,
         timestamps: bool = False,
+        slowest: float = 1.0,
     ) -> "Packing":
         """Utterances of equal language and task form a group; those with a prompt stay alone, or it would be lost.
 
         Args:
             timestamps: Labels may say when each text begins and ends.
+            slowest: How many times as long as it was a clip may become.
         """
         around = len(encoder.prefix()) + 1  # and the end of the text
         first = utterances.numbers(lambda part: label_lengths(part, encoder))
         after_another = utterances.numbers(lambda part: label_lengths(part, encoder, follows=True))
         return cls(
             # + 1 for the rounding of resampling
-            samples=np.ceil(utterances.durations_s() * sampling_rate_hz).astype(np.int64) + 1,
+            samples=np.ceil(utterances.durations_s() * slowest * sampling_rate_hz).astype(np.int64) + 1,
             tokens=np.maximum(first, after_another).astype(np.int64) - around + 2 * timestamps,
             groups=_groups(utterances, encoder),
             window_samples=int(window_s * sampling_rate_hz),

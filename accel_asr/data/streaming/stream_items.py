@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from transformers import WhisperFeatureExtractor
 
+from accel_asr.audio.augmentation import Augmentation
 from accel_asr.audio.decoding import AudioError
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import TASKS, LabelEncoder
 from accel_asr.data.loading.batches import MicroBatches, batches_ahead
-from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
+from accel_asr.data.loading.collator import Batch, ClipSpan, Collator, FailedItem, Item
 from accel_asr.data.loading.row_seeds import row_seed
 from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.data.reading.rows import Row
@@ -36,6 +37,7 @@ class StreamItems:
     stream: Stream
     has_language: bool = True
     seed: int = 0
+    augmentation: Augmentation | None = None
 
     def __getitem__(self, row: Row) -> Item | FailedItem:
         """The item, or why the row is left out; `is_filtered` if by a setting, not for a fault."""
@@ -99,12 +101,19 @@ class StreamItems:
             item = self[row]
             if isinstance(item, Item):
                 item = replace(item, row_seed=row_seed(self.seed, epoch, row.utterance_id))
+                item = item if self.augmentation is None else self._augmented(item, self.augmentation)
             items.append(item)
         return items
 
     def names(self, keys: Sequence[StreamKey]) -> list[str]:
         """The ids of these rows."""
         return [row.utterance_id for _, row in keys]
+
+    def _augmented(self, item: Item, augmentation: Augmentation) -> Item:
+        most = self.feature_extractor.n_samples
+        heard = augmentation.clip(item.clip, row_seed=item.row_seed, most_samples=most)
+        clip, first = augmentation.shifted(heard.samples, row_seed=item.row_seed, most_samples=most)
+        return replace(item, clip=clip, spans=(ClipSpan(item.utterance_id, item.row_seed, first, len(clip)),))
 
     def _fault_of_columns(self, row: Row) -> str | None:
         """Why the row has no label: a wrong language would do silent harm."""

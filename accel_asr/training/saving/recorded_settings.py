@@ -20,6 +20,7 @@ _OF_SECTION = {
     "training": TRAINING,
     "spec_augment": TRAINING,
     "lora": TRAINING,
+    "augment": TRAINING,
     "evaluation": YARDSTICK,
     "checkpoint": HARMLESS,
     "tracking": HARMLESS,
@@ -36,6 +37,7 @@ _OF_SETTING = {
     "data.streaming": TRAINING,
     "data.streaming_block_rows": TRAINING,
     "data.features_on_device": ROUNDING,
+    "augment.noise_dir": TRAINING,  # the contents of the folder, which may move
     "training.max_steps": ELSEWHERE,
     "training.num_train_epochs": ELSEWHERE,
     "training.per_device_train_batch_size": ELSEWHERE,

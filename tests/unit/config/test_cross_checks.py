@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from accel_asr.config import cross_checks, lora_settings
+from accel_asr.config.augmentation_settings import EFFECT_PROBABILITIES, AugmentConfig
 from accel_asr.config.cross_checks import check_config
 from accel_asr.config.settings import Config, DataConfig, SchedulerType, SourceConfig, TextConfig
 from accel_asr.errors import UserError
@@ -272,18 +273,8 @@ def test_a_configuration_can_not_be_changed_after_it_was_checked() -> None:
 def test_the_dictionary_is_plain_and_in_the_order_of_the_sections() -> None:
     content = GOOD.to_dict()
     assert list(content) == [
-        *(
-            "output_dir",
-            "model",
-            "data",
-            "training",
-            "lora",
-            "spec_augment",
-            "evaluation",
-            "checkpoint",
-            "tracking",
-            "hub",
-        )
+        *("output_dir", "model", "data", "training", "lora", "augment", "spec_augment"),
+        *("evaluation", "checkpoint", "tracking", "hub"),
     ]
     assert content["data"]["train_rows"] == 450
     assert content["tracking"]["report_to"] == ["tensorboard"]
@@ -383,3 +374,33 @@ def test_each_schedule_is_taken_with_what_it_needs() -> None:
     for scheduler_type in get_args(SchedulerType):
         arguments = needed.get(scheduler_type, {})
         check_config(changed({"training.lr_scheduler_type": scheduler_type, "training.lr_scheduler_kwargs": arguments}))
+
+
+# -- augmentation
+
+
+@pytest.mark.parametrize(
+    ("augment", "setting", "words"),
+    [
+        ({"noise_prob": 0.5}, "--augment.noise_dir", ["not set", "noise_prob"]),
+        ({"min_rate": 1.2}, "--augment.max_rate", ["below --augment.min_rate 1.2"]),
+        ({"min_snr_db": 10.0, "max_snr_db": 5.0}, "--augment.max_snr_db", ["below", "10"]),
+        ({"min_bitrate": 128}, "--augment.max_bitrate", ["below", "128"]),
+        ({"speed_prob": 1.5}, "--augment.speed_prob", ["out of range", "share"]),
+    ],
+    ids=str,
+)
+def test_an_effect_has_what_it_needs_and_ranges_have_two_ends(
+    augment: dict[str, Any], setting: str, words: list[str]
+) -> None:
+    with refused(setting, *words, remedy="give"):
+        check_config(replace(GOOD, augment=AugmentConfig(**augment)))
+
+
+def test_what_is_heard_once_can_not_be_augmented() -> None:
+    cached = replace(GOOD, model=replace(GOOD.model, freeze=["encoder"], cache_encoder_outputs=True))
+    check_config(replace(cached, augment=AugmentConfig(min_rate=0.8)))
+    for name in EFFECT_PROBABILITIES:
+        augment = AugmentConfig(**{name: 0.5}, noise_dir="noise")  # type: ignore[arg-type]
+        with refused(f"--augment.{name}", "cache_encoder_outputs", value=0.5, remedy="leave out one"):
+            check_config(replace(cached, augment=augment))
