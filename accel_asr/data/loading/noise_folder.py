@@ -63,7 +63,8 @@ class NoiseFolder:
         """What it holds, for the user."""
         minutes = self.durations_s.sum() / 60
         left_out = f"; {len(self.unreadable):,} can't be read: {self.unreadable[0]}" if self.unreadable else ""
-        return f"{self.setting.removeprefix('--')}: {len(self.names):,} recordings, {minutes:.1f} minutes{left_out}"
+        recordings = f"{len(self.names):,} recording{'s' if len(self.names) > 1 else ''}"
+        return f"{self.setting.removeprefix('--')}: {recordings}, {minutes:.1f} minutes{left_out}"
 
     def __call__(self, samples: int, rate_hz: int, draws: np.random.Generator) -> tuple[np.ndarray, str]:
         """A random excerpt of a random recording; a shorter recording is repeated, from a random place in it on.

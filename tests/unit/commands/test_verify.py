@@ -73,6 +73,18 @@ def test_one_process_is_compared_with_its_batch_split(settings, tmp_path: Path, 
     assert not (tmp_path / "run").exists()
 
 
+def test_clips_sound_the_same_however_a_batch_is_split(settings, tmp_path: Path, capsys) -> None:
+    noise = tmp_path / "noise"
+    noise.mkdir()
+    soundfile.write(noise / "hiss.wav", np.random.default_rng(1).standard_normal(24_000) / 20, SAMPLE_RATE_HZ)
+    given = {"speed_prob": 1.0, "noise_prob": 1.0, "noise_dir": noise, "max_snr_db": 5.0, "shift_prob": 1.0}
+    augment = [f"--augment.{name}={value}" for name, value in given.items()]
+    assert verify.main([*settings, *augment, "--data.timestamps_probability=0.5"]) == 0
+    out = capsys.readouterr().out
+    assert "augment.noise_dir: 1 recording," in out
+    assert "pass: all" in out
+
+
 def test_a_mean_of_micro_batch_means_fails(settings, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     summed_loss = step._summed_loss
 
