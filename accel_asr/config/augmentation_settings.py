@@ -71,13 +71,6 @@ class AugmentConfig:
         """How many times as long as it was a clip may become."""
         return max(1.0, 1 / self.min_rate) if self.speed_prob else 1.0
 
-    @property
-    def most_shift_s(self) -> float:
-        """The most silence that may come before a clip."""
-        if not self.shift_prob:
-            return 0.0
-        return float("inf") if self.max_shift_s is None else self.max_shift_s
-
 
 @dataclass(frozen=True)
 class SpecAugmentConfig:

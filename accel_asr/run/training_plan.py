@@ -8,6 +8,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from transformers import WhisperForConditionalGeneration
 
+from accel_asr.audio.augmentation import most_shift_s
 from accel_asr.config.settings import Config, TrainingConfig
 from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.data.order.packing import PackPlan
@@ -99,7 +100,7 @@ def plan_run(job: Job, config: Config, *, accelerator: Accelerator, display: Dis
             last_step,
             training.seed,
             slowest=job.augment.slowest,
-            most_shift_s=min(job.augment.most_shift_s, window_s(job.processor)),
+            most_shift_s=min(most_shift_s(job.augment), window_s(job.processor)),
         ),
         replace(training, learning_rate=schedule.peak),
     )

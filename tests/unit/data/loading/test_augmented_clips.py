@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from accel_asr.audio.augmentation import Augmentation
+from accel_asr.audio.augmentation import Augmentation, most_shift_s
 from accel_asr.config.augmentation_settings import AugmentConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems, TrainingWindows
@@ -158,6 +158,6 @@ def test_the_context_of_a_step_holds_what_effects_may_make_of_its_clips(
     plan = WindowPlan(2, 2, 1, 1, seed=1, drop_last=False, durations_s=np.array([4.0, 1.0]))
     speech = SpeechContext(full_positions=1_500, position_s=0.02)
     contexts = StepContexts(
-        speech, plan, last_step=1_000, seed=1, slowest=augment.slowest, most_shift_s=min(augment.most_shift_s, 30.0)
+        speech, plan, last_step=1_000, seed=1, slowest=augment.slowest, most_shift_s=min(most_shift_s(augment), 30.0)
     )
     assert min(contexts.positions(step) for step in range(1, 40)) == speech.positions_for(longest_s)
