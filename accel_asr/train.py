@@ -159,6 +159,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
         job,
         progress,
         model=model,
+        optim=training.optim,
         window_sum=identity.geometry.window_sum(),
         evaluates_first=evaluation.eval_on_start,
         accelerator=accelerator,

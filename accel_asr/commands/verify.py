@@ -71,7 +71,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
     from accel_asr.training.launch.topology import accelerator_of_run, shut_down
     from accel_asr.training.optimizers import optimizer_of_run
     from accel_asr.training.step import NonFiniteError
-    from accel_asr.verification.checks import worst_of_ranks
+    from accel_asr.verification.checks import tolerances, worst_of_ranks
     from accel_asr.verification.transcripts import compare_evaluation
     from accel_asr.verification.updates import compare_training, plan_to_verify, steps_to_verify
 
@@ -153,6 +153,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
             collator=job.train_collator,
             steps=steps,
             learning_rate_of=schedule.learning_rate,
+            allowed=tolerances(accelerator.mixed_precision, training.optim),
         )
     except NonFiniteError as error:
         raise UserError(f"there is nothing to compare: {error}", same_on_every_rank=True) from error

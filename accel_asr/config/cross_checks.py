@@ -10,7 +10,7 @@ from accel_asr.config.augmentation_settings import augment_errors
 from accel_asr.config.lora_settings import lora_errors
 from accel_asr.config.scheduler_arguments import scheduler_errors
 from accel_asr.config.setting_limits import name_errors, range_errors
-from accel_asr.config.settings import Config, DataConfig, HubConfig, TrackingConfig, settings_of
+from accel_asr.config.settings import Config, DataConfig, HubConfig, TrackingConfig, TrainingConfig, settings_of
 from accel_asr.config.trained_parts import freeze_errors, multiplier_errors
 from accel_asr.console.public_text import HIDDEN
 from accel_asr.errors import UserError, raise_all
@@ -41,6 +41,7 @@ def check_config(config: Config) -> None:
             *lora_errors(config.lora),
             *_switched_off_errors(config),
             *augment_errors(config.augment, cache_encoder_outputs=config.model.cache_encoder_outputs),
+            *_optimizer_errors(config.training),
             *_tracking_errors(config.tracking),
             *_hub_errors(config.hub),
         ]
@@ -257,6 +258,16 @@ def _switched_off_errors(config: Config) -> Iterator[UserError]:
 
 def _is_on(value: Any) -> bool:
     return bool(value) and value != "full"  # the audio context that changes nothing
+
+
+def _optimizer_errors(training: TrainingConfig) -> Iterator[UserError]:
+    if training.optim == "adamw_8bit" and find_spec("bitsandbytes") is None:
+        yield UserError(
+            "needs bitsandbytes, which is not installed",
+            setting="--training.optim",
+            value=training.optim,
+            remedy="pip install 'accel-asr[optim8bit]', or use adafactor",
+        )
 
 
 def _tracking_errors(tracking: TrackingConfig) -> Iterator[UserError]:

@@ -13,6 +13,7 @@ from accel_asr.config.lora_settings import LoraConfig
 MixedPrecision = Literal["no", "fp16", "bf16"]
 NormalizerName = Literal["basic", "english", "multilingual", "none"]
 CheckpointedLayers = Literal["none", "encoder", "decoder", "both"]
+OptimizerName = Literal["adamw_torch_fused", "adamw_8bit", "adafactor", "muon"]
 SchedulerType = Literal[
     "linear",
     "cosine",
@@ -208,13 +209,17 @@ class TrainingConfig:
     """Optimizer, schedule and batches."""
 
     learning_rate: float | None = None
-    """Peak learning rate of AdamW. The default depends on the model's size: a fortieth of the rate that OpenAI trained
-    it with, 3.75e-5 for tiny, 2.5e-5 base, 1.25e-5 small, 6.25e-6 medium, about 5e-6 large and turbo. Of adapters
-    (`lora`): 3e-4 up to small, 1.6e-4 medium, 1e-4 large and turbo."""
+    """Peak learning rate. The default depends on the model's size: a fortieth of the rate that OpenAI trained it with,
+    3.75e-5 for tiny, 2.5e-5 base, 1.25e-5 small, 6.25e-6 medium, about 5e-6 large and turbo. Of adapters (`lora`):
+    3e-4 up to small, 1.6e-4 medium, 1e-4 large and turbo."""
     learning_rate_multipliers: dict[str, float] = field(default_factory=dict)
     """Factors of the learning rate by part of the model, such as `{encoder: 0.1, embeddings: 0}`. The parts are
     `encoder`, `decoder`, and `embeddings`: of the decoder's tokens and positions, and without a factor of their own
     with the decoder's."""
+    optim: OptimizerName = "adamw_torch_fused"
+    """The optimizer. `adamw_8bit` (extra `optim8bit`) keeps its state in 8 bits; `adafactor` keeps rows and columns of
+    it; `muon` keeps half of it and orthogonalises the updates of linear layers, all else is AdamW's. All take AdamW's
+    learning rates."""
     lr_scheduler_type: SchedulerType = "linear"
     """Transformers' schedule of that name, after a warmup, which only `constant` does without. Those that fall to zero
     would reach it one step after the last."""
@@ -259,7 +264,7 @@ class TrainingConfig:
     dataloader_num_workers: int = 2
     """Worker processes per rank that decode audio and compute log-mel features; 0 does it in the main process."""
     weight_decay: float = 0.0
-    """AdamW weight decay; biases and layer norms are exempt."""
+    """Weight decay; biases and layer norms are exempt."""
     max_grad_norm: float = 1.0
     """Clip the gradient norm to this; 0 doesn't clip."""
     ema_decay: float | None = None

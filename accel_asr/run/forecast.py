@@ -13,7 +13,6 @@ FORECAST_AFTER = 10  # steps
 SETTLING_STEPS = 2  # the first steps also allocate memory and plan kernels
 MEMORY_OF_A_STEP = 0.98  # each step counts this much of the step after it
 FLOAT32_BYTES = 4
-ADAMW_TENSORS = 2  # the means of gradients and of their squares
 LATE_WARMUP = 0.5  # of all steps
 
 
@@ -177,6 +176,7 @@ def opening_lines(
     parameters: int,
     trainable: int,
     copied: int,
+    optimizer_bytes: int,
     epochs: float,
     window_sum: str,
     unit: str,
@@ -198,9 +198,9 @@ def opening_lines(
     of_epochs = f", {epochs:.3g} epoch{'s' * (epochs != 1)}" if epochs else ""
     evaluations = len(forecast.evaluation_steps) - bisect_right(forecast.evaluation_steps, forecast.first_step - 1)
     evaluations += evaluates_first and forecast.first_step == 1
-    state = trainable * (1 + ADAMW_TENSORS) * FLOAT32_BYTES
+    state = trainable * FLOAT32_BYTES + optimizer_bytes
     weights = parameters * FLOAT32_BYTES
-    copy = (copied + trainable * ADAMW_TENSORS) * FLOAT32_BYTES if is_main_process else 0
+    copy = copied * FLOAT32_BYTES + optimizer_bytes if is_main_process else 0
     on_cpu = forecast.device.type == "cpu"
     needed = weights + state + (copy if on_cpu else 0)
     of_copy = ", the copy that checkpoints are written from" if on_cpu and copy else ""
@@ -209,8 +209,8 @@ def opening_lines(
         f"step{'s' * (steps != 1)}{of_epochs}; global "
         f"batch (processes x accumulation x micro-batch): {window_sum} {unit}; "
         f"{counted(evaluations, 'evaluation')} of {validation_utterances:,} utterances",
-        f"memory: {memory_now(forecast.device)}; training needs {gigabytes(needed)} for weights, gradients, AdamW's "
-        f"state{of_copy}, and more for the activations of a micro-batch",
+        f"memory: {memory_now(forecast.device)}; training needs {gigabytes(needed)} for weights, gradients, the "
+        f"optimizer's state{of_copy}, and more for the activations of a micro-batch",
     ]
 
 

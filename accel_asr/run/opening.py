@@ -9,6 +9,7 @@ from accel_asr.run.display import Display
 from accel_asr.run.forecast import RunForecast, opening_lines, warmup_note
 from accel_asr.run.job import Job
 from accel_asr.run.training_plan import RunPlan
+from accel_asr.training.optimizers import state_bytes
 from accel_asr.training.saving.checkpoint_state import Progress
 
 
@@ -19,6 +20,7 @@ def say_what_is_to_come(
     progress: Progress,
     *,
     model: nn.Module,
+    optim: str,
     window_sum: str,
     evaluates_first: bool,
     accelerator: Accelerator,
@@ -46,6 +48,7 @@ def say_what_is_to_come(
         parameters=parameters,
         trainable=trainable,
         copied=trainable if has_adapters(unwrapped) else parameters,
+        optimizer_bytes=state_bytes(model, optim),
         epochs=order.epochs_at(plan.last_step),
         window_sum=window_sum,
         unit="seconds of audio" if order.batch_seconds else order.unit,

@@ -25,6 +25,7 @@ from accel_asr.training.launch.sharding import whole_model
 from accel_asr.training.logs.metrics_log import MetricsLog
 from accel_asr.training.logs.sample_log import SampleLog
 from accel_asr.training.logs.trackers import start_trackers
+from accel_asr.training.optimizers import WHOLE_STATES
 from accel_asr.training.saving.checkpoint_state import Progress
 from accel_asr.training.saving.snapshot import Snapshot
 from accel_asr.training.saving.written_behind import WrittenBehind
@@ -92,6 +93,7 @@ class RunOutputs:
             job.processor,
             is_main_process=accelerator.is_main_process,
             written=written,
+            moments=WHOLE_STATES.get(config.training.optim, ()),
         )
         return cls(output_dir, metrics, samples, written, snapshot)
 

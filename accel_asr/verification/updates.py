@@ -17,7 +17,6 @@ from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.training.schedule import set_learning_rate
 from accel_asr.training.step import StepResult, train_step
 from accel_asr.verification.checks import (
-    TOLERANCES,
     Check,
     Likeness,
     Tolerances,
@@ -79,6 +78,7 @@ def compare_training(
     collator: Collator,
     steps: Sequence[int],
     learning_rate_of: Callable[[int], float],
+    allowed: Tolerances,
 ) -> list[Check]:
     """Train both on the windows of `steps`. Every rank must call this.
 
@@ -126,7 +126,7 @@ def compare_training(
     )
     return [
         same_ids("utterances trained", expected_ids, gather_object(ids)),
-        *training_checks(compared, changes, allowed=TOLERANCES[accelerator.mixed_precision]),
+        *training_checks(compared, changes, allowed=allowed),
     ]
 
 

@@ -15,7 +15,7 @@ from accel_asr.model import pretrained as modeling
 from accel_asr.model.audio_context import SpeechContext
 from accel_asr.model.parts import freeze
 from accel_asr.training.launch.topology import start_accelerator
-from accel_asr.training.optimizers import build_optimizer
+from accel_asr.training.optimizers import ADAMW, WHOLE_STATES, build_optimizer
 from accel_asr.training.schedule import set_learning_rate
 from accel_asr.training.step import StepResult, train_step
 from benchmarks.speed.hand_written import LEARNING_RATE
@@ -191,7 +191,13 @@ class Checkpoints:
 
         self.own, self.folder, self.step = own, folder, 0
         self.written = WrittenBehind(own.accelerator, folder)
-        self.snapshot = Snapshot(own.unwrapped, own.material.processor, is_main_process=True, written=self.written)
+        self.snapshot = Snapshot(
+            own.unwrapped,
+            own.material.processor,
+            is_main_process=True,
+            written=self.written,
+            moments=WHOLE_STATES[ADAMW],
+        )
 
     def save(self) -> None:
         """Save a checkpoint; returns when training may continue."""

@@ -17,6 +17,8 @@ from transformers import WhisperForConditionalGeneration
 from accel_asr.errors import UserError
 from accel_asr.model.adapter_layers import without_weights
 
+SHARDABLE_OPTIMIZERS = ("adamw_torch_fused",)
+
 
 def is_sharded(accelerator: Accelerator) -> bool:
     """Whether the launcher asked for FSDP, and Accelerate does it."""
@@ -49,6 +51,22 @@ def settle_sharding(accelerator: Accelerator) -> None:
         )
     if accelerator.mixed_precision == "bf16":  # Accelerate's own choice also sums gradients in bf16
         plugin.mixed_precision_policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+
+
+def require_shardable_optimizer(accelerator: Accelerator, optim: str) -> None:
+    """Refuse an optimizer whose state or update does not come in shards.
+
+    Raises:
+        UserError: the launcher asked for FSDP.
+    """
+    if is_sharded(accelerator) and optim not in SHARDABLE_OPTIMIZERS:
+        raise UserError(
+            "works on whole weights, and FSDP shards them",
+            setting="--training.optim",
+            value=optim,
+            remedy=f"use {' or '.join(SHARDABLE_OPTIMIZERS)}, or launch without FSDP (launch_configs/)",
+            same_on_every_rank=True,
+        )
 
 
 def whole_tensor(tensor: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from accel_asr.config.settings import TrainingConfig
 from accel_asr.console.printing import say
 from accel_asr.errors import UserError
 from accel_asr.training.launch.global_batch import split_global_batch
-from accel_asr.training.launch.sharding import is_sharded, settle_sharding
+from accel_asr.training.launch.sharding import is_sharded, require_shardable_optimizer, settle_sharding
 
 PRECISION_VARIABLE = "ACCELERATE_MIXED_PRECISION"
 ACCUMULATION_VARIABLE = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
@@ -23,7 +23,7 @@ def accelerator_of_run(training: TrainingConfig) -> Accelerator:
     """As `start_accelerator`, with the settings of a run.
 
     Raises:
-        UserError: also if these processes can't share the global batch as set.
+        UserError: also if these processes can't share the global batch as set, or the optimizer can't be sharded.
     """
     accelerator = start_accelerator(
         mixed_precision=training.mixed_precision,
@@ -40,6 +40,7 @@ def accelerator_of_run(training: TrainingConfig) -> Accelerator:
             remedy="set --training.per_device_train_batch_size and --training.global_batch_size",
             same_on_every_rank=True,
         )
+    require_shardable_optimizer(accelerator, training.optim)
     return accelerator
 
 

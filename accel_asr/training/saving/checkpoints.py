@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -31,6 +30,7 @@ from accel_asr.training.saving.checkpoint_state import (
     write_state,
 )
 from accel_asr.training.saving.divergence import require_finite_tensors
+from accel_asr.training.saving.optimizer_state import optimizer_tensors, parameter_names, restore_optimizer
 from accel_asr.training.saving.recorded_settings import RecordedSettings, change_of_length
 from accel_asr.training.saving.resume_checks import (
     SAME_SETTINGS,
@@ -71,13 +71,13 @@ def save_checkpoint(
     unwrapped = accelerator.unwrap_model(model)
     step = progress.step
     snapshot.take_weights(unwrapped, step=step)
-    snapshot.take_optimizer(_optimizer_tensors(optimizer, unwrapped), step=step)
+    snapshot.take_optimizer(optimizer_tensors(optimizer, unwrapped), step=step)
     snapshot.take_average({} if average is None else average.state(), step=step)
     state = SavedState(
         progress=Progress(**asdict(progress)),  # a copy: training goes on
         geometry=geometry,
         recorded=settings,
-        trained_parameters=_parameter_names(optimizer, unwrapped),
+        trained_parameters=parameter_names(optimizer, unwrapped),
         scaler=accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
         torch_threads=torch.get_num_threads(),  # of this thread, which trains
         sha256={},
@@ -175,7 +175,7 @@ def restore_checkpoint(
     """
     state = read_state(folder)
     progress, unwrapped = state.progress, accelerator.unwrap_model(model)
-    require_same_shape(folder, state, geometry, settings, trained=_parameter_names(optimizer, unwrapped))
+    require_same_shape(folder, state, geometry, settings, trained=parameter_names(optimizer, unwrapped))
     notices, same_yardstick = allowed_changes(folder, state, geometry, settings, allow_changes=allow_changes)
     require_steps_left(folder, progress, settings)
     if state.recorded is not None:
@@ -211,7 +211,7 @@ def restore_checkpoint(
     expected = set(weights) - set(saved_tensors(unwrapped))
     assert set(missing.missing_keys) == expected, missing
     assert not missing.unexpected_keys, missing
-    _restore_optimizer(optimizer, unwrapped, load_file(folder / OPTIMIZER_FILE))
+    restore_optimizer(optimizer, unwrapped, load_file(folder / OPTIMIZER_FILE))
     if average is not None:
         notices += _restore_average(average, folder)
     if accelerator.scaler is not None and state.scaler:
@@ -243,36 +243,6 @@ def damage_of(folder: Path) -> str | None:
     except (DamagedStateError, OSError, SafetensorError) as error:
         return str(error)
     return None
-
-
-def _parameter_names(optimizer: torch.optim.Optimizer, model: nn.Module) -> list[list[str]]:
-    """The names of the parameters in each group of the optimizer, in its order."""
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return [[names[id(parameter)] for parameter in group["params"]] for group in optimizer.param_groups]
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, torch.Tensor]:
-    """The optimizer's state by `parameter name/state name`, such as `model.encoder.conv1.bias/exp_avg`."""
-    return {
-        f"{name}/{key}": value
-        for group, names in zip(optimizer.param_groups, _parameter_names(optimizer, model), strict=True)
-        for parameter, name in zip(group["params"], names, strict=True)
-        for key, value in optimizer.state[parameter].items()
-    }
-
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Put the state back; learning rate, weight decay and the rest stay as the run's settings have them."""
-    names = [name for group in _parameter_names(optimizer, model) for name in group]
-    number = {name: index for index, name in enumerate(names)}  # as optimizer.state_dict() counts parameters
-    parameters = dict(model.named_parameters())
-    states: dict[int, dict[str, torch.Tensor]] = {}
-    for full_name, tensor in tensors.items():
-        name, key = full_name.rsplit("/", 1)
-        is_like_the_weight = tensor.shape == parameters[name].shape  # all but the count of steps
-        placed = sharded_like(parameters[name], tensor) if is_like_the_weight else tensor
-        states.setdefault(number[name], {})[key] = placed
-    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _restore_average(average: MovingAverage, folder: Path) -> list[str]:

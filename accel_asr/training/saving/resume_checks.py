@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from accel_asr.errors import UserError
+from accel_asr.training.optimizers import ADAMW
 from accel_asr.training.saving.checkpoint_state import Geometry, Progress, SavedState
 from accel_asr.training.saving.recorded_settings import RecordedSettings, differences, differences_of_adapters
 
@@ -37,6 +38,9 @@ def require_same_shape(
     # what has a rate of its own may change
     elif not reasons and _all_names(state.trained_parameters) != _all_names(trained):
         reasons.append("other weights are trained now (model.freeze)")
+    optim, saved_optim = (_optimizer_of(of) for of in (settings, state.recorded))
+    if optim != saved_optim:
+        reasons.append(f"the optimizer was {saved_optim} and is {optim}, which can't use its state (training.optim)")
     is_streamed = 0 in (before.steps_per_epoch, geometry.steps_per_epoch)
     if is_streamed and before.num_processes != geometry.num_processes:
         reasons.append(
@@ -52,6 +56,11 @@ def require_same_shape(
             remedy=SAME_SETTINGS,
             same_on_every_rank=True,
         )
+
+
+def _optimizer_of(recorded: RecordedSettings | None) -> str:
+    """By name; earlier versions had AdamW only."""
+    return str(recorded.settings.get("training.optim", ADAMW) if recorded else ADAMW)
 
 
 def allowed_changes(

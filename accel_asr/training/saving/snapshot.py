@@ -3,7 +3,7 @@
 import copy
 import mmap
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,15 +15,14 @@ from accel_asr.model.adapter_layers import has_adapters, without_weights
 from accel_asr.training.launch.sharding import whole_tensors
 from accel_asr.training.saving.written_behind import WrittenBehind
 
-ADAMW_MOMENTS = ("exp_avg", "exp_avg_sq")
-
 
 class Snapshot:
     """Copies in CPU memory of the main process; nothing in them is shared with what trains.
 
-    They take the memory of the fp32 weights and AdamW's two moments once more, 12 bytes a trained parameter (4 of one
-    that is not), from the start to the end: asking the system for new memory takes several times as long as copying.
-    Of a model with adapters only these are copied; what they were added to is copied once, and on a CPU never.
+    They take the memory of the weights and the optimizer's state once more, 12 bytes a parameter trained by AdamW (4 of
+    one that is not), from the start to the end: asking the system for new memory takes several times as long as
+    copying. Of a state that is not in `moments` it is asked for at the first copy. Of a model with adapters only these
+    are copied; what they were added to is copied once, and on a CPU never.
 
     What is to be written is copied while training waits, so `written` must be what writes it: nothing is copied over
     before the writes of earlier steps have ended.
@@ -36,6 +35,7 @@ class Snapshot:
         *,
         is_main_process: bool,
         written: WrittenBehind,
+        moments: Sequence[str] = (),
     ) -> None:
         """Get the memory. A collective if `model` is sharded."""
         self.step = -1
@@ -58,7 +58,7 @@ class Snapshot:
             f"{name}/{moment}": memory_like(parameter)
             for name, parameter in model.named_parameters()
             if parameter.requires_grad
-            for moment in ADAMW_MOMENTS
+            for moment in moments
         }
         written.start(self._touch)
 

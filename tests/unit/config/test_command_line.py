@@ -181,7 +181,7 @@ def test_help_explains_every_setting(capsys: pytest.CaptureFixture[str]) -> None
         parse_config(["--help"])
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
-    assert "Peak learning rate of AdamW." in printed
+    assert "Peak learning rate." in printed
     assert [name for name, _ in settings_of(Config) if f"--{name}" not in printed] == []
 
 

@@ -27,11 +27,13 @@ from accel_asr.training.optimizers import build_optimizer
 from accel_asr.training.saving import checkpoint_state, checkpoints
 from accel_asr.training.saving.checkpoint_state import Geometry, Progress
 from accel_asr.training.saving.checkpoints import find_checkpoint, restore_checkpoint, save_checkpoint
+from accel_asr.training.saving.optimizer_state import optimizer_tensors
 from accel_asr.training.saving.recorded_settings import RecordedSettings, recorded
 from accel_asr.training.saving.snapshot import Snapshot
 from accel_asr.training.saving.written_behind import WrittenBehind
 from accel_asr.training.step import train_step
 from tests.refusals import refused
+from tests.tiny_models import make_tiny_whisper
 
 GEOMETRY = Geometry(
     train_utterances=7,
@@ -196,6 +198,38 @@ def test_a_new_process_goes_on_bit_for_bit(new_run, tmp_path: Path, options: dic
     assert [resumed.step(), resumed.step()] == expected_losses
     for name, tensor in resumed.model.state_dict().items():
         assert torch.equal(tensor, expected[name]), name
+
+
+@pytest.mark.parametrize("optim", ["adamw_8bit", "adafactor", "muon"])
+def test_every_state_of_every_optimizer_comes_back(
+    tmp_path: Path, accelerator, items: list[Item], collator, optim: str
+) -> None:
+    """In a model whose layers are large enough for states of 8 bits."""
+    wide = make_tiny_whisper(tmp_path / "wide", max_source_positions=100, width=64, layers=1)
+    run = Run(wide, accelerator, items, collator, optim=optim)
+    run.step()
+    folder = run.save(tmp_path / "run")
+    expected_losses = [run.step(), run.step()]
+    expected = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    states = optimizer_tensors(run.optimizer, run.model)
+
+    resumed = Run(wide, accelerator, items, collator, optim=optim)
+    resumed.restore(folder)
+    assert [resumed.step(), resumed.step()] == expected_losses
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in resumed.model.state_dict().items())
+    again = optimizer_tensors(resumed.optimizer, resumed.model)
+    assert again.keys() == states.keys()
+    assert all(torch.equal(again[name], state) and again[name].dtype == state.dtype for name, state in states.items())
+    trained = {name for name, weight in run.model.named_parameters() if weight.requires_grad}
+    assert {name.rpartition("/")[0] for name in states} == trained
+    kinds = {state.dtype for state in states.values()}
+    assert (torch.uint8 in kinds, torch.int64 in kinds) == (optim == "adamw_8bit", optim != "muon")
+
+
+def test_another_optimizer_is_refused_whatever_is_allowed(new_run, saved: Path) -> None:
+    now = replace(SETTINGS, settings={**SETTINGS.settings, "training.optim": "muon"})
+    with refused("--checkpoint.resume", "adamw_torch_fused", "muon", "training.optim"):
+        new_run(optim="muon").restore(saved, settings=now, allow_changes=True)
 
 
 def test_without_the_generators_it_would_not_be_the_same(new_run, saved: Path) -> None:
