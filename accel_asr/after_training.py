@@ -15,6 +15,7 @@ from accel_asr.data.selection.utterances import Utterances
 from accel_asr.evaluation.contexts import full_context_problem
 from accel_asr.model.pretrained import require_finite_folder
 from accel_asr.publishing.hub import check_may_push, push_run
+from accel_asr.publishing.upload_plan import BEST, BEST_ADAPTER
 from accel_asr.ranks.main_process import write_on_main_process
 from accel_asr.run.display import Display, note_on_times
 
@@ -52,12 +53,13 @@ def finish_run(
     if config.data.timestamps_probability == 0:
         display.say(note_on_times())
     if hub.push_to_hub:
-        require_finite_folder(output_dir / "best")
+        require_finite_folder(output_dir / (BEST_ADAPTER if hub.push_adapter else BEST))
         address = push_run(
             output_dir,
             hub_model_id=str(hub.hub_model_id),
             private=hub.hub_private_repo,
             revision=hub.hub_revision,
+            adapter=hub.push_adapter,
             say=display.say,
         )
         display.say(address)

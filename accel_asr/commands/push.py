@@ -1,4 +1,4 @@
-"""`accel-asr push RUN_DIR --hub_model_id user/name`: upload the best model of a finished run to the Hub."""
+"""`accel-asr push RUN_DIR --hub_model_id user/name`: upload the best model of a finished run, or its adapter."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from accel_asr.config.command_secrets import refuse_secrets
 from accel_asr.config.cross_checks import is_hub_name
 from accel_asr.console.printing import OptionParser, say
 from accel_asr.errors import UserError, setting_shown_as
-from accel_asr.model.folder.examination import examine, say_notes
+from accel_asr.model.folder.examination import examine, require_adapter, say_notes
 from accel_asr.model.folder.generation_settings import drop_unusable_alignment_heads
 
 
@@ -35,13 +35,16 @@ def build_parser() -> argparse.ArgumentParser:
         help="push TensorBoard's curves too, to runs/, but not its texts and recordings",
     )
     parser.add_argument(
+        "--push_adapter", action="store_true", help="push best_adapter/, the adapter alone, in place of best/"
+    )
+    parser.add_argument(
         "--dry_run", action="store_true", help="list what would be pushed, and where to; send nothing, write nothing"
     )
     return parser
 
 
 def main(arguments: list[str]) -> int:
-    """Write the model card into `best/`, and upload the folder, if a Whisper is in it that fits together.
+    """Write the model card into `best/` or `best_adapter/`, and upload the folder, if all in it fits together.
 
     Raises:
         UserError: not a finished run, weights that are not finite, or the Hub refuses.
@@ -52,8 +55,14 @@ def main(arguments: list[str]) -> int:
         value = options.hub_model_id
         raise UserError("is not a Hub name", setting="--hub_model_id", value=value, remedy="give user/name")
     private = {None: None, "true": True, "false": False}[options.hub_private_repo]
-    best = options.run_dir / "best"
-    if best.is_dir():  # else push_run refuses it: no finished run
+    best, adapter = options.run_dir / "best", options.run_dir / "best_adapter"
+    if options.push_adapter:
+        if adapter.is_dir():  # else push_run refuses it: no adapter
+            require_adapter(adapter, setting="RUN_DIR")
+            from accel_asr.model.pretrained import require_finite_folder
+
+            require_finite_folder(adapter)
+    elif best.is_dir():  # else push_run refuses it: no finished run
         examined = examine(str(best), name=str(best), setting="RUN_DIR")  # before torch is imported
         from accel_asr.model.pretrained import require_finite_folder
 
@@ -68,6 +77,7 @@ def main(arguments: list[str]) -> int:
         "private": private,
         "revision": options.revision,
         "include_tensorboard": options.include_tensorboard,
+        "adapter": options.push_adapter,
     }
     with (
         setting_shown_as("--hub_model_id", setting=NAME_SETTING),

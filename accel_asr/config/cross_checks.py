@@ -43,7 +43,7 @@ def check_config(config: Config) -> None:
             *augment_errors(config.augment, cache_encoder_outputs=config.model.cache_encoder_outputs),
             *_optimizer_errors(config.training),
             *_tracking_errors(config.tracking),
-            *_hub_errors(config.hub),
+            *_hub_errors(config.hub, has_adapter=config.lora.enabled),
         ]
     )
 
@@ -295,13 +295,16 @@ def is_hub_name(name: str) -> bool:
     return [bool(part) for part in name.split("/")] == [True, True]
 
 
-def _hub_errors(hub: HubConfig) -> Iterator[UserError]:
+def _hub_errors(hub: HubConfig, *, has_adapter: bool) -> Iterator[UserError]:
     if hub.hub_model_id is None and hub.push_to_hub:
         remedy = "add --hub.hub_model_id user/name"
         yield UserError("needs a name", setting="--hub.push_to_hub", value=True, remedy=remedy)
     if hub.hub_model_id is not None and not is_hub_name(hub.hub_model_id):
         setting = "--hub.hub_model_id"
         yield UserError("is not a Hub name", setting=setting, value=hub.hub_model_id, remedy="give user/name")
+    if hub.push_adapter and not has_adapter:
+        remedy = "add --lora.enabled true, or leave it out"
+        yield UserError("no adapter is trained", setting="--hub.push_adapter", value=True, remedy=remedy)
 
 
 def _value(config: Config, dotted_name: str) -> Any:

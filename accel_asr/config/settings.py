@@ -345,6 +345,8 @@ class HubConfig:
 
     push_to_hub: bool = False
     """Upload `best/` with its model card when training has ended."""
+    push_adapter: bool = False
+    """Upload `best_adapter/`, the adapter alone, in place of the whole model in `best/`."""
     hub_model_id: str | None = None
     """Name on the Hub: `user/name`."""
     license: str | None = None

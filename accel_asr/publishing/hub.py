@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, HfApi, ModelCard
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from huggingface_hub.utils import get_token, validate_repo_id
 
@@ -16,7 +16,15 @@ from accel_asr.errors import UserError
 from accel_asr.files.atomic_writes import write_errors_explained, write_text
 from accel_asr.publishing.hub_faults import HUB_ERRORS, in_short, remedy_for, status_of, with_retries
 from accel_asr.publishing.model_card import make_model_card
-from accel_asr.publishing.upload_plan import CARD_FILE, PlannedFile, plan_upload, require_finished_run, size_text
+from accel_asr.publishing.upload_plan import (
+    BEST,
+    BEST_ADAPTER,
+    CARD_FILE,
+    PlannedFile,
+    plan_upload,
+    require_finished_run,
+    size_text,
+)
 
 MAIN_BRANCH = "main"
 NAME_SETTING, PRIVATE_SETTING, PUSH_SETTING = "--hub.hub_model_id", "--hub.hub_private_repo", "--hub.push_to_hub"
@@ -32,13 +40,14 @@ def push_run(
     revision: str | None = None,
     commit_message: str | None = None,
     include_tensorboard: bool = False,
+    adapter: bool = False,
     say: Callable[[str], None] = say_line,
     wait: Callable[[float], None] = time.sleep,
 ) -> str:
-    """Upload `run_dir/best` to the repository `hub_model_id`, created if needed, in one commit.
+    """Upload `run_dir/best`, or `best_adapter`, to the repository `hub_model_id`, created if needed, in one commit.
 
     The token comes from where huggingface_hub keeps it (`hf auth login`, `HF_TOKEN`). Safe to repeat: files that are
-    already there are not sent again. In the run, only the card, `best/README.md`, is written.
+    already there are not sent again. In the run, only the card, `README.md` in the folder that is sent, is written.
 
     Args:
         private: For a new repository; None is the account's default. An existing one keeps its visibility; a public one
@@ -53,10 +62,10 @@ def push_run(
     Raises:
         UserError: no finished run in the folder, no token, refused, or out of reach. The run is left as it was.
     """
-    require_finished_run(run_dir)
+    require_finished_run(run_dir, adapter=adapter)
     _check_name(hub_model_id)
     api = _logged_in(NAME_SETTING, hub_model_id, GET_TOKEN)
-    again = _command(run_dir, hub_model_id, private, revision, include_tensorboard)
+    again = _command(run_dir, hub_model_id, private, revision, include_tensorboard, adapter=adapter)
 
     def attempt(action: Callable[[], object]) -> None:
         with_retries(action, doing="push", say=lambda line: say(_without_token(line, api)), wait=wait)
@@ -73,14 +82,17 @@ def push_run(
             if issubclass(remark.category, UserWarning):
                 say(" ".join(str(remark.message).split()))
 
-    _write_card(run_dir, hub_model_id=hub_model_id)
-    planned = plan_upload(run_dir, include_tensorboard=include_tensorboard)
-    then = f"The model is safe in {run_dir / 'best'}. Then: {again}"
+    folder = BEST_ADAPTER if adapter else BEST
+    card = _write_card(run_dir, folder, hub_model_id=hub_model_id)
+    planned = plan_upload(run_dir, include_tensorboard=include_tensorboard, folder=folder)
+    then = f"The model is safe in {run_dir / folder}. Then: {again}"
     with _faults_explained("the upload failed", api, hub_model_id, then=then):
         attempt(lambda: _ready_repository(api, hub_model_id, private=private, say=say))
         if revision not in (None, MAIN_BRANCH):
             attempt(lambda: api.create_branch(hub_model_id, branch=str(revision), exist_ok=True))
         attempt(commit)
+    if adapter and card.data.base_model is None:
+        say("note: the base model is not on the Hub; whoever uses the adapter needs that model too")
     say(f"published   {_summary(planned)}; files that were already there were not sent again")
     return _address(api.endpoint, hub_model_id, revision)
 
@@ -92,17 +104,20 @@ def describe_push(
     private: bool | None = None,
     revision: str | None = None,
     include_tensorboard: bool = False,
+    adapter: bool = False,
 ) -> str:
     """What `push_run` would send, as text. Asks the Hub nothing and writes nothing.
 
     Raises:
         UserError: no finished run in the folder, or not a Hub name.
     """
-    require_finished_run(run_dir)
+    require_finished_run(run_dir, adapter=adapter)
     _check_name(hub_model_id)
-    card = str(make_model_card(run_dir, hub_model_id=hub_model_id))
-    files = {file.path_in_repo: file for file in plan_upload(run_dir, include_tensorboard=include_tensorboard)}
-    files[CARD_FILE] = PlannedFile(CARD_FILE, run_dir / "best" / CARD_FILE, len(card.encode()))
+    folder = BEST_ADAPTER if adapter else BEST
+    card = str(make_model_card(run_dir, hub_model_id=hub_model_id, adapter=adapter))
+    planned_files = plan_upload(run_dir, include_tensorboard=include_tensorboard, folder=folder)
+    files = {file.path_in_repo: file for file in planned_files}
+    files[CARD_FILE] = PlannedFile(CARD_FILE, run_dir / folder / CARD_FILE, len(card.encode()))
     planned = [files[name] for name in sorted(files)]
     visibility = {None: "as your account's default", True: "private", False: "public"}[private]
     return "\n".join(
@@ -173,12 +188,13 @@ def _repository_exists(api: HfApi, hub_model_id: str, *, private: bool | None, s
     return True
 
 
-def _write_card(run_dir: Path, *, hub_model_id: str) -> None:
-    """Write the card to `best/`, complete or not at all; nothing else there is touched."""
-    path = run_dir / "best" / CARD_FILE
-    card = make_model_card(run_dir, hub_model_id=hub_model_id)
+def _write_card(run_dir: Path, folder: str, *, hub_model_id: str) -> ModelCard:
+    """Write the card to the folder, complete or not at all; nothing else there is touched."""
+    path = run_dir / folder / CARD_FILE
+    card = make_model_card(run_dir, hub_model_id=hub_model_id, adapter=folder == BEST_ADAPTER)
     with write_errors_explained(path, setting="RUN_DIR", remedy="push a copy of the folder that you may write to"):
         write_text(path, str(card))
+    return card
 
 
 def _check_name(hub_model_id: str) -> None:
@@ -230,11 +246,18 @@ def _address(endpoint: str, hub_model_id: str, revision: str | None) -> str:
 
 
 def _command(
-    run_dir: Path, hub_model_id: str, private: bool | None, revision: str | None, include_tensorboard: bool
+    run_dir: Path,
+    hub_model_id: str,
+    private: bool | None,
+    revision: str | None,
+    include_tensorboard: bool,
+    *,
+    adapter: bool,
 ) -> str:
     """The command that does it again."""
     words = ["accel-asr", "push", str(run_dir), "--hub_model_id", hub_model_id]
     words += [] if private is None else ["--hub_private_repo", str(private).lower()]
     words += [] if revision is None else ["--revision", revision]
     words += ["--include_tensorboard"] if include_tensorboard else []
+    words += ["--push_adapter"] if adapter else []
     return shlex.join(words)

@@ -30,8 +30,11 @@ MOST_REPLACEMENTS = 50
 LONGEST_CELL = 80  # characters of a value from the data
 
 
-def make_model_card(run_dir: Path, *, hub_model_id: str) -> ModelCard:
+def make_model_card(run_dir: Path, *, hub_model_id: str, adapter: bool = False) -> ModelCard:
     """The card of `run_dir/best`: how to use it, data, hyperparameters and scores, the latter as `model-index` too.
+
+    Args:
+        adapter: It is for `best_adapter` instead.
 
     Raises:
         UserError: a file of the run is damaged.
@@ -48,10 +51,13 @@ def make_model_card(run_dir: Path, *, hub_model_id: str) -> ModelCard:
     at_speech = {name: record["speech_context"] for name, record in summary.items() if "speech_context" in record}
     margin = config["evaluation"].get("full_context_margin", 0.0)
     card = ModelCard.from_template(
-        _metadata(config, sources, best, languages, hub_model_id=hub_model_id),
+        _metadata(config, sources, best, languages, hub_model_id=hub_model_id, adapter=adapter),
         template_path=str(TEMPLATE),
         hub_model_id=hub_model_id,
+        adapter=adapter,
+        base_model_is_on_hub=_is_on_hub(config["model"]["name_or_path"]),
         base_model_name=config["model"]["name_or_path"],
+        base_model_revision=config["model"]["revision"],
         dataset_title=dataset + (f", {subset}" if subset else ""),
         languages=", ".join(languages),
         stand_ins=_stand_ins(config, languages),
@@ -85,6 +91,7 @@ def _metadata(
     languages: Sequence[str],
     *,
     hub_model_id: str,
+    adapter: bool,
 ) -> ModelCardData:
     on_hub = [source["name_or_path"] for source in sources if _is_on_hub(source["name_or_path"])]
     data, normalizer = config["data"], config["evaluation"]["normalizer"]
@@ -105,18 +112,28 @@ def _metadata(
         if _is_number(best[key])
     ]
     base_model = config["model"]["name_or_path"]
+    based: dict[str, str] = {}
+    if _is_on_hub(base_model):
+        based["base_model"] = base_model
+        if _trained_adapters(config):  # of other models the Hub takes `finetune` for granted
+            based["base_model_relation"] = "adapter" if adapter else "finetune"
     return ModelCardData(
         language=list(languages) if len(languages) > 1 else languages[0],
         license=config["hub"].get("license"),
-        library_name="transformers",
+        library_name="peft" if adapter else "transformers",
         pipeline_tag="automatic-speech-recognition",
-        tags=["whisper", "accel-asr"],
+        tags=["whisper", "accel-asr", *(["lora"] if adapter else [])],
         metrics=["wer", "cer"],
-        base_model=base_model if _is_on_hub(base_model) else None,
+        **based,
         datasets=on_hub or None,
         model_name=hub_model_id,
         eval_results=results or None,
     )
+
+
+def _trained_adapters(config: Mapping[str, Any]) -> bool:
+    """Whether adapters were trained, and not the model's own weights."""
+    return bool(config.get("lora", {}).get("enabled"))
 
 
 def _transcripts(run_dir: Path, record: Mapping[str, Any] | None) -> list[ScoredUtterance]:
@@ -184,6 +201,8 @@ def _hyperparameters(config: dict[str, Any], environment: dict[str, Any]) -> dic
     values["freeze"] = config["model"].get("freeze") or None  # an earlier version has none
     if "parameters" in environment:  # else it is a run of an earlier version
         values["trained_parameters"] = parameters_in_words(environment["parameters"])
+    if _trained_adapters(config):
+        values |= {f"lora.{name}": value for name, value in config["lora"].items() if name != "enabled" and value != []}
     return {name: value for name, value in values.items() if value is not None and value != {}}
 
 

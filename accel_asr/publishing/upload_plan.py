@@ -6,6 +6,8 @@ from pathlib import Path
 from accel_asr.errors import UserError
 
 CARD_FILE = "README.md"
+BEST, BEST_ADAPTER = "best", "best_adapter"
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 RECORDS = ("config.yaml", "environment.json", "data_summary.json", "summary.json")
 TENSORBOARD_DIR = "tensorboard"
 PICTURES_DIR = "plots"
@@ -21,9 +23,9 @@ class PlannedFile:
     size_bytes: int
 
 
-def require_finished_run(run_dir: Path) -> None:
-    """Raises: UserError: the model or a record that its card needs is missing; all that is missing is named."""
-    missing = [name for name in (*RECORDS, "best/config.json") if not (run_dir / name).is_file()]
+def require_finished_run(run_dir: Path, *, adapter: bool = False) -> None:
+    """Raises: UserError: the model, its adapter or a record that the card needs is missing; all of that is named."""
+    missing = [name for name in (*RECORDS, f"{BEST}/config.json") if not (run_dir / name).is_file()]
     if missing:
         raise UserError(
             f"holds no finished run: {', '.join(missing)} is missing",
@@ -31,10 +33,18 @@ def require_finished_run(run_dir: Path) -> None:
             value=run_dir,
             remedy="give the folder that training wrote, such as runs/quickstart",
         )
+    missing = [f"{BEST_ADAPTER}/{name}" for name in ADAPTER_FILES if not (run_dir / BEST_ADAPTER / name).is_file()]
+    if adapter and missing:
+        raise UserError(
+            f"holds no adapter: {', '.join(missing)} is missing",
+            setting="RUN_DIR",
+            value=run_dir,
+            remedy="give the folder of a run that trained one (--lora.enabled true), or leave out --push_adapter",
+        )
 
 
-def plan_upload(run_dir: Path, *, include_tensorboard: bool) -> list[PlannedFile]:
-    """The files of `best/` for the top of the repository, the pictures of its card for `plots/`, and TensorBoard's
+def plan_upload(run_dir: Path, *, include_tensorboard: bool, folder: str = BEST) -> list[PlannedFile]:
+    """The files of `folder` for the top of the repository, the pictures of its card for `plots/`, and TensorBoard's
     event files for `runs/`, by name.
 
     Hidden files stay here. So does `tensorboard/samples`, which holds validation texts and recordings.
@@ -42,8 +52,8 @@ def plan_upload(run_dir: Path, *, include_tensorboard: bool) -> list[PlannedFile
     Raises:
         UserError: TensorBoard's logs are asked for, and there are none.
     """
-    best = run_dir / "best"
-    files = {path.relative_to(best).as_posix(): path for path in best.rglob("*") if path.is_file()}
+    sent = run_dir / folder
+    files = {path.relative_to(sent).as_posix(): path for path in sent.rglob("*") if path.is_file()}
     files = {name: path for name, path in files.items() if not any(part.startswith(".") for part in name.split("/"))}
     files |= {f"{PICTURES_DIR}/{path.name}": path for path in pictures_of(run_dir)}
     if include_tensorboard:

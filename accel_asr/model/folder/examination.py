@@ -98,6 +98,21 @@ def examine(source: str, *, name: str, revision: str | None = None, setting: str
     return examined
 
 
+def require_adapter(folder: Path, *, setting: str) -> None:
+    """Refuse to publish what others could not merge. The base model is not looked at: it may be elsewhere.
+
+    Raises:
+        UserError: it is no adapter, or can't be used.
+    """
+    files = LocalFolder(folder)
+    try:
+        if read_adapter(files, is_installed=bool) is None:
+            raise UnfitFileError(f"there is no {ADAPTER_SETTINGS}")
+        adapter_weights(files)
+    except UnfitFileError as error:
+        raise UserError(f"can't be used: {error}", setting=setting, value=folder) from error
+
+
 def _is_here(source: str, *, name: str, setting: str) -> bool:
     """Raises: UserError: no file can have that name, or you may not look."""
     try:

@@ -178,6 +178,7 @@ def test_what_does_not_go_together(settings: dict[str, Any], name: str, value: A
         ({**STREAM, "evaluation.eval_steps": None}, "evaluation.eval_steps", "a number of optimizer steps"),
         ({"model.cache_encoder_outputs": True}, "model.cache_encoder_outputs", "--model.freeze [encoder]"),
         ({"hub.push_to_hub": True}, "hub.push_to_hub", "--hub.hub_model_id user/name"),
+        ({"hub.push_adapter": True}, "hub.push_adapter", "--lora.enabled true"),
         *(
             ({"hub.push_to_hub": True, "hub.hub_model_id": name}, "hub.hub_model_id", "give user/name")
             for name in ("mine", "a/b/c", "/", "user/", "/name")

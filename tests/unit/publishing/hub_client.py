@@ -36,13 +36,15 @@ def hub_of_this_process(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 def make_finished_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run folder as far as a push looks at it; its card is `CARD`."""
-    monkeypatch.setattr(publishing, "make_model_card", lambda run_dir, *, hub_model_id: ModelCard(CARD))
+    monkeypatch.setattr(publishing, "make_model_card", lambda run_dir, **options: ModelCard(CARD))
     run = folder / "my_run"
     files = dict.fromkeys(("config.yaml", "environment.json", "data_summary.json", "summary.json"), "{}") | {
         "best/config.json": '{"model_type": "whisper"}',
         "best/model.safetensors": "weights" * 1000,
         "best/.hidden": "not for others",
         "last/model.safetensors": "other weights",
+        "best_adapter/adapter_config.json": '{"peft_type": "LORA", "base_model_name_or_path": "openai/whisper-tiny"}',
+        "best_adapter/adapter_model.safetensors": "small",
         "tensorboard/events.out.tfevents.1.host.2.0": "curves",
         "tensorboard/samples/events.out.tfevents.1.host.2.1": "voices",
     }
@@ -57,5 +59,5 @@ def fingerprints(run: Path) -> dict[str, str]:
     return {
         path.relative_to(run).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(run.rglob("*"))
-        if path.is_file() and path != run / "best" / "README.md"
+        if path.is_file() and path.name != "README.md"
     }

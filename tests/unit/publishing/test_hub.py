@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from accel_asr.commands import push
 from accel_asr.files.atomic_writes import WRITING
@@ -13,7 +15,7 @@ from accel_asr.publishing import hub as publishing
 from accel_asr.publishing.hub import check_may_push, describe_push, push_run
 from accel_asr.publishing.upload_plan import plan_upload
 from tests.hub_server import LoopbackHub
-from tests.refusals import refused
+from tests.refusals import ANY, refused
 from tests.unit.publishing.hub_client import CARD, fingerprints
 
 NAME = "tester/whisper-bank"
@@ -34,6 +36,34 @@ def test_the_best_model_and_its_card_arrive_in_one_commit(hub: LoopbackHub, run:
     assert contents(repository.folder()) == BEST
     assert [commit.summary for commit in repository.commits[1:]] == ["accel_asr: my_run"]
     assert (fingerprints(run), (run / "best" / "README.md").read_text()) == (before, CARD)
+
+
+def test_the_adapter_alone_arrives_in_its_place(hub: LoopbackHub, run: Path) -> None:
+    said: list[str] = []
+    push_run(run, hub_model_id=NAME, adapter=True, say=said.append)
+    repository = hub.repository("model", NAME)
+    assert sorted(contents(repository.folder())) == ["README.md", "adapter_config.json", "adapter_model.safetensors"]
+    assert not (run / "best" / "README.md").exists()
+    assert any("base model is not on the Hub" in line for line in said)  # the card names none
+    assert "4.0 kB" not in describe_push(run, hub_model_id=NAME, adapter=True)
+    assert "best_adapter/adapter_model.safetensors" in describe_push(run, hub_model_id=NAME, adapter=True)
+
+
+def test_a_failed_push_of_an_adapter_names_the_command_that_repeats_it(hub: LoopbackHub, run: Path) -> None:
+    hub.fail(next=9, status=403, match="/commit/")
+    with refused("--hub.hub_model_id", value=NAME, remedy=f"{run} --hub_model_id {NAME} --push_adapter"):
+        push_run(run, hub_model_id=NAME, adapter=True)
+
+
+@pytest.mark.parametrize("command", [True, False])
+def test_a_run_without_an_adapter_has_none_to_push(hub: LoopbackHub, run: Path, command: bool) -> None:
+    shutil.rmtree(run / "best_adapter")
+    with refused("RUN_DIR", "holds no adapter", value=run, remedy="--lora.enabled true"):
+        if command:
+            push.main([str(run), "--hub_model_id", NAME, "--push_adapter"])
+        else:
+            push_run(run, hub_model_id=NAME, adapter=True)
+    assert hub.requests == []
 
 
 def test_a_second_push_sends_nothing_that_is_there(hub: LoopbackHub, run: Path) -> None:
@@ -213,6 +243,21 @@ def test_the_command_takes_the_options(
 def test_a_model_that_does_not_fit_together_is_not_pushed(hub: LoopbackHub, run: Path) -> None:
     with refused("RUN_DIR", "can't be used", value=str(run / "best")):
         push.main([str(run), "--hub_model_id", NAME])
+    assert hub.requests == []
+
+
+def test_an_adapter_that_is_not_finite_is_not_pushed(hub: LoopbackHub, run: Path) -> None:
+    weights = run / "best_adapter" / "adapter_model.safetensors"
+    save_file({"lora": torch.tensor([float("nan")])}, weights)
+    with refused(ANY, "not finite", value=weights):
+        push.main([str(run), "--hub_model_id", NAME, "--push_adapter"])
+    assert hub.requests == []
+
+
+def test_an_adapter_that_nobody_could_merge_is_not_pushed(hub: LoopbackHub, run: Path) -> None:
+    (run / "best_adapter" / "adapter_config.json").write_text('{"peft_type": "PROMPT_TUNING"}')
+    with refused("RUN_DIR", "PROMPT_TUNING", value=run / "best_adapter"):
+        push.main([str(run), "--hub_model_id", NAME, "--push_adapter"])
     assert hub.requests == []
 
 

@@ -8,31 +8,14 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from accel_asr.config.command_line import parse_config, write_config
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.publishing.hub import push_run
 from accel_asr.publishing.model_card import make_model_card
 from accel_asr.publishing.upload_plan import plan_upload
 from tests.refusals import refused
 from tests.unit.evaluation.made_up_scores import score_pairs
+from tests.unit.publishing.made_up_records import ENVIRONMENT, SUMMARY, write_records
 
-SCORES = {"utterances": 113, "empty_references": 2, "cut_off": 0, "loss": 1.5}
-SUMMARY: dict[str, dict[str, Any]] = {
-    "baseline": {"step": 0, "epoch": 0.0, "wer": 0.75, "wer_ortho": 0.8125, "cer": 0.5, **SCORES},
-    "best": {"step": 30, "epoch": 1.0, "wer": 0.25, "wer_ortho": 0.3125, "cer": 0.12346, **SCORES},
-    "last": {"step": 60, "epoch": 2.0, "wer": 0.26, "wer_ortho": 0.32, "cer": 0.13, **SCORES},
-}
-DATA = {
-    "train": {"utterances": 450, "hours": 0.91},
-    "validation": {"utterances": 113, "hours": 0.23},
-    "dropped": {"no text": {"count": 3, "examples": []}, "longer than 30 s": {"count": 1, "examples": []}},
-}
-ENVIRONMENT = {
-    "command": ["python", "accel_asr/train.py", "--config", "x"],
-    "world_size": 2,
-    "parameters": {"encoder": {"trained": 0, "all": 1500}, "decoder": {"trained": 7, "all": 7}},
-    "packages": {"torch": "2.13.0", "accel-asr": None, "transformers": "5.23.0"},
-}
 QUICKSTART = ["--config", "quickstart"]
 AT_SPEECH = [*QUICKSTART, "--training.audio_context", "speech"]
 CLIPS = {"name_or_path": "lab/calls", "eval_rows": 3}
@@ -48,10 +31,7 @@ def make_run(tmp_path: Path):
         if file is not None:
             (tmp_path / "settings.yaml").write_text(yaml.safe_dump(file))
             settings = ("--config", str(tmp_path / "settings.yaml"))
-        write_config(parse_config(list(settings)), run / "config.yaml")
-        for name, content in (("summary", summary), ("data_summary", DATA), ("environment", ENVIRONMENT)):
-            (run / f"{name}.json").write_text(json.dumps(content))
-        return run
+        return write_records(run, *settings, summary=summary)
 
     return make
 
@@ -88,6 +68,7 @@ def test_the_metadata_of_the_reference_job(make_run) -> None:
     card = card_of(make_run("--config", "whisper_tiny_minds14", "--data.revision", "v1"))
     metadata = card.data.to_dict()
     assert metadata["base_model"] == "openai/whisper-tiny"
+    assert "base_model_relation" not in metadata
     assert metadata["datasets"] in ("PolyAI/minds14", ["PolyAI/minds14"])
     assert metadata["language"] == "en"
     assert (metadata["library_name"], metadata["pipeline_tag"]) == ("transformers", "automatic-speech-recognition")
@@ -102,6 +83,55 @@ def test_the_metadata_of_the_reference_job(make_run) -> None:
         for result in results.values()
     } == {("PolyAI/minds14", "en-US", "train (held out)", "v1")}
     assert "validation texts alike: none." in card.text
+
+
+def with_lora(run: Path) -> Path:
+    """The run, as if it had trained adapters."""
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    lora = {
+        "enabled": True,
+        "r": 8,
+        "lora_alpha": 16,
+        "target_modules": "all-linear",
+        "modules_to_save": [],
+    }
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "lora": lora}))
+    return run
+
+
+def test_a_model_that_adapters_were_merged_into_says_how_they_were_trained(make_run) -> None:
+    card = card_of(with_lora(make_run("--config", "whisper_tiny_minds14")))
+    metadata = card.data.to_dict()
+    assert (metadata["base_model"], metadata["base_model_relation"]) == ("openai/whisper-tiny", "finetune")
+    assert metadata["library_name"] == "transformers"
+    for line in ("- lora.r: 8", "- lora.lora_alpha: 16", "- lora.target_modules: all-linear"):
+        assert line in card.text.splitlines()
+    assert "modules_to_save" not in card.text
+
+
+def test_the_card_of_the_adapter_alone_names_its_base_and_how_to_load_it(make_run) -> None:
+    settings = ("--config", "whisper_tiny_minds14", "--model.revision", "v1", "--hub.license", "mit")
+    run = with_lora(make_run(*settings))
+    card = make_model_card(run, hub_model_id="lab/adapter", adapter=True)
+    metadata = card.data.to_dict()
+    assert (metadata["base_model"], metadata["base_model_relation"]) == ("openai/whisper-tiny", "adapter")
+    assert (metadata["library_name"], metadata["license"]) == ("peft", "mit")
+    assert metadata["tags"] == ["whisper", "accel-asr", "lora"]
+    assert metadata["model-index"][0]["results"][0]["metrics"]
+    for words in (
+        '.from_pretrained("openai/whisper-tiny", revision="v1")',
+        'PeftModel.from_pretrained(base, "lab/adapter")',
+        "- lora.r: 8",
+        "The adapter in this repository is that of `best`",
+    ):
+        assert words in card.text
+    assert "not on the Hub" not in card.text
+
+
+def test_the_card_of_an_adapter_whose_base_is_not_on_the_hub_says_so(make_run) -> None:
+    card = make_model_card(with_lora(make_run()), hub_model_id="lab/adapter", adapter=True)
+    assert not {"base_model", "base_model_relation"} & set(card.data.to_dict())
+    assert "not on the Hub" in card.text
 
 
 def test_local_names_are_not_given_out_as_hub_names(make_run) -> None:
