@@ -17,6 +17,7 @@ from accel_asr.model.audio_context import SpeechContext
 from accel_asr.ranks.agreement import Agreement
 from accel_asr.run.display import Display
 from accel_asr.run.job import Job
+from accel_asr.run.memory_shortage import MemoryShortage
 from accel_asr.run.run_outputs import RunOutputs
 from accel_asr.run.training_plan import RunPlan
 from accel_asr.training.launch.sharding import whole_model
@@ -68,9 +69,9 @@ class RunEvaluations:
         whole = whole_model(self.accelerator, self.model)
         place = self._place(step)
         speech, first_full_step = self.plan.contexts.speech, self.plan.contexts.first_full_step
-        by_speech = self._score(whole, speech) if speech is not None else None
+        by_speech = self._score(whole, speech, step) if speech is not None else None
         by_speech_alone = first_full_step is not None and 0 < step < first_full_step
-        by_window = None if by_speech_alone else self._score(whole, None)
+        by_window = None if by_speech_alone else self._score(whole, None, step)
         self.progress.evaluated_step = step  # only now: a resumed run redoes an evaluation that was stopped
         speech_record = None
         if by_speech is not None:
@@ -113,7 +114,7 @@ class RunEvaluations:
             AgreedStopError: as `evaluate`.
         """
         whole = whole_model(self.accelerator, self.model)
-        result = self._score(whole, None)
+        result = self._score(whole, None, self.progress.step)
         record = {**self._place(self.progress.step), "weights": name, **averaged, **result.record()}
         is_best = self._remember(name, record)
         self._show(record, result, kind=f"eval_{name}", remark=title, is_best=is_best)
@@ -154,12 +155,16 @@ class RunEvaluations:
 
         self.outputs.written.hand_over(write, step=turn)
 
-    def _score(self, whole: WhisperForConditionalGeneration, audio_context: SpeechContext | None) -> Evaluation:
-        with self.display.evaluation_bar(len(self.job.data.validation)) as bar:
+    def _score(
+        self, whole: WhisperForConditionalGeneration, audio_context: SpeechContext | None, step: int
+    ) -> Evaluation:
+        shortage, decoding = MemoryShortage(self.accelerator, self.outputs.output_dir), self.job.decoding
+        explained = shortage.explained_in_evaluation(step, batch_size=decoding.batch_size, num_beams=decoding.num_beams)
+        with explained, self.display.evaluation_bar(len(self.job.data.validation)) as bar:
             return evaluate_model(
                 whole,
                 self.job.validation_items,
-                replace(self.job.decoding, audio_context=audio_context),
+                replace(decoding, audio_context=audio_context),
                 accelerator=self.accelerator,
                 collator=self.job.collator,
                 agreement=self.agreement,
