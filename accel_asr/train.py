@@ -173,7 +173,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
         evaluations.before_training(checkpoints.save)
         display.start_training(first_step=progress.step + 1, last_step=plan.last_step)
         model.train()
-        for step in range(progress.step + 1, plan.last_step + 1):
+        for step in plan.early_stopping.steps_left(progress):
             # take a window, the global batch: this rank's micro-batches, cut to the audio context of the step
             window = contexts.heard(agreement.wait(global_batches.ready), step)
 
@@ -195,7 +195,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
                 if cadence.evaluates_after(step):
                     finite_weights.require(step)
                     evaluations.evaluate("last", step)
-                if cadence.saves_after(step):
+                if cadence.saves_after(step) or plan.early_stopping.ends(progress):
                     checkpoints.save()
         score_candidates(evaluations, checkpoints, average_last=saving.average_last)
     display.close_bar()

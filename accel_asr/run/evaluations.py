@@ -20,6 +20,7 @@ from accel_asr.run.job import Job
 from accel_asr.run.memory_shortage import MemoryShortage
 from accel_asr.run.run_outputs import RunOutputs
 from accel_asr.run.training_plan import RunPlan
+from accel_asr.training.early_stopping import early_stop_in_words
 from accel_asr.training.launch.sharding import whole_model
 from accel_asr.training.saving.checkpoint_state import Progress
 
@@ -53,6 +54,8 @@ class RunEvaluations:
         elif self.plan.cadence.evaluates_after(step) and self.progress.evaluated_step != step:
             self.evaluate("last", step)
             save()
+        else:
+            self._say_if_it_ends(None)
 
     def evaluate(self, name: str, step: int) -> None:
         """Score the model, record the result, and save the model if it is the best so far. A collective.
@@ -99,6 +102,7 @@ class RunEvaluations:
             self.display.say(problem)
         self.display.say_time_of_evaluations(step)
         self._log_samples(result, step)
+        self._say_if_it_ends(place)
         self._keep(record, result, whole, is_best=is_best, turn=step)
 
     def evaluate_average(self, name: str, title: str, averaged: Mapping[str, Any], *, turn: int) -> None:
@@ -176,10 +180,22 @@ class RunEvaluations:
         scores = self.progress.scores
         best = scores.get("best")
         is_best = name != "baseline" and (best is None or record["wer"] < best["wer"])
+        if name == "last":
+            self.plan.early_stopping.count(self.progress, record["wer"])
         scores[name] = record
         if is_best:
             scores["best"] = record
         return is_best
+
+    def _say_if_it_ends(self, place: dict[str, Any] | None) -> None:
+        """Say that the run ends early, where it does, and write a line if it is at a new `place`."""
+        rule = self.plan.early_stopping
+        if rule.ends(self.progress):
+            evaluations = self.progress.evaluations_without_gain
+            why: dict[str, Any] = {"last_step": rule.last_step, "evaluations": evaluations, "threshold": rule.threshold}
+            self.display.say(early_stop_in_words(step=self.progress.step, **why))
+            if place is not None:
+                self.outputs.metrics.write("early_stop", **place, **why)
 
     def _log_samples(self, result: Evaluation, step: int) -> None:
         shown = (utterance.transcript for utterance in result.scored[: len(self.outputs.samples.utterances)])
