@@ -16,13 +16,15 @@ from transformers import WhisperForConditionalGeneration
 
 from accel_asr.errors import UserError
 from accel_asr.model.folder.adapter_folder import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, PREFIX
+from accel_asr.model.row_dropout import RowDropout, RowSeeds
+from accel_asr.model.whisper_for_training import WhisperForTraining
 
 ALL_LINEAR = "all-linear"
 _NAME = "default"  # peft's name for a model's only adapter
 
 
 def add_adapters(
-    model: WhisperForConditionalGeneration,
+    model: WhisperForTraining,
     *,
     target_modules: Literal["all-linear"] | Sequence[str],
     modules_to_save: Sequence[str],
@@ -33,7 +35,8 @@ def add_adapters(
 ) -> None:
     """Put adapters into the trained linear layers of a model and freeze all else. They change nothing yet.
 
-    The seed decides their first weights, the same on every rank.
+    The seed decides their first weights, the same on every rank. What they drop out depends on the seeds of the rows,
+    see `row_dropout`.
 
     Args:
         modules_to_save: Layers that are trained whole.
@@ -69,6 +72,10 @@ def add_adapters(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inject_adapter_in_model(config, model)
+    if config.lora_dropout:
+        model.dropout_seeds = RowSeeds()
+        for number, (_, layer) in enumerate(_adapted_layers(model)):
+            layer.lora_dropout[_NAME] = RowDropout(config.lora_dropout, model.dropout_seeds, layer=number)
 
 
 def has_adapters(model: nn.Module) -> bool:
@@ -105,16 +112,15 @@ def merged(model: WhisperForConditionalGeneration) -> WhisperForConditionalGener
 
     What has no adapter may share its memory with `model`.
     """
-    from peft.tuners.lora import Linear as AdaptedLinear
     from peft.utils.other import ModulesToSaveWrapper
 
     tensors = {name: tensor.cpu().float() for name, tensor in base_tensors(model).items()}
+    for name, layer in _adapted_layers(model):
+        own = copy.deepcopy(layer)  # merging changes a layer, and to undo it would round
+        own.to("cpu", torch.float32).merge()
+        tensors[f"{name}.weight"] = own.get_base_layer().weight.detach()
     for name, layer in model.named_modules():
-        if isinstance(layer, AdaptedLinear):
-            own: Any = copy.deepcopy(layer)  # merging changes a layer, and to undo it would round
-            own.to("cpu", torch.float32).merge()
-            tensors[f"{name}.weight"] = own.get_base_layer().weight.detach()
-        elif isinstance(layer, ModulesToSaveWrapper):
+        if isinstance(layer, ModulesToSaveWrapper):
             trained = layer.modules_to_save[_NAME].state_dict()
             tensors |= {f"{name}.{key}": tensor.cpu().float() for key, tensor in trained.items()}
     plain = without_weights(model, with_adapters=False)
@@ -135,6 +141,13 @@ def save_adapters(model: nn.Module, folder: Path) -> None:
     # peft keeps names in sets, whose order changes from process to process
     content = {name: sorted(value) if isinstance(value, set) else value for name, value in config.items()}
     (folder / ADAPTER_SETTINGS).write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
+
+
+def _adapted_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """(full name, layer of peft's)."""
+    from peft.tuners.lora import Linear as AdaptedLinear
+
+    return ((name, layer) for name, layer in model.named_modules() if isinstance(layer, AdaptedLinear))
 
 
 def _config(model: nn.Module) -> Any:

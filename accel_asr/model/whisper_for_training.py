@@ -1,9 +1,10 @@
-"""Whisper as it is trained: one subclass, which adds two things to the forward pass and nothing to the weights.
+"""Whisper as it is trained: one subclass, which adds three things to the forward pass and nothing to the weights.
 
 1. Given target positions and labels, the forward pass returns the summed loss of these tokens in place of logits. The
    loss must come out of `forward`, since that is what DDP, FSDP2 and autocast wrap: only there are sharded weights
    whole, is autocast on, and do gradients get synchronised.
 2. Features may be shorter than the window (`audio_context`), which transformers' encoder refuses.
+3. Adapters are told the seeds of the rows, for their dropout (`row_dropout`).
 
 Without targets and with whole windows it is transformers' model: `generate` and evaluation see no difference. Names of
 weights are the same, and `save_model_folder` writes an ordinary WhisperForConditionalGeneration.
@@ -19,6 +20,7 @@ from transformers.modeling_outputs import BaseModelOutput, ModelOutput
 
 from accel_asr.model.audio_context import encode
 from accel_asr.model.chunked_loss import summed_token_loss
+from accel_asr.model.row_dropout import RowSeeds
 
 
 @dataclass
@@ -31,6 +33,8 @@ class TokenLoss(ModelOutput):
 class WhisperForTraining(WhisperForConditionalGeneration):
     """See the module."""
 
+    dropout_seeds: RowSeeds | None = None  # of adapters that have dropout
+
     @functools.wraps(WhisperForConditionalGeneration.forward)  # `generate` looks at the names of the arguments
     def forward(
         self,
@@ -38,6 +42,7 @@ class WhisperForTraining(WhisperForConditionalGeneration):
         *others: Any,
         target_positions: torch.Tensor | None = None,
         target_labels: torch.Tensor | None = None,
+        row_seeds: torch.Tensor | None = None,
         **options: Any,
     ) -> Any:
         """As transformers' own; with targets a `TokenLoss`.
@@ -46,7 +51,10 @@ class WhisperForTraining(WhisperForConditionalGeneration):
             input_features: Log-mel, (batch, mel bins, 2 x encoder positions); at most the window.
             target_positions: (targets,), indices into the flattened (batch x tokens) positions of the decoder.
             target_labels: (targets,), the token at each of them.
+            row_seeds: int64, (batch,), which the dropout of adapters depends on.
         """
+        if self.dropout_seeds is not None:
+            self.dropout_seeds.of_batch = row_seeds
         if input_features is not None and input_features.shape[-1] < 2 * self.config.max_source_positions:
             masked = self.model._mask_input_features(input_features)  # SpecAugment, if the model's configuration has it
             encoded = encode(self.get_encoder(), masked)

@@ -143,6 +143,7 @@ class MemoryProbe:
                 use_cache=False,
                 target_positions=torch.arange(tokens.numel(), device=device),
                 target_labels=tokens.flatten(),
+                row_seeds=torch.zeros(micro_batch, dtype=torch.long, device=device),
             ).loss_sum
         loss_sum.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -137,6 +137,7 @@ def _summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
         use_cache=False,
         target_positions=batch.target_positions,
         target_labels=batch.target_labels,
+        row_seeds=batch.row_seeds,
     ).loss_sum
 
 

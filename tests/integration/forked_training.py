@@ -50,6 +50,7 @@ def main() -> None:
 
 def import_everything() -> None:
     """Import what `train` does and compute nothing, so that forking is safe."""
+    import peft  # noqa: F401
     import torch
     from torch.utils import tensorboard  # noqa: F401
     from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline  # noqa: F401
