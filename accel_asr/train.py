@@ -151,6 +151,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
         optim=training.optim,
         window_sum=identity.geometry.window_sum(),
         evaluates_first=evaluation.eval_on_start,
+        average_last=saving.average_last,
         accelerator=accelerator,
     )
 

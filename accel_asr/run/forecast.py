@@ -177,6 +177,7 @@ def opening_lines(
     trainable: int,
     copied: int,
     optimizer_bytes: int,
+    has_moving_average: bool = False,
     epochs: float,
     window_sum: str,
     unit: str,
@@ -198,19 +199,21 @@ def opening_lines(
     of_epochs = f", {epochs:.3g} epoch{'s' * (epochs != 1)}" if epochs else ""
     evaluations = len(forecast.evaluation_steps) - bisect_right(forecast.evaluation_steps, forecast.first_step - 1)
     evaluations += evaluates_first and forecast.first_step == 1
-    state = trainable * FLOAT32_BYTES + optimizer_bytes
+    average = trainable * FLOAT32_BYTES if has_moving_average else 0
+    state = trainable * FLOAT32_BYTES + optimizer_bytes + average
     weights = parameters * FLOAT32_BYTES
-    copy = copied * FLOAT32_BYTES + optimizer_bytes if is_main_process else 0
+    copy = copied * FLOAT32_BYTES + optimizer_bytes + average if is_main_process else 0
     on_cpu = forecast.device.type == "cpu"
     needed = weights + state + (copy if on_cpu else 0)
-    of_copy = ", the copy that checkpoints are written from" if on_cpu and copy else ""
+    more = ", the moving average" * has_moving_average
+    more += ", the copy that checkpoints are written from" if on_cpu and copy else ""
     return [
         f"trains {trainable:,} of {parameters:,} parameters in {steps:,}{of_all} optimizer "
         f"step{'s' * (steps != 1)}{of_epochs}; global "
         f"batch (processes x accumulation x micro-batch): {window_sum} {unit}; "
         f"{counted(evaluations, 'evaluation')} of {validation_utterances:,} utterances",
         f"memory: {memory_now(forecast.device)}; training needs {gigabytes(needed)} for weights, gradients, the "
-        f"optimizer's state{of_copy}, and more for the activations of a micro-batch",
+        f"optimizer's state{more}, and more for the activations of a micro-batch",
     ]
 
 

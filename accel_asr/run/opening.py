@@ -23,6 +23,7 @@ def say_what_is_to_come(
     optim: str,
     window_sum: str,
     evaluates_first: bool,
+    average_last: int | None,
     accelerator: Accelerator,
 ) -> None:
     """Say what is to come, and let the display foresee how long it takes.
@@ -30,12 +31,14 @@ def say_what_is_to_come(
     Args:
         window_sum: How the global batch comes about, as `Geometry.window_sum` words it.
         evaluates_first: A new run begins with the baseline.
+        average_last: The mean of so many checkpoints is scored at the end.
     """
     schedule, order = plan.schedule, plan.order
+    averages = (plan.training.ema_decay is not None) + (average_last is not None)
     forecast = RunForecast(
         first_step=progress.step + 1,
         last_step=plan.last_step,
-        evaluation_steps=plan.cadence.evaluation_steps(),
+        evaluation_steps=plan.cadence.evaluation_steps() + [plan.last_step] * averages,
         full_positions=plan.contexts.full_positions,
         first_full_step=plan.contexts.first_full_step,
         device=accelerator.device,
@@ -49,6 +52,7 @@ def say_what_is_to_come(
         trainable=trainable,
         copied=trainable if has_adapters(unwrapped) else parameters,
         optimizer_bytes=state_bytes(model, optim),
+        has_moving_average=plan.training.ema_decay is not None,
         epochs=order.epochs_at(plan.last_step),
         window_sum=window_sum,
         unit="seconds of audio" if order.batch_seconds else order.unit,

@@ -11,7 +11,7 @@ from transformers import WhisperForConditionalGeneration
 from tests.integration.tones import TonesJob
 
 TWO_RANKS = (2, 2, 2)  # with accumulation; an evaluation gives them 2 batches and 1
-SIX_STEPS = ("--training.max_steps", "6")
+SIX_STEPS = ("--training.max_steps", "6", "--training.ema_decay", "0.9", "--checkpoint.average_last", "2")
 RESUME = (*SIX_STEPS, "--checkpoint.resume", "true")
 STOP = {"moment": "step", "count": 4, "signal": int(signal.SIGTERM), "rank": 1}  # in its second step
 
@@ -60,6 +60,16 @@ def test_updates_are_those_of_whole_weights(job: TonesJob, name: str) -> None:
     assert difference <= 1e-4
 
 
+@pytest.mark.parametrize("average", ["ema", "average"])
+def test_averages_are_those_of_whole_weights(job: TonesJob, average: str) -> None:
+    for name in ("sharded", "stopped"):
+        mine, expected = job.metrics(name, f"eval_{average}"), job.metrics("unsharded", f"eval_{average}")
+        assert len(mine) == len(expected) == 1
+        assert mine[0]["loss"] == pytest.approx(expected[0]["loss"], abs=1e-4)
+        assert mine[0]["loss"] != pytest.approx(job.metrics(name, "eval")[-1]["loss"], abs=1e-4)  # of the last step
+        assert mine[0]["wer"] == expected[0]["wer"]
+
+
 def test_checkpointed_layers_of_sharded_weights_change_no_bit(job: TonesJob) -> None:
     assert job.metrics("sharded-checkpointed") == job.metrics("sharded")
     job.assert_equal_weights("sharded-checkpointed", "sharded")
@@ -80,7 +90,7 @@ def test_a_stopped_run_resumes_bit_for_bit_while_it_is_sharded(job: TonesJob) ->
     assert "resumed after step 2 of 6" in said
     assert "resumed after step 4 of 6" in said
     assert job.metrics("stopped")[:6] == job.metrics("sharded")[:6]  # two evaluations and four steps
-    for file in ("model.safetensors", "optimizer.safetensors", "rng.safetensors"):
+    for file in ("model.safetensors", "optimizer.safetensors", "rng.safetensors", "ema.safetensors"):
         resumed, whole = (
             load_file(job.run_dir(run) / "checkpoints" / "step-00000004" / file) for run in ("stopped", "sharded")
         )

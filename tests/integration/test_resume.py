@@ -1,9 +1,13 @@
 """A run that is killed and resumed ends as one that was never stopped: bit for bit on its own topology."""
 
+import json
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests.integration.tones import RESUME, TOPOLOGIES, TonesJob
 
@@ -13,6 +17,16 @@ KILLS = {
     2: {"moment": "evaluation", "rank": 1, **KILL},
     4: {"moment": "step", "rank": 2, **KILL},
 }
+
+# adapters at so high a rate that the moving average is better than any step
+AVERAGED = (
+    *("--lora.enabled", "true", "--training.learning_rate", "1e-2", "--evaluation.eval_steps", "6"),
+    *("--training.ema_decay", "0.9", "--checkpoint.save_total_limit", "3", "--checkpoint.average_last", "3"),
+)
+KILLS_OF_AVERAGED = (
+    {"moment": "checkpoint", "count": 8, "signal": int(signal.SIGKILL), "rank": 0},  # the second one's ema.safetensors
+    {"moment": "evaluation", "count": 7, "signal": int(signal.SIGKILL), "rank": 0},  # of the mean, after the average's
+)
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +61,40 @@ def test_a_step_is_trained_on_the_same_utterances_again(tones: TonesJob, whole: 
     ledger = tones.ledger(f"killed{processes}")
     assert ledger == tones.ledger(whole[processes])
     assert all(len(lists) == 1 for lists in ledger.values())
+
+
+def test_averages_of_the_weights_end_alike_after_kills(tones: TonesJob) -> None:
+    two = TOPOLOGIES[2]
+    plan = [tones.launch("averaged", two, *AVERAGED)]
+    plan += [tones.launch("averaged, killed", two, *AVERAGED, ends=KILLS_OF_AVERAGED[0])]
+    plan += [tones.launch("averaged, killed", two, *AVERAGED, *RESUME, ends=KILLS_OF_AVERAGED[1])]
+    plan += [tones.launch("averaged, killed", two, *AVERAGED, *RESUME)]
+    codes = tones.run_plan(plan)
+    assert (codes[0], codes[3]) == ([0, 0], [0, 0]), tones.logs(plan)
+    assert codes[1][0] == codes[2][0] == -signal.SIGKILL
+    said = tones.said("averaged, killed")
+    assert "resumed after step 2 of 12" in said
+    assert "resumed after step 12 of 12" in said
+    assert_ends_alike(tones, "averaged, killed", "averaged")
+    killed, never_stopped = tones.run_dir("averaged, killed"), tones.run_dir("averaged")
+    summary = json.loads((never_stopped / "summary.json").read_text())
+    assert json.loads((killed / "summary.json").read_text()) == summary
+    assert summary["best"] == summary["ema"]  # or the last assertions would say little
+    assert summary["best"]["wer"] < min(summary["last"]["wer"], summary["average"]["wer"])
+    assert {path.name for path in (killed / "evaluations").iterdir()} > {"ema.jsonl", "average.jsonl"}
+    for file in ("best/model.safetensors", "checkpoints/step-00000012/ema.safetensors"):
+        assert same_tensors(killed / file, never_stopped / file)
+    adapter = load_file(killed / "best_adapter" / "adapter_model.safetensors")
+    average = load_file(killed / "checkpoints" / "step-00000012" / "ema.safetensors")
+    assert len(adapter) == len(average) - 1  # and the number of updates
+    for name, tensor in adapter.items():
+        own_name = name.removeprefix("base_model.model.").replace(".weight", ".default.weight")
+        assert torch.equal(average[own_name], tensor)
+
+
+def same_tensors(file: Path, other: Path) -> bool:
+    tensors, others = load_file(file), load_file(other)
+    return tensors.keys() == others.keys() and all(torch.equal(tensors[name], others[name]) for name in tensors)
 
 
 def test_the_same_global_batch_on_another_topology_resumes_nearly_equal_and_says_so(

@@ -18,6 +18,8 @@ from tests.unit.publishing.made_up_records import ENVIRONMENT, SUMMARY, write_re
 
 QUICKSTART = ["--config", "quickstart"]
 AT_SPEECH = [*QUICKSTART, "--training.audio_context", "speech"]
+EMA = {**SUMMARY["best"], "step": 60, "weights": "ema", "wer": 0.24}
+AVERAGE = {"step": 60, "weights": "average", "steps": [20, 40, 60], "wer": 0.23}
 CLIPS = {"name_or_path": "lab/calls", "eval_rows": 3}
 
 
@@ -222,6 +224,16 @@ def test_the_tables_hold_the_numbers_of_the_run(make_run) -> None:
         ),
         ([], best_with(wer=1.5957), ["Above 100 there are more errors than words"], "nan"),
         ([], best_with(wer=1.0), [], "Above 100"),
+        ([], SUMMARY, ["The model in this repository is `best`."], "average"),
+        (
+            *([], {**best_with(**AVERAGE), "ema": EMA, "average": {**SUMMARY["best"], **AVERAGE}}),
+            [
+                "| moving average at step 60 | 60 | 24.00 |",
+                "| mean of steps 20, 40 and 60 | 60 | 23.00 |",
+                "`best`: not the model of a step, but the mean of steps 20, 40 and 60.",
+            ],
+            "nan",
+        ),
         (
             ["--data.text.lowercase", "true", "--data.text.remove_punctuation", "true"],
             *(SUMMARY, ["validation texts alike: punctuation removed; lower case."], "replaced"),

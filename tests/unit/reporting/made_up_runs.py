@@ -31,8 +31,12 @@ def make_run(
     train_steps: int = 0,
     data_summary: Mapping[str, Any] | None = None,
     finished: bool = True,
+    averages: Mapping[str, Sequence[ScoredUtterance]] | None = None,
 ) -> Path:
-    """A run folder with evaluations by their steps (0 is the baseline), and a line of loss for each train step."""
+    """A run folder with evaluations by their steps (0 is the baseline), and a line of loss for each train step.
+
+    `averages` of the weights are those of the last step, by `ema` or `average`.
+    """
     folder.mkdir(parents=True)
     write_config(
         parse_config(["--config", "quickstart", "--output_dir", str(folder), *settings]), folder / "config.yaml"
@@ -52,6 +56,14 @@ def make_run(
         write_json_lines(folder / "evaluations" / f"step-{step:08d}.jsonl", map(ScoredUtterance.to_json, scored))
         summary["last" if step else "baseline"] = record
         if step and ("best" not in summary or record["wer"] < summary["best"]["wer"]):
+            summary["best"] = record
+    for name, scored in (averages or {}).items():
+        averaged = {"weights": name, **({"ema_decay": 0.99} if name == "ema" else {"steps": list(evaluations)[1:]})}
+        record = {**record_of(max(evaluations), scored), **averaged}
+        lines.append({"kind": f"eval_{name}", **record})
+        write_json_lines(folder / "evaluations" / f"{name}.jsonl", map(ScoredUtterance.to_json, scored))
+        summary[name] = record
+        if record["wer"] < summary["best"]["wer"]:
             summary["best"] = record
     if summary:
         write_json(folder / "summary.json", summary)

@@ -36,6 +36,26 @@ def test_three_utterances_of_which_one_did_not_change_could_be_chance(tmp_path: 
     assert headline_of(tmp_path / "run", step=20).columns == ["Before training", "Step 20", "Best (step 10)"]
 
 
+def test_an_average_of_the_weights_may_be_the_best(tmp_path: Path) -> None:
+    heard = {0: WRONG, 10: WRONG[:9] + RIGHT[9:], 20: WRONG[:8] + RIGHT[8:]}
+    evaluations = {step: score_pairs(pairs) for step, pairs in heard.items()}
+    averages = {"ema": score_pairs(RIGHT), "average": score_pairs(WRONG[:2] + RIGHT[2:])}
+    folder = make_run(tmp_path / "run", evaluations, averages=averages)
+    shown = headline_of(folder)
+    assert shown.columns == [
+        "Before training",
+        "Best (moving average at step 20)",
+        "Last (step 20)",
+        "Mean of steps 10 and 20",
+    ]
+    assert [rate for rate, _ in shown.rows[0].cells] == ["100.00%", "0.00%", "40.00%", "10.00%"]
+    assert "the moving average at step 20 gets none wrong" in shown.sentences[0]
+    assert "the best of 4 evaluations" in shown.sentences[-1]
+    of_step = headline_of(folder, step=20)  # the model of that step, not the average
+    assert of_step.columns[1:3] == ["Step 20", "Best (moving average at step 20)"]
+    assert "the best of" not in of_step.sentences[-1]
+
+
 @pytest.mark.parametrize(
     ("before", "now", "tone", "title", "sentence"),
     [

@@ -6,6 +6,7 @@ import pytest
 
 from accel_asr.reporting.run_records import read_run
 from tests.refusals import refused
+from tests.unit.evaluation.made_up_scores import score_pairs
 from tests.unit.reporting.made_up_runs import a_run, edit_lines, make_run
 
 
@@ -71,6 +72,27 @@ def test_the_scores_survive_if_one_of_their_two_records_is_missing_or_ends_early
     assert (records.chosen.step, records.is_best) == (whole.chosen.step, True)
     assert records.chosen.record["wer"] == whole.chosen.record["wer"]
     assert records.baseline is not None
+
+
+@pytest.mark.parametrize("missing", ["summary.json", "metrics.jsonl"])
+def test_an_average_of_the_weights_stays_apart_from_the_step_it_was_made_at(tmp_path: Path, missing: str) -> None:
+    said = [("pay the bill", "pay a bill"), ("hello", "hello")]
+    evaluations = {0: score_pairs([("pay the bill", "x")] * 2), 10: score_pairs([("pay the bill", "x"), said[1]])}
+    averages = {"ema": score_pairs([*said[:1], ("hello", "hi")]), "average": score_pairs(said)}
+    folder = make_run(tmp_path / "run", evaluations, averages=averages)
+    (folder / missing).unlink()
+    records = read_run(folder)
+    assert records.chosen is not None
+    assert records.is_best
+    assert records.chosen.record["weights"] == "average"
+    assert records.chosen.record["wer"] == 0.25
+    assert [utterance.transcript.hypothesis for utterance in records.chosen.scored] == ["pay a bill", "hello"]
+    assert [record["weights"] for record in records.averages] == ["ema", "average"]
+    assert {line["step"]: line["wer"] for line in records.eval_lines} == {0: 1.0, 10: 0.75}
+    assert records.summary["last"]["wer"] == 0.75
+    of_step = read_run(folder, step=10)
+    assert of_step.chosen is not None
+    assert (of_step.chosen.record["wer"], of_step.is_best) == (0.75, False)
 
 
 @pytest.mark.parametrize("name", ["summary.json", "metrics.jsonl", "config.yaml", "evaluations/step-00000010.jsonl"])

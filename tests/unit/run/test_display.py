@@ -93,6 +93,17 @@ def test_the_summary_of_a_run_without_a_baseline(capsys: pytest.CaptureFixture[s
     assert "WER 25.00% best (step 30)" in message
 
 
+def test_the_summary_says_which_weights_are_best_and_how_the_others_did(capsys: pytest.CaptureFixture[str]) -> None:
+    ema = record(60, 0.25) | {"weights": "ema", "ema_decay": 0.99}
+    average = record(60, 0.35) | {"weights": "average", "steps": [20, 40, 60]}
+    scores = {"best": ema, "last": record(60, 0.3), "ema": ema, "average": average}
+    display().show_summary(scores, Path("runs/mine"))
+    message = capsys.readouterr().out
+    assert "WER 25.00% best (moving average at step 60), 30.00% last (step 60)" in message
+    assert "WER 35.00% mean of steps 20, 40 and 60\n" in message
+    assert message.count("moving average") == 1
+
+
 def test_the_summary_says_where_the_report_is_if_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     scores = {"best": record(30, 0.25), "last": record(60, 0.3)}
     display().show_summary(scores, Path("runs/mine"), report=Path("runs/mine/report.html"))

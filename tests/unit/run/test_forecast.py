@@ -128,7 +128,8 @@ def test_the_first_evaluation_says_what_the_others_will_take() -> None:
     assert forecast.line_after_first_evaluation(30) == "the evaluation took 2 min"
 
 
-def test_what_is_coming_is_said_before_it_comes() -> None:
+@pytest.mark.parametrize("has_moving_average", [False, True])
+def test_what_is_coming_is_said_before_it_comes(has_moving_average: bool) -> None:
     forecast = RunForecast(first_step=1, last_step=900, evaluation_steps=list(range(30, 901, 30)))
     lines = opening_lines(
         forecast,
@@ -136,6 +137,7 @@ def test_what_is_coming_is_said_before_it_comes() -> None:
         trainable=400_000,
         copied=1_000_000,
         optimizer_bytes=8 * 400_000,
+        has_moving_average=has_moving_average,
         epochs=30.0,
         window_sum="2 processes x 3 x 5 = 30",
         unit="utterances",
@@ -148,7 +150,9 @@ def test_what_is_coming_is_said_before_it_comes() -> None:
         "accumulation x micro-batch): 2 processes x 3 x 5 = 30 utterances; 31 evaluations of 113 utterances"
     )
     # 4 weights + 0.4 x 4 x (gradient + 2 of AdamW) + a copy of 4 weights and 0.4 x 4 x 2, in MB
-    assert "training needs 16 MB" in lines[1]
+    # and 0.4 x 4 for a moving average, twice
+    assert f"training needs {19 if has_moving_average else 16} MB" in lines[1]
+    assert ("the moving average" in lines[1]) is has_moving_average
     assert "resident now" in lines[1]
 
 

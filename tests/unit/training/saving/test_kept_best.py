@@ -52,6 +52,13 @@ def test_a_best_model_that_is_lost_loses_its_score(best: Path, damage: str) -> N
     assert (left.scores, left.evaluated_step) == ({"last": {"step": 4}}, 0)
 
 
+def test_averages_of_the_weights_are_scored_again_too(tmp_path: Path) -> None:
+    scores = {"best": {"step": 4, "weights": "ema"}, "last": {"step": 4}, "ema": {"step": 4, "weights": "ema"}}
+    left = Progress(step=4, evaluated_step=4, scores=scores)
+    put_aside_lost_best(tmp_path, left)
+    assert left.scores == {"last": {"step": 4}}
+
+
 def test_a_run_without_a_best_model_lacks_nothing(tmp_path: Path) -> None:
     early = Progress(step=1, scores={"baseline": {"step": 0}})
     assert put_aside_lost_best(tmp_path, early) == []
