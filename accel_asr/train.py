@@ -56,6 +56,7 @@ def train(config: Config) -> int:
     """
     from accel_asr.after_training import finish_run, require_may_push
     from accel_asr.run.display import Display
+    from accel_asr.run.memory_shortage import MemoryShortage
     from accel_asr.training.launch.topology import accelerator_of_run, shut_down
     from accel_asr.training.stopping import STOPPED_EXIT_CODE
 
@@ -63,7 +64,8 @@ def train(config: Config) -> int:
     accelerator = accelerator_of_run(config.training)
     display = Display(accelerator)
     require_may_push(config.hub, Path(str(config.output_dir)), accelerator=accelerator, display=display)
-    result = fine_tune(config, accelerator, display)
+    with MemoryShortage(accelerator, Path(str(config.output_dir))).ends_every_rank():
+        result = fine_tune(config, accelerator, display)
     shut_down(accelerator)  # nothing holds the prepared model any more
     if result.is_stopped:
         return STOPPED_EXIT_CODE
@@ -86,6 +88,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
     from accel_asr.run.candidates import score_candidates
     from accel_asr.run.evaluations import RunEvaluations
     from accel_asr.run.job import load_job
+    from accel_asr.run.memory_shortage import MemoryShortage
     from accel_asr.run.opening import say_what_is_to_come
     from accel_asr.run.prepared_model import prepare_model
     from accel_asr.run.run_checkpoints import RunCheckpoints, RunIdentity, place_in_stream, resume
@@ -102,7 +105,18 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
     output_dir = Path(str(config.output_dir))
 
     # 1. Model and data: loaded, decoded and checked now, all of it
-    job = load_job(config, accelerator.device)
+    job = load_job(
+        config.model,
+        config.data,
+        evaluation,
+        seed=training.seed,
+        lora=config.lora,
+        num_workers=training.dataloader_num_workers,
+        device=accelerator.device,
+        pack=training.pack,
+        spec_augment=config.spec_augment,
+        augment=config.augment,
+    )
     display.say_lines(job.data.notices)
 
     # 2. Plan: the micro-batch; which utterances, which rate and how much audio context in which step; what is due when
@@ -134,7 +148,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
         num_workers=training.dataloader_num_workers,
         pin_memory=accelerator.device.type == "cuda",
     )
-    stop = StopRequests()
+    shortage, stop = MemoryShortage(accelerator, output_dir), StopRequests()
     # a write that has failed ends the run now, when the next save hears of it, and not an epoch later
     agreement = Agreement(accelerator, lambda: stop.received is not None or outputs.written.has_failed)
     log = StepLog(progress, plan, outputs.metrics, display, config.tracking.logging_steps, config.data.max_bad_fraction)
@@ -160,28 +174,29 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
         evaluations.before_training(checkpoints.save)
         display.start_training(first_step=progress.step + 1, last_step=plan.last_step)
         model.train()
-        for step in range(progress.step + 1, plan.last_step + 1):
+        for step in plan.early_stopping.steps_left(progress):
             # take a window, the global batch: this rank's micro-batches, cut to the audio context of the step
             window = contexts.heard(agreement.wait(global_batches.ready), step)
 
             # step; updates that fp16's loss scaler skipped do not advance the schedule
             learning_rate = schedule.learning_rate(step - progress.skipped_steps)
             set_learning_rate(optimizer, learning_rate)
-            with finite_weights.watched(step):
+            positions = contexts.positions(step)
+            with finite_weights.watched(step), shortage.explained_in_step(step, window, positions=positions):
                 result = train_step(
                     model, optimizer, window, accelerator=accelerator, max_grad_norm=training.max_grad_norm
                 )
             ema.update(skipped=result.skipped)
 
             # log
-            log.add(step, result, learning_rate=learning_rate, positions=contexts.positions(step))
+            log.add(step, result, learning_rate=learning_rate, positions=positions)
 
             # evaluate and save, where it is due
             with display.paused():
                 if cadence.evaluates_after(step):
                     finite_weights.require(step)
                     evaluations.evaluate("last", step)
-                if cadence.saves_after(step):
+                if cadence.saves_after(step) or plan.early_stopping.ends(progress):
                     checkpoints.save()
         score_candidates(evaluations, checkpoints, average_last=saving.average_last)
     display.close_bar()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accel_asr.commands.option_types import decibels
 from accel_asr.config.command_line import build_parser, parse_config, split_arguments
 from accel_asr.config.settings import Config
 from accel_asr.console.printing import say
@@ -79,6 +80,7 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
     Raises:
         UserError: as loading a model and reading data raise.
     """
+    from accel_asr.data.loading.noise_folder import NoiseFolder
     from accel_asr.evaluation.evaluation_sets import DatasetName
     from accel_asr.run.display import Display
     from accel_asr.run.evaluation_job import keep_common, load_model_and_sets, score_sets, score_silence
@@ -92,6 +94,10 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
         timeout_s=config.training.ddp_timeout,
     )
     display = Display(accelerator)
+    noise = None
+    if options.noise_dir is not None:
+        noise = NoiseFolder.open(options.noise_dir, setting="--noise_dir")
+        display.say_line(noise.notice())
     datasets = [DatasetName.parse(given) for given in options.dataset or ()]
     names = [options.model] if options.against is None else [options.model, options.against]
     models: dict[str, LoadedModel] = {}
@@ -108,6 +114,8 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
                 num_workers=config.training.dataloader_num_workers,
                 most_utterances=options.utterances,
             )
+        if noise is not None:
+            sets[name] += [scored.with_noise(noise, snr_db) for snr_db in options.snr for scored in sets[name]]
         if name == names[0]:
             for notice in notices:
                 display.say_line(notice)
@@ -231,6 +239,19 @@ def _add_own_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by", action="append", metavar="COLUMN", help="break the scores down by this column; repeatable"
     )
+    parser.add_argument(
+        "--noise_dir",
+        type=Path,
+        metavar="FOLDER",
+        help="score each set once more for each --snr, with noise from the recordings in this folder",
+    )
+    parser.add_argument(
+        "--snr",
+        type=decibels,
+        nargs="+",
+        metavar="DB",
+        help="how far the noise is below the speech, measured where there is speech: 10 is 10 dB",
+    )
     parser.add_argument("--utterances", type=int, metavar="N", help="score only the first N of each set")
     parser.add_argument(
         "--no_silence", action="store_true", help="skip the test of what the model writes for clips without speech"
@@ -263,5 +284,12 @@ def _take_own_options(arguments: list[str]) -> tuple[argparse.Namespace, list[st
     if options.utterances is not None and options.utterances < 1:
         value = options.utterances
         errors.append(UserError("is out of range", setting="--utterances", value=value, remedy="give at least 1"))
+    if options.noise_dir is not None and options.snr is None:
+        errors.append(UserError("is not set, and --noise_dir needs it", setting="--snr", remedy="give --snr 5 10"))
+    if options.snr is not None and options.noise_dir is None:
+        remedy = "give a folder of recordings of noise"
+        errors.append(UserError("is not set, and --snr needs it", setting="--noise_dir", remedy=remedy))
+    if len(set(options.snr or ())) < len(options.snr or ()):
+        errors.append(UserError("has a level twice", setting="--snr", value=options.snr, remedy="give each once"))
     raise_all(errors)
     return options, settings

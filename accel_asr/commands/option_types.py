@@ -4,6 +4,7 @@ import argparse
 import math
 
 MOST_TEMPERATURE = 2.0
+MOST_DECIBELS = 100
 
 
 def at_least_one(text: str) -> int:
@@ -28,6 +29,16 @@ def temperatures(text: str) -> tuple[float, ...]:
     if not all(0 <= value <= MOST_TEMPERATURE for value in values):
         raise argparse.ArgumentTypeError(f"{text} is out of range; give numbers between 0 and {MOST_TEMPERATURE:g}")
     return values
+
+
+def decibels(text: str) -> float:
+    """A level between two sounds."""
+    value = _number(text)
+    if not abs(value) <= MOST_DECIBELS:
+        raise argparse.ArgumentTypeError(
+            f"{text} is out of range; give numbers from -{MOST_DECIBELS} to {MOST_DECIBELS}"
+        )
+    return value
 
 
 def threshold(text: str) -> float | None:

@@ -219,6 +219,13 @@ def _combination_errors(config: Config) -> Iterator[UserError]:
             value=kept,
             remedy=f"give {config.checkpoint.average_last}, or lower --checkpoint.average_last",
         )
+    if config.training.early_stopping_threshold and config.training.early_stopping_patience is None:
+        yield UserError(
+            "does nothing without --training.early_stopping_patience",
+            setting="--training.early_stopping_threshold",
+            value=config.training.early_stopping_threshold,
+            remedy="add --training.early_stopping_patience 3, or leave it out",
+        )
     if config.evaluation.compile_decoding and config.evaluation.num_beams > 1:
         yield UserError(
             "does not go with --evaluation.compile_decoding: transformers compiles no beam search",

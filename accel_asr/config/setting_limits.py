@@ -39,6 +39,8 @@ RANGES: dict[str, Range] = {
     "data.streaming_block_rows": Range(1, 10**6, "they are held in memory"),
     "training.learning_rate": _ANY,  # a run warns of one that is far too high for its model
     "training.warmup_steps": Range(0, 10**9),
+    "training.early_stopping_patience": Range(1, 10**6),
+    "training.early_stopping_threshold": Range(0, 100, "1 is a hundred points of WER"),
     "training.num_train_epochs": Range(1, 10**6),
     "training.max_steps": _STEPS,
     "training.per_device_train_batch_size": _BATCH,

@@ -229,6 +229,12 @@ class TrainingConfig:
     (warmup_stable_decay), `power`, `lr_end` (polynomial), `timescale` (inverse_sqrt)."""
     warmup_steps: int | float = 0.1
     """Optimizer steps of linear warmup, whatever the number of processes; below 1, a share of all steps."""
+    early_stopping_patience: int | None = None
+    """End the run after so many evaluations in a row without a lower WER; by default it goes on to the last step. With
+    `audio_context: speech` only the evaluations at the whole window count. The schedule keeps its planned length."""
+    early_stopping_threshold: float = 0.0
+    """With `early_stopping_patience`: by how much the WER must be below the best so far (0.01 is one word in a
+    hundred)."""
     num_train_epochs: int = 3
     """Passes over the training data."""
     max_steps: int | None = None

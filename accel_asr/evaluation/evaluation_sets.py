@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from accel_asr.audio.augmentation import Augmentation
+from accel_asr.config.augmentation_settings import AugmentConfig
 from accel_asr.config.settings import DataConfig
 from accel_asr.console.public_text import last_part
 from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.loading.noise_folder import NoiseFolder
 from accel_asr.data.selection.preparation import prepare_utterances
 from accel_asr.data.selection.run_sources import open_part, resolved_sources
 from accel_asr.data.selection.utterances import Utterances
@@ -40,14 +43,32 @@ class DatasetName:
 
 
 @dataclass(frozen=True)
+class AddedNoise:
+    """Noise in each clip of a set, at `snr_db` below the level of its speech; the same for a row whatever is scored."""
+
+    folder: NoiseFolder
+    snr_db: float
+
+    def augmentation(self, sampling_rate_hz: int) -> Augmentation:
+        """The effect that adds it."""
+        always = AugmentConfig(noise_prob=1.0, min_snr_db=self.snr_db, max_snr_db=self.snr_db)
+        return Augmentation(always, sampling_rate_hz, self.folder)
+
+
+@dataclass(frozen=True)
 class EvaluationSet:
-    """Utterances that are scored together; `name` names its files."""
+    """Utterances that are scored together; `name` names its files. `noise` is added to each."""
 
     name: str
     source: str
     split: str
     revision: str | None
     utterances: Utterances
+    noise: AddedNoise | None = None
+
+    def with_noise(self, folder: NoiseFolder, snr_db: float) -> "EvaluationSet":
+        """The same utterances with noise, as a set of its own: `validation +5 dB`."""
+        return replace(self, name=f"{self.name} {snr_db:+g} dB", noise=AddedNoise(folder, snr_db))
 
     def only(self, utterance_ids: Sequence[str]) -> "EvaluationSet":
         """The same set with these utterances only."""

@@ -37,9 +37,10 @@ class SetResult:
 
     def to_json(self) -> dict[str, Any]:
         """Where the rows came from, scores, intervals, breakdowns, confusions, hallucinations with examples."""
-        evaluated = self.evaluated
+        evaluated, noise = self.evaluated, self.evaluated.noise
+        added = {} if noise is None else {"noise": {"snr_db": noise.snr_db, "recordings": noise.folder.fingerprint}}
         return {
-            "dataset": {"source": evaluated.source, "split": evaluated.split, "revision": evaluated.revision},
+            "dataset": {"source": evaluated.source, "split": evaluated.split, "revision": evaluated.revision, **added},
             **self.evaluation.record(),
             "seconds": round(self.evaluation.seconds, 3),
             "audio_seconds": round(self.audio_s, 3),

@@ -22,6 +22,7 @@ except ImportError:  # Windows
 CONFIG_FILE = "config.yaml"
 CHECKPOINTS_DIR = "checkpoints"
 LOCK_FILE = ".lock"
+OUT_OF_MEMORY_NOTE = ".out-of-memory"  # left by the first rank that had none, until the next run in the folder
 SETTING = "--output_dir"
 _CHECKPOINT = re.compile(r"step-\d{8,}")
 _locked_files: list[IO[bytes]] = []  # a lock lasts as long as its file is open
@@ -76,6 +77,7 @@ def _lock(output_dir: Path) -> None:
 
 def _clear_up_after_a_crash(output_dir: Path) -> None:
     """Remove what is half written, and put back a folder that was about to be replaced."""
+    (output_dir / OUT_OF_MEMORY_NOTE).unlink(missing_ok=True)
     for parent in (output_dir, output_dir / CHECKPOINTS_DIR):
         for half in parent.glob(f".*{WRITING}"):
             shutil.rmtree(half) if half.is_dir() else half.unlink()

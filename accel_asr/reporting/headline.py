@@ -18,6 +18,7 @@ from accel_asr.reporting.wording import (
     verdict,
     wrong_words,
 )
+from accel_asr.training.early_stopping import early_stop_in_words
 
 RATES = {
     "wer": ("Wrong words", "word error rate (WER), {normalised}"),
@@ -113,6 +114,9 @@ def _sentences(records: RunRecords, comparison: Comparison | None) -> list[str]:
             "That is at the whole window, as most programs use a model; hearing only the speech, as in training "
             f"(training.audio_context): {at_speech}."
         )
+    if records.early_stop is not None:
+        rule = {name: records.early_stop[name] for name in ("step", "last_step", "evaluations", "threshold")}
+        sentences.append(f"Training {early_stop_in_words(**rule)}.")
     evaluations = sum(line["step"] > 0 for line in records.eval_lines) + len(records.averages)
     if records.is_best and evaluations > 1:
         sentences.append(

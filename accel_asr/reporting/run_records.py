@@ -40,7 +40,7 @@ class RunRecords:
     `chosen` is the evaluation that the report is about: the best model's, or that of the requested step; None if there
     is none yet. `baseline` is None if the untouched model was not scored. `summary`, `environment` and `data_summary`
     are empty if the run did not get that far. `eval_lines` were scored at the whole window, `speech_context_lines` at
-    the length of the speech (`training.audio_context: speech`).
+    the length of the speech (`training.audio_context: speech`). `early_stop` is None if the run went on.
     """
 
     run_dir: Path
@@ -52,6 +52,7 @@ class RunRecords:
     eval_lines: list[dict[str, Any]]
     speech_context_lines: list[dict[str, Any]]
     left_out_lines: list[dict[str, Any]]
+    early_stop: dict[str, Any] | None
     chosen: Evaluation | None
     baseline: Evaluation | None
     finished: bool
@@ -122,6 +123,7 @@ def read_run(run_dir: Path, *, step: int | None = None) -> RunRecords:
         eval_lines=[evals[number] for number in sorted(evals)],
         speech_context_lines=[line for line in lines if line["kind"] == "eval_speech_context"],
         left_out_lines=[line for line in lines if line["kind"] == "left_out"],
+        early_stop=_early_stop(lines),
         chosen=evaluation(chosen),
         baseline=evaluation(baseline) if chosen and baseline and not is_same(chosen, baseline) else None,
         finished=(run_dir / "last").is_dir(),
@@ -131,6 +133,12 @@ def read_run(run_dir: Path, *, step: int | None = None) -> RunRecords:
 def is_same(record: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether both are of one evaluation."""
     return (record["step"], record.get("weights")) == (other["step"], other.get("weights"))
+
+
+def _early_stop(lines: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Where and why the run ended early, unless it was resumed to go on."""
+    last = next((line for line in reversed(lines) if line["kind"] in ("early_stop", "train")), None)
+    return last if last is not None and last["kind"] == "early_stop" else None
 
 
 def _measured_alike(lines: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:

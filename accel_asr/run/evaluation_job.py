@@ -99,8 +99,12 @@ def score_sets(
     collator = loaded.collator_for(accelerator.device, features_on_device=features_on_device)
     results = []
     for evaluated in sets:
+        extractor = loaded.processor.feature_extractor
         items = ClipItems(
-            evaluated.utterances, feature_extractor=loaded.processor.feature_extractor, encoder=loaded.encoder
+            evaluated.utterances,
+            feature_extractor=extractor,
+            encoder=loaded.encoder,
+            augmentation=evaluated.noise.augmentation(extractor.sampling_rate) if evaluated.noise is not None else None,
         )
         bar = progress_bar(
             len(evaluated.utterances), desc=evaluated.name, unit="utterances", is_shown=accelerator.is_main_process

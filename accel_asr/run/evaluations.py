@@ -17,8 +17,10 @@ from accel_asr.model.audio_context import SpeechContext
 from accel_asr.ranks.agreement import Agreement
 from accel_asr.run.display import Display
 from accel_asr.run.job import Job
+from accel_asr.run.memory_shortage import MemoryShortage
 from accel_asr.run.run_outputs import RunOutputs
 from accel_asr.run.training_plan import RunPlan
+from accel_asr.training.early_stopping import early_stop_in_words
 from accel_asr.training.launch.sharding import whole_model
 from accel_asr.training.saving.checkpoint_state import Progress
 
@@ -52,6 +54,8 @@ class RunEvaluations:
         elif self.plan.cadence.evaluates_after(step) and self.progress.evaluated_step != step:
             self.evaluate("last", step)
             save()
+        else:
+            self._say_if_it_ends(None)
 
     def evaluate(self, name: str, step: int) -> None:
         """Score the model, record the result, and save the model if it is the best so far. A collective.
@@ -68,9 +72,9 @@ class RunEvaluations:
         whole = whole_model(self.accelerator, self.model)
         place = self._place(step)
         speech, first_full_step = self.plan.contexts.speech, self.plan.contexts.first_full_step
-        by_speech = self._score(whole, speech) if speech is not None else None
+        by_speech = self._score(whole, speech, step) if speech is not None else None
         by_speech_alone = first_full_step is not None and 0 < step < first_full_step
-        by_window = None if by_speech_alone else self._score(whole, None)
+        by_window = None if by_speech_alone else self._score(whole, None, step)
         self.progress.evaluated_step = step  # only now: a resumed run redoes an evaluation that was stopped
         speech_record = None
         if by_speech is not None:
@@ -98,6 +102,7 @@ class RunEvaluations:
             self.display.say(problem)
         self.display.say_time_of_evaluations(step)
         self._log_samples(result, step)
+        self._say_if_it_ends(place)
         self._keep(record, result, whole, is_best=is_best, turn=step)
 
     def evaluate_average(self, name: str, title: str, averaged: Mapping[str, Any], *, turn: int) -> None:
@@ -113,7 +118,7 @@ class RunEvaluations:
             AgreedStopError: as `evaluate`.
         """
         whole = whole_model(self.accelerator, self.model)
-        result = self._score(whole, None)
+        result = self._score(whole, None, self.progress.step)
         record = {**self._place(self.progress.step), "weights": name, **averaged, **result.record()}
         is_best = self._remember(name, record)
         self._show(record, result, kind=f"eval_{name}", remark=title, is_best=is_best)
@@ -154,12 +159,16 @@ class RunEvaluations:
 
         self.outputs.written.hand_over(write, step=turn)
 
-    def _score(self, whole: WhisperForConditionalGeneration, audio_context: SpeechContext | None) -> Evaluation:
-        with self.display.evaluation_bar(len(self.job.data.validation)) as bar:
+    def _score(
+        self, whole: WhisperForConditionalGeneration, audio_context: SpeechContext | None, step: int
+    ) -> Evaluation:
+        shortage, decoding = MemoryShortage(self.accelerator, self.outputs.output_dir), self.job.decoding
+        explained = shortage.explained_in_evaluation(step, batch_size=decoding.batch_size, num_beams=decoding.num_beams)
+        with explained, self.display.evaluation_bar(len(self.job.data.validation)) as bar:
             return evaluate_model(
                 whole,
                 self.job.validation_items,
-                replace(self.job.decoding, audio_context=audio_context),
+                replace(decoding, audio_context=audio_context),
                 accelerator=self.accelerator,
                 collator=self.job.collator,
                 agreement=self.agreement,
@@ -171,10 +180,22 @@ class RunEvaluations:
         scores = self.progress.scores
         best = scores.get("best")
         is_best = name != "baseline" and (best is None or record["wer"] < best["wer"])
+        if name == "last":
+            self.plan.early_stopping.count(self.progress, record["wer"])
         scores[name] = record
         if is_best:
             scores["best"] = record
         return is_best
+
+    def _say_if_it_ends(self, place: dict[str, Any] | None) -> None:
+        """Say that the run ends early, where it does, and write a line if it is at a new `place`."""
+        rule = self.plan.early_stopping
+        if rule.ends(self.progress):
+            evaluations = self.progress.evaluations_without_gain
+            why: dict[str, Any] = {"last_step": rule.last_step, "evaluations": evaluations, "threshold": rule.threshold}
+            self.display.say(early_stop_in_words(step=self.progress.step, **why))
+            if place is not None:
+                self.outputs.metrics.write("early_stop", **place, **why)
 
     def _log_samples(self, result: Evaluation, step: int) -> None:
         shown = (utterance.transcript for utterance in result.scored[: len(self.outputs.samples.utterances)])

@@ -22,6 +22,7 @@ from accel_asr.run.display import Display
 from accel_asr.run.job import Job
 from accel_asr.run.micro_batch import settle_batch
 from accel_asr.run.step_contexts import StepContexts
+from accel_asr.training.early_stopping import EarlyStopping
 from accel_asr.training.saving.checkpoints import newest_geometry
 from accel_asr.training.schedule import Schedule
 from accel_asr.training.size_rates import rate_in_words, suited_adapter_rate, suited_rate
@@ -72,6 +73,7 @@ class RunPlan:
     schedule: Schedule
     cadence: Cadence
     contexts: StepContexts
+    early_stopping: EarlyStopping
     training: TrainingConfig
 
 
@@ -102,6 +104,7 @@ def plan_run(job: Job, config: Config, *, accelerator: Accelerator, display: Dis
             slowest=job.augment.slowest,
             most_shift_s=min(most_shift_s(job.augment), window_s(job.processor)),
         ),
+        EarlyStopping(training.early_stopping_patience, training.early_stopping_threshold, last_step),
         replace(training, learning_rate=schedule.peak),
     )
 

@@ -8,7 +8,7 @@ A launch is {"settings": [...], "processes": n, "cwd": folder} and, where wanted
 
 - "ends": {"moment": MOMENT, "count": n, "signal": number, "rank": r, "twice": bool}: rank r (-1: all) gets the signal
   at the moment's n-th time, or after `count` seconds for the moment "time". With the signal 0 the rank raises a
-  RuntimeError instead, or the OSError of `errno`.
+  RuntimeError instead, or the OSError of `errno`, or what PyTorch raises on CUDA with {"out_of_memory": true}.
 - "env": {name: value} sets environment variables, and "deadline_s" is for runs that take more than two minutes.
 - "fsdp": true trains with sharded weights (`relabelled`).
 - "fits": [rows of each rank] pretends that each has memory for a micro-batch of so many.
@@ -233,6 +233,8 @@ def keep_ledger(rank: int, *, settings: list[str]) -> None:
 
 def end_at(ends: dict[str, Any]) -> None:
     """Send this process the signal at the moment's n-th time."""
+    import torch
+
     from accel_asr.evaluation import generation
     from accel_asr.files import atomic_writes
     from accel_asr.training import step
@@ -246,6 +248,8 @@ def end_at(ends: dict[str, Any]) -> None:
             count += 1
             if count == ends["count"] and ends.get("errno"):
                 raise OSError(ends["errno"], os.strerror(ends["errno"]))
+            if count == ends["count"] and ends.get("out_of_memory"):
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
             if count == ends["count"] and not ends["signal"]:
                 raise RuntimeError("made to fail by the test")
             if count == ends["count"]:

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from accel_asr.commands.evaluate_command import main
 from accel_asr.evaluation.scoring import ScoredUtterance, corpus_score
@@ -15,6 +17,7 @@ from tests.integration.tones import VALIDATION_CLIPS, TonesJob
 from tests.tiny_models import make_tiny_whisper
 
 EVALUATE = [sys.executable, "-m", "accel_asr", "evaluate"]
+NOISY = "validation -3 dB"
 NOT_OF_THE_SCORES = ("seconds", "real_time_factor")
 
 
@@ -28,11 +31,20 @@ def scores_of(tones: TonesJob, name: str) -> dict[str, Any]:
     return json.loads((tones.folder / name / "scores" / "scores.json").read_text(encoding="utf-8"))
 
 
+def with_noise(tones: TonesJob) -> list[str]:
+    return ["--noise_dir", str(tones.folder / "noise"), "--snr", "-3"]
+
+
 @pytest.fixture(scope="module")
 def alone(tones: TonesJob) -> Finished:
-    """One process, on the validation rows of the settings, by a column, and against a model of other weights."""
+    """One process, on the validation rows of the settings, without noise and with, by a column, against a model of
+    other weights."""
+    noise = tones.folder / "noise"
+    noise.mkdir()
+    hiss = np.random.default_rng(1).standard_normal(48_000) / 10
+    soundfile.write(noise / "hiss.flac", hiss, 16_000)
     other = make_tiny_whisper(tones.folder / "other-model", seed=1, max_source_positions=100)
-    finished = evaluate(tones, "alone", "--by", "intent_class", "--against", str(other))
+    finished = evaluate(tones, "alone", "--by", "intent_class", "--against", str(other), *with_noise(tones))
     assert finished.code == 0, finished.out + finished.err[-4000:]
     return finished
 
@@ -76,16 +88,31 @@ def test_against_another_model(alone: Finished, tones: TonesJob) -> None:
     assert len(rows.splitlines()) == VALIDATION_CLIPS
 
 
+def test_noise_is_a_set_of_its_own(alone: Finished, tones: TonesJob) -> None:
+    scores = scores_of(tones, "alone")
+    assert list(scores["sets"]) == list(scores["against"]["sets"]) == ["validation", NOISY]
+    clean, noisy = (scores["sets"][name] for name in ("validation", NOISY))
+    assert "noise" not in clean["dataset"]
+    assert noisy["dataset"]["noise"]["snr_db"] == -3
+    assert noisy["utterances"] == clean["utterances"] == VALIDATION_CLIPS
+    assert noisy["audio_seconds"] == clean["audio_seconds"]
+    folder = tones.folder / "alone" / "scores"
+    lines = [(folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines() for name in ("validation", NOISY)]
+    texts = [[json.loads(line)["hypothesis"] for line in each] for each in lines]
+    assert sum(heard != said for heard, said in zip(*texts, strict=True)) > VALIDATION_CLIPS / 2
+
+
 def test_two_processes_give_the_same_scores_and_transcripts(alone: Finished, tones: TonesJob) -> None:
     command = [*ACCELERATE, *TWO_PROCESSES, "-m", "accel_asr", "evaluate"]
-    finished = evaluate(tones, "together", "--by", "intent_class", command=command)
+    finished = evaluate(tones, "together", "--by", "intent_class", *with_noise(tones), command=command)
     assert finished.code == 0, finished.out + finished.err[-4000:]
-    rows = [(tones.folder / name / "scores" / "validation.jsonl").read_bytes() for name in ("alone", "together")]
-    assert rows[0] == rows[1]
-    sets = [scores_of(tones, name)["sets"]["validation"] for name in ("alone", "together")]
-    for scores in sets:
-        assert all(scores.pop(name) > 0 for name in NOT_OF_THE_SCORES)
-    assert sets[0] == sets[1]
+    for set_name in ("validation", NOISY):
+        rows = [(tones.folder / name / "scores" / f"{set_name}.jsonl").read_bytes() for name in ("alone", "together")]
+        assert rows[0] == rows[1]
+        sets = [scores_of(tones, name)["sets"][set_name] for name in ("alone", "together")]
+        for scores in sets:
+            assert all(scores.pop(name) > 0 for name in NOT_OF_THE_SCORES)
+        assert sets[0] == sets[1]
     assert scores_of(tones, "together")["environment"]["world_size"] == 2
     assert finished.out.count("scores, with 95% bootstrap intervals") == 1  # only the main process prints
 
@@ -114,6 +141,11 @@ def test_several_sources_by_name(tones: TonesJob) -> None:
         ([], "--model: is not set"),
         (["--model", "quickstart", "--utterances", "0"], "--utterances 0: is out of range"),
         (["--model", "quickstart", "--against", "quickstart"], "--against 'quickstart': is what --model names too"),
+        (["--model", "quickstart", "--noise_dir", "noise"], "--snr: is not set"),
+        (["--model", "quickstart", "--snr", "5"], "--noise_dir: is not set"),
+        (["--model", "quickstart", "--noise_dir", "noise", "--snr", "5", "5"], "--snr [5.0, 5.0]: has a level twice"),
+        (["--model", "quickstart", "--noise_dir", "noise", "--snr", "inf"], "--snr: inf is out of range"),
+        (["--model", "quickstart", "--noise_dir", "noise", "--snr", "5"], "--noise_dir 'noise': is not a folder"),
         (["--model", "quickstart", "--against"], "--against: expected one argument"),
         (["--model", "quickstart", "--dataset", "missing.csv"], "'missing.csv': does not exist"),
         (["--model", "some/folder/of/mine", "--dataset", "quickstart"], "--model 'some/folder/of/mine': "),

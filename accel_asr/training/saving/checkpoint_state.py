@@ -59,6 +59,7 @@ class Progress:
     skipped_steps: of them, updates that the fp16 scaler skipped.
     unreadable: ids of training utterances that could not be decoded when their turn came.
     filtered: rows of a stream that a setting dropped, by reason. places: where each rank is in its stream.
+    evaluations_without_gain: how many in a row (`EarlyStopping`).
     scores: the records of summary.json so far (`baseline`, `best`), comparable since the step `measured_since`.
     metrics_bytes: length of metrics.jsonl.
     loss_sum, loss_tokens: token losses since its last line on training, in nats, and how many they are.
@@ -72,6 +73,7 @@ class Progress:
     places: list[dict[str, int]] = field(default_factory=list)
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
     measured_since: int = 0
+    evaluations_without_gain: int = 0
     metrics_bytes: int = 0
     loss_sum: float = 0.0
     loss_tokens: int = 0
@@ -132,6 +134,8 @@ def read_state(folder: Path) -> SavedState:
         raise DamagedStateError(f"{STATE_FILE} is of format {version!r}, and this version reads format {FORMAT}")
     elif content.pop("digest", None) != _digest({"format": version, **content}):
         raise DamagedStateError(f"{STATE_FILE} is not what was written")
+    if isinstance(content.get("progress"), dict):  # earlier versions did not count
+        content["progress"] = {"evaluations_without_gain": 0, **content["progress"]}
     state = _parsed(SavedState, content, STATE_FILE)
     named = f"step-{state.progress.step:08d}"
     if folder.name != named:

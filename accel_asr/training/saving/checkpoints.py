@@ -186,6 +186,7 @@ def restore_checkpoint(
             "chosen anew from here on"
         )
         progress.scores, progress.evaluated_step, progress.measured_since = {}, 0, progress.step
+        progress.evaluations_without_gain = 0
     if state.torch_threads != torch.get_num_threads():
         notices.append(
             f"the checkpoint was made with {state.torch_threads} threads a process and this run has "

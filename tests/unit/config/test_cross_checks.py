@@ -177,6 +177,11 @@ def test_what_does_not_go_together(settings: dict[str, Any], name: str, value: A
         ({**STREAM, "training.max_steps": None}, "training.max_steps", "a number of optimizer steps"),
         ({**STREAM, "evaluation.eval_steps": None}, "evaluation.eval_steps", "a number of optimizer steps"),
         ({"model.cache_encoder_outputs": True}, "model.cache_encoder_outputs", "--model.freeze [encoder]"),
+        (
+            {"training.early_stopping_threshold": 0.01},
+            "training.early_stopping_threshold",
+            "--training.early_stopping_patience",
+        ),
         ({"hub.push_to_hub": True}, "hub.push_to_hub", "--hub.hub_model_id user/name"),
         ({"hub.push_adapter": True}, "hub.push_adapter", "--lora.enabled true"),
         *(

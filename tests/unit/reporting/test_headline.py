@@ -95,3 +95,14 @@ def test_with_one_evaluation_it_says_what_is_missing(tmp_path: Path, step: int, 
     shown = headline_of(make_run(tmp_path / "run", {step: score_pairs([("pay the bill", "pay a bill")])}))
     assert (shown.title, shown.columns) == ("33.33% of the words are wrong", [column])
     assert sentence in shown.sentences[1]
+
+
+def test_a_run_that_ended_early_says_so_unless_it_went_on(tmp_path: Path) -> None:
+    metrics = a_run(tmp_path / "run") / "metrics.jsonl"
+    line = '{"kind": "early_stop", "step": 20, "epoch": 2, "last_step": 90, "evaluations": 1, "threshold": 0.0}\n'
+    assert not [text for text in headline_of(tmp_path / "run").sentences if "early" in text]
+    metrics.write_text(metrics.read_text() + line)
+    [sentence] = [text for text in headline_of(tmp_path / "run").sentences if "early" in text]
+    assert "after step 20 of 90" in sentence
+    metrics.write_text(metrics.read_text() + '{"kind": "train", "step": 21, "epoch": 2.1, "loss": 1.0}\n')
+    assert not [text for text in headline_of(tmp_path / "run").sentences if "early" in text]

@@ -18,6 +18,7 @@ from accel_asr.config.settings import Config, ModelConfig, TrainingConfig
 from accel_asr.data.loading.batches import ClipItems
 from accel_asr.data.loading.collator import Item
 from accel_asr.errors import UserError
+from accel_asr.files.atomic_writes import write_json
 from accel_asr.files.run_folder import checkpoint_path, list_checkpoints
 from accel_asr.model.adapter_layers import add_adapters
 from accel_asr.model.parts import freeze
@@ -735,6 +736,18 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from_only_when_allowed(ne
     assert "--checkpoint.allow_changes true" in message
     progress = new_run().restore(folder, allow_changes=True)
     assert (progress.step, progress.scores) == (1, {})
+
+
+def test_a_checkpoint_from_before_early_stopping_has_counted_nothing(new_run, tmp_path: Path) -> None:
+    run = new_run()
+    run.step()
+    run.progress.evaluations_without_gain = 2
+    folder = run.save(tmp_path)
+    assert new_run().restore(folder).evaluations_without_gain == 2
+    content = json.loads((folder / "state.json").read_text())
+    del content["progress"]["evaluations_without_gain"], content["digest"]
+    write_json(folder / "state.json", {**content, "digest": checkpoint_state._digest(content)})
+    assert new_run().restore(folder).evaluations_without_gain == 0
 
 
 def test_what_can_not_be_gone_on_from_is_refused_even_when_changes_are_allowed(new_run, saved: Path) -> None:
