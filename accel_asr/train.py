@@ -105,18 +105,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
     output_dir = Path(str(config.output_dir))
 
     # 1. Model and data: loaded, decoded and checked now, all of it
-    job = load_job(
-        config.model,
-        config.data,
-        evaluation,
-        seed=training.seed,
-        lora=config.lora,
-        num_workers=training.dataloader_num_workers,
-        device=accelerator.device,
-        pack=training.pack,
-        spec_augment=config.spec_augment,
-        augment=config.augment,
-    )
+    job = load_job(config, accelerator.device)
     display.say_lines(job.data.notices)
 
     # 2. Plan: the micro-batch; which utterances, which rate and how much audio context in which step; what is due when

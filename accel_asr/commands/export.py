@@ -139,8 +139,8 @@ def export(config: Config, options: argparse.Namespace) -> int:
     from accel_asr.run.job import load_job
 
     # greedy in both: beam search differs between runtimes in more than the weights
-    evaluation = dataclasses.replace(config.evaluation, num_beams=1)
-    job = load_job(config.model, config.data, evaluation, seed=config.training.seed)
+    greedy = dataclasses.replace(config.evaluation, num_beams=1)
+    job = load_job(dataclasses.replace(config, evaluation=greedy))
     export_folder.require_runnable(job.model, job.processor, export_format=options.format)
     for notice in job.data.notices:
         say(visible(notice))
@@ -181,7 +181,7 @@ def export(config: Config, options: argparse.Namespace) -> int:
         why_not_faster_whisper=converted.why_not_faster_whisper,
         language=decoding.language or _english_only(job),
         data=_name_of_data(config),
-        normalizer=evaluation.normalizer,
+        normalizer=config.evaluation.normalizer,
         parity=parity.record(),
     )
     export_folder.write_description(unchecked, record, use=converted.use, processor=job.processor)

@@ -92,17 +92,8 @@ def verify(config: Config, *, most_utterances: int) -> int:
             same_on_every_rank=True,
         )
     display = Display(accelerator)
-    job = load_job(
-        replace(config.model, cache_encoder_outputs=False),  # nothing is written, and nothing is cached
-        config.data,
-        config.evaluation,
-        seed=training.seed,
-        lora=config.lora,
-        device=accelerator.device,
-        pack=training.pack,
-        spec_augment=config.spec_augment,
-        augment=config.augment,
-    )
+    uncached = replace(config.model, cache_encoder_outputs=False)  # nothing is written, and nothing is cached
+    job = load_job(replace(config, model=uncached), accelerator.device)
     display.say_lines(job.data.notices)
 
     run_plan, last_step = plan_windows(

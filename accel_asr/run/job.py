@@ -13,7 +13,7 @@ from accel_asr.audio.sound_effects import require_pitch
 from accel_asr.audio.spec_augment import SpecAugment
 from accel_asr.config.augmentation_settings import AugmentConfig, SpecAugmentConfig
 from accel_asr.config.lora_settings import LoraConfig
-from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig
+from accel_asr.config.settings import Config, DataConfig, EvaluationConfig, ModelConfig
 from accel_asr.config.trained_parts import frozen_parts
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems, TrainingWindows
@@ -40,7 +40,6 @@ from accel_asr.model.parts import freeze
 from accel_asr.quickstart import model_source
 
 CPU = torch.device("cpu")
-NO_ADAPTERS = LoraConfig()
 NO_EFFECTS = AugmentConfig()
 
 
@@ -207,43 +206,28 @@ def load_model(
     )
 
 
-def load_job(
-    model_settings: ModelConfig,
-    data_settings: DataConfig,
-    evaluation: EvaluationConfig,
-    *,
-    seed: int,
-    lora: LoraConfig = NO_ADAPTERS,
-    num_workers: int = 0,
-    device: torch.device = CPU,
-    pack: bool = False,
-    spec_augment: SpecAugmentConfig | None = None,
-    augment: AugmentConfig = NO_EFFECTS,
-) -> Job:
+def load_job(config: Config, device: torch.device = CPU) -> Job:
     """Load everything, the same on every rank. Each rank does it for itself, so that none waits for another.
 
     Args:
-        lora: Adapters that the model gets.
-        num_workers: Processes that load the audio of an evaluation.
         device: The device that trains, and may compute the features.
-        pack: As `load_train_and_validation` takes it.
-        spec_augment: Masks on training clips.
-        augment: Effects on the training clips.
 
     Raises:
         UserError: as the parts of it raise; or the normaliser leaves no validation text to score.
     """
+    training, augment, spec_augment = config.training, config.augment, config.spec_augment
+    model_settings, data_settings, evaluation = config.model, config.data, config.evaluation
     noise = open_noise(augment)
     loaded = load_model(
         model_settings,
         evaluation,
         language_of_rows=data_settings.language_column is not None,
-        num_workers=num_workers,
+        num_workers=training.dataloader_num_workers,
     )
     model, processor, encoder = loaded.model, loaded.processor, loaded.encoder
     freeze(model, *frozen_parts(model_settings.freeze))
-    if lora.enabled:
-        _add_adapters(loaded.model, lora, model_settings, seed=seed)
+    if config.lora.enabled:
+        _add_adapters(model, config.lora, model_settings, seed=training.seed)
     if model_settings.cache_encoder_outputs:
         modeling.require_constant_encoder(model)
     data = load_train_and_validation(
@@ -251,8 +235,8 @@ def load_job(
         encoder=encoder,
         sampling_rate_hz=processor.feature_extractor.sampling_rate,
         window_s=modeling.window_s(processor),
-        seed=seed,
-        pack=pack,
+        seed=training.seed,
+        pack=training.pack,
         slowest=augment.slowest,
     )
     if noise is not None:
@@ -272,7 +256,7 @@ def load_job(
     if model_settings.cache_encoder_outputs:
         encoder_cache = _encoder_cache(data.train, loaded, data_settings, data.notices)
         train_collator = replace(collator, encoded_shape=encoder_cache.shape)
-    if spec_augment is not None and spec_augment.enabled:
+    if spec_augment.enabled:
         train_collator = replace(train_collator, spec_augment=_masks_of(spec_augment))
         if model.config.apply_spec_augment:
             model.config.apply_spec_augment = False
@@ -288,7 +272,7 @@ def load_job(
         feature_extractor=extractor,
         encoder=encoder,
         timestamps_probability=data_settings.timestamps_probability,
-        seed=seed,
+        seed=training.seed,
         encoder_cache=encoder_cache,
         augmentation=augmentation,
     )

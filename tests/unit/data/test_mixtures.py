@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from accel_asr.config.command_line import parse_config
-from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig, SourceConfig, TrainingConfig
+from accel_asr.config.settings import Config, DataConfig, ModelConfig, SourceConfig, TrainingConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.run_data import RunData
 from accel_asr.data.selection.preparation import fingerprint
@@ -139,7 +139,7 @@ def test_a_source_of_which_all_would_be_held_out_is_named(load, sources) -> None
 def test_weights_reach_the_order_of_training(sources, tiny_folder: Path) -> None:
     weighed = changed(sources, weight=(1.0, 3.0))
     data = DataConfig(sources=weighed, eval_split="test")
-    job = load_job(ModelConfig(name_or_path=str(tiny_folder), language="en"), data, EvaluationConfig(), seed=7)
+    job = load_job(Config(model=ModelConfig(name_or_path=str(tiny_folder), language="en"), data=data))
     assert job.data.weights == (1.0, 3.0)
     plan, last_step = plan_windows(
         TrainingConfig(per_device_train_batch_size=7, num_train_epochs=2), job.data, num_processes=1

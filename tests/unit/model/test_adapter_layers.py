@@ -9,7 +9,7 @@ from peft import PeftModel
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.config.lora_settings import LoraConfig
-from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig
+from accel_asr.config.settings import Config, ModelConfig
 from accel_asr.model.adapter_layers import add_adapters, base_tensors, has_adapters, merged, without_weights
 from accel_asr.model.parts import freeze
 from accel_asr.model.pretrained import (
@@ -188,6 +188,6 @@ def test_a_merged_adapter_leaves_an_ordinary_model_which_gets_no_adapters(tiny_f
     save_adapter_folder(*adapted(tiny_folder), tmp_path)
     model, _ = load_model_and_processor(str(tmp_path))
     assert not has_adapters(model)
-    lora, settings = LoraConfig(enabled=True), ModelConfig(name_or_path=str(tmp_path), language="en")
+    config = Config(model=ModelConfig(name_or_path=str(tmp_path), language="en"), lora=LoraConfig(enabled=True))
     with refused("--model.name_or_path", "is itself an adapter", value=str(tmp_path), remedy="best/"):
-        load_job(settings, DataConfig(), EvaluationConfig(), seed=1, lora=lora)
+        load_job(config)

@@ -8,7 +8,7 @@ import pytest
 
 from accel_asr.audio.spec_augment import SpecAugment
 from accel_asr.config.augmentation_settings import SpecAugmentConfig
-from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig
+from accel_asr.config.settings import Config, DataConfig, ModelConfig
 from accel_asr.run.job import Job, load_job
 
 
@@ -23,7 +23,7 @@ def load(tiny_folder: Path, tmp_path: Path):
     def make(spec_augment: SpecAugmentConfig) -> Job:
         data = DataConfig("quickstart", eval_rows=20)
         model = ModelConfig(name_or_path=str(folder), language="en")
-        return load_job(model, data, EvaluationConfig(), seed=7, spec_augment=spec_augment)
+        return load_job(Config(model=model, data=data, spec_augment=spec_augment))
 
     return make
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from accel_asr.audio.log_mel import log_mel
-from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig
+from accel_asr.config.settings import Config, DataConfig, ModelConfig
 from accel_asr.data.loading import encoder_cache
 from accel_asr.data.loading.batches import ClipItems
 from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
@@ -260,7 +260,7 @@ def test_a_job_trains_on_the_cache_of_its_own_model_and_data(
     def job(folder: Path, rows: int) -> Job:
         settings = ModelConfig(str(folder), language="en", freeze=["encoder"], cache_encoder_outputs=True)
         data = DataConfig("quickstart", text_column="english_transcription", max_duration_s=2.0, eval_rows=rows)
-        return load_job(settings, data, EvaluationConfig(), seed=7)
+        return load_job(Config(model=settings, data=data))
 
     first = job(tiny_folder, 3)
     assert first.validation_items.encoder_cache is None

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import WhisperTokenizer
 
-from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
+from accel_asr.config.settings import Config, DataConfig, ModelConfig, TrainingConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems, TrainingWindows
 from accel_asr.data.loading.collator import Collator, FailedItem, Item
@@ -359,9 +359,8 @@ def manifest(tmp_path: Path) -> Path:
 
 def load_packed(manifest: Path, tiny_folder: Path, **settings: float):
     data = DataConfig(str(manifest), eval_rows=4, overlap="allow", **settings)  # type: ignore[arg-type]
-    return load_job(
-        ModelConfig(name_or_path=str(tiny_folder), language="en"), data, EvaluationConfig(), seed=3, pack=True
-    )
+    model = ModelConfig(name_or_path=str(tiny_folder), language="en")
+    return load_job(Config(model=model, data=data, training=TrainingConfig(pack=True, seed=3)))
 
 
 def test_a_run_says_how_full_its_windows_are_and_counts_them(manifest: Path, tiny_folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from transformers import WhisperTokenizer
 
-from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig, TextConfig
+from accel_asr.config.settings import Config, DataConfig, EvaluationConfig, ModelConfig, TextConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.selection.references import ReferenceFaults, reference_faults, split_word
@@ -87,11 +87,12 @@ def test_a_run_says_it_before_it_starts(tiny_folder: Path, tmp_path: Path) -> No
         (tmp_path / f"{number}.wav").write_bytes(clip(number))
         (tmp_path / f"{number}.txt").write_text(text, encoding="utf-8")
     model, data = ModelConfig(name_or_path=str(tiny_folder), language="sa"), DataConfig(str(tmp_path), train_rows=2)
-    job = load_job(model, data, EvaluationConfig(generation_max_length=20), seed=7)
+    job = load_job(Config(model=model, data=data, evaluation=EvaluationConfig(generation_max_length=20)))
     named = [notice.partition(":")[0] for notice in job.data.notices]
     assert named[-2:] == ["evaluation.generation_max_length", "evaluation.normalizer"]
     better = EvaluationConfig(generation_max_length=200, normalizer="multilingual")
-    assert not any(notice.startswith("evaluation.") for notice in load_job(model, data, better, seed=7).data.notices)
+    notices = load_job(Config(model=model, data=data, evaluation=better)).data.notices
+    assert not any(notice.startswith("evaluation.") for notice in notices)
 
 
 @pytest.mark.parametrize(("share", "is_said"), [(0.0, True), (0.5, False)])
@@ -103,6 +104,6 @@ def test_times_that_are_read_and_not_learnt_are_said(
         (tmp_path / f"{number}.txt").write_text("<|0.00|> my card<|0.10|>")
     text = TextConfig(written_times="read")
     data = DataConfig(str(tmp_path), train_rows=2, text=text, timestamps_probability=share)
-    job = load_job(ModelConfig(name_or_path=str(tiny_folder), language="en"), data, EvaluationConfig(), seed=7)
+    job = load_job(Config(model=ModelConfig(name_or_path=str(tiny_folder), language="en"), data=data))
     assert any("data.timestamps_probability is 0" in notice for notice in job.data.notices) == is_said
     assert [utterance.text for utterance in job.data.train] == ["my card", "my card"]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from accel_asr.config.command_line import parse_config
-from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig, TextConfig, TrainingConfig
+from accel_asr.config.settings import Config, DataConfig, ModelConfig, TextConfig, TrainingConfig
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
@@ -199,7 +199,7 @@ def test_an_english_only_model_is_trained_without_being_told_a_language(
     data = DataConfig(tars(tmp_path, 3, 6), streaming=True, eval_rows=2, cache_dir=str(tmp_path / "cache"))
     model = ModelConfig(name_or_path=str(tiny_english_folder), language=language)
     for settings in (data, replace(data, streaming=False)):
-        job = load_job(model, settings, EvaluationConfig(), seed=7)
+        job = load_job(Config(model=model, data=settings))
         training = TrainingConfig(max_steps=1, per_device_train_batch_size=2)
         plan, _ = plan_training(training, job.data, num_processes=1)
         options = {"rank": 0, "first_step": 1, "last_step": 1, "place": None, "num_workers": 0, "pin_memory": False}
@@ -414,7 +414,7 @@ def test_the_job_streams_what_the_settings_say(tiny_folder: Path, tmp_path: Path
 
     def load(language: str | None) -> Job:
         model = ModelConfig(name_or_path=str(tiny_folder), language=language)
-        return load_job(model, data, EvaluationConfig(), seed=7)
+        return load_job(Config(model=model, data=data))
 
     job = load("en")
     training = TrainingConfig(max_steps=5, per_device_train_batch_size=2, gradient_accumulation_steps=2, seed=7)
@@ -440,7 +440,7 @@ def test_the_device_makes_features_of_a_stream_too(tiny_folder: Path, tmp_path: 
     first = []
     for on_device in (False, True):
         model = ModelConfig(name_or_path=str(tiny_folder), language="en")
-        job = load_job(model, replace(data, features_on_device=on_device), EvaluationConfig(), seed=7)
+        job = load_job(Config(model=model, data=replace(data, features_on_device=on_device)))
         windows = job.windows(plan, rank=0, first_step=1, last_step=5, place=None, num_workers=0, pin_memory=False)
         first.append(next(windows))
     assert [batch.input_features.dtype for batch in first[1]] == [torch.int16] * 2
