@@ -137,7 +137,11 @@ class Job:
         """A checksum of what is trained on: resuming requires the same data."""
         if self.train_items.encoder_cache is not None:  # the training data is this encoder's output
             return zlib.crc32(self.train_items.encoder_cache.folder.name.encode())
-        return fingerprint(self.data.train) if self.data.stream is None else self.data.stream.checksum
+        if self.data.stream is not None:
+            return self.data.stream.checksum
+        of_speech = fingerprint(self.data.train)
+        no_speech = self.data.no_speech
+        return of_speech if no_speech is None else zlib.crc32(f"{of_speech} {no_speech.checksum}".encode())
 
     @property
     def augment(self) -> AugmentConfig:
@@ -230,6 +234,8 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
         _add_adapters(model, config.lora, model_settings, seed=training.seed)
     if model_settings.cache_encoder_outputs:
         modeling.require_constant_encoder(model)
+    if data_settings.no_speech_fraction:
+        modeling.allow_empty_transcripts(model)
     data = load_train_and_validation(
         data_settings,
         encoder=encoder,
@@ -275,6 +281,7 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
         seed=training.seed,
         encoder_cache=encoder_cache,
         augmentation=augmentation,
+        no_speech=data.no_speech,
     )
     validation_items = ClipItems(data.validation, feature_extractor=extractor, encoder=encoder)
     return Job(
