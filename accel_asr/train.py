@@ -173,7 +173,12 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
             positions = contexts.positions(step)
             with finite_weights.watched(step), shortage.explained_in_step(step, window, positions=positions):
                 result = train_step(
-                    model, optimizer, window, accelerator=accelerator, max_grad_norm=training.max_grad_norm
+                    model,
+                    optimizer,
+                    window,
+                    accelerator=accelerator,
+                    max_grad_norm=training.max_grad_norm,
+                    label_smoothing=training.label_smoothing_factor,
                 )
             ema.update(skipped=result.skipped)
 

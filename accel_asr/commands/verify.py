@@ -144,6 +144,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
             collator=job.train_collator,
             steps=steps,
             learning_rate_of=schedule.learning_rate,
+            label_smoothing=training.label_smoothing_factor,
             allowed=tolerances(accelerator.mixed_precision, training.optim),
         )
     except NonFiniteError as error:

@@ -271,6 +271,9 @@ class TrainingConfig:
     """Worker processes per rank that decode audio and compute log-mel features; 0 does it in the main process."""
     weight_decay: float = 0.0
     """Weight decay; biases and layer norms are exempt."""
+    label_smoothing_factor: float = 0.0
+    """Share of the target probability that is spread evenly over the vocabulary, such as 0.1. The training loss that is
+    logged is then that of the smoothed targets; the loss of an evaluation never is."""
     max_grad_norm: float = 1.0
     """Clip the gradient norm to this; 0 doesn't clip."""
     ema_decay: float | None = None

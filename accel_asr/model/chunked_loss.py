@@ -19,29 +19,34 @@ from torch.autograd.function import once_differentiable
 CHUNK_NUMBERS = 2**23
 
 
-def summed_token_loss(hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def summed_token_loss(
+    hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, *, label_smoothing: float = 0.0
+) -> torch.Tensor:
     """Summed cross-entropy in fp32 of the logits `hidden @ weight.T`, which are in autocast's precision.
 
     Args:
         hidden: (targets, width); of no targets the loss and the gradients are 0.
         weight: (vocabulary, width).
         labels: (targets,), token ids.
+        label_smoothing: As torch's `cross_entropy` has it: this share of the target probability is spread evenly over
+            the vocabulary.
     """
     in_training = torch.is_grad_enabled()
     wanted = in_training and hidden.requires_grad, in_training and weight.requires_grad
-    return _SummedTokenLoss.apply(hidden, weight, labels, wanted)
+    return _SummedTokenLoss.apply(hidden, weight, labels, wanted, label_smoothing)
 
 
 class _SummedTokenLoss(torch.autograd.Function):
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917 - `apply` takes no keywords
         ctx: Any,
         hidden: torch.Tensor,
         weight: torch.Tensor,
         labels: torch.Tensor,
         wanted: tuple[bool, bool],
+        label_smoothing: float,
     ) -> torch.Tensor:
-        loss, *gradients = _loss_and_gradients(hidden, weight, labels, wanted=wanted)
+        loss, *gradients = _loss_and_gradients(hidden, weight, labels, wanted=wanted, label_smoothing=label_smoothing)
         ctx.save_for_backward(*gradients)
         ctx.dtypes = hidden.dtype, weight.dtype
         return loss
@@ -54,17 +59,23 @@ class _SummedTokenLoss(torch.autograd.Function):
             gradient.mul_(loss_gradient).to(dtype) if gradient is not None else None
             for gradient, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
-        return *gradients, None, None
+        return *gradients, None, None, None
 
 
 def _loss_and_gradients(
-    hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, *, wanted: tuple[bool, bool]
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    wanted: tuple[bool, bool],
+    label_smoothing: float,
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
     """(loss, its gradient by the hidden states, by the weight), in fp32; only the gradients that are wanted.
 
-    What the loss will be multiplied by is not known yet, so the gradient of a logit is its probability, minus 1 for the
-    label. bf16 holds these as well as scaled ones. fp16 would lose those below 6e-8, which a GradScaler prevents only
-    for what was scaled before: so with fp16 the gradients are computed in fp32.
+    What the loss will be multiplied by is not known yet, so the gradient of a logit is its probability, minus that of
+    the target: 1 for the label, or what smoothing makes of it. bf16 holds these as well as scaled ones. fp16 would lose
+    those below 6e-8, which a GradScaler prevents only for what was scaled before: so with fp16 the gradients are
+    computed in fp32.
     """
     device_type = hidden.device.type
     dtype = torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else hidden.dtype
@@ -86,10 +97,15 @@ def _loss_and_gradients(
             logits = torch.mm(hidden[rows].to(dtype), projection.T, out=logits_memory[: len(label)])
             log_probabilities = torch.log_softmax(logits, 1, torch.float32, out=log_probabilities_memory[: len(label)])
             loss[rows] = -log_probabilities.gather(1, label).squeeze(1)
+            if label_smoothing:
+                loss[rows] = (1 - label_smoothing) * loss[rows] - label_smoothing * log_probabilities.mean(1)
             if hidden_gradient is None and weight_gradient is None:
                 continue
             logit_gradient = log_probabilities.exp_()
-            logit_gradient.scatter_add_(1, label, logit_gradient.new_full((1, 1), -1.0).expand(len(label), 1))
+            if label_smoothing:
+                logit_gradient.sub_(label_smoothing / vocabulary)
+            label_gradient = logit_gradient.new_full((1, 1), label_smoothing - 1.0)
+            logit_gradient.scatter_add_(1, label, label_gradient.expand(len(label), 1))
             if gradient_dtype != torch.float32:
                 logit_gradient = logits.copy_(logit_gradient)
             if hidden_gradient is not None:

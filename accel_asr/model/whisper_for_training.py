@@ -43,6 +43,7 @@ class WhisperForTraining(WhisperForConditionalGeneration):
         target_positions: torch.Tensor | None = None,
         target_labels: torch.Tensor | None = None,
         row_seeds: torch.Tensor | None = None,
+        label_smoothing: float = 0.0,
         **options: Any,
     ) -> Any:
         """As transformers' own; with targets a `TokenLoss`.
@@ -52,6 +53,7 @@ class WhisperForTraining(WhisperForConditionalGeneration):
             target_positions: (targets,), indices into the flattened (batch x tokens) positions of the decoder.
             target_labels: (targets,), the token at each of them.
             row_seeds: int64, (batch,), which the dropout of adapters depends on.
+            label_smoothing: Of their loss, as `summed_token_loss` takes it.
         """
         if self.dropout_seeds is not None:
             self.dropout_seeds.of_batch = row_seeds
@@ -63,4 +65,5 @@ class WhisperForTraining(WhisperForConditionalGeneration):
             return super().forward(input_features, *others, **options)
         hidden = self.model(input_features, *others, **options).last_hidden_state
         targets = hidden.flatten(0, 1)[target_positions]
-        return TokenLoss(loss_sum=summed_token_loss(targets, self.proj_out.weight, target_labels))
+        loss_sum = summed_token_loss(targets, self.proj_out.weight, target_labels, label_smoothing=label_smoothing)
+        return TokenLoss(loss_sum=loss_sum)

@@ -28,7 +28,8 @@ class NonFiniteError(Exception):
 class StepResult:
     """What one update was, over all ranks.
 
-    loss: mean cross-entropy of a target token of the window, in nats. grad_norm: before clipping.
+    loss: mean cross-entropy of a target token of the window, in nats, with label smoothing if there is any. grad_norm:
+    before clipping.
     skipped: fp16 only, the loss scale was too high and the update was skipped.
     failed: clips that could not be decoded, so that the window was without them.
     """
@@ -51,7 +52,7 @@ def settle_gradient_buckets(model: nn.Module, batch: Batch, *, accelerator: Acce
         return
     with random_state_kept(accelerator.device):
         batch = batch.to(accelerator.device)
-        accelerator.backward(_summed_loss(model, batch))
+        accelerator.backward(_summed_loss(model, batch, label_smoothing=0.0))
     model.zero_grad()
 
 
@@ -62,6 +63,7 @@ def train_step(
     *,
     accelerator: Accelerator,
     max_grad_norm: float,
+    label_smoothing: float = 0.0,
 ) -> StepResult:
     """Update the weights by one window. Every rank must call this, with as many micro-batches as the others.
 
@@ -102,7 +104,7 @@ def train_step(
     for index, batch in enumerate(window):
         is_last = index == len(window) - 1
         with torch.enable_grad() if is_last else accelerator.no_sync(model):
-            loss_sum = _summed_loss(model, batch)
+            loss_sum = _summed_loss(model, batch, label_smoothing=label_smoothing)
             # DDP averages gradients over the ranks: times num_processes turns that into the sum
             accelerator.backward(loss_sum * (accelerator.num_processes / target_tokens))
         loss_sums.append(loss_sum.detach())
@@ -129,7 +131,7 @@ def train_step(
     )
 
 
-def _summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+def _summed_loss(model: nn.Module, batch: Batch, *, label_smoothing: float) -> torch.Tensor:
     """Forward pass of a `WhisperForTraining`, through its wrapper, to the sum of the batch's token losses."""
     return model(
         **batch.model_inputs(),
@@ -138,6 +140,7 @@ def _summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
         target_positions=batch.target_positions,
         target_labels=batch.target_labels,
         row_seeds=batch.row_seeds,
+        label_smoothing=label_smoothing,
     ).loss_sum
 
 

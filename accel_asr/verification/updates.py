@@ -78,6 +78,7 @@ def compare_training(
     collator: Collator,
     steps: Sequence[int],
     learning_rate_of: Callable[[int], float],
+    label_smoothing: float,
     allowed: Tolerances,
 ) -> list[Check]:
     """Train both on the windows of `steps`. Every rank must call this.
@@ -110,10 +111,10 @@ def compare_training(
         set_learning_rate(reference_optimizer, learning_rate)
         set_learning_rate(optimizer, learning_rate)
         reference_optimizer.zero_grad()
-        loss = mean_token_loss(reference, whole.to(accelerator.device))
+        loss = mean_token_loss(reference, whole.to(accelerator.device), label_smoothing=label_smoothing)
         loss.backward()
         updates.clear()
-        result = _update(model, optimizer, window, accelerator=accelerator)
+        result = _update(model, optimizer, window, accelerator=accelerator, label_smoothing=label_smoothing)
         assert updates, "train_step made no update"
         reference_optimizer.step()
         rates = [learning_rate * group["rate_multiplier"] for group in reference_optimizer.param_groups]
@@ -159,20 +160,29 @@ def training_checks(compared: Sequence[ComparedStep], changes: Likeness, *, allo
     ]
 
 
-def mean_token_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+def mean_token_loss(model: nn.Module, batch: Batch, *, label_smoothing: float) -> torch.Tensor:
     """The mean cross-entropy of a target token in nats, by torch alone, without the trainer's code."""
     logits = model(
         input_features=batch.input_features, decoder_input_ids=batch.decoder_input_ids, use_cache=False
     ).logits
-    return F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED_LABEL)
+    return F.cross_entropy(
+        logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED_LABEL, label_smoothing=label_smoothing
+    )
 
 
 def _update(
-    model: nn.Module, optimizer: AcceleratedOptimizer, window: Sequence[Batch], *, accelerator: Accelerator
+    model: nn.Module,
+    optimizer: AcceleratedOptimizer,
+    window: Sequence[Batch],
+    *,
+    accelerator: Accelerator,
+    label_smoothing: float,
 ) -> StepResult:
     """One update by the trainer, without clipping; in fp16 repeated until the loss scale lets it through."""
     for _ in range(MOST_OVERFLOWS):
-        result = train_step(model, optimizer, window, accelerator=accelerator, max_grad_norm=0.0)
+        result = train_step(
+            model, optimizer, window, accelerator=accelerator, max_grad_norm=0.0, label_smoothing=label_smoothing
+        )
         if math.isfinite(result.grad_norm) and not result.skipped:
             break
     return result

@@ -85,11 +85,18 @@ def test_clips_sound_the_same_however_a_batch_is_split(settings, tmp_path: Path,
     assert "pass: all" in out
 
 
+def test_smoothed_labels_schedules_and_parts_are_the_same_in_both(settings, capsys) -> None:
+    technique = ["--training.label_smoothing_factor", "0.1", "--model.freeze", "[encoder_layers: 1]"]
+    technique += ["--training.learning_rate_multipliers", "{encoder: 0.1, embeddings: 0.5}"]
+    technique += ["--training.lr_scheduler_type", "cosine"]
+    assert verify.main([*settings, *technique]) == 0, capsys.readouterr().out
+
+
 def test_a_mean_of_micro_batch_means_fails(settings, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     summed_loss = step._summed_loss
 
-    def mean_times_constant(model: nn.Module, batch: Batch) -> torch.Tensor:
-        return 14 * summed_loss(model, batch) / len(batch.target_positions)
+    def mean_times_constant(model: nn.Module, batch: Batch, **options: float) -> torch.Tensor:
+        return 14 * summed_loss(model, batch, **options) / len(batch.target_positions)
 
     monkeypatch.setattr(step, "_summed_loss", mean_times_constant)
     # without the short window, whose empty micro-batch has no mean at all

@@ -10,7 +10,7 @@ import torch
 
 from accel_asr.audio.log_mel import log_mel
 from accel_asr.data.loading.batches import ClipItems
-from accel_asr.data.loading.collator import FailedItem, Item
+from accel_asr.data.loading.collator import IGNORED_LABEL, FailedItem, Item
 from accel_asr.errors import UserError
 from accel_asr.model.parts import freeze
 from accel_asr.training.optimizers import build_optimizer
@@ -196,6 +196,29 @@ def test_a_gradient_that_overflows_stops_before_the_update(step, model, items: l
         step(items[:3], 3)
     handle.remove()
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+# -- label smoothing
+
+
+def test_smoothing_is_in_the_loss_and_the_gradient_of_a_window(model, collator, accelerator, items) -> None:
+    """However it is split, against torch's own on the logits of the whole window."""
+    weights = [weight for _, weight in trained(model)]
+    [whole] = [collator(items).to(accelerator.device)]
+    logits = model(input_features=whole.input_features, decoder_input_ids=whole.decoder_input_ids).logits
+    expected = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), whole.labels.flatten(), ignore_index=IGNORED_LABEL, label_smoothing=0.2
+    )
+    gradients = torch.autograd.grad(expected, weights)
+    used: list[torch.Tensor] = []
+    optimizer = torch.optim.SGD(weights, lr=0.0)
+    optimizer.register_step_pre_hook(lambda *_: used.extend(weight.grad.clone() for weight in weights))
+    prepared, optimizer = accelerator.prepare(model, optimizer)
+    window = [collator(items[:3]), collator(items[3:])]
+    result = train_step(prepared, optimizer, window, accelerator=accelerator, max_grad_norm=0.0, label_smoothing=0.2)
+    assert result.loss == pytest.approx(float(expected.detach()), rel=1e-5)
+    for mine, other in zip(used, gradients, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
 
 
 # -- fp16
