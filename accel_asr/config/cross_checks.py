@@ -163,6 +163,7 @@ _NOT_TOGETHER: dict[str, dict[str, str]] = {
         "data.eval_fraction": _ROWS_FIRST,
         "data.group_column": _ROWS_FIRST,
         "data.timestamps_probability": _ROWS_FIRST,
+        "data.no_speech_fraction": _ROWS_FIRST,
         "training.group_by_length": _ROWS_FIRST,
         "training.batch_seconds": _ROWS_FIRST,
         "training.pack": _ROWS_FIRST,
@@ -183,6 +184,7 @@ _NOT_TOGETHER: dict[str, dict[str, str]] = {
         "training.pack": "which needs the same windows in each epoch",
         "training.audio_context": "which keeps the encoder's outputs for the whole window",
         "spec_augment.enabled": "which needs the same features in each epoch",
+        "data.no_speech_fraction": "which needs the same clips in each epoch",
     },
 }
 
@@ -204,6 +206,13 @@ def _combination_errors(config: Config) -> Iterator[UserError]:
                     value=None if isinstance(value, list) else value,
                     remedy="leave out one of them",
                 )
+    if config.data.no_speech_dir is not None and not config.data.no_speech_fraction:
+        yield UserError(
+            "does nothing without --data.no_speech_fraction",
+            setting="--data.no_speech_dir",
+            value=config.data.no_speech_dir,
+            remedy="add --data.no_speech_fraction 0.1",
+        )
     if config.training.audio_context == "speech" and not config.evaluation.eval_on_start:
         yield UserError(
             "does not go with --training.audio_context speech, which is judged against the untouched model",

@@ -36,6 +36,7 @@ RANGES: dict[str, Range] = {
     "data.max_duration_s": Range(0, 3600, "a model hears 30 s at once", above_low=True),
     "data.max_bad_fraction": _SHARE,
     "data.timestamps_probability": _SHARE,
+    "data.no_speech_fraction": Range(0, 0.5, "most of what is heard must be speech"),
     "data.streaming_block_rows": Range(1, 10**6, "they are held in memory"),
     "training.learning_rate": _ANY,  # a run warns of one that is far too high for its model
     "training.warmup_steps": Range(0, 10**9),
@@ -113,6 +114,7 @@ NAMES = (
     "data.eval_split",
     "data.eval_name_or_path",
     "data.audio_root",
+    "data.no_speech_dir",
     "data.cache_dir",
     "data.license",
     "augment.noise_dir",

@@ -191,6 +191,13 @@ class DataConfig:
     before training."""
     timestamps_probability: float = 0.0
     """Share of the training labels with timestamps, so that the model keeps or learns them."""
+    no_speech_fraction: float = 0.0
+    """Share of the training rows of an epoch that are clips without speech, with an empty text: a model that was tuned
+    on speech alone writes words for silence. They are made up, as digital silence, hiss and mains hum of 1 to 30 s,
+    and come beside the utterances."""
+    no_speech_dir: str | None = None
+    """With `no_speech_fraction`: a folder of recordings without speech, of any length, from which half of those clips
+    are taken."""
     streaming: bool = False
     """Read a Hub dataset or tar shards while training; only the validation data is stored. Requires
     `training.max_steps`, `evaluation.eval_steps`, and `eval_split`, `eval_name_or_path` or `eval_rows` (the first rows

@@ -9,7 +9,7 @@ import numpy as np
 from transformers import WhisperTokenizer
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from accel_asr.model.folder.token_ids import NO_TIMESTAMPS, PREVIOUS, START
+from accel_asr.model.folder.token_ids import NO_SPEECH, NO_TIMESTAMPS, PREVIOUS, START
 from accel_asr.model.languages import NO_STAND_INS, token_language
 from accel_asr.model.spelling import MOST_CHARACTERS, Spelling
 from accel_asr.model.written_tokens import TimedWords
@@ -22,10 +22,14 @@ _BATCH_TEXTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """`token_ids` end with <|endoftext|>; the first `prompt_tokens` of them, the prompt, are not targets."""
+    """`token_ids` end with <|endoftext|>; the first `prompt_tokens` of them, the prompt, are not targets.
+
+    `after_start`: the target after <|startoftranscript|>, where it is not the token that the decoder reads next.
+    """
 
     token_ids: tuple[int, ...]
     prompt_tokens: int = 0
+    after_start: int | None = None
 
 
 class LabelEncoder:
@@ -49,6 +53,7 @@ class LabelEncoder:
         self.first_timestamp_id = self.no_timestamps_id + 1
         self.start_id = self._ids[START]
         self.previous_id = self._ids.get(PREVIOUS)
+        self.no_speech_id = next((self._ids[name] for name in NO_SPEECH if name in self._ids), None)
 
     @cached_property
     def languages(self) -> frozenset[str]:
@@ -137,6 +142,24 @@ class LabelEncoder:
         begin = ids.index(self.no_timestamps_id, label.prompt_tokens)
         begin_id, end_id = self._timestamp_id(begin_s), self._timestamp_id(end_s)
         return Label((*ids[:begin], begin_id, *ids[begin + 1 : -1], end_id, ids[-1]), label.prompt_tokens)
+
+    def without_speech(self, *, language: str | None = None, task: str | None = None, is_timed: bool = False) -> Label:
+        """The label of a clip in which nobody speaks.
+
+        Whisper was trained to say <|nospeech|> after <|startoftranscript|>, in the place of the language (Radford et
+        al. 2022, section 2.3 and figure 1; of English-only models, in the place of what follows), and its decoders read
+        the probability of silence there (`no_speech_prob` in openai/whisper's decoding.py, transformers and
+        whisper.cpp). But they don't let the model say it: they give it language and task, and go on to the text. So
+        both are taught: <|nospeech|> is the target after the start, and after the given tokens the text is empty.
+
+        Args:
+            is_timed: With <|0.00|> in the place of <|notimestamps|>: decoders make a first time token compulsory. No
+                end follows it, since there is no segment.
+        """
+        prefix = self.prefix(language, task)
+        if is_timed:
+            prefix = (*self._without_no_timestamps(prefix), self.first_timestamp_id)
+        return Label((*prefix, self.tokenizer.eos_token_id), after_start=self.no_speech_id)
 
     def timed_pack(self, parts: Sequence[TimedWords], *, language: str | None = None, task: str | None = None) -> Label:
         """The label of clips that share a window: each text between its begin and end in the window."""

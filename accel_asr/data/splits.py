@@ -1,10 +1,13 @@
 """Training and validation utterances of a run, with what was kept, what was dropped and why."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from accel_asr.config.settings import DataConfig, SourceConfig
 from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.loading.no_speech_rows import Excerpts, NoSpeechRows
+from accel_asr.data.loading.noise_folder import NoiseFolder
 from accel_asr.data.order.epoch_order import shuffled_rows
 from accel_asr.data.order.packing import GAP_S, Packing
 from accel_asr.data.run_data import RunData, summary_of
@@ -68,6 +71,12 @@ def load_train_and_validation(
     weights = None
     if len(sources) > 1 and sources[0].weight is not None:
         weights = tuple(float(source.weight or 0) for source in sources)
+    no_speech = None
+    if data.no_speech_fraction:
+        no_speech = _no_speech_rows(data, together, sampling_rate_hz=sampling_rate_hz, window_s=window_s, seed=seed)
+        notices.append(no_speech.notice(data.no_speech_fraction))
+        if weights is not None:
+            weights += (sum(weights) * data.no_speech_fraction / (1 - data.no_speech_fraction),)
     summary = {
         "source": {"name_or_path": data.name_or_path, "subset": data.subset, "revision": data.revision},
         "sources": [asdict(source) for source in sources] if len(sources) > 1 else [],
@@ -75,11 +84,14 @@ def load_train_and_validation(
         "rows": filtered.rows,
         "train": summary_of(together, encoder),
         "validation": summary_of(validation, encoder),
+        **({"no_speech": no_speech.summary()} if no_speech else {}),
         "dropped": all_drops.summary(),
         "overlap": {"recordings": settled.summary, **{values.kind: values.report() for values in shared}},
         "notices": notices,
     }
-    packing = None
+    run_data = RunData(
+        train=together, validation=validation, weights=weights, summary=summary, notices=notices, no_speech=no_speech
+    )
     if pack:
         packing = Packing.of_utterances(
             together,
@@ -89,10 +101,31 @@ def load_train_and_validation(
             timestamps=data.timestamps_probability > 0,
             slowest=slowest,
         )
-        summary["packed"], notice = _first_packs(packing, together, weights, window_s=window_s, seed=seed)
+        if no_speech:
+            packing = packing.with_no_speech(no_speech.durations_s, sampling_rate_hz=sampling_rate_hz)
+        run_data = replace(run_data, packing=packing)
+        summary["packed"], notice = _first_packs(packing, run_data, window_s=window_s, seed=seed)
         notices.append(notice)
-    return RunData(
-        train=together, validation=validation, weights=weights, summary=summary, notices=notices, packing=packing
+    return run_data
+
+
+def _no_speech_rows(
+    data: DataConfig, utterances: Utterances, *, sampling_rate_hz: int, window_s: float, seed: int
+) -> NoSpeechRows:
+    recorded: list[Excerpts] = []
+    contents: list[str] = []
+    if data.no_speech_dir is not None:
+        folder = NoiseFolder.open(Path(data.no_speech_dir), setting="--data.no_speech_dir")
+        recorded.append(folder)
+        contents.append(folder.fingerprint)
+    return NoSpeechRows.beside(
+        len(utterances),
+        fraction=data.no_speech_fraction,
+        longest_s=min(data.max_duration_s, window_s),
+        seed=seed,
+        sampling_rate_hz=sampling_rate_hz,
+        recorded=tuple(recorded),
+        content=" ".join(contents),
     )
 
 
@@ -131,11 +164,10 @@ class _FilteredSources:
         return utterances
 
 
-def _first_packs(
-    packing: Packing, utterances: Utterances, weights: tuple[float, ...] | None, *, window_s: float, seed: int
-) -> tuple[dict[str, Any], str]:
+def _first_packs(packing: Packing, data: RunData, *, window_s: float, seed: int) -> tuple[dict[str, Any], str]:
     """How full the windows of the first epoch are, for data_summary.json and as a notice."""
-    rows = shuffled_rows(len(utterances), utterances.part_sizes(), weights or (), seed=seed, epoch=0)
+    sizes = data.rows_of_parts()
+    rows = shuffled_rows(sum(sizes), sizes, data.weights or (), seed=seed, epoch=0)
     packs = packing.packs(rows)
     share = packing.fill_share(packs)
     summary = {

@@ -157,6 +157,15 @@ def configure_generation(
     generation.num_beams = num_beams
 
 
+def allow_empty_transcripts(model: WhisperForConditionalGeneration) -> None:
+    """Let a transcript be empty, for a model that learns to write nothing for clips without speech.
+
+    Whisper's settings don't let the first token be the end of the text (`begin_suppress_tokens`: it and a blank), so a
+    model that expects it there writes its second choice, such as "you". Saved with the model, and so for all programs.
+    """
+    model.generation_config.begin_suppress_tokens = None
+
+
 def window_s(processor: WhisperProcessor) -> float:
     """The encoder's window in seconds: 30 for OpenAI's models."""
     extractor = processor.feature_extractor

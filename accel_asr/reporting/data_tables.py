@@ -50,8 +50,12 @@ def data_account(records: RunRecords) -> DataAccount:
         recordings = [recording for line in records.left_out_lines for recording in line.get("recordings", ())]
         dropped.append(DroppedRows("could not be decoded during training", len(unreadable), _examples(recordings)))
     parts = {"Training": summary.get("train"), "Validation": summary.get("validation")}
+    facts = [(title, _facts(part)) for title, part in parts.items() if part is not None]
+    if no_speech := summary.get("no_speech"):
+        clips = {"utterances": f"{no_speech['clips']:,}", "audio": hours(no_speech["hours"])}
+        facts.insert(1, ("Training, without speech", clips))
     return DataAccount(
-        parts=[(title, _facts(part)) for title, part in parts.items() if part is not None],
+        parts=facts,
         sources=_sources(summary),
         text_steps=_text_steps(summary.get("text", {})),
         dropped=dropped,

@@ -2,12 +2,14 @@
 
 import zlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.audio.augmentation import Augmentation
 from accel_asr.audio.batch_log_mel import makes_features
+from accel_asr.audio.sound_effects import require_pitch
 from accel_asr.audio.spec_augment import SpecAugment
 from accel_asr.config.augmentation_settings import AugmentConfig, SpecAugmentConfig
 from accel_asr.config.lora_settings import LoraConfig
@@ -17,7 +19,7 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems, TrainingWindows
 from accel_asr.data.loading.collator import Collator
 from accel_asr.data.loading.encoder_cache import EncoderCache, open_encoder_cache
-from accel_asr.data.loading.noise_folder import NoiseFolder, open_noise
+from accel_asr.data.loading.noise_folder import NoiseFolder
 from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.data.run_data import RunData
@@ -135,7 +137,11 @@ class Job:
         """A checksum of what is trained on: resuming requires the same data."""
         if self.train_items.encoder_cache is not None:  # the training data is this encoder's output
             return zlib.crc32(self.train_items.encoder_cache.folder.name.encode())
-        return fingerprint(self.data.train) if self.data.stream is None else self.data.stream.checksum
+        if self.data.stream is not None:
+            return self.data.stream.checksum
+        of_speech = fingerprint(self.data.train)
+        no_speech = self.data.no_speech
+        return of_speech if no_speech is None else zlib.crc32(f"{of_speech} {no_speech.checksum}".encode())
 
     @property
     def augment(self) -> AugmentConfig:
@@ -228,6 +234,8 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
         _add_adapters(model, config.lora, model_settings, seed=training.seed)
     if model_settings.cache_encoder_outputs:
         modeling.require_constant_encoder(model)
+    if data_settings.no_speech_fraction:
+        modeling.allow_empty_transcripts(model)
     data = load_train_and_validation(
         data_settings,
         encoder=encoder,
@@ -273,6 +281,7 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
         seed=training.seed,
         encoder_cache=encoder_cache,
         augmentation=augmentation,
+        no_speech=data.no_speech,
     )
     validation_items = ClipItems(data.validation, feature_extractor=extractor, encoder=encoder)
     return Job(
@@ -319,6 +328,19 @@ def _add_adapters(
         use_dora=lora.use_dora,
         use_rslora=lora.use_rslora,
     )
+
+
+def open_noise(augment: AugmentConfig) -> NoiseFolder | None:
+    """The noise that the effects need; None if they need none.
+
+    Raises:
+        UserError: the folder has no recording that can be read; or a library for another effect is not installed.
+    """
+    if augment.pitch_prob:
+        require_pitch()
+    if not augment.noise_prob:
+        return None
+    return NoiseFolder.open(Path(str(augment.noise_dir)), setting="--augment.noise_dir")
 
 
 def _encoder_cache(

@@ -135,15 +135,15 @@ def plan_windows(training: TrainingConfig, data: RunData, *, num_processes: int)
     if data.packing is not None:
         make = partial(PackPlan, packing=data.packing)
     plan = make(
-        num_rows=len(data.train),
+        num_rows=sum(data.rows_of_parts()),
         micro_batch_size=training.per_device_train_batch_size,
         accumulation_steps=training.gradient_accumulation_steps,
         num_processes=num_processes,
         seed=training.seed,
         drop_last=training.dataloader_drop_last,
-        part_sizes=data.train.part_sizes(),
+        part_sizes=data.rows_of_parts(),
         weights=data.weights or (),
-        durations_s=data.train.durations_s() if by_length else None,
+        durations_s=data.durations_s() if by_length else None,
         group_by_length=training.group_by_length,
         batch_seconds=training.batch_seconds,
     )

@@ -15,6 +15,7 @@ from accel_asr.audio.decoding import AudioError
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.collator import Batch, ClipSpan, Collator, FailedItem, Item
 from accel_asr.data.loading.encoder_cache import EncoderCache
+from accel_asr.data.loading.no_speech_rows import NoSpeechRows
 from accel_asr.data.loading.prefetch import POLL_S, MadeAhead
 from accel_asr.data.loading.row_seeds import row_seed
 from accel_asr.data.order.epoch_order import PackKey, RowKey, WindowPlan
@@ -28,7 +29,8 @@ Key_contra = TypeVar("Key_contra", contravariant=True)
 class ClipItems:
     """Utterances as items, indexed by (epoch, row): decoded on access, in a worker process.
 
-    `of` also takes (epoch, rows), a pack: these clips one after another as one item. Cheap to send to a process.
+    `of` also takes (epoch, rows), a pack: these clips one after another as one item. Rows after the last utterance are
+    those of `no_speech`. Cheap to send to a process.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class ClipItems:
         seed: int = 0,
         encoder_cache: EncoderCache | None = None,
         augmentation: Augmentation | None = None,
+        no_speech: NoSpeechRows | None = None,
     ) -> None:
         self.utterances = utterances
         self.feature_extractor = feature_extractor
@@ -49,9 +52,12 @@ class ClipItems:
         self.seed = seed
         self.encoder_cache = encoder_cache  # filled: items hold encoder outputs instead of audio
         self.augmentation = augmentation  # None: clips are heard as they are
+        self.no_speech = no_speech
 
     def __getitem__(self, key: RowKey) -> Item | FailedItem:
         epoch, row = key
+        if row >= len(self.utterances):
+            return self._without_speech(epoch, (row,))
         utterance, seed = self.utterances[row], row_seed(self.seed, epoch, row)
         try:
             heard = self._heard(row, utterance, row_seed=seed, most_samples=self._window)
@@ -98,7 +104,7 @@ class ClipItems:
     def names(self, keys: Sequence[RowKey | PackKey]) -> list[str]:
         """The utterance ids of these keys."""
         rows = [row for _, rows in keys for row in (rows if isinstance(rows, tuple) else (rows,))]
-        return [self.utterances[row].utterance_id for row in rows]
+        return [self._name(row) for row in rows]
 
     def first(self, count: int) -> "ClipItems":
         """The items of the first `count` utterances."""
@@ -108,6 +114,8 @@ class ClipItems:
 
     def _packed(self, epoch: int, rows: tuple[int, ...]) -> list[Item | FailedItem]:
         """One item of all clips of a pack that can be decoded, and a `FailedItem` for each that can't."""
+        if rows[0] >= len(self.utterances):  # they share no pack with utterances
+            return [self._without_speech(epoch, rows)]
         rate_hz = self.feature_extractor.sampling_rate
         gap = np.zeros(round(GAP_S * rate_hz), dtype=np.int16)
         audio = np.zeros(0, dtype=np.int16)
@@ -156,6 +164,22 @@ class ClipItems:
             row_seed=spans[0].row_seed,
         )
         return [item, *failed]
+
+    def _without_speech(self, epoch: int, rows: tuple[int, ...]) -> Item:
+        assert self.no_speech is not None
+        seeds = [row_seed(self.seed, epoch, row) for row in rows]
+        # language and task of a random utterance, so that these tokens say nothing about speech
+        spoken = self.utterances[seeds[0] % len(self.utterances)]
+        label = self.encoder.without_speech(
+            language=spoken.language, task=spoken.task, is_timed=self._is_timed(epoch, rows[0])
+        )
+        return self.no_speech.item([row - len(self.utterances) for row in rows], seeds, label)
+
+    def _name(self, row: int) -> str:
+        if row < len(self.utterances):
+            return self.utterances[row].utterance_id
+        assert self.no_speech is not None
+        return self.no_speech.name(row - len(self.utterances))
 
     def _is_timed(self, epoch: int, row: int) -> bool:
         # from (seed, epoch, row) and not from a worker's generator, so that a resumed run draws the same

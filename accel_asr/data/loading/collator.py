@@ -46,6 +46,7 @@ class Item:
     prompt_tokens: int = 0
     spans: tuple[ClipSpan, ...] = ()
     row_seed: int = 0
+    after_start: int | None = None  # as that of a `Label`
 
     def clip_spans(self, sampling_rate_hz: int) -> tuple[ClipSpan, ...]:
         """`spans`, or that of its only clip."""
@@ -166,6 +167,8 @@ class Collator:
             length = len(item.token_ids) - 1
             decoder_input_ids[index, :length] = torch.tensor(item.token_ids[:-1])
             labels[index, item.prompt_tokens : length] = torch.tensor(item.token_ids[item.prompt_tokens + 1 :])
+            if item.after_start is not None:
+                labels[index, item.prompt_tokens] = item.after_start
         features = _padded_samples(items) if are_samples else self._features(items)
         masks = self._masks(items)
         if not are_samples:

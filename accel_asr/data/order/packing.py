@@ -6,7 +6,7 @@ training: the clips of a pack are heard one after another, and their texts are o
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -73,6 +73,17 @@ class Packing:
             window_samples=int(window_s * sampling_rate_hz),
             gap_samples=round(GAP_S * sampling_rate_hz),
             most_tokens=encoder.max_label_tokens - around,
+        )
+
+    def with_no_speech(self, durations_s: np.ndarray, *, sampling_rate_hz: int) -> "Packing":
+        """With more rows after these, without a text, which share packs among themselves only."""
+        samples = np.ceil(durations_s * sampling_rate_hz).astype(np.int64) + 1
+        group = self.groups.max(initial=ALONE) + 1
+        return replace(
+            self,
+            samples=np.concatenate([self.samples, samples]),
+            tokens=np.concatenate([self.tokens, np.zeros_like(samples)]),
+            groups=np.concatenate([self.groups, np.full_like(samples, group)]),
         )
 
     @property

@@ -13,6 +13,7 @@ TOKENIZER, VOCABULARY, MERGES, ADDED = "tokenizer.json", "vocab.json", "merges.t
 CONFIG, GENERATION = "config.json", "generation_config.json"
 END, START, NO_TIMESTAMPS = "<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"
 PREVIOUS = "<|startofprev|>"
+NO_SPEECH = ("<|nospeech|>", "<|nocaptions|>")  # as large-v3 and openai/whisper call it, and as older folders do
 MEANINGS = {  # setting -> (token, files that need it)
     "decoder_start_token_id": (START, (CONFIG, GENERATION)),
     "eos_token_id": (END, (CONFIG, GENERATION)),

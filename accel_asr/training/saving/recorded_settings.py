@@ -34,6 +34,7 @@ _OF_SETTING = {
     "model.task": BOTH,
     "data.timestamps_probability": TRAINING,
     "data.long_labels": TRAINING,
+    "data.no_speech_fraction": BOTH,  # with it, transcripts may be empty
     "data.streaming": TRAINING,
     "data.streaming_block_rows": TRAINING,
     "data.features_on_device": ROUNDING,
@@ -65,6 +66,7 @@ _NOT_SHOWN = (
     "model.name_or_path",
     "data.name_or_path",
     "data.eval_name_or_path",
+    "data.no_speech_dir",
     "data.sources",
     "data.cache_dir",
     "hub.",

@@ -410,3 +410,17 @@ def test_what_is_heard_once_can_not_be_augmented() -> None:
         augment = AugmentConfig(**{name: 0.5}, noise_dir="noise")  # type: ignore[arg-type]
         with refused(f"--augment.{name}", "cache_encoder_outputs", value=0.5, remedy="leave out one"):
             check_config(replace(cached, augment=augment))
+
+
+def test_clips_without_speech_need_rows_that_are_known_and_heard_anew() -> None:
+    streamed = {"data.streaming": True, "training.max_steps": 9, "evaluation.eval_steps": 3}
+    with refused("--data.no_speech_fraction", "--data.streaming", value=0.1):
+        check_config(changed({**streamed, "data.no_speech_fraction": 0.1}))
+    cached = {"model.cache_encoder_outputs": True, "model.freeze": ["encoder"], "data.no_speech_fraction": 0.1}
+    with refused("--data.no_speech_fraction", "--model.cache_encoder_outputs"):
+        check_config(changed(cached))
+    with refused("--data.no_speech_dir", value="noise", remedy="--data.no_speech_fraction"):
+        check_config(changed({"data.no_speech_dir": "noise"}))
+    with refused("--data.no_speech_fraction", "out of range"):
+        check_config(changed({"data.no_speech_fraction": 0.6}))
+    check_config(changed({"data.no_speech_dir": "noise", "data.no_speech_fraction": 0.1}))

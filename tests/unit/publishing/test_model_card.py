@@ -87,6 +87,14 @@ def test_the_metadata_of_the_reference_job(make_run) -> None:
     assert "validation texts alike: none." in card.text
 
 
+def test_clips_without_speech_are_counted_beside_the_utterances(make_run) -> None:
+    run = make_run(*QUICKSTART)
+    assert "without speech" not in card_of(run).text
+    data = json.loads((run / "data_summary.json").read_text())
+    (run / "data_summary.json").write_text(json.dumps({**data, "no_speech": {"clips": 50, "hours": 0.2}}))
+    assert "| training | 450 | 0.91 |\n| training, clips without speech | 50 | 0.2 |\n| validation" in card_of(run).text
+
+
 def with_lora(run: Path) -> Path:
     """The run, as if it had trained adapters."""
     config = yaml.safe_load((run / "config.yaml").read_text())

@@ -138,6 +138,13 @@ def test_a_streaming_run_shows_its_shards_and_what_was_left_out(tmp_path: Path) 
     assert "could not be decoded during training" in text
 
 
+def test_clips_without_speech_are_counted_beside_the_utterances(tmp_path: Path) -> None:
+    part = {"utterances": 90, "hours": 0.1, "shortest_s": 1.0, "longest_s": 9.0, "longest_label_tokens": 40}
+    summary = {"train": part, "validation": {**part, "utterances": 20}, "no_speech": {"clips": 10, "hours": 0.05}}
+    text = Outline(page_of(a_run(tmp_path / "run", data_summary=summary))).text
+    assert "Training, without speech103 min" in text  # the cells of a row: 10 clips, 0.05 hours
+
+
 def test_the_page_says_why_there_are_no_players(tmp_path: Path) -> None:
     page = page_of(a_run(tmp_path / "run"), step=20, without_audio="the disk is not there")
     assert "This page has no players and pictures: the disk is not there." in Outline(page).text

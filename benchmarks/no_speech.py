@@ -1,0 +1,64 @@
+"""What clips without speech do to a model, and what they cost: `python -m benchmarks.no_speech MODEL OUTPUT SETTINGS`.
+
+Trains MODEL twice for as many steps, in OUTPUT: without such clips, and with `data.no_speech_fraction`. Prints what the
+untouched model and both tuned ones write for the nine clips without speech of `accel-asr evaluate`, and the difference
+in WER with its paired interval. SETTINGS are those of a run, such as `--data.name_or_path`.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from accel_asr.config.command_line import parse_config
+from accel_asr.evaluation.comparing import compare
+from accel_asr.evaluation.run_files import read_record, read_scored
+from accel_asr.evaluation.silence_probe import probe_silence
+from accel_asr.run.job import load_model
+
+
+def main() -> None:
+    """Train twice, and print the comparison."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.no_speech", description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--fraction", type=float, default=0.1)
+    options, settings = parser.parse_known_args()
+    settings += ["--model.name_or_path", options.model, "--training.max_steps", str(options.steps)]
+    settings += ["--evaluation.eval_steps", str(options.steps)]
+    runs = {"speech alone": options.output / "without", "with clips without speech": options.output / "with"}
+    for run, fraction in zip(runs.values(), (0.0, options.fraction), strict=True):
+        own = ["--output_dir", str(run), "--data.no_speech_fraction", str(fraction)]
+        subprocess.run([sys.executable, "-m", "accel_asr", "train", *settings, *own], check=True)
+    models = {"untouched": options.model} | {name: str(run / "last") for name, run in runs.items()}
+    for name, model in models.items():
+        _say(f"{name}: {_heard_in_silence(model, settings)}")
+    scored = {name: read_scored(run, options.steps) for name, run in runs.items()}
+    for name, run in runs.items():
+        _say(f"{name}: WER {100 * read_record(run / 'summary.json')['last']['wer']:.2f}%")
+    wer = compare(*scored.values()).differences["wer"]
+    low, high = (100 * bound for bound in wer.interval)
+    _say(
+        f"difference in WER by clips without speech: {100 * wer.difference:+.2f} points ({low:+.2f} to {high:+.2f}, "
+        f"95%, paired by {len(scored['speech alone'])} utterances)"
+    )
+
+
+def _heard_in_silence(model: str, settings: list[str]) -> str:
+    """In how many clips words were heard, and which."""
+    config = parse_config([*settings, "--model.name_or_path", model])
+    loaded = load_model(config.model, config.evaluation, language_of_rows=False)
+    heard = probe_silence(loaded.model.eval(), loaded.processor, loaded.encoder)
+    words = Counter(clip.transcript for clip in heard if clip.transcript)
+    wrote = ", ".join(f"{text!r} x {count}" for text, count in words.most_common(5))
+    return f"words for {words.total()} of {len(heard)} clips without speech" + (f": {wrote}" if words else "")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
