@@ -18,6 +18,7 @@ COMMANDS = {  # name -> (module with main(arguments) -> exit code or None, what 
         "accel_asr.commands.check_data",
         "report what training would drop of its data, and what is odd in it",
     ),
+    "augment-samples": ("accel_asr.commands.augment_samples", "write clips as training would hear them, to listen to"),
     "transcribe": ("accel_asr.commands.transcribe", "transcribe audio files of any length"),
     "demo": ("accel_asr.commands.demo", "serve a page that transcribes recordings and uploads"),
     "export": (
@@ -31,7 +32,7 @@ COMMANDS = {  # name -> (module with main(arguments) -> exit code or None, what 
 
 def usage() -> str:
     """The list of commands."""
-    lines = [f"  {name:<12} {purpose}" for name, (_, purpose) in COMMANDS.items()]
+    lines = [f"  {name:<15} {purpose}" for name, (_, purpose) in COMMANDS.items()]
     return "usage: accel-asr COMMAND [--help] ...\n\ncommands:\n" + "\n".join(lines)
 
 

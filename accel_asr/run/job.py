@@ -2,14 +2,12 @@
 
 import zlib
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.audio.augmentation import Augmentation
 from accel_asr.audio.batch_log_mel import makes_features
-from accel_asr.audio.sound_effects import require_pitch
 from accel_asr.audio.spec_augment import SpecAugment
 from accel_asr.config.augmentation_settings import AugmentConfig, SpecAugmentConfig
 from accel_asr.config.lora_settings import LoraConfig
@@ -19,7 +17,7 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems, TrainingWindows
 from accel_asr.data.loading.collator import Collator
 from accel_asr.data.loading.encoder_cache import EncoderCache, open_encoder_cache
-from accel_asr.data.loading.noise_folder import NoiseFolder
+from accel_asr.data.loading.noise_folder import NoiseFolder, open_noise
 from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.data.run_data import RunData
@@ -328,19 +326,6 @@ def _add_adapters(
         use_dora=lora.use_dora,
         use_rslora=lora.use_rslora,
     )
-
-
-def open_noise(augment: AugmentConfig) -> NoiseFolder | None:
-    """The noise that the effects need; None if they need none.
-
-    Raises:
-        UserError: the folder has no recording that can be read; or a library for another effect is not installed.
-    """
-    if augment.pitch_prob:
-        require_pitch()
-    if not augment.noise_prob:
-        return None
-    return NoiseFolder.open(Path(str(augment.noise_dir)), setting="--augment.noise_dir")
 
 
 def _encoder_cache(

@@ -8,6 +8,8 @@ import numpy as np
 from xxhash import xxh3_64
 
 from accel_asr.audio.decoding import AudioError, decode, probe
+from accel_asr.audio.sound_effects import require_pitch
+from accel_asr.config.augmentation_settings import AugmentConfig
 from accel_asr.data.reading.text_files import list_files
 from accel_asr.errors import UserError
 from accel_asr.files.content_hash import hash_of_file
@@ -88,3 +90,16 @@ class NoiseFolder:
         if spare_s <= 0:
             noise = np.roll(noise, -int(place * len(noise)))
         return np.tile(noise, math.ceil(samples / len(noise)))[:samples], name
+
+
+def open_noise(augment: AugmentConfig) -> NoiseFolder | None:
+    """The noise that the effects need; None if they need none.
+
+    Raises:
+        UserError: the folder has no recording that can be read; or a library for another effect is not installed.
+    """
+    if augment.pitch_prob:
+        require_pitch()
+    if not augment.noise_prob:
+        return None
+    return NoiseFolder.open(Path(str(augment.noise_dir)), setting="--augment.noise_dir")
