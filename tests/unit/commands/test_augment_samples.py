@@ -36,7 +36,7 @@ def test_the_clips_are_those_that_training_hears(settings: list[str], tmp_path: 
     assert page.count("speed x ") == capsys.readouterr().out.count("speed x ") == 6
     assert page.count("&lt;b&gt;") == 6
     config = parse_config([*settings, *EFFECTS])
-    job = load_job(config.model, config.data, config.evaluation, seed=42, augment=config.augment)
+    job = load_job(config)
     heard = {job.train_items[0, row].clip.tobytes() for row in range(6)}
     written = [soundfile.read(folder / f"{number:02}_augmented.wav", dtype="int16")[0] for number in range(1, 7)]
     assert {samples.tobytes() for samples in written} == heard
