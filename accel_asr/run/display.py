@@ -287,9 +287,11 @@ class Display:
             )
         if baseline and not best["wer"] < baseline["wer"]:
             self.say("note: no evaluation was better than the untouched model's")
+        adapter = output_dir / "best_adapter"
+        adapters = f"; its adapters alone: {adapter}" if adapter.is_dir() else ""
         curves = f"curves      tensorboard --logdir {shlex.quote(str(output_dir))}\n" if has_curves else ""
         self.say(
-            (f"report      {report}\n" if report else "") + f"model       {output_dir / 'best'}\n"
+            (f"report      {report}\n" if report else "") + f"model       {output_dir / 'best'}{adapters}\n"
             f"scores      {output_dir / 'summary.json'}, {output_dir / 'evaluations'}\n"
             f"transcribe  accel-asr transcribe --model {shlex.quote(str(output_dir / 'best'))} FILE...\n"
             f"{curves}publish     accel-asr push {shlex.quote(str(output_dir))} --hub_model_id USER/NAME"

@@ -63,8 +63,9 @@ def test_checkpointed_layers_are_compared_with_layers_that_are_not(settings, cap
     assert len(calls) == 3 * 2 * 4  # steps, micro-batches, layers
 
 
-def test_one_process_is_compared_with_its_batch_split(settings, tmp_path: Path, capsys) -> None:
-    assert verify.main(settings) == 0
+@pytest.mark.parametrize("adapters", [[], ["--lora.enabled", "true", "--lora.use_dora", "true"]], ids=["whole", "lora"])
+def test_one_process_is_compared_with_its_batch_split(settings, tmp_path: Path, capsys, adapters: list[str]) -> None:
+    assert verify.main([*settings, *adapters]) == 0
     out = capsys.readouterr().out
     assert "1 process x 2 accumulation steps x 2 = 4 utterances" in out
     assert "note: one process without accumulation: its batch of 4 is split by 2" in out

@@ -24,6 +24,7 @@ from tests.refusals import refused
 
 VARIANTS = [
     {},
+    {"frozen": True},
     {"use_dora": True},
     {"use_rslora": True},
     {"modules_to_save": ["layer_norm", "conv1", "decoder.embed_positions"]},
@@ -116,7 +117,7 @@ def test_layers_that_are_not_there(tiny_folder: Path, settings: dict[str, Any], 
 
 
 def test_the_base_is_known_by_its_digest_with_and_without_them(tiny_folder: Path) -> None:
-    model, processor = adapted(tiny_folder, **VARIANTS[3])
+    model, processor = adapted(tiny_folder, **VARIANTS[-1])
     plain, _ = load_model_and_processor(str(tiny_folder))
     assert base_digest(moved(model), processor) == base_digest(plain, processor)
     assert base_tensors(model).keys() == plain.state_dict().keys()

@@ -1,5 +1,6 @@
 """Dropout by rows: the right share, independent of everything but the row, its layer and the place."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,10 @@ import torch
 
 from accel_asr.data.loading.row_seeds import row_seed
 from accel_asr.model.adapter_layers import add_adapters
+from accel_asr.model.gradient_checkpointing import checkpoint_layers
 from accel_asr.model.pretrained import load_model_and_processor
 from accel_asr.model.row_dropout import RowDropout, RowSeeds, dropped
+from accel_asr.model.whisper_for_training import WhisperForTraining
 
 SEEDS = torch.tensor([row_seed(42, 1, row) for row in range(6)])
 MOST_DEVIATION = 4.0  # of a mean of independent numbers, in standard deviations
@@ -86,27 +89,46 @@ def test_a_batch_without_seeds_is_not_trained_on() -> None:
         RowDropout(0.25, RowSeeds(), layer=0)(torch.ones(1, 1, 1))
 
 
-def test_adapters_drop_by_the_seeds_that_the_batch_brings(tiny_folder: Path) -> None:
-    model, _ = load_model_and_processor(str(tiny_folder))
+def adapted_in_training(folder: Path) -> WhisperForTraining:
+    """The tiny model with adapters that drop half of their inputs, and do something already."""
+    model, _ = load_model_and_processor(str(folder))
     options = {"target_modules": "all-linear", "modules_to_save": [], "base_name": "tiny", "base_revision": None}
     add_adapters(model, seed=1, r=4, lora_alpha=8, lora_dropout=0.5, **options)
-    dropouts = [module for module in model.modules() if isinstance(module, RowDropout)]
-    assert [dropout.layer for dropout in dropouts] == list(range(2 * 6 + 2 * 10))
-    assert not [module for module in model.modules() if isinstance(module, torch.nn.Dropout)]
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if ".lora_B." in name:
                 weight.fill_(0.1)
-    model.train()
+    return model.train()
 
-    def logits(rows: list[int], seeds: torch.Tensor = SEEDS) -> torch.Tensor:
-        features = torch.randn(6, 80, 200, generator=torch.Generator().manual_seed(2))[rows]
-        tokens = torch.arange(18).reshape(6, 3)[rows]
-        return model(input_features=features, decoder_input_ids=tokens, row_seeds=seeds[rows]).logits.detach()
 
-    together = logits([0, 1, 2, 3, 4, 5])
-    torch.testing.assert_close(logits([4, 2]), together[[4, 2]], atol=1e-4, rtol=1e-4)
+def logits(model: WhisperForTraining, rows: Sequence[int] = range(6), *, seeds: torch.Tensor = SEEDS) -> torch.Tensor:
+    rows = list(rows)
+    features = torch.randn(6, 80, 200, generator=torch.Generator().manual_seed(2))[rows]
+    tokens = torch.arange(18).reshape(6, 3)[rows]
+    return model(input_features=features, decoder_input_ids=tokens, row_seeds=seeds[rows]).logits
+
+
+def test_every_adapter_has_a_number_of_its_own_and_none_has_dropout_of_torch(tiny_folder: Path) -> None:
+    modules = list(adapted_in_training(tiny_folder).modules())
+    assert [module.layer for module in modules if isinstance(module, RowDropout)] == list(range(2 * 6 + 2 * 10))
+    assert not [module for module in modules if isinstance(module, torch.nn.Dropout)]
+
+
+def test_adapters_drop_by_the_seeds_that_the_batch_brings(tiny_folder: Path) -> None:
+    model = adapted_in_training(tiny_folder)
+    together = logits(model).detach()
+    torch.testing.assert_close(logits(model, [4, 2]).detach(), together[[4, 2]], atol=1e-4, rtol=1e-4)
     torch.manual_seed(99)
-    assert torch.equal(logits([0, 1, 2, 3, 4, 5]), together)
+    assert torch.equal(logits(model).detach(), together)
     next_epoch = torch.tensor([row_seed(42, 2, row) for row in range(6)])
-    assert float((logits([0, 1, 2, 3, 4, 5], next_epoch) - together).abs().max()) > 0.01
+    assert float((logits(model, seeds=next_epoch).detach() - together).abs().max()) > 0.01
+
+
+def test_layers_that_are_computed_again_drop_the_same(tiny_folder: Path) -> None:
+    gradients = []
+    for which in ("none", "both"):
+        model = adapted_in_training(tiny_folder)
+        checkpoint_layers(model, which)
+        logits(model).square().mean().backward()
+        gradients.append({name: weight.grad for name, weight in model.named_parameters() if weight.requires_grad})
+    assert all(torch.equal(gradients[1][name], gradient) for name, gradient in gradients[0].items())

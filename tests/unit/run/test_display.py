@@ -120,6 +120,13 @@ def test_the_summary_names_tensorboard_only_where_its_files_are(capsys: pytest.C
     assert "tensorboard" not in capsys.readouterr().out
 
 
+def test_the_adapters_of_a_run_are_named(tmp_path: Path, capsys) -> None:
+    for has_adapters in (False, True):
+        display().show_summary({"best": record(30, 0.25), "last": record(60, 0.3)}, tmp_path)
+        assert ("best_adapter" in capsys.readouterr().out) == has_adapters
+        (tmp_path / "best_adapter").mkdir(exist_ok=True)
+
+
 def test_throughput_is_audio_over_time_without_pauses(clock: SimpleNamespace) -> None:
     shown = display()
     shown.start_training(first_step=1, last_step=2)
