@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from accel_asr.config.command_line import build_parser, parse_config, split_arguments
 from accel_asr.config.settings import Config
+from accel_asr.console.printing import counted
 from accel_asr.errors import UserError, user_errors_exit
 from accel_asr.model.folder.examination import refuse_unfit_folder
 from accel_asr.quickstart import model_source
@@ -112,10 +113,10 @@ def verify(config: Config, *, most_utterances: int) -> int:
         mixed_precision=accelerator.mixed_precision,
         is_masked=config.spec_augment.enabled,
     )
-    processes = "1 process" if plan.num_processes == 1 else f"{plan.num_processes} processes"
+    processes = counted(plan.num_processes, "process", "processes")
     display.say(
-        f"\nthis launch: {processes} x {plan.accumulation_steps} accumulation steps x {plan.micro_batch_size} = "
-        f"{plan.window_size} {plan.unit}, "
+        f"\nthis launch: {processes} x {counted(plan.accumulation_steps, 'accumulation step')} x "
+        f"{plan.micro_batch_size} = {plan.window_size} {plan.unit}, "
         f"{'fp32' if accelerator.mixed_precision == 'no' else accelerator.mixed_precision} "
         f"on {accelerator.device.type}\n"
         f"against:     1 process with one batch of {plan.window_size}, fp32\n"

@@ -197,6 +197,11 @@ def percent(rate: float | None) -> str:
     return "n/a" if rate is None or not math.isfinite(rate) else f"{100 * rate:,.2f}%"
 
 
+def counted(total: int, noun: str, plural: str | None = None) -> str:
+    """`1 utterance`, `1,234 utterances`."""
+    return f"{total:,} {noun if total == 1 else plural or noun + 's'}"
+
+
 class OptionParser(argparse.ArgumentParser):
     """An argument parser whose error messages can't control the terminal."""
 

@@ -3,6 +3,7 @@
 scipy.stats.bootstrap agrees to 1e-16, but takes 4.3 s where this takes 0.9 s (20,000 utterances).
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,17 @@ class Difference:
     def is_clear(self) -> bool:
         """Whether the interval excludes 0."""
         return self.interval[0] > 0 or self.interval[1] < 0
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse`, `could be chance`, `no difference` where no resample differs, or `unknown`."""
+        if not all(map(math.isfinite, (self.difference, *self.interval))):
+            return "unknown"
+        if self.difference == self.interval[0] == self.interval[1] == 0:
+            return "no difference"
+        if not self.is_clear:
+            return "could be chance"
+        return "better" if self.difference < 0 else "worse"
 
 
 def rate_intervals(scored: Sequence[ScoredUtterance], *, resamples: int = RESAMPLES) -> dict[str, Interval]:

@@ -47,20 +47,31 @@ def read_scored(run_dir: Path, record: Mapping[str, Any]) -> list[ScoredUtteranc
     Raises:
         UserError: they are missing, torn, or of another version.
     """
-    path = run_dir / "evaluations" / transcripts_file(record)
+    return read_transcripts(
+        run_dir / "evaluations" / transcripts_file(record),
+        setting="RUN_DIR",
+        remedy="copy it from the run again, use the version that trained the run, or score the model again with "
+        f"`accel-asr evaluate --model {run_dir / 'best'}`",
+    )
+
+
+def read_transcripts(file: Path, *, setting: str, remedy: str) -> list[ScoredUtterance]:
+    """The scored transcripts of a run or of `accel-asr evaluate`.
+
+    Raises:
+        UserError: there are none, or a line is torn or of another version.
+    """
+    scored: list[ScoredUtterance] = []
     try:
-        with path.open(encoding="utf-8") as file:
-            return [ScoredUtterance.from_json(json.loads(line)) for line in file]
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            f"it is not in the format of this version of accel_asr (at fault: {error})",
-            setting="RUN_DIR",
-            value=path,
-            remedy="use the version that trained the run, or score the model again with "
-            f"`accel-asr evaluate --model {run_dir / 'best'}`",
-        ) from error
-    except (OSError, ValueError) as error:
-        raise unreadable(path, error) from error
+        with file.open(encoding="utf-8") as lines:
+            for line in lines:
+                scored.append(ScoredUtterance.from_json(json.loads(line)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"line {len(scored) + 1} is no transcript of this version of accel_asr ({error!r})"
+        raise UserError(problem, setting=setting, value=file, remedy=remedy) from error
+    if not scored:
+        raise UserError("is empty", setting=setting, value=file, remedy=remedy)
+    return scored
 
 
 def unreadable(path: Path, error: Exception) -> UserError:

@@ -12,7 +12,7 @@ from accel_asr.evaluation.alignments import Confusion, confusions
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.comparing import Change, Comparison
 from accel_asr.evaluation.hallucinations import find_hallucinations
-from accel_asr.evaluation.intervals import Difference, Interval
+from accel_asr.evaluation.intervals import Interval
 from accel_asr.evaluation.set_results import SetResult
 from accel_asr.evaluation.silence_probe import HeardInSilence
 
@@ -106,7 +106,7 @@ def show_comparison(console: Console, comparison: Comparison, *, name: str, mode
     table.add_column("")
     for rate, difference in comparison.differences.items():
         low, high = map(points, difference.interval)
-        table.add_row(rate, points(difference.difference), f"{low} to {high}", verdict(difference))
+        table.add_row(rate, points(difference.difference), f"{low} to {high}", difference.verdict)
     console.print(table)
     _say(console, f"{comparison.changed_transcripts:,} transcripts differ")
     for title, changes in (("most improved", comparison.improved), ("most worsened", comparison.worsened)):
@@ -168,15 +168,6 @@ def shown(text: str, *, most: int = SHOWN_CHARACTERS) -> str:
     """Text of the data as one harmless line, shortened if it is very long."""
     line = visible(text)
     return line if len(line) <= most else f"{line[:most]}... ({len(line):,} characters)"
-
-
-def verdict(difference: Difference) -> str:
-    """`better`, `worse` or `could be chance`; `equal` where no resample differs, empty where there is no rate."""
-    if math.isnan(difference.difference):
-        return ""
-    if difference.is_clear:
-        return "better" if difference.difference < 0 else "worse"
-    return "equal" if difference.difference == 0 and difference.interval == (0, 0) else "could be chance"
 
 
 def points(difference: float) -> str:

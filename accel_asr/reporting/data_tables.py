@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from accel_asr.console.printing import counted
 from accel_asr.console.public_text import public
 from accel_asr.reporting.run_records import RunRecords
-from accel_asr.reporting.wording import count, hours, seconds, small
+from accel_asr.reporting.wording import hours, seconds, small
 
 MAX_EXAMPLES = 20
 MAX_NAME = 200  # characters
@@ -65,13 +66,13 @@ def data_account(records: RunRecords) -> DataAccount:
 
 def _facts(part: Mapping[str, Any]) -> dict[str, str]:
     if part.get("streamed"):
-        return {"utterances": f"streamed from {count(part['shards'], 'shard')}"}
+        return {"utterances": f"streamed from {counted(part['shards'], 'shard')}"}
     return {
         "utterances": f"{part['utterances']:,}",
         "audio": hours(part["hours"]),
         "shortest": seconds(part["shortest_s"]),
         "longest": seconds(part["longest_s"]),
-        "longest text": count(part["longest_label_tokens"], "token"),
+        "longest text": counted(part["longest_label_tokens"], "token"),
     }
 
 

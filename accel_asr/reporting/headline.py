@@ -5,17 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from accel_asr.console.printing import percent
+from accel_asr.console.printing import counted, percent
 from accel_asr.evaluation.comparing import Comparison
 from accel_asr.evaluation.run_files import weights_in_words
 from accel_asr.reporting.run_records import BASELINE, BEST, LAST, RunRecords, is_same
 from accel_asr.reporting.wording import (
-    count,
     difference_sentence,
     in_a_hundred,
     interval,
     number,
-    verdict,
     wrong_words,
 )
 from accel_asr.training.early_stopping import early_stop_in_words
@@ -28,11 +26,11 @@ RATES = {
 }
 NORMALISED = {"basic": "ignoring punctuation and capitals", "none": "as written"}
 VERDICTS = {  # how the title begins, and its tone
-    "better beyond chance": ("Better beyond chance", "good"),
-    "worse beyond chance": ("Worse beyond chance", "bad"),
+    "better": ("Better beyond chance", "good"),
+    "worse": ("Worse beyond chance", "bad"),
     "could be chance": ("The difference could be chance", "open"),
     "no difference": ("No difference", "open"),
-    "the difference is unknown": ("The difference is unknown", "open"),
+    "unknown": ("The difference is unknown", "open"),
 }
 
 
@@ -83,7 +81,7 @@ def _title(records: RunRecords, comparison: Comparison | None) -> tuple[str, str
     assert records.chosen is not None
     if comparison is None or records.baseline is None:
         return wrong_words(records.chosen.record["wer"]), "open"
-    beginning, tone = VERDICTS[verdict(comparison.differences["wer"])]
+    beginning, tone = VERDICTS[comparison.differences["wer"].verdict]
     change = wrong_words(records.chosen.record["wer"], number(records.baseline.record["wer"]))
     return f"{beginning}: {change}", tone
 
@@ -98,9 +96,12 @@ def _sentences(records: RunRecords, comparison: Comparison | None) -> list[str]:
     else:
         before = number(records.baseline.record["wer"]) if records.baseline else None
         sentences = [_in_a_hundred_words(rate, before, what=what)]
+    if "weights" in record:
+        setting = "training.ema_decay" if record["weights"] == "ema" else "checkpoint.average_last"
+        sentences.append(f"Its weights are an average over steps ({setting}), not those after one step.")
     if comparison is not None:
         sentences.append(difference_sentence(comparison.differences["wer"], what=what))
-        changed = f"{comparison.changed_transcripts:,} of {count(record['utterances'], 'transcript')}"
+        changed = f"{comparison.changed_transcripts:,} of {counted(record['utterances'], 'transcript')}"
         sentences.append(f"Training changed {changed}.")
     elif records.chosen.step == records.summary.get(BASELINE, {}).get("step"):
         sentences.append("This is the model before training; it has not been scored since.")

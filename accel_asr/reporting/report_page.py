@@ -7,6 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from accel_asr import __version__
+from accel_asr.console.printing import counted
 from accel_asr.console.public_text import public, visible_lines
 from accel_asr.evaluation.comparing import compare
 from accel_asr.evaluation.run_files import weights_in_words
@@ -112,5 +113,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(wording=wording, shown_text=shown_text)
+    environment.globals.update(counted=counted, wording=wording, shown_text=shown_text)
     return environment

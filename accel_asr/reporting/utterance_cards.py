@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from accel_asr.console.printing import percent
+from accel_asr.console.printing import counted, percent
 from accel_asr.evaluation.comparing import Change
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.model.languages import language_name
 from accel_asr.reporting.media import Clip, Clips
 from accel_asr.reporting.word_marks import MarkedText, ShownText, marked, shown_text
-from accel_asr.reporting.wording import count, seconds
+from accel_asr.reporting.wording import seconds
 
 MAX_WORST, MAX_IMPROVED, MAX_WORSENED = 20, 10, 5
 MAX_ID = 200  # characters
@@ -103,7 +103,7 @@ def _errors(utterance: ScoredUtterance) -> str:
     words = utterance.words
     if words is None:
         return "no words in the reference"
-    said = count(words.reference_length, "word")
+    said = counted(words.reference_length, "word")
     if words.errors > words.reference_length:
         return f"{words.errors:,} errors, more than the {said} that were said"
     return f"{words.errors:,} wrong of {said} ({percent(words.errors / words.reference_length)})"

@@ -42,11 +42,6 @@ def hours(duration_h: float) -> str:
     return f"{60 * duration_h:.0f} minutes" if duration_h >= 1 / 60 else f"{3600 * duration_h:.0f} seconds"
 
 
-def count(total: int, noun: str, plural: str | None = None) -> str:
-    """`1 utterance`, `1,234 utterances`."""
-    return f"{total:,} {noun if total == 1 else plural or noun + 's'}"
-
-
 def in_a_hundred(rate: float) -> str:
     """0.1044 as `about 10`, 0.004 as `fewer than 1`."""
     if rate == 0:
@@ -70,25 +65,14 @@ def wrong_words(rate: float | None, before: float | None = None) -> str:
     return sentence if before is None else f"{sentence} now, {shown[1]} before"
 
 
-def verdict(difference: Difference) -> str:
-    """`better` or `worse beyond chance`, `could be chance`, `no difference`, or `the difference is unknown`."""
-    if not all(map(math.isfinite, (difference.difference, *difference.interval))):
-        return "the difference is unknown"
-    if difference.difference == difference.interval[0] == difference.interval[1] == 0:
-        return "no difference"
-    if not difference.is_clear:
-        return "could be chance"
-    return "better beyond chance" if difference.difference < 0 else "worse beyond chance"
-
-
 def difference_sentence(difference: Difference, *, what: str) -> str:
     """A paired difference with its interval, in percentage points.
 
     Args:
         what: Whose errors, such as `the best model`.
     """
-    judged = verdict(difference)
-    if judged == "the difference is unknown":
+    judged = difference.verdict
+    if judged == "unknown":
         return f"Whether {what} differs from the untouched one is unknown: there are no words to count errors in."
     if judged == "no difference":
         return f"The word error rate of {what} is the same as before, utterance by utterance."
@@ -104,7 +88,7 @@ def difference_sentence(difference: Difference, *, what: str) -> str:
     low, high = sorted(abs(100 * bound) for bound in difference.interval)
     return (
         f"The word error rate of {what} {change} before (95% interval: {low:.2f} to {high:.2f}), on the same "
-        f"recordings: {judged}."
+        f"recordings: {judged} beyond chance."
     )
 
 

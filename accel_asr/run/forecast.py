@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import psutil
 import torch
 
+from accel_asr.console.printing import counted
+
 CPU = torch.device("cpu")
 FORECAST_AFTER = 10  # steps
 SETTLING_STEPS = 2  # the first steps also allocate memory and plan kernels
@@ -232,11 +234,6 @@ def warmup_note(*, warmup_steps: int, last_step: int, learning_rate: float) -> s
 
 
 # -- in words
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 evaluation`, `2 evaluations`."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def duration(seconds: float) -> str:

@@ -9,13 +9,14 @@ from accelerate.utils import gather_object
 
 from accel_asr.audio.log_mel import features_shape
 from accel_asr.config.settings import TrainingConfig
+from accel_asr.console.printing import counted
 from accel_asr.data.selection.preparation import label_lengths
 from accel_asr.errors import UserError
 from accel_asr.model.pretrained import parameter_counts
 from accel_asr.run.forecast import gigabytes
 from accel_asr.run.job import Job
 from accel_asr.run.prepared_model import optimizer_for_steps
-from accel_asr.training.launch.global_batch import divisors, number_of_processes, split_global_batch
+from accel_asr.training.launch.global_batch import divisors, split_global_batch
 from accel_asr.training.memory_probe import Fitting, MemoryProbe
 from accel_asr.training.saving.checkpoint_state import Geometry
 
@@ -70,7 +71,7 @@ def settle_batch(
     micro, accumulation = tightest.micro_batch, share // tightest.micro_batch
     needs = f"needs {gigabytes(tightest.needed)} of" if tightest.needed else "fits into"
     say(
-        f"training.batch_size: auto: {number_of_processes(processes)} x {accumulation} x {micro} = "
+        f"training.batch_size: auto: {counted(processes, 'process', 'processes')} x {accumulation} x {micro} = "
         f"{micro * accumulation * processes}; a step of {micro} with {worst}, "
         f"{needs} {gigabytes(tightest.limit)}{origin}"
     )

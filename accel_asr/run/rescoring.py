@@ -5,14 +5,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from accel_asr.config.settings import NormalizerName
 from accel_asr.console.printing import OptionParser, say
 from accel_asr.errors import UserError
-
-if TYPE_CHECKING:
-    from accel_asr.evaluation.scoring import ScoredUtterance
 
 SPELLING_FILE = "normalizer.json"
 RATES = {"WER": "wer", "CER": "cer"}
@@ -59,6 +56,7 @@ def main(arguments: list[str]) -> int:
 
     from accel_asr.evaluation.intervals import rate_intervals
     from accel_asr.evaluation.normalizers import normalizer_named
+    from accel_asr.evaluation.run_files import read_transcripts
     from accel_asr.evaluation.score_tables import score_console, shown, with_interval
     from accel_asr.evaluation.scoring import corpus_score, score_utterance
     from accel_asr.files.atomic_writes import write_json, write_json_lines
@@ -69,7 +67,7 @@ def main(arguments: list[str]) -> int:
         table.add_column(column, justify="left" if column == "transcripts" else "right", overflow="fold")
     sets: dict[str, Any] = {}
     for file in files:
-        before = _read(file)
+        before = read_transcripts(file, setting="--rescore", remedy="give the transcripts of an evaluation")
         scored = [score_utterance(utterance.transcript, normalize) for utterance in before]
         score, intervals = corpus_score(scored), rate_intervals(scored)
         rates = [with_interval(getattr(score, rate), intervals[rate]) for rate in RATES.values()]
@@ -143,23 +141,3 @@ def _targets(files: Sequence[Path], folder: Path, *, overwrite: bool) -> dict[Pa
             f"already holds {there[0].name!r}", setting="--output_dir", value=folder, remedy="give another folder"
         )
     return targets
-
-
-def _read(file: Path) -> "list[ScoredUtterance]":
-    from accel_asr.evaluation.scoring import ScoredUtterance
-
-    scored: list[ScoredUtterance] = []
-    try:
-        with file.open(encoding="utf-8") as lines:
-            for line in lines:
-                scored.append(ScoredUtterance.from_json(json.loads(line)))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"line {len(scored) + 1} is no transcript of `accel-asr evaluate` or of a run ({error!r})",
-            setting="--rescore",
-            value=file,
-            remedy="give the transcripts of an evaluation",
-        ) from error
-    if not scored:
-        raise UserError("is empty", setting="--rescore", value=file, remedy="give the transcripts of an evaluation")
-    return scored

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from accel_asr.console.printing import counted
 from accel_asr.errors import UserError
 
 RowKey = tuple[int, int]  # (epoch, row)
@@ -75,8 +76,9 @@ class WindowPlan:
             size = f"{self.window_size} {self.unit}" if self.batch_seconds is None else f"{self.window_seconds:g} s"
             setting = "per_device_train_batch_size" if self.batch_seconds is None else "batch_seconds"
             raise UserError(
-                f"the global batch of {size} ({self.num_processes} processes x {self.accumulation_steps} accumulation "
-                f"steps x {micro}) is larger than the {self._first_epoch()}",
+                f"the global batch of {size} ({counted(self.num_processes, 'process', 'processes')} x "
+                f"{counted(self.accumulation_steps, 'accumulation step')} x {micro}) is larger than "
+                f"the {self._first_epoch()}",
                 setting=f"--training.{setting}",
                 value=self.batch_seconds or self.micro_batch_size,
                 remedy="make it smaller, or set --training.dataloader_drop_last false",

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from accel_asr.config.settings import TrainingConfig
+from accel_asr.console.printing import counted
 from accel_asr.errors import UserError
 
 
@@ -25,7 +26,7 @@ def split_global_batch(training: TrainingConfig, num_processes: int) -> Training
             return replace(training, per_device_train_batch_size=micro * accumulation, gradient_accumulation_steps=1)
         return training
     at_once = num_processes * (1 if is_auto else micro)
-    processes = number_of_processes(num_processes)
+    processes = counted(num_processes, "process", "processes")
     if whole % at_once:
         below, above = whole // at_once * at_once, -(-whole // at_once) * at_once
         by = processes if is_auto else f"{processes} x --training.per_device_train_batch_size {micro} = {at_once}"
@@ -53,8 +54,3 @@ def split_global_batch(training: TrainingConfig, num_processes: int) -> Training
 def divisors(number: int) -> list[int]:
     """All divisors, ascending."""
     return [part for part in range(1, number + 1) if number % part == 0]
-
-
-def number_of_processes(count: int) -> str:
-    """`1 process`, `2 processes`."""
-    return f"{count} process{'es' if count > 1 else ''}"

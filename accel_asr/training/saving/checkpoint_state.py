@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from xxhash import xxh3_128_hexdigest
 
+from accel_asr.console.printing import counted
 from accel_asr.files.atomic_writes import to_json, write_json
 from accel_asr.training.saving.recorded_settings import RecordedSettings
 
@@ -47,7 +48,7 @@ class Geometry:
 
     def window_sum(self) -> str:
         """How the global batch comes about, for messages."""
-        processes = f"{self.num_processes} process{'es' if self.num_processes > 1 else ''}"
+        processes = counted(self.num_processes, "process", "processes")
         return f"{processes} x {self.accumulation_steps} x {self.micro_batch_size:g} = {self.window_size:g}"
 
 

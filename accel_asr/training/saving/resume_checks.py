@@ -44,8 +44,8 @@ def require_same_shape(
     is_streamed = 0 in (before.steps_per_epoch, geometry.steps_per_epoch)
     if is_streamed and before.num_processes != geometry.num_processes:
         reasons.append(
-            f"each process reads its own part of a stream: there were {before.num_processes} processes, and now there "
-            f"are {geometry.num_processes}"
+            "each process reads its own part of a stream, and their number has changed: "
+            f"{before.num_processes} -> {geometry.num_processes}"
         )
     if is_streamed and (before.steps_per_epoch, before.train_data) != (geometry.steps_per_epoch, geometry.train_data):
         reasons.append("the data is streamed, and a place in another stream means nothing in this stream")

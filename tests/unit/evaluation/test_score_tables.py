@@ -8,7 +8,7 @@ from accel_asr.console.printing import table_console
 from accel_asr.evaluation.comparing import compare
 from accel_asr.evaluation.evaluating import Evaluation
 from accel_asr.evaluation.evaluation_sets import EvaluationSet
-from accel_asr.evaluation.score_tables import show_comparison, show_details, show_sets, show_silence, shown, verdict
+from accel_asr.evaluation.score_tables import show_comparison, show_details, show_sets, show_silence, shown
 from accel_asr.evaluation.scoring import ScoredUtterance, corpus_score
 from accel_asr.evaluation.set_results import SetResult
 from accel_asr.evaluation.silence_probe import HeardInSilence
@@ -46,25 +46,6 @@ def test_texts_do_not_steer_the_terminal_and_are_one_line() -> None:
 def test_a_very_long_text_is_cut_and_its_length_told() -> None:
     assert shown("x" * 400) == "x" * 400
     assert shown("x" * 10_000) == "x" * 400 + "... (10,000 characters)"
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [
-        (["a b"] * 9, ["a x"] * 9, "worse"),
-        (["a x"] * 9, ["a b"] * 9, "better"),
-        (["a x"] * 9, ["a y"] * 9, "equal"),
-        (["a b", "a x"], ["a x", "a b"], "could be chance"),
-    ],
-)
-def test_no_difference_is_not_called_chance(before: list[str], after: list[str], expected: str) -> None:
-    first, second = (score_pairs([("a b", text) for text in texts]) for texts in (before, after))
-    assert verdict(compare(first, second).differences["wer"]) == expected
-
-
-def test_nothing_is_said_of_rates_that_are_not_defined() -> None:
-    scored = score_pairs([("", "a"), ("", "")])
-    assert verdict(compare(scored, scored).differences["wer"]) == ""
 
 
 def test_what_an_untuned_model_hears_in_silence_is_a_line() -> None:

@@ -50,6 +50,7 @@ def test_an_average_of_the_weights_may_be_the_best(tmp_path: Path) -> None:
     ]
     assert [rate for rate, _ in shown.rows[0].cells] == ["100.00%", "0.00%", "40.00%", "10.00%"]
     assert "the moving average at step 20 gets none wrong" in shown.sentences[0]
+    assert "training.ema_decay" in shown.sentences[1]
     assert "the best of 4 evaluations" in shown.sentences[-1]
     of_step = headline_of(folder, step=20)  # the model of that step, not the average
     assert of_step.columns[1:3] == ["Step 20", "Best (moving average at step 20)"]

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from accel_asr.console.printing import counted
 from accel_asr.evaluation.intervals import Difference
 from accel_asr.reporting import wording
 
@@ -16,19 +17,20 @@ def test_a_rate_that_is_not_defined_is_not_a_number() -> None:
 @pytest.mark.parametrize(
     ("difference", "interval", "verdict"),
     [
-        (-0.2, (-0.25, -0.15), "better beyond chance"),
-        (0.2, (0.15, 0.25), "worse beyond chance"),
+        (-0.2, (-0.25, -0.15), "better"),
+        (0.2, (0.15, 0.25), "worse"),
         (-0.01, (-0.03, 0.01), "could be chance"),
         (0.0, (-0.1, 0.1), "could be chance"),
         (0.0, (0.0, 0.0), "no difference"),
-        (math.nan, (math.nan, math.nan), "the difference is unknown"),
+        (math.nan, (math.nan, math.nan), "unknown"),
     ],
 )
 def test_a_difference_says_how_sure_it_is(difference: float, interval: tuple[float, float], verdict: str) -> None:
     paired = Difference(difference, interval, 0.5)
-    assert wording.verdict(paired) == verdict
+    assert paired.verdict == verdict
     sentence = wording.difference_sentence(paired, what="the model")
-    assert verdict in sentence or ("the same as before" in sentence if difference == 0 else "is unknown" in sentence)
+    words = f"{verdict} beyond chance" if verdict in ("better", "worse") else verdict
+    assert words in sentence or ("the same as before" in sentence if difference == 0 else "is unknown" in sentence)
 
 
 def test_the_interval_of_an_improvement_has_its_sign() -> None:
@@ -53,7 +55,7 @@ def test_settings_have_their_whole_name() -> None:
 
 
 def test_counts_and_times() -> None:
-    assert (wording.count(1, "word"), wording.count(1_234, "word")) == ("1 word", "1,234 words")
+    assert (counted(1, "word"), counted(1_234, "word")) == ("1 word", "1,234 words")
     assert [wording.hours(duration_h) for duration_h in (12.34, 0.3286, 0.002)] == [
         "12.3 hours",
         "20 minutes",
