@@ -40,6 +40,7 @@ def check_config(config: Config) -> None:
             *_combination_errors(config),
             *lora_errors(config.lora),
             *_switched_off_errors(config),
+            *_no_speech_errors(config),
             *augment_errors(config.augment, cache_encoder_outputs=config.model.cache_encoder_outputs),
             *_optimizer_errors(config.training),
             *_tracking_errors(config.tracking),
@@ -206,13 +207,6 @@ def _combination_errors(config: Config) -> Iterator[UserError]:
                     value=None if isinstance(value, list) else value,
                     remedy="leave out one of them",
                 )
-    if config.data.no_speech_dir is not None and not config.data.no_speech_fraction:
-        yield UserError(
-            "does nothing without --data.no_speech_fraction",
-            setting="--data.no_speech_dir",
-            value=config.data.no_speech_dir,
-            remedy="add --data.no_speech_fraction 0.1",
-        )
     if config.training.audio_context == "speech" and not config.evaluation.eval_on_start:
         yield UserError(
             "does not go with --training.audio_context speech, which is judged against the untouched model",
@@ -270,6 +264,17 @@ def _switched_off_errors(config: Config) -> Iterator[UserError]:
                     value=value,
                     remedy=f"add --{section}.enabled true",
                 )
+
+
+def _no_speech_errors(config: Config) -> Iterator[UserError]:
+    for name in ("data.no_speech_dir", "data.no_speech_gaps"):
+        if _value(config, name) and not config.data.no_speech_fraction:
+            yield UserError(
+                "does nothing without --data.no_speech_fraction",
+                setting=f"--{name}",
+                value=_value(config, name),
+                remedy="add --data.no_speech_fraction 0.1",
+            )
 
 
 def _is_on(value: Any) -> bool:

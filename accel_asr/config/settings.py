@@ -196,8 +196,11 @@ class DataConfig:
     on speech alone writes words for silence. They are made up, as digital silence, hiss and mains hum of 1 to 30 s,
     and come beside the utterances."""
     no_speech_dir: str | None = None
-    """With `no_speech_fraction`: a folder of recordings without speech, of any length, from which half of those clips
-    are taken."""
+    """With `no_speech_fraction`: a folder of recordings without speech, of any length, from which as many of those
+    clips are taken as are made up."""
+    no_speech_gaps: bool = False
+    """With `no_speech_fraction`: take as many again from the gaps of at least 1.4 s between rows of one long recording
+    (`start_column`, `end_column`). Only where all speech of the recordings is in the rows."""
     streaming: bool = False
     """Read a Hub dataset or tar shards while training; only the validation data is stored. Requires
     `training.max_steps`, `evaluation.eval_steps`, and `eval_split`, `eval_name_or_path` or `eval_rows` (the first rows

@@ -13,7 +13,14 @@ from accel_asr.data.order.packing import GAP_S, Packing
 from accel_asr.data.run_data import RunData, summary_of
 from accel_asr.data.selection.holdout import count_to_hold_out, split_first, split_groups, split_random
 from accel_asr.data.selection.overlap import VALIDATED_ON, settle_overlap
-from accel_asr.data.selection.preparation import MAX_EXAMPLES, Drops, label_lengths, prepare_utterances
+from accel_asr.data.selection.preparation import (
+    MAX_EXAMPLES,
+    Drops,
+    fingerprint,
+    label_lengths,
+    prepare_utterances,
+)
+from accel_asr.data.selection.recording_gaps import RecordingGaps
 from accel_asr.data.selection.run_sources import (
     DEFAULT_VALIDATION_SPLIT,
     open_part,
@@ -73,8 +80,10 @@ def load_train_and_validation(
         weights = tuple(float(source.weight or 0) for source in sources)
     no_speech = None
     if data.no_speech_fraction:
-        no_speech = _no_speech_rows(data, together, sampling_rate_hz=sampling_rate_hz, window_s=window_s, seed=seed)
-        notices.append(no_speech.notice(data.no_speech_fraction))
+        no_speech, no_speech_notices = _no_speech_rows(
+            data, together, validation, sampling_rate_hz=sampling_rate_hz, window_s=window_s, seed=seed
+        )
+        notices += no_speech_notices
         if weights is not None:
             weights += (sum(weights) * data.no_speech_fraction / (1 - data.no_speech_fraction),)
     summary = {
@@ -110,16 +119,28 @@ def load_train_and_validation(
 
 
 def _no_speech_rows(
-    data: DataConfig, utterances: Utterances, *, sampling_rate_hz: int, window_s: float, seed: int
-) -> NoSpeechRows:
+    data: DataConfig,
+    train: Utterances,
+    validation: Utterances,
+    *,
+    sampling_rate_hz: int,
+    window_s: float,
+    seed: int,
+) -> tuple[NoSpeechRows, list[str]]:
     recorded: list[Excerpts] = []
-    contents: list[str] = []
+    contents, notices = list[str](), list[str]()
     if data.no_speech_dir is not None:
         folder = NoiseFolder.open(Path(data.no_speech_dir), setting="--data.no_speech_dir")
         recorded.append(folder)
         contents.append(folder.fingerprint)
-    return NoSpeechRows.beside(
-        len(utterances),
+        notices.append(folder.notice())
+    if data.no_speech_gaps:
+        gaps = RecordingGaps.between_rows([*train.parts, *validation.parts])
+        recorded.append(gaps)
+        contents.append(f"{fingerprint(train)} {fingerprint(validation)}")
+        notices.append(gaps.notice())
+    rows = NoSpeechRows.beside(
+        len(train),
         fraction=data.no_speech_fraction,
         longest_s=min(data.max_duration_s, window_s),
         seed=seed,
@@ -127,6 +148,7 @@ def _no_speech_rows(
         recorded=tuple(recorded),
         content=" ".join(contents),
     )
+    return rows, [*notices, rows.notice(data.no_speech_fraction)]
 
 
 @dataclass

@@ -165,7 +165,7 @@ class ClipItems:
         )
         return [item, *failed]
 
-    def _without_speech(self, epoch: int, rows: tuple[int, ...]) -> Item:
+    def _without_speech(self, epoch: int, rows: tuple[int, ...]) -> Item | FailedItem:
         assert self.no_speech is not None
         seeds = [row_seed(self.seed, epoch, row) for row in rows]
         # language and task of a random utterance, so that these tokens say nothing about speech
@@ -173,7 +173,10 @@ class ClipItems:
         label = self.encoder.without_speech(
             language=spoken.language, task=spoken.task, is_timed=self._is_timed(epoch, rows[0])
         )
-        return self.no_speech.item([row - len(self.utterances) for row in rows], seeds, label)
+        try:
+            return self.no_speech.item([row - len(self.utterances) for row in rows], seeds, label)
+        except AudioError as error:
+            return FailedItem(self._name(rows[0]), str(error))
 
     def _name(self, row: int) -> str:
         if row < len(self.utterances):

@@ -35,6 +35,7 @@ _OF_SETTING = {
     "data.timestamps_probability": TRAINING,
     "data.long_labels": TRAINING,
     "data.no_speech_fraction": BOTH,  # with it, transcripts may be empty
+    "data.no_speech_gaps": TRAINING,
     "data.streaming": TRAINING,
     "data.streaming_block_rows": TRAINING,
     "data.features_on_device": ROUNDING,

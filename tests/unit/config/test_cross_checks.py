@@ -419,6 +419,8 @@ def test_clips_without_speech_need_rows_that_are_known_and_heard_anew() -> None:
     cached = {"model.cache_encoder_outputs": True, "model.freeze": ["encoder"], "data.no_speech_fraction": 0.1}
     with refused("--data.no_speech_fraction", "--model.cache_encoder_outputs"):
         check_config(changed(cached))
+    with refused("--data.no_speech_gaps", value=True, remedy="--data.no_speech_fraction"):
+        check_config(changed({"data.no_speech_gaps": True}))
     with refused("--data.no_speech_dir", value="noise", remedy="--data.no_speech_fraction"):
         check_config(changed({"data.no_speech_dir": "noise"}))
     with refused("--data.no_speech_fraction", "out of range"):

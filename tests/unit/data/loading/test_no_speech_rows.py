@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import WhisperTokenizer
 
-from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig, SourceConfig, TrainingConfig
+from accel_asr.config.settings import Config, DataConfig, ModelConfig, SourceConfig, TrainingConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems, TrainingWindows
-from accel_asr.data.loading.collator import Collator, Item
+from accel_asr.data.loading.collator import Collator, FailedItem, Item
 from accel_asr.data.loading.no_speech_rows import NoSpeechRows
 from accel_asr.data.order.packing import GAP_S
 from accel_asr.data.reading.rows import Row
@@ -44,7 +44,8 @@ def load(tiny_folder: Path, manifest: Path):
     def make(*, pack: bool = False, **data: object) -> Job:
         settings = DataConfig(str(manifest), train_rows=54, no_speech_fraction=0.1, overlap="allow")
         model = ModelConfig(name_or_path=str(tiny_folder), language="en")
-        return load_job(model, replace(settings, **data), EvaluationConfig(), seed=7, pack=pack)
+        training = TrainingConfig(seed=7, pack=pack)
+        return load_job(Config(model=model, data=replace(settings, **data), training=training))
 
     return make
 
@@ -225,3 +226,54 @@ def test_recordings_of_a_folder_are_heard_and_belong_to_the_data(load, tmp_path:
     assert load(no_speech_dir=str(tmp_path), no_speech_fraction=0.4).fingerprint() != before
     with refused("--data.no_speech_dir", "is not a folder"):
         load(no_speech_dir=str(tmp_path / "none"))
+
+
+# -- gaps of long recordings
+
+
+def write_long_recording(folder: Path, spans: list[tuple[float, float]]) -> Path:
+    """A recording of 12 s whose samples say in which second they are, and a manifest of segments of it."""
+    seconds = np.repeat(np.arange(1, 13), RATE_HZ) * 1_000 / 32_768
+    (folder / "long.wav").write_bytes(wav_bytes(seconds, sampling_rate_hz=RATE_HZ))
+    lines = [f"long.wav,{start},{end},pay {number}" for number, (start, end) in enumerate(spans)]
+    (folder / "rows.csv").write_text("\n".join(["audio,start,end,text", *lines]) + "\n")
+    return folder / "rows.csv"
+
+
+SPANS = [(0.0, 0.9), (0.5, 1.8), (4.0, 5.0), (6.0, 7.0), (9.0, 9.5), (11.9, 12.0)]
+
+
+def test_gaps_are_where_no_row_speaks_not_even_a_validated_one(load, tmp_path: Path) -> None:
+    """Between 1.8 and 4 s, 7 and 9 s, 9.5 and 11.9 s; from 5 to 6 s is too short."""
+    manifest = write_long_recording(tmp_path, SPANS)
+    job = load(name_or_path=str(manifest), train_rows=4, no_speech_fraction=0.5, no_speech_gaps=True)
+    assert [notice for notice in job.data.notices if "no_speech_gaps: 3 gaps" in notice]
+    [gaps] = job.data.no_speech.recorded
+    np.testing.assert_allclose(gaps.start_s, [2.0, 7.2, 9.7])
+    np.testing.assert_allclose(gaps.end_s, [3.8, 8.8, 11.7])
+    heard = set()
+    for seed in range(20):
+        excerpt, _ = gaps(RATE_HZ, RATE_HZ, np.random.default_rng(seed))
+        assert excerpt.shape == (RATE_HZ,)
+        heard |= {round(float(level) * 32.768) for level in excerpt[::200]}
+    assert heard <= {3, 4, 8, 9, 10, 11, 12}  # the seconds that the gaps lie in, counted from 1
+    assert len(heard) > 4
+    long, _ = gaps(3 * RATE_HZ, RATE_HZ, np.random.default_rng(0))  # longer than any gap
+    assert len(long) == 3 * RATE_HZ
+
+
+def test_rows_without_a_gap_between_them_are_refused(load, tmp_path: Path) -> None:
+    manifest = write_long_recording(tmp_path, [(0.0, 1.0), (2.0, 3.0), (4.0, 5.0)])
+    with refused("--data.no_speech_gaps", "1.4 s", remedy="--data.no_speech_dir"):
+        load(name_or_path=str(manifest), train_rows=2, no_speech_gaps=True)
+
+
+def test_a_recording_that_has_gone_is_a_failure_of_its_row(load, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("accel_asr.data.indexing.index_building.DECODED_UP_FRONT_S", 0.0)
+    manifest = write_long_recording(tmp_path, SPANS)
+    job = load(name_or_path=str(manifest), train_rows=4, no_speech_fraction=0.5, no_speech_gaps=True)
+    (tmp_path / "long.wav").unlink()
+    made = job.train_items.of([(epoch, 4) for epoch in range(8)])
+    failed = [item for item in made if isinstance(item, FailedItem)]
+    assert 0 < len(failed) < 8  # the others are made up
+    assert {item.utterance_id for item in failed} == {"no-speech-000000"}
