@@ -6,16 +6,11 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard
-from peft import PeftModel
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from accel_asr.model.pretrained import save_model_folder
-from tests.adapter_folders import make_adapter
 from tests.hub_server import LoopbackHub
 from tests.integration.launching import console, hub_environment, run
 from tests.tiny_datasets import make_minds14_like, tone_clip, wav_bytes
 from tests.tiny_models import make_tiny_whisper
-from tests.unit.publishing.made_up_records import write_records
 
 TRAIN = ["train", "--config", "whisper_tiny_minds14", "--output_dir", "run", "--data.train_rows", "20"]
 TRAIN += ["--training.max_steps", "1", "--evaluation.eval_on_start", "false"]
@@ -76,43 +71,45 @@ def test_what_could_not_be_published_is_not_trained(
 ADAPTER = "tester/tones-adapter"
 ROUND_TRIP = """
 from pathlib import Path
-from accel_asr.commands import push, transcribe
+from transformers import WhisperForConditionalGeneration
+from accel_asr.commands import transcribe
 from accel_asr.model.pretrained import load_model_and_processor
 
-push.main(["run", "--hub_model_id", "tester/tones-adapter", "--push_adapter"])
+def apart(one, other):
+    return max(float((a - b).abs().max()) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
 example = Path("run/best_adapter/README.md").read_text().split("```python")[1].split("```")[0]
 names = {}
 exec(example, names)
-here = load_model_and_processor("run/best")[0].parameters()
-print("apart", max(float((a - b).abs().max()) for a, b in zip(names["model"].parameters(), here, strict=True)))
+best, _ = load_model_and_processor("run/best")
+base = WhisperForConditionalGeneration.from_pretrained("openai/whisper-tiny")
+print(apart(names["model"], best), apart(base, best))
 for model in ("tester/tones-adapter", "run/best"):
     transcribe.main(["--model", model, "recording.wav"])
 """
 
 
-def test_an_adapter_is_pushed_and_loaded_back_by_its_cards_example_and_by_us(hub: LoopbackHub, tmp_path: Path) -> None:
-    base = hub.repository("model", "openai/whisper-tiny").folder()
-    best, best_adapter = tmp_path / "run" / "best", tmp_path / "run" / "best_adapter"
-    make_adapter(base, best_adapter, named="openai/whisper-tiny", size=0.3)
-    whisper, processor = WhisperForConditionalGeneration.from_pretrained(base), WhisperProcessor.from_pretrained(base)
-    whisper.generation_config.language, whisper.generation_config.task = "en", "transcribe"
-    save_model_folder(PeftModel.from_pretrained(whisper, str(best_adapter)).merge_and_unload(), processor, best)
-    processor.save_pretrained(best_adapter)
-    whisper.generation_config.save_pretrained(best_adapter)
-    write_records(tmp_path / "run", "--config", "whisper_tiny_minds14")
-    (tmp_path / "recording.wav").write_bytes(wav_bytes(tone_clip(["send", "transfer"])))
-
-    done = run([sys.executable, "-c", ROUND_TRIP], cwd=tmp_path, env=hub_environment(hub, tmp_path / "hf_home"))
-    assert done.code == 0, done.err[-2000:]
-    published, shown, apart, *transcripts = done.out.splitlines()[-5:]
-    assert published == f"{hub.url}/{ADAPTER}"
-    assert shown.strip()
-    assert float(apart.split()[1]) < 1e-6
-    assert len(set(transcripts)) == 1
-    assert transcripts[0].strip()
+def test_the_adapter_of_a_run_is_published_and_loaded_back_by_its_cards_example_and_by_us(
+    hub: LoopbackHub, tmp_path: Path
+) -> None:
+    env = hub_environment(hub, tmp_path / "hf_home")
+    settings = ["--lora.enabled", "true", "--lora.r", "4", "--training.learning_rate", "0.05"]
+    settings += ["--hub.hub_model_id", ADAPTER, "--hub.push_adapter", "true", "--hub.hub_revision", "main"]
+    trained = console([*TRAIN, *settings], cwd=tmp_path, env=env)
+    assert trained.code == 0, trained.err[-2000:]
+    assert trained.out.splitlines()[-1] == f"{hub.url}/{ADAPTER}"
     repository = hub.repository("model", ADAPTER).folder()
     files = {path.name for path in repository.iterdir()}
     assert {"README.md", "adapter_config.json", "adapter_model.safetensors", "tokenizer.json"} <= files
     assert "model.safetensors" not in files
     card = ModelCard.load(repository / "README.md").data
-    assert (card.library_name, card.base_model) == ("peft", "openai/whisper-tiny")
+    assert (card.library_name, card.base_model, card.base_model_relation) == ("peft", "openai/whisper-tiny", "adapter")
+
+    (tmp_path / "recording.wav").write_bytes(wav_bytes(tone_clip(["send", "transfer"])))
+    done = run([sys.executable, "-c", ROUND_TRIP], cwd=tmp_path, env=env)
+    assert done.code == 0, done.err[-2000:]
+    shown, distances, by_adapter, by_best = done.out.splitlines()[-4:]
+    from_best, from_base = map(float, distances.split())
+    assert from_best < 1e-6 < 1e-2 < from_base
+    assert shown.strip()
+    assert by_adapter == by_best != ""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.adapter_folders import make_adapter
 from tests.conftest import forget_accelerate
 
 pytestmark = [pytest.mark.realmodel, pytest.mark.realdata]
@@ -46,6 +47,26 @@ def test_four_ways_give_the_same_transcripts_in_nine_languages(
 def test_four_ways_give_the_same_transcripts_in_english(whisper_tiny_en: Path, realdata: Path, tmp_path: Path) -> None:
     texts = all_ways(whisper_tiny_en, [(realdata / name, None) for name in ENGLISH], tmp_path)
     assert texts["jfk"].startswith("And so my fellow Americans ask not what your country can do for you")
+
+
+def test_an_adapter_transcribes_as_the_model_that_it_is_merged_into(
+    whisper_tiny_en: Path, realdata: Path, tmp_path: Path
+) -> None:
+    """By plain peft, random, and large enough to be heard."""
+    import peft
+    from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+    config = peft.LoraConfig(r=8, lora_alpha=16, target_modules="all-linear")
+    adapter = make_adapter(whisper_tiny_en, tmp_path / "adapter", config, size=0.012)
+    model = WhisperForConditionalGeneration.from_pretrained(whisper_tiny_en, dtype="float32")
+    merged = peft.PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    merged.save_pretrained(tmp_path / "merged")
+    WhisperProcessor.from_pretrained(whisper_tiny_en).save_pretrained(tmp_path / "merged")
+    clips: list[tuple[Path, str | None]] = [(realdata / name, None) for name in ENGLISH[:1]]
+    texts = by_transcribe(adapter, clips)
+    assert texts == by_transcribe(tmp_path / "merged", clips)
+    assert texts != by_transcribe(whisper_tiny_en, clips)
+    assert "fellow Americans" in texts[0]
 
 
 def all_ways(model: Path, clips: list[tuple[Path, str | None]], tmp_path: Path) -> dict[str, str]:

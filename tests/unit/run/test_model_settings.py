@@ -14,11 +14,11 @@ OTHER = ["--data.name_or_path", "mine.csv", "--data.eval_fraction", "0.1"]
 
 @pytest.fixture
 def best_of(tmp_path: Path):
-    def make(data: dict) -> str:
-        (tmp_path / "best").mkdir()
+    def make(data: dict, name: str = "best") -> str:
+        (tmp_path / name).mkdir()
         content = {"model": {"name_or_path": "quickstart", "language": "en"}, "data": data}
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
-        return str(tmp_path / "best")
+        return str(tmp_path / name)
 
     return make
 
@@ -43,8 +43,10 @@ def test_the_embedded_model_on_other_data_brings_its_language_alone() -> None:
     assert config.model.language == "en"
 
 
-def test_a_run_brings_its_own_settings_along(best_of) -> None:
-    best = best_of({"name_or_path": "calls.csv", "text_column": "said", "eval_rows": 5})
+@pytest.mark.parametrize("name", ["best", "best_adapter"])
+def test_a_run_brings_its_own_settings_along(best_of, name: str) -> None:
+    best = best_of({"name_or_path": "calls.csv", "text_column": "said", "eval_rows": 5}, name)
+    assert run_settings(best, []).data.name_or_path == "calls.csv"
     assert settings_with(best, []).data.name_or_path == "calls.csv"
     other = settings_with(best, ["--data.name_or_path", "mine.csv"]).data
     assert (other.name_or_path, other.text_column, other.eval_rows) == ("mine.csv", "said", 5)
