@@ -1,38 +1,74 @@
-"""Early stopping on two ranks: killed in between, it ends where it should, as a whole run does, and stays ended."""
+"""A run of trained parts, rates by part, a cosine, smoothed labels and early stopping: killed, it ends as a whole one.
+
+On two ranks; once with weights sharded by FSDP2.
+"""
 
 import json
 
 import pytest
 
-from tests.integration.test_resume import KILL
+from tests.integration.test_resume import KILL, assert_ends_alike
 from tests.integration.tones import RESUME, TOPOLOGIES, TonesJob
 
 # evaluated after steps 3, 6, 9 of 12: no gain is large enough, so the second and third are without one
 RULE = ("--training.early_stopping_patience", "2", "--training.early_stopping_threshold", "50")
+TECHNIQUES = (
+    *("--model.freeze", "[encoder_layers: 1, embeddings]"),
+    *("--training.learning_rate_multipliers", "{encoder: 0.5}"),
+    *("--training.lr_scheduler_type", "cosine", "--training.lr_scheduler_kwargs", "{num_cycles: 0.4}"),
+    *("--training.label_smoothing_factor", "0.1"),
+    *RULE,
+)
+TWO = TOPOLOGIES[2]
 
 
 @pytest.fixture(scope="module")
 def job(tones: TonesJob) -> TonesJob:
-    """Killed in step 8, with the checkpoint of step 6 behind it; resumed; and resumed once more."""
+    """Whole; killed in step 8, after the checkpoint of step 6, and resumed twice; sharded."""
     killed = {"moment": "step", "rank": -1, **KILL, "count": 16}
-    plan = [tones.launch("early", TOPOLOGIES[2], *RULE, ends=killed)]
-    plan += [tones.launch("early", TOPOLOGIES[2], *RULE, *RESUME)] * 2
-    assert tones.run_plan(plan) == [[-KILL["signal"]] * 2, [0, 0], [0, 0]], tones.logs(plan)
+    plan = [
+        tones.launch("early-whole", TWO, *TECHNIQUES),
+        tones.launch("early", TWO, *TECHNIQUES, ends=killed),
+        tones.launch("early", TWO, *TECHNIQUES, *RESUME),
+        tones.launch("early", TWO, *TECHNIQUES, *RESUME),
+        tones.launch("early-sharded", TWO, *TECHNIQUES, fsdp=True),
+    ]
+    codes = tones.run_plan(plan)
+    assert codes == [[0, 0], [-KILL["signal"]] * 2, [0, 0], [0, 0], [0, 0]], tones.logs(plan)
     return tones
 
 
-def test_it_ends_after_two_evaluations_without_a_gain_and_has_trained_as_ever_until_then(job: TonesJob) -> None:
-    whole = job.whole_run(TOPOLOGIES[2])
-    for kind, expected in (("train", 9), ("eval", 4)):  # with the baseline
-        assert job.metrics("early", kind) == job.metrics(whole, kind)[:expected]
+def test_a_killed_run_ends_at_the_same_step_as_a_whole_one_bit_for_bit(job: TonesJob) -> None:
+    assert_ends_alike(job, "early", "early-whole")
     [line] = job.metrics("early", "early_stop")
     assert (line["step"], line["last_step"], line["evaluations"], line["threshold"]) == (9, 12, 2, 50)
     assert max(path.name for path in (job.run_dir("early") / "checkpoints").iterdir()) == "step-00000009"
     assert json.loads((job.run_dir("early") / "summary.json").read_text())["last"]["step"] == 9
-    assert (job.run_dir("early") / "last").is_dir()
 
 
-def test_the_console_says_so(job: TonesJob) -> None:
+def test_sharded_weights_train_alike(job: TonesJob) -> None:
+    job.assert_close_losses("early-sharded", "early-whole")
+    job.assert_close_weights("early-sharded", "early-whole")
+    rates, expected = (
+        [line["learning_rate"] for line in job.metrics(name, "train")] for name in ("early-sharded", "early-whole")
+    )
+    assert rates == expected
+    assert rates[2] == 1e-4 > rates[3] > rates[8] > 3e-5  # on the way of the 12 steps that were planned
+
+
+def test_frozen_parts_are_those_of_the_model_before(job: TonesJob) -> None:
+    from safetensors.torch import load_file
+
+    before, after = load_file(job.folder / "model" / "model.safetensors"), job.weights("early-sharded")
+    frozen = ("model.encoder.layers.0.", "model.encoder.conv", "model.decoder.embed_")
+    same = {name for name, weight in before.items() if weight.equal(after[name])}
+    assert same == {name for name in before if name.startswith((*frozen, "model.encoder.embed_positions"))}
+
+
+def test_the_console_says_why_it_ended_and_how_much_is_trained(job: TonesJob) -> None:
     said = job.said_in_one_line("early")
     assert said.count("stopped early, after step 9 of 12") == 2  # and again when it was resumed with nothing to do
     assert "resumed after step 9 of 12" in said
+    parts = json.loads((job.run_dir("early-sharded") / "environment.json").read_text())["parameters"]
+    assert parts == json.loads((job.run_dir("early-whole") / "environment.json").read_text())["parameters"]
+    assert parts["embeddings"]["trained"] == 0
