@@ -61,7 +61,7 @@ def train(config: Config) -> int:
     from accel_asr.training.stopping import STOPPED_EXIT_CODE
 
     # processes, devices and precision come from the launcher
-    accelerator = accelerator_of_run(config.training)
+    accelerator = accelerator_of_run(config.training, frozen_dtype=config.model.frozen_dtype)
     display = Display(accelerator)
     require_may_push(config.hub, Path(str(config.output_dir)), accelerator=accelerator, display=display)
     with MemoryShortage(accelerator, Path(str(config.output_dir))).ends_every_rank():
@@ -115,9 +115,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
 
     # 3. Prepare model and optimizer, and resume if there is something to resume
     identity = RunIdentity.of_run(config, job, plan, mixed_precision=accelerator.mixed_precision)
-    model, optimizer = prepare_model(
-        job, plan.training, learning_rate=schedule.peak, accelerator=accelerator, display=display
-    )
+    model, optimizer = prepare_model(job, config, learning_rate=schedule.peak, accelerator=accelerator, display=display)
     ema = MovingAverage(accelerator.unwrap_model(model), training.ema_decay)
     progress = resume(
         saving, identity, model, optimizer, ema, accelerator=accelerator, output_dir=output_dir, display=display

@@ -18,6 +18,7 @@ from accel_asr.quickstart import model_source
 
 if TYPE_CHECKING:
     from accel_asr.data.selection.utterances import Utterances
+    from accel_asr.model.whisper_for_training import WhisperForTraining
     from accel_asr.verification.checks import Check
 
 DESCRIPTION = """Compare this launch with one process that takes each global batch at once: loss, gradient, weights,
@@ -63,7 +64,6 @@ def verify(config: Config, *, most_utterances: int) -> int:
     import copy
     from functools import partial
 
-    from accel_asr.model.gradient_checkpointing import checkpoint_without_chance
     from accel_asr.run.display import Display
     from accel_asr.run.job import load_job
     from accel_asr.run.micro_batch import settle_batch
@@ -85,7 +85,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
             remedy="verify on a source that is not streamed",
             same_on_every_rank=True,
         )
-    accelerator = accelerator_of_run(training)
+    accelerator = accelerator_of_run(training, frozen_dtype=config.model.frozen_dtype)
     if is_sharded(accelerator):
         raise UserError(
             "verify compares whole models, and FSDP shards this one",
@@ -98,7 +98,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
     display.say_lines(job.data.notices)
 
     run_plan, last_step = plan_windows(
-        settle_batch(job, training, saved=None, accelerator=accelerator, say=display.say),
+        settle_batch(job, config, saved=None, accelerator=accelerator, say=display.say),
         job.data,
         num_processes=accelerator.num_processes,
     )
@@ -131,7 +131,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
     build = partial(optimizer_of_run, training=training, learning_rate=schedule.peak)
     reference = copy.deepcopy(model)
     reference_optimizer = build(reference)
-    checkpoint_without_chance(model, training.gradient_checkpointing)
+    _change_as_a_run_does(model, config)
     prepared, optimizer = accelerator.prepare(model, build(model))
     try:
         checks = compare_training(
@@ -163,6 +163,15 @@ def verify(config: Config, *, most_utterances: int) -> int:
     prepared = optimizer = None
     shut_down(accelerator)
     return 0 if all(check.passed for check in checks) else 1
+
+
+def _change_as_a_run_does(model: "WhisperForTraining", config: Config) -> None:
+    from accel_asr.model.frozen_weights import store_frozen_in_bf16
+    from accel_asr.model.gradient_checkpointing import checkpoint_without_chance
+
+    if config.model.frozen_dtype == "bfloat16":
+        store_frozen_in_bf16(model, keeps_originals=False)
+    checkpoint_without_chance(model, config.training.gradient_checkpointing)
 
 
 def _notes(*, num_processes: int, mixed_precision: str, is_masked: bool) -> list[str]:

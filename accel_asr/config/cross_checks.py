@@ -38,6 +38,7 @@ def check_config(config: Config) -> None:
             *_source_errors(config.data),
             *_validation_errors(config.data),
             *_combination_errors(config),
+            *_frozen_dtype_errors(config),
             *lora_errors(config.lora),
             *_switched_off_errors(config),
             *_no_speech_errors(config),
@@ -180,6 +181,10 @@ _NOT_TOGETHER: dict[str, dict[str, str]] = {
         # its plan asks for the longest utterance of a step, which says nothing of how long a pack is
         "training.audio_context": "which fills the whole window",
     },
+    "model.frozen_dtype": {
+        "model.cache_encoder_outputs": "which would round the encoder that computes them",
+        "lora.use_dora": "which would round the weights whose lengths it trains",
+    },
     "model.cache_encoder_outputs": {
         "data.streaming": "which needs the same clips in each epoch",
         "training.pack": "which needs the same windows in each epoch",
@@ -277,8 +282,18 @@ def _no_speech_errors(config: Config) -> Iterator[UserError]:
             )
 
 
+def _frozen_dtype_errors(config: Config) -> Iterator[UserError]:
+    if config.model.frozen_dtype == "bfloat16" and not (config.model.freeze or config.lora.enabled):
+        yield UserError(
+            "nothing is frozen",
+            setting="--model.frozen_dtype",
+            value="bfloat16",
+            remedy="add --model.freeze [encoder] or --lora.enabled true, or leave it out",
+        )
+
+
 def _is_on(value: Any) -> bool:
-    return bool(value) and value != "full"  # the audio context that changes nothing
+    return bool(value) and value not in ("full", "float32")  # audio context and frozen weights as they are
 
 
 def _optimizer_errors(training: TrainingConfig) -> Iterator[UserError]:

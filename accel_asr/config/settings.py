@@ -48,6 +48,9 @@ class ModelConfig:
     """Parts that are not trained: `encoder`; `decoder`, with its embeddings; `embeddings` of tokens (also the output
     projection) and positions; `encoder_layers: N`, the lowest N and the convolutions before them. Such as
     `[encoder]`, or `[encoder_layers: 2, embeddings]`."""
+    frozen_dtype: Literal["float32", "bfloat16"] = "float32"
+    """`bfloat16`: with `training.mixed_precision: bf16`, store the frozen weights of linear layers and convolutions in
+    half the memory. Nothing changes by it: those are rounded so at each use anyway, and originals are saved."""
     cache_encoder_outputs: bool = False
     """With `freeze: [encoder]`: run the encoder over each training clip once, before training, and keep its outputs on
     disk in float16, in `data.cache_dir`. Their size is printed before anything starts."""

@@ -72,9 +72,9 @@ class RunEvaluations:
         whole = whole_model(self.accelerator, self.model)
         place = self._place(step)
         speech, first_full_step = self.plan.contexts.speech, self.plan.contexts.first_full_step
-        by_speech = self._score(whole, speech, step) if speech is not None else None
+        by_speech = self._score(whole, speech) if speech is not None else None
         by_speech_alone = first_full_step is not None and 0 < step < first_full_step
-        by_window = None if by_speech_alone else self._score(whole, None, step)
+        by_window = None if by_speech_alone else self._score(whole, None)
         self.progress.evaluated_step = step  # only now: a resumed run redoes an evaluation that was stopped
         speech_record = None
         if by_speech is not None:
@@ -118,7 +118,7 @@ class RunEvaluations:
             AgreedStopError: as `evaluate`.
         """
         whole = whole_model(self.accelerator, self.model)
-        result = self._score(whole, None, self.progress.step)
+        result = self._score(whole, None)
         record = {**self._place(self.progress.step), "weights": name, **averaged, **result.record()}
         is_best = self._remember(name, record)
         self._show(record, result, kind=f"eval_{name}", remark=title, is_best=is_best)
@@ -159,11 +159,11 @@ class RunEvaluations:
 
         self.outputs.written.hand_over(write, step=turn)
 
-    def _score(
-        self, whole: WhisperForConditionalGeneration, audio_context: SpeechContext | None, step: int
-    ) -> Evaluation:
+    def _score(self, whole: WhisperForConditionalGeneration, audio_context: SpeechContext | None) -> Evaluation:
         shortage, decoding = MemoryShortage(self.accelerator, self.outputs.output_dir), self.job.decoding
-        explained = shortage.explained_in_evaluation(step, batch_size=decoding.batch_size, num_beams=decoding.num_beams)
+        explained = shortage.explained_in_evaluation(
+            self.progress.step, batch_size=decoding.batch_size, num_beams=decoding.num_beams
+        )
         with explained, self.display.evaluation_bar(len(self.job.data.validation)) as bar:
             return evaluate_model(
                 whole,

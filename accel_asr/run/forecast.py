@@ -177,6 +177,7 @@ def opening_lines(
     *,
     parameters: int,
     trainable: int,
+    weight_bytes: int,
     copied: int,
     optimizer_bytes: int,
     has_moving_average: bool = False,
@@ -203,10 +204,9 @@ def opening_lines(
     evaluations += evaluates_first and forecast.first_step == 1
     average = trainable * FLOAT32_BYTES if has_moving_average else 0
     state = trainable * FLOAT32_BYTES + optimizer_bytes + average
-    weights = parameters * FLOAT32_BYTES
     copy = copied * FLOAT32_BYTES + optimizer_bytes + average if is_main_process else 0
     on_cpu = forecast.device.type == "cpu"
-    needed = weights + state + (copy if on_cpu else 0)
+    needed = weight_bytes + state + (copy if on_cpu else 0)
     more = ", the moving average" * has_moving_average
     more += ", the copy that checkpoints are written from" if on_cpu and copy else ""
     return [

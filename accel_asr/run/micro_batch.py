@@ -1,5 +1,6 @@
 """The micro-batch of a run: as set, or with `training.batch_size: auto` the largest that fits the device."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -8,10 +9,11 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from accel_asr.audio.log_mel import features_shape
-from accel_asr.config.settings import TrainingConfig
+from accel_asr.config.settings import Config, TrainingConfig
 from accel_asr.console.printing import counted
 from accel_asr.data.selection.preparation import label_lengths
 from accel_asr.errors import UserError
+from accel_asr.model.frozen_weights import store_frozen_in_bf16
 from accel_asr.model.pretrained import parameter_counts
 from accel_asr.run.forecast import gigabytes
 from accel_asr.run.job import Job
@@ -25,7 +27,7 @@ TIMESTAMPS_OF_LABEL = 2  # what timestamps may add to a label
 
 def settle_batch(
     job: Job,
-    training: TrainingConfig,
+    config: Config,
     *,
     saved: Geometry | None,
     accelerator: Accelerator,
@@ -44,6 +46,7 @@ def settle_batch(
     Raises:
         UserError: the global batch can't be split so, or not even one utterance fits.
     """
+    training = config.training
     split = split_global_batch(training, accelerator.num_processes)
     if training.batch_size != "auto":
         return split
@@ -55,7 +58,7 @@ def settle_batch(
     ):
         candidates = [size for size in candidates if size <= saved.micro_batch_size]
         origin = ", and the checkpoint has no more" if candidates[-1] < share else ""
-    probe = probe_of_run(job, training, accelerator=accelerator)
+    probe = probe_of_run(job, config, accelerator=accelerator)
     by_rank: list[Fitting] = gather_object([probe.largest(candidates)])
     tightest = min(by_rank, key=lambda fitting: fitting.micro_batch)
     worst = f"the longest label, {probe.label_positions} tokens, and the whole audio window"
@@ -78,8 +81,12 @@ def settle_batch(
     return replace(split, batch_size=None, per_device_train_batch_size=micro, gradient_accumulation_steps=accumulation)
 
 
-def probe_of_run(job: Job, training: TrainingConfig, *, accelerator: Accelerator) -> MemoryProbe:
+def probe_of_run(job: Job, config: Config, *, accelerator: Accelerator) -> MemoryProbe:
     """A probe that makes the steps of a run."""
+    model, training = job.model, config.training
+    if config.model.frozen_dtype == "bfloat16":
+        model = copy.deepcopy(model)
+        store_frozen_in_bf16(model, keeps_originals=False)
     encoder, collator, train = job.train_items.encoder, job.train_collator, job.data.train
     longest = encoder.max_label_tokens
     has_known_labels = job.data.stream is None and job.data.packing is None
@@ -88,10 +95,13 @@ def probe_of_run(job: Job, training: TrainingConfig, *, accelerator: Accelerator
         longest = min(longest, int(lengths.max()) + TIMESTAMPS_OF_LABEL)
     trained = parameter_counts(job.model)[1]
     reserved = 4 * trained * (accelerator.num_processes > 1)  # the buckets in which gradients are summed
+    averages = 4 * trained * (training.ema_decay is not None)
+    reserved += averages
     if accelerator.device.type == "cpu":
-        reserved += 8 * trained  # `Snapshot` holds the optimizer's state once more; its weights are the probe's copy
+        # `Snapshot` holds the optimizer's state and the average once more; its weights are the probe's copy
+        reserved += 8 * trained + averages
     return MemoryProbe(
-        model=job.model,
+        model=model,
         build_optimizer=partial(optimizer_for_steps, training=training, learning_rate=1e-5),
         clip_shape=collator.encoded_shape or features_shape(collator.feature_extractor),
         is_encoded=collator.encoded_shape is not None,

@@ -4,6 +4,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from accel_asr.model.adapter_layers import has_adapters
+from accel_asr.model.frozen_weights import weight_bytes
 from accel_asr.model.pretrained import parameter_counts
 from accel_asr.run.display import Display
 from accel_asr.run.forecast import RunForecast, opening_lines, warmup_note
@@ -50,6 +51,7 @@ def say_what_is_to_come(
         forecast,
         parameters=parameters,
         trainable=trainable,
+        weight_bytes=weight_bytes(unwrapped),
         copied=trainable if has_adapters(unwrapped) else parameters,
         optimizer_bytes=state_bytes(model, optim),
         has_moving_average=plan.training.ema_decay is not None,

@@ -8,11 +8,13 @@ from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.utils import gather_object
 from torch import nn
 
-from accel_asr.config.settings import TrainingConfig
+from accel_asr.config.settings import Config, TrainingConfig
 from accel_asr.console.bars import Bar
+from accel_asr.model.frozen_weights import store_frozen_in_bf16
 from accel_asr.model.gradient_checkpointing import checkpoint_layers
 from accel_asr.model.whisper_for_training import WhisperForTraining
 from accel_asr.run.display import Display
+from accel_asr.run.forecast import gigabytes
 from accel_asr.run.job import Job
 from accel_asr.training.encoder_filling import fill_encoder_cache
 from accel_asr.training.optimizers import optimizer_of_run
@@ -20,15 +22,19 @@ from accel_asr.training.step import settle_gradient_buckets
 
 
 def prepare_model(
-    job: Job, training: TrainingConfig, *, learning_rate: float, accelerator: Accelerator, display: Display
+    job: Job, config: Config, *, learning_rate: float, accelerator: Accelerator, display: Display
 ) -> tuple[nn.Module, AcceleratedOptimizer]:
     """The model on its device and the optimizer, both prepared. A collective.
 
     With `model.cache_encoder_outputs`, the encoder encodes the training clips now.
 
     Raises:
-        UserError: an encoder output does not fit into its cache.
+        UserError: an encoder output does not fit into its cache; or nothing is frozen that could be in bf16.
     """
+    training = config.training
+    if config.model.frozen_dtype == "bfloat16":
+        count = store_frozen_in_bf16(job.model, keeps_originals=accelerator.is_main_process)
+        display.say(f"model.frozen_dtype: bfloat16: {count:,} frozen weights take {gigabytes(2 * count)} less")
     job.model.to(accelerator.device)
     _fill_encoder_cache(job, training, accelerator=accelerator, display=display)
     optimizer = optimizer_for_steps(job.model, training, learning_rate=learning_rate)

@@ -7,7 +7,6 @@ from typing import Any
 
 from accelerate import Accelerator
 from torch import nn
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.config.command_line import write_config
 from accel_asr.config.settings import Config
@@ -15,13 +14,11 @@ from accel_asr.console.public_text import public_values
 from accel_asr.files.atomic_writes import folder_written_whole, write_json
 from accel_asr.files.run_folder import CONFIG_FILE, failed_writes_explained
 from accel_asr.model.parts import parameters_by_part
-from accel_asr.model.pretrained import save_model_folder
 from accel_asr.ranks.main_process import write_on_main_process
 from accel_asr.run.display import Display
 from accel_asr.run.job import Job
 from accel_asr.run.training_plan import RunPlan
 from accel_asr.training.launch.environment import describe_environment
-from accel_asr.training.launch.sharding import whole_model
 from accel_asr.training.logs.metrics_log import MetricsLog
 from accel_asr.training.logs.sample_log import SampleLog
 from accel_asr.training.logs.trackers import start_trackers
@@ -101,8 +98,8 @@ class RunOutputs:
         """Write `last/`, and data_summary.json with what training itself dropped. A collective."""
         left_out = {**progress.filtered, "unreadable": progress.unreadable}
         summary = {**public_values(job.data.summary), "left_out_in_training": left_out}
-        whole = whole_model(accelerator, model)
-        write = partial(_write_last, self.output_dir, summary, whole, job.processor)
+        self.snapshot.take_weights(accelerator.unwrap_model(model), step=progress.step)
+        write = partial(_write_last, self.output_dir, summary, self.snapshot)
         write_on_main_process(accelerator, self.output_dir, write)
 
     def close(self) -> None:
@@ -119,10 +116,8 @@ def _describe(output_dir: Path, config: Config, job: Job, accelerator: Accelerat
         write_json(output_dir / "data_summary.json", public_values(job.data.summary))
 
 
-def _write_last(
-    output_dir: Path, summary: dict[str, Any], model: WhisperForConditionalGeneration, processor: WhisperProcessor
-) -> None:
+def _write_last(output_dir: Path, summary: dict[str, Any], snapshot: Snapshot) -> None:
     with failed_writes_explained(output_dir):
         write_json(output_dir / "data_summary.json", summary)
         with folder_written_whole(output_dir / "last") as folder:
-            save_model_folder(model, processor, folder)
+            snapshot.save_model_folder(folder)

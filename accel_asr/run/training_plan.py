@@ -85,7 +85,7 @@ def plan_run(job: Job, config: Config, *, accelerator: Accelerator, display: Dis
             `plan_schedule` raises.
     """
     resumes_from = newest_geometry(Path(str(config.output_dir))) if config.checkpoint.resume else None
-    training = settle_batch(job, config.training, saved=resumes_from, accelerator=accelerator, say=display.say)
+    training = settle_batch(job, config, saved=resumes_from, accelerator=accelerator, say=display.say)
     order, last_step = plan_training(training, job.data, num_processes=accelerator.num_processes)
     speech = None
     if training.audio_context == "speech":

@@ -1,6 +1,6 @@
 """Micro-batches by what memory holds: the run and its resumption are those of the numbers given by hand.
 
-And a run out of memory: one message, all ranks end, the checkpoints stay.
+A run out of memory: one message, all ranks end, the checkpoints stay. Frozen weights in bf16: nothing else changes.
 """
 
 import re
@@ -8,13 +8,17 @@ import signal
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
 from tests.integration.tones import RESUME, TonesJob
 
 BY_HAND = (2, 2, 2)  # (processes, micro-batch, accumulation)
 ONE_MICRO_BATCH = (2, 4, 1)
 AUTO = ("--training.batch_size", "auto")
+IN_BF16 = ("--training.mixed_precision", "bf16", "--model.freeze", "[encoder]", "--training.max_steps", "6")
+FROZEN = (*IN_BF16, "--model.frozen_dtype", "bfloat16")
 GRACE_S = 60  # then the harness would kill the ranks that still run
 STOP = {"moment": "step", "count": 9, "signal": int(signal.SIGTERM), "rank": 1}  # in the fifth of 12 steps
 
@@ -34,7 +38,13 @@ def job(tones: TonesJob) -> TonesJob:
         tones.launch("no memory for a step", BY_HAND, *RESUME),
         tones.launch("no memory for scores", BY_HAND, *RESUME, **ends("evaluation", 1, rank=0)),
     ]
-    assert tones.run_plan(plan) == [[75, 75], [0, 0], [2, 2], [0, 0], [2, 2]], tones.logs(plan)
+    plan += [
+        tones.launch("frozen in fp32", BY_HAND, *IN_BF16),
+        tones.launch("frozen in bf16", BY_HAND, *FROZEN, ends=STOP),
+        tones.launch("frozen in bf16", BY_HAND, *FROZEN, *RESUME),
+    ]
+    codes = [[75, 75], [0, 0], [2, 2], [0, 0], [2, 2], [0, 0], [75, 75], [0, 0]]
+    assert tones.run_plan(plan) == codes, tones.logs(plan)
     return tones
 
 
@@ -83,3 +93,18 @@ def test_an_evaluation_without_memory_names_its_own_setting(job: TonesJob) -> No
     assert "--evaluation.per_device_eval_batch_size 5: out of memory in the evaluation at step 0" in said
     assert "1. halve it" in said
     assert "error" not in job.said("no memory for scores", 1)
+
+
+def test_frozen_weights_in_bf16_change_no_bit_of_a_stopped_and_resumed_run(job: TonesJob) -> None:
+    assert "frozen weights take" in job.said("frozen in bf16")
+    assert job.metrics("frozen in bf16") == job.metrics("frozen in fp32")
+
+
+@pytest.mark.parametrize("folder", ["best", "last", "checkpoints/step-00000006"])
+def test_the_originals_of_frozen_weights_are_saved(job: TonesJob, folder: str) -> None:
+    saved, expected = (
+        load_file(job.run_dir(name) / folder / "model.safetensors") for name in ("frozen in bf16", "frozen in fp32")
+    )
+    assert saved.keys() == expected.keys()
+    assert all(torch.equal(saved[name], tensor) for name, tensor in expected.items())
+    assert {tensor.dtype for tensor in saved.values()} == {torch.float32}

@@ -19,11 +19,12 @@ PRECISION_VARIABLE = "ACCELERATE_MIXED_PRECISION"
 ACCUMULATION_VARIABLE = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
 
 
-def accelerator_of_run(training: TrainingConfig) -> Accelerator:
+def accelerator_of_run(training: TrainingConfig, *, frozen_dtype: str) -> Accelerator:
     """As `start_accelerator`, with the settings of a run.
 
     Raises:
-        UserError: also if these processes can't share the global batch as set, or the optimizer can't be sharded.
+        UserError: also if these processes can't share the global batch as set, the optimizer can't be sharded, or
+            frozen weights can't be in bf16.
     """
     accelerator = start_accelerator(
         mixed_precision=training.mixed_precision,
@@ -41,6 +42,7 @@ def accelerator_of_run(training: TrainingConfig) -> Accelerator:
             same_on_every_rank=True,
         )
     require_shardable_optimizer(accelerator, training.optim)
+    _check_frozen_dtype(accelerator, frozen_dtype)
     return accelerator
 
 
@@ -161,6 +163,21 @@ def _check_engine(*, has_accelerator: bool) -> None:
             remedy="launch with launch_configs/cpu_2_processes.yaml",
             same_on_every_rank=True,
         )
+
+
+def _check_frozen_dtype(accelerator: Accelerator, frozen_dtype: str) -> None:
+    if frozen_dtype == "float32" or (accelerator.mixed_precision == "bf16" and not is_sharded(accelerator)):
+        return
+    problem, remedy = "needs a training in bf16", "add --training.mixed_precision bf16"
+    if is_sharded(accelerator):
+        problem, remedy = "does not go with FSDP, which shards weights of one precision", "launch with DDP"
+    raise UserError(
+        problem,
+        setting="--model.frozen_dtype",
+        value=frozen_dtype,
+        remedy=f"{remedy}, or leave it out",
+        same_on_every_rank=True,
+    )
 
 
 def _check_accumulation(gradient_accumulation_steps: int) -> None:

@@ -16,6 +16,7 @@ from torch import nn
 from accel_asr.errors import UserError
 from accel_asr.files.atomic_writes import folder_written_whole
 from accel_asr.files.run_folder import checkpoint_path, list_checkpoints
+from accel_asr.model.frozen_weights import originals
 from accel_asr.model.pretrained import named_not_finite, not_finite_in_file
 from accel_asr.training.averages import MovingAverage
 from accel_asr.training.launch.sharding import sharded_like
@@ -209,6 +210,8 @@ def restore_checkpoint(
         )
     saved = {name: sharded_like(weights[name], tensor) for name, tensor in loaded.items()}
     missing = unwrapped.load_state_dict(saved, strict=False)
+    for name, original in originals(unwrapped).items():
+        original.copy_(loaded.get(name, original))
     expected = set(weights) - set(saved_tensors(unwrapped))
     assert set(missing.missing_keys) == expected, missing
     assert not missing.unexpected_keys, missing

@@ -30,6 +30,7 @@ _OF_SECTION = {
 _OF_SETTING = {
     "model.name_or_path": HARMLESS,  # its weights are compared
     "model.revision": HARMLESS,
+    "model.frozen_dtype": HARMLESS,
     "model.language": BOTH,
     "model.task": BOTH,
     "data.timestamps_probability": TRAINING,

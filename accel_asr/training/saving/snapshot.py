@@ -12,6 +12,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.adapter_layers import has_adapters, without_weights
+from accel_asr.model.frozen_weights import originals
 from accel_asr.training.launch.sharding import whole_tensors
 from accel_asr.training.saving.written_behind import WrittenBehind
 
@@ -22,7 +23,8 @@ class Snapshot:
     They take the memory of the weights and the optimizer's state once more, 12 bytes a parameter trained by AdamW (4 of
     one that is not), from the start to the end: asking the system for new memory takes several times as long as
     copying. Of a state that is not in `moments` it is asked for at the first copy. Of a model with adapters only these
-    are copied; what they were added to is copied once, and on a CPU never.
+    are copied; what they were added to is copied once, and on a CPU never. Of frozen weights in bf16, `originals` are
+    written.
 
     What is to be written is copied while training waits, so `written` must be what writes it: nothing is copied over
     before the writes of earlier steps have ended.
@@ -43,11 +45,13 @@ class Snapshot:
         self.average: dict[str, torch.Tensor] = {}
         self._is_main_process = is_main_process
         self._written = written
-        copied = saved_tensors(model)
-        constant = {name: tensor for name, tensor in distinct_tensors(model).items() if name not in copied}
+        exact = originals(model)
+        copied = {name: tensor for name, tensor in saved_tensors(model).items() if name not in exact}
+        constant = {name: exact.get(name, t) for name, t in distinct_tensors(model).items() if name not in copied}
         weights = {name: tensor.cpu() for name, tensor in whole_tensors(constant) if is_main_process}
         if not is_main_process:
             return
+        self._copied = list(copied)
         self._model = without_weights(model)
         weights |= {name: memory_like(tensor) for name, tensor in copied.items()}
         self._model.load_state_dict(weights, strict=False, assign=True)  # without second names of the same tensor
@@ -68,6 +72,10 @@ class Snapshot:
         return saved_tensors(self._model)
 
     @property
+    def _copied_tensors(self) -> dict[str, torch.Tensor]:
+        return {name: tensor for name, tensor in self.model_tensors.items() if name in self._copied}
+
+    @property
     def has_adapters(self) -> bool:
         """Whether there is an adapter folder to save."""
         return self._is_main_process and has_adapters(self._model)
@@ -77,9 +85,9 @@ class Snapshot:
         wanted = self._is_main_process and step != self.step
         if wanted:
             self._written.wait_for_those_before(step)
-        own = self.model_tensors if wanted else {}
+        own = self._copied_tensors if wanted else {}
         for name, tensor in whole_tensors(saved_tensors(model)):
-            if wanted:
+            if name in own:
                 own[name].copy_(tensor)
         self.step = step
 
@@ -112,7 +120,7 @@ class Snapshot:
 
     def _touch(self) -> None:
         """Have the system give the memory now, while the run is still getting ready, and not at the first copy."""
-        for tensor in (*self.model_tensors.values(), *self._memory.values()):
+        for tensor in (*self._copied_tensors.values(), *self._memory.values()):
             # by NumPy: torch would start threads of its own for it, beside those that train
             tensor.view(torch.uint8).numpy().fill(0)
 

@@ -172,6 +172,20 @@ def test_what_does_not_go_together(settings: dict[str, Any], name: str, value: A
 
 
 @pytest.mark.parametrize(
+    ("settings", "at_fault", "value"),
+    [
+        ({}, "model.frozen_dtype", "bfloat16"),
+        ({"model.freeze": ["encoder"], "model.cache_encoder_outputs": True}, "model.cache_encoder_outputs", True),
+        ({"lora.enabled": True, "lora.use_dora": True}, "lora.use_dora", True),
+    ],
+)
+def test_what_frozen_weights_in_bf16_do_not_go_with(settings: dict[str, Any], at_fault: str, value: Any) -> None:
+    check_config(changed(settings))
+    with refused(f"--{at_fault}", value=value, remedy="leave"):
+        check_config(changed({**settings, "model.frozen_dtype": "bfloat16"}))
+
+
+@pytest.mark.parametrize(
     ("settings", "name", "remedy"),
     [
         ({**STREAM, "training.max_steps": None}, "training.max_steps", "a number of optimizer steps"),

@@ -134,6 +134,7 @@ def test_what_is_coming_is_said_before_it_comes(has_moving_average: bool) -> Non
     lines = opening_lines(
         forecast,
         parameters=1_000_000,
+        weight_bytes=4 * 1_000_000,
         trainable=400_000,
         copied=1_000_000,
         optimizer_bytes=8 * 400_000,
@@ -164,6 +165,7 @@ def test_one_epoch_is_no_epochs(epochs: float, words: str) -> None:
     line, _ = opening_lines(
         forecast,
         parameters=1,
+        weight_bytes=4 * 1,
         trainable=1,
         copied=1,
         optimizer_bytes=8,
@@ -182,6 +184,7 @@ def test_a_resumed_run_tells_what_is_left() -> None:
     line, _ = opening_lines(
         forecast,
         parameters=10,
+        weight_bytes=4 * 10,
         copied=10,
         trainable=10,
         optimizer_bytes=80,

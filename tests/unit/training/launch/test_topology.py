@@ -7,10 +7,12 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
+from accel_asr.config.settings import TrainingConfig
 from accel_asr.errors import UserError
 from accel_asr.training.launch import topology
-from accel_asr.training.launch.topology import start_accelerator
+from accel_asr.training.launch.topology import accelerator_of_run, start_accelerator
 from tests.conftest import forget_accelerate
+from tests.refusals import refused
 
 PRECISION = "ACCELERATE_MIXED_PRECISION"
 ACCUMULATION = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
@@ -53,6 +55,39 @@ def test_the_generators_are_seeded(tmp_path) -> None:
     assert float(torch.rand(())) == first
     torch.manual_seed(7)
     assert float(torch.rand(())) == first
+
+
+# -- what the settings of a run ask of the launch
+
+
+def test_a_global_batch_that_these_processes_can_not_share_is_refused_at_once() -> None:
+    with refused("--training.global_batch_size", value=10, remedy="give 9 or 12"):
+        accelerator_of_run(TrainingConfig(global_batch_size=10, per_device_train_batch_size=3), frozen_dtype="float32")
+
+
+def test_frozen_weights_in_bf16_need_a_training_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    with refused("--model.frozen_dtype", "bf16", value="bfloat16", remedy="--training.mixed_precision bf16"):
+        accelerator_of_run(TrainingConfig(), frozen_dtype="bfloat16")
+    forget_accelerate()
+    monkeypatch.setenv(PRECISION, "bf16")  # the launcher's choice
+    assert accelerator_of_run(TrainingConfig(), frozen_dtype="bfloat16").mixed_precision == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("training", "frozen_dtype", "setting"),
+    [
+        (TrainingConfig(batch_size="auto"), "float32", "--training.batch_size"),
+        (TrainingConfig(mixed_precision="bf16"), "bfloat16", "--model.frozen_dtype"),
+    ],
+)
+def test_what_sharded_weights_can_not_do(
+    monkeypatch: pytest.MonkeyPatch, training: TrainingConfig, frozen_dtype: str, setting: str
+) -> None:
+    accelerator_of_run(training, frozen_dtype=frozen_dtype)
+    forget_accelerate()
+    monkeypatch.setattr(topology, "is_sharded", lambda _: True)
+    with refused(setting, "shard"):
+        accelerator_of_run(training, frozen_dtype=frozen_dtype)
 
 
 # -- precision
