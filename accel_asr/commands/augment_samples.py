@@ -1,6 +1,7 @@
 """`accel-asr augment-samples [--clips N] [--output_dir FOLDER] [settings of a run]`: hear what training would hear."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from accel_asr.commands.option_types import at_least_one
@@ -51,8 +52,9 @@ def augment_samples(config: Config, *, clips: int) -> int:
     noise = open_noise(config.augment)
     limits = load_model_limits(config.model, language_of_rows=config.data.language_column is not None)
     rate_hz = limits.sampling_rate_hz
+    spoken = replace(config.data, no_speech_fraction=0.0, no_speech_dir=None)  # clips without speech have no effects
     data = load_train_and_validation(
-        config.data, encoder=limits.encoder, sampling_rate_hz=rate_hz, window_s=limits.window_s, seed=seed
+        spoken, encoder=limits.encoder, sampling_rate_hz=rate_hz, window_s=limits.window_s, seed=seed
     )
     augmentation = Augmentation(config.augment, rate_hz, noise)
     most = round(limits.window_s * rate_hz)

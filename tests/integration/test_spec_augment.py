@@ -1,33 +1,60 @@
-"""SpecAugment in a run: the masks of each clip in each epoch are the same on any topology and after a kill."""
+"""SpecAugment and effects on the sound in a run: those of each clip are the same on any topology and after a kill."""
 
 import json
 import signal
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from tests.integration.tones import RESUME, STEPS_PER_EPOCH, TRAIN_CLIPS, TonesJob
 
 ALONE, SPLIT, KILLED = "masked-alone", "masked-split", "masked-killed"
 SPEC_AUGMENT = ("--spec_augment.enabled", "true", "--spec_augment.mask_time_length", "10")
+EFFECTS = {
+    "speed_prob": 0.5,
+    "room_prob": 0.3,
+    "noise_prob": 0.5,
+    "telephone_prob": 0.3,
+    "mp3_prob": 0.2,
+    "shift_prob": 0.5,
+}
+TIMED = ("--data.timestamps_probability", "0.5")
 KILL = {"moment": "step", "count": 11, "signal": int(signal.SIGKILL), "rank": -1}  # in step 5 or 6, after a save
 
 
 @pytest.fixture(scope="module")
 def masked(tones: TonesJob) -> TonesJob:
-    """The same masked run by one process without workers; split over two with two workers; killed and resumed."""
+    """The same run with masks and effects by one process without workers; split over two with two workers; killed and
+    resumed; and resumed with other noise."""
     split = (2, 2, 2)
-    settings = {name: (*SPEC_AUGMENT, "--training.dataloader_num_workers", str(count)) for name, count in WORKERS}
+    effects = [f"--augment.{name}={share}" for name, share in EFFECTS.items()]
+    noise, other_noise = (noise_folder(tones, name, seed) for seed, name in enumerate(("hiss", "other-hiss")))
+    settings = {
+        name: (*SPEC_AUGMENT, *TIMED, *effects, *noise, "--training.dataloader_num_workers", str(count))
+        for name, count in WORKERS
+    }
     plan = [
         tones.launch(ALONE, (1, 8, 1), *settings[ALONE]),
         tones.launch(SPLIT, split, *settings[SPLIT]),
         tones.launch(KILLED, split, *settings[KILLED], ends=KILL),
         tones.launch(KILLED, split, *settings[KILLED], *RESUME),
+        tones.launch(KILLED, split, *settings[KILLED], *other_noise, *RESUME),
     ]
     codes = tones.run_plan(plan)
     assert [codes[0], codes[1], codes[3]] == [[0], [0, 0], [0, 0]], tones.logs(plan)
     assert codes[2] != [0, 0]
+    assert codes[4] == [2, 2]
     return tones
+
+
+def noise_folder(tones: TonesJob, name: str, seed: int) -> list[str]:
+    """A folder with noise of its own, as a setting."""
+    folder = tones.folder / name
+    folder.mkdir()
+    soundfile.write(folder / "hiss.flac", np.random.default_rng(seed).standard_normal(24_000) / 10, 8_000)
+    return [f"--augment.noise_dir={folder}"]
 
 
 WORKERS = [(ALONE, 0), (SPLIT, 2), (KILLED, 1)]
@@ -67,6 +94,13 @@ def test_updates_are_those_of_one_process_and_not_those_without_masks(masked: To
     pairs = zip(masked.metrics(ALONE, "train"), plain, strict=True)
     assert all(abs(line["loss"] - other["loss"]) > 1e-4 for line, other in pairs)
     assert masked.metrics(ALONE, "eval")[0] == masked.metrics("whole-1x8x1", "eval")[0]  # validation is never masked
+
+
+def test_other_noise_is_another_training(masked: TonesJob) -> None:
+    message = masked.said_in_one_line(KILLED)
+    assert "augment.noise_dir: another" in message
+    assert "--checkpoint.allow_changes true" in message
+    assert "augment.noise_dir: 1 recording, " in masked.said(SPLIT)
 
 
 def test_a_killed_run_ends_bit_for_bit_as_an_unbroken_one(masked: TonesJob) -> None:
