@@ -108,7 +108,7 @@ def evaluate(
     """Score a model, like `accel-asr evaluate`.
 
     Args:
-        model: A model folder, a name on the Hub, or `quickstart`.
+        model: Folder of a model or an adapter, a name on the Hub, or `quickstart`.
         dataset: `NAME` or `NAME@SPLIT`; None is the validation data of the run that the model belongs to.
         against: Another model, compared on the same rows.
         output_dir: Where transcripts and scores are kept; None keeps none.
@@ -146,7 +146,7 @@ def transcribe(
     """Transcribe recordings of any length, like `accel-asr transcribe --format json`.
 
     Args:
-        model: A model folder, a name on the Hub, or `quickstart`.
+        model: Folder of a model or an adapter, a name on the Hub, or `quickstart`.
         recordings: Audio files, or folders of them.
         language, task, device: As the command's options.
 
