@@ -13,19 +13,20 @@ from tests.integration.tones import RESUME, TonesJob
 
 ALONE, TWO_RANKS = (1, 8, 1), (2, 2, 2)  # (processes, micro-batch, accumulation)
 LORA = (
-    "--lora.enabled",
-    "true",
-    "--lora.r",
-    "4",
-    "--lora.lora_dropout",
-    "0.05",
-    "--lora.modules_to_save",
-    "[layer_norm]",
+    *(
+        "--lora.enabled",
+        "true",
+        "--lora.r",
+        "4",
+        "--lora.lora_dropout",
+        "0.05",
+        "--lora.modules_to_save",
+        "[layer_norm]",
+    ),
+    *("--training.learning_rate", "3e-3", "--training.max_steps", "6"),
 )
-LORA += ("--training.learning_rate", "3e-3")
-SIX_STEPS = ("--training.max_steps", "6")
 STOP = {"moment": "step", "count": 4, "signal": int(signal.SIGTERM), "rank": 1}  # in its second step
-KILL = {"moment": "step", "count": 9, "signal": int(signal.SIGKILL)}
+KILL = {"moment": "step", "signal": int(signal.SIGKILL)}  # in the fifth step
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +35,17 @@ def job(tones: TonesJob) -> TonesJob:
     plan = []
     for name, topology in (("alone", ALONE), ("two", TWO_RANKS)):
         plan.append(tones.launch(f"adapters-{name}", topology, *LORA))
-        plan.append(tones.launch(f"adapters-{name}-killed", topology, *LORA, ends={**KILL, "rank": topology[0] - 1}))
+        plan.append(
+            tones.launch(
+                f"adapters-{name}-killed",
+                topology,
+                *LORA,
+                ends={**KILL, "count": 4 * topology[2] + 1, "rank": topology[0] - 1},
+            )
+        )
         plan.append(tones.launch(f"adapters-{name}-killed", topology, *LORA, *RESUME))
-    plan.append(tones.launch("adapters-sharded", TWO_RANKS, *LORA, *SIX_STEPS, fsdp=True, ends=STOP))
-    plan.append(tones.launch("adapters-sharded", TWO_RANKS, *LORA, *SIX_STEPS, *RESUME, fsdp=True))
+    plan.append(tones.launch("adapters-sharded", TWO_RANKS, *LORA, fsdp=True, ends=STOP))
+    plan.append(tones.launch("adapters-sharded", TWO_RANKS, *LORA, *RESUME, fsdp=True))
     codes = tones.run_plan(plan)
     assert [codes[at] for at in (0, 2, 3, 5, 6, 7)] == [[0], [0], [0, 0], [0, 0], [75, 75], [0, 0]], tones.logs(plan)
     assert codes[1] == [-signal.SIGKILL]
