@@ -148,10 +148,10 @@ class Job:
         return augmentation.settings if augmentation is not None else NO_EFFECTS
 
     def noise_fingerprint(self) -> str | None:
-        """A checksum of the recordings of noise that are mixed into the training clips; None without any."""
+        """What resumed runs must have in common of the noise in training clips; None without any."""
         augmentation = self.train_items.augmentation
         noise = augmentation.noise if augmentation is not None else None
-        return noise.fingerprint if isinstance(noise, NoiseFolder) else None
+        return f"recordings {noise.fingerprint}" if isinstance(noise, NoiseFolder) else None
 
 
 def load_model(

@@ -98,7 +98,7 @@ def test_updates_are_those_of_one_process_and_not_those_without_masks(masked: To
 
 def test_other_noise_is_another_training(masked: TonesJob) -> None:
     message = masked.said_in_one_line(KILLED)
-    assert "augment.noise_dir: another" in message
+    assert "augment.noise_dir: recordings " in message
     assert "--checkpoint.allow_changes true" in message
     assert "augment.noise_dir: 1 recording, " in masked.said(SPLIT)
 
