@@ -53,6 +53,19 @@ def speed(*rows: str, start: list[str] = SPEED) -> dict[tuple[str, str], dict[st
     return {(row["row"], row["against"]): row for row in json.loads(done.stdout.splitlines()[-1])["rows"]}
 
 
+def test_the_memory_of_a_step() -> None:
+    rows = ["full", "LoRA, checkpointing"]
+    done = benchmark("-m", "benchmarks.memory", "--size", "tiny", "--batch_size", "2", "--rows", *rows)
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = json.loads(done.stdout.splitlines()[-1])["results"]
+    assert [*results] == rows
+    full, adapters = results.values()
+    assert full["gradients_mb"] == pytest.approx(4e-6 * full["trained_parameters"])
+    assert full["optimizer_mb"] == pytest.approx(2 * full["gradients_mb"], rel=0.01)
+    assert adapters["weights_mb"] == pytest.approx(full["weights_mb"] + adapters["gradients_mb"])
+    assert all(result["peak_mb"] > 0 for result in results.values())
+
+
 def test_the_start_up_of_the_data_layer() -> None:
     done = benchmark("-m", "benchmarks.data_startup", "--rows", "300", "--rounds", "1", "--batches", "20")
     assert done.returncode == 0, done.stderr[-3000:]
