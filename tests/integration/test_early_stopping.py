@@ -16,7 +16,7 @@ TECHNIQUES = (
     *("--model.freeze", "[encoder_layers: 1, embeddings]"),
     *("--training.learning_rate_multipliers", "{encoder: 0.5}"),
     *("--training.lr_scheduler_type", "cosine", "--training.lr_scheduler_kwargs", "{num_cycles: 0.4}"),
-    *("--training.label_smoothing_factor", "0.1"),
+    *("--training.label_smoothing_factor", "0.1", "--training.ema_decay", "0.9"),
     *RULE,
 )
 TWO = TOPOLOGIES[2]
@@ -63,6 +63,11 @@ def test_frozen_parts_are_those_of_the_model_before(job: TonesJob) -> None:
     frozen = ("model.encoder.layers.0.", "model.encoder.conv", "model.decoder.embed_")
     same = {name for name, weight in before.items() if weight.equal(after[name])}
     assert same == {name for name in before if name.startswith((*frozen, "model.encoder.embed_positions"))}
+
+
+def test_the_moving_average_is_scored_where_it_ends_and_only_once(job: TonesJob) -> None:
+    assert [line["step"] for line in job.metrics("early", "eval_ema")] == [9]
+    assert json.loads((job.run_dir("early") / "summary.json").read_text())["ema"]["step"] == 9
 
 
 def test_the_console_says_why_it_ended_and_how_much_is_trained(job: TonesJob) -> None:
