@@ -25,6 +25,7 @@ from accel_asr.publishing.upload_plan import PICTURES_DIR, pictures_of
 TEMPLATE = Path(__file__).parent / "model_card_template.md"
 RATES = ("wer", "wer_ortho", "cer")
 UNIMPORTANT_SETTINGS = ("dataloader_num_workers", "ddp_timeout")  # no number depends on them
+TECHNIQUES = ("early_stopping_threshold", "label_smoothing_factor", "gradient_checkpointing")  # shown where in use
 MOST_PARTS = 15
 MOST_REPLACEMENTS = 50
 LONGEST_CELL = 80  # characters of a value from the data
@@ -203,7 +204,11 @@ def _hyperparameters(config: dict[str, Any], environment: dict[str, Any]) -> dic
         values["trained_parameters"] = parameters_in_words(environment["parameters"])
     if _trained_adapters(config):
         values |= {f"lora.{name}": value for name, value in config["lora"].items() if name != "enabled" and value != []}
-    return {name: value for name, value in values.items() if value is not None and value != {}}
+    return {name: value for name, value in values.items() if not (value in (None, {}) or _is_off(name, value))}
+
+
+def _is_off(name: str, value: Any) -> bool:
+    return name in TECHNIQUES and value in (0, "none")
 
 
 def _difference(before: list[ScoredUtterance], after: list[ScoredUtterance]) -> str | None:

@@ -9,6 +9,7 @@ from transformers import WhisperForConditionalGeneration
 
 from accel_asr.config.trained_parts import frozen_parts
 from accel_asr.data.loading.batches import ClipItems
+from accel_asr.model import chunked_loss
 from accel_asr.model.parts import freeze, parameters_by_part, parameters_in_words
 from accel_asr.training.optimizers import build_optimizer
 from accel_asr.training.step import train_step
@@ -81,6 +82,24 @@ def test_frozen_lowest_layers_save_nothing_for_the_backward_pass(model) -> None:
     assert everything > upper_layer > norm_alone > saved_by_encoder() == 0
     # both layers are alike: what one saves is saved once and not twice
     assert everything - upper_layer > upper_layer - norm_alone
+
+
+def test_a_frozen_decoder_spares_the_gradient_of_the_vocabulary_projection(
+    model, clip_items: ClipItems, collator, accelerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    products = []
+    monkeypatch.setattr(chunked_loss, "_add_product", lambda *_: products.append(1))
+
+    def products_of_a_step() -> int:
+        products.clear()
+        optimizer = accelerator.prepare(torch.optim.SGD(model.parameters(), lr=0.0))
+        batch = collator([clip_items[0, row] for row in range(2)])
+        train_step(model, optimizer, [batch], accelerator=accelerator, max_grad_norm=0.0)
+        return len(products)
+
+    assert products_of_a_step() == 1
+    freeze(model, ["decoder"])
+    assert products_of_a_step() == 0
 
 
 def test_more_layers_than_the_encoder_has_are_refused(model) -> None:

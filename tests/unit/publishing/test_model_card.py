@@ -215,6 +215,15 @@ def test_the_tables_hold_the_numbers_of_the_run(make_run) -> None:
         "- trained_parameters: 7 of 1,507 (encoder 0 of 1,500, decoder 7 of 7)",
     ):
         assert f"\n{row}\n" in text, row
+    for unused in (
+        "label_smoothing",
+        "early_stopping",
+        "lr_scheduler_kwargs",
+        "multipliers",
+        "freeze",
+        "checkpointing",
+    ):
+        assert unused not in text
     for words in ("113 validation utterances", "torch 2.13.0", 'model="lab/whisper-bank"'):
         assert words in text
     assert "None" not in text.split("Versions:")[1]
@@ -249,6 +258,10 @@ def test_the_tables_hold_the_numbers_of_the_run(make_run) -> None:
         (
             *(["--data.text.replacements", "{'&': and}"], SUMMARY),
             *(["validation texts alike: replaced '&' by 'and'."], "lower case"),
+        ),
+        (
+            [*QUICKSTART, "--training.label_smoothing_factor", "0.1", "--model.freeze", "[encoder_layers: 2]"],
+            *(SUMMARY, ["- label_smoothing_factor: 0.1", "- freeze: [{'encoder_layers': 2}]"], "early_stopping"),
         ),
         (
             *(AT_SPEECH, best_with(speech_context=SUMMARY["best"] | {"wer": 0.125})),
