@@ -109,8 +109,9 @@ def test_a_mean_of_micro_batch_means_fails(settings, capsys, monkeypatch: pytest
 MASKED = ["--spec_augment.enabled", "true", "--spec_augment.mask_time_length", "10"]
 
 
-def test_masks_of_spec_augment_are_the_same_in_both(settings, capsys) -> None:
-    assert verify.main([*settings, *MASKED, "--data.features_on_device", "true"]) == 0
+def test_masks_of_spec_augment_are_the_same_in_both_also_of_clips_without_speech(settings, capsys) -> None:
+    silent = ["--data.no_speech_fraction", "0.3"]
+    assert verify.main([*settings, *MASKED, *silent, "--data.features_on_device", "true"]) == 0
     out = capsys.readouterr().out
     assert "the model's own SpecAugment" in out
     assert "FAIL" not in out
