@@ -93,6 +93,7 @@ def measure(name: str, *, model_folder: str | None, size: str, batch_size: int, 
         "use_cache": False,
         "target_positions": torch.arange(tokens.numel(), device=device),
         "target_labels": tokens.flatten(),
+        "row_seeds": torch.arange(batch_size, device=device),
     }
     for group in optimizer.param_groups:
         for parameter in group["params"]:
