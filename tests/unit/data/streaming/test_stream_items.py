@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from accel_asr.audio.augmentation import Augmentation
+from accel_asr.config.augmentation_settings import AugmentConfig
 from accel_asr.config.command_line import parse_config
 from accel_asr.config.settings import Config, DataConfig, ModelConfig, TextConfig, TrainingConfig
 from accel_asr.data.indexing.recordings import Recording
@@ -155,6 +157,21 @@ def test_rows_that_can_not_be_used_are_no_filtered_ones(
     assert isinstance(failed, FailedItem)
     assert (failed.utterance_id, failed.is_filtered) == ("u1", False)
     assert reason in failed.reason
+
+
+def test_a_row_sounds_different_in_each_epoch_and_is_masked_where_it_sounds(items) -> None:
+    plain = items().of([(0, row())])[0]
+    effects = Augmentation(AugmentConfig(speed_prob=1.0, shift_prob=1.0), RATE_HZ)
+    made = replace(items(), seed=7, augmentation=effects)
+    first, again, later, failed = made.of([(0, row()), (0, row()), (1, row()), (1, row(audio=None))])
+    assert isinstance(failed, FailedItem)
+    assert np.array_equal(first.clip, again.clip)
+    assert first.clip.tobytes() != later.clip.tobytes()
+    assert first.clip.tobytes() != plain.clip.tobytes()
+    [span] = first.spans
+    assert not first.clip[: span.first_sample].any()
+    assert (span.stop_sample, span.row_seed) == (len(first.clip), row_seed(7, 0, "u1"))
+    assert 0.9 <= len(plain.clip) / (span.stop_sample - span.first_sample) <= 1.1
 
 
 def test_a_segment_of_a_row_is_cut_and_a_clip_that_was_cut_already_is_used_whole(items) -> None:
