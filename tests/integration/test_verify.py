@@ -19,10 +19,10 @@ CHECKS = (
 )
 
 
-def verify(tones: TonesJob, module: list[str], name: str) -> Finished:
+def verify(tones: TonesJob, module: list[str], name: str, *more: str) -> Finished:
     cwd = tones.folder / name
     cwd.mkdir()
-    finished = run([*ACCELERATE, *TWO_PROCESSES, "-m", *module, *tones.settings(2, 2)], cwd=cwd)
+    finished = run([*ACCELERATE, *TWO_PROCESSES, "-m", *module, *tones.settings(2, 2, *more)], cwd=cwd)
     assert list(cwd.iterdir()) == []  # nothing is written
     return finished
 
@@ -42,6 +42,12 @@ def test_two_processes_that_accumulate_are_one_process_with_one_batch(tones: Ton
     assert "steps 1, 3, 12 of 12, with 8, 8, 3 utterances" in finished.out  # the last window is short
     assert "13 utterances in batches of 3" in finished.out
     assert finished.out.count("pass: all 10 checks") == 1  # the main process alone speaks
+
+
+def test_every_technique_at_once_is_the_same_on_two_processes(tones: TonesJob) -> None:
+    finished = verify(tones, ["accel_asr", "verify"], "verify-techniques", *tones.every_technique)
+    assert finished.code == 0, finished.out + finished.err[-4000:]
+    assert set(verdicts(finished).values()) == {"pass"}
 
 
 def test_gradients_that_are_not_synchronised_fail(tones: TonesJob) -> None:

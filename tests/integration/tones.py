@@ -8,6 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import soundfile
+
 from tests.integration.launching import REPOSITORY, offline_environment
 from tests.tiny_datasets import make_minds14_like
 from tests.tiny_models import make_tiny_whisper
@@ -80,6 +83,28 @@ class TonesJob:
         batch = ["--training.per_device_train_batch_size", str(micro_batch)]
         batch += ["--training.gradient_accumulation_steps", str(accumulation)]
         return ["--config", str(self.config), *batch, *more, "--output_dir", "run"]
+
+    @cached_property
+    def every_technique(self) -> list[str]:
+        """The settings that switch on whatever changes a step, all together."""
+        noise = self.folder / "noise"
+        noise.mkdir()
+        soundfile.write(noise / "hiss.wav", np.random.default_rng(1).standard_normal(24_000) / 20, 16_000)
+        on = {
+            "lora.enabled": "true",
+            "lora.r": "4",
+            "lora.use_dora": "true",
+            "spec_augment.enabled": "true",
+            "spec_augment.mask_time_length": "10",
+            "augment.speed_prob": "0.5",
+            "augment.noise_prob": "0.5",
+            "augment.noise_dir": str(noise),
+            "training.gradient_checkpointing": "both",
+            "training.lr_scheduler_type": "cosine",
+            "training.learning_rate_multipliers": "{encoder: 0.5}",
+            "training.ema_decay": "0.9",
+        }
+        return [part for name, value in on.items() for part in (f"--{name}", value)]
 
     def launch(
         self,
