@@ -200,7 +200,8 @@ def _configuration(options: argparse.Namespace, settings: list[str]) -> Config:
     if options.dataset:
         own += [f"--{name}={value}" for name, value in WHOLE_SETS.items()]
         own += [f"--data.name_or_path={options.dataset[0]}", "--data.eval_split=test"]
-    return parse_config([*settings_of_model(options.model, settings, has_own_data=has_own_data), *own, *settings])
+    of_model = settings_of_model(options.model, settings, has_own_data=has_own_data)
+    return parse_config([*of_model, *own, *settings], trains=False)
 
 
 def label_of(model: str) -> str:

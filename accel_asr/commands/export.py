@@ -124,7 +124,7 @@ def run_settings(model: str, settings: list[str]) -> Config:
             remedy="give --config RECIPE_OR_YAML of a run, or --data.name_or_path with --data.eval_split (or "
             "--data.eval_rows, --data.eval_fraction); --config quickstart compares on the embedded clips",
         )
-    config = parse_config([f"--model.name_or_path={model}", *own, *settings])
+    config = parse_config([f"--model.name_or_path={model}", *own, *settings], trains=False)
     # the run's own revision belongs to its base model
     revision = config.model.revision if "--model.revision" in names else None
     return dataclasses.replace(config, model=dataclasses.replace(config.model, name_or_path=model, revision=revision))

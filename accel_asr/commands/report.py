@@ -65,7 +65,7 @@ def _open_audio(run_dir: Path) -> "SamplesOf":
     from accel_asr.files.run_folder import CONFIG_FILE
     from accel_asr.reporting.validation_audio import reopen
 
-    config = parse_config(["--config", str(run_dir / CONFIG_FILE)])
+    config = parse_config(["--config", str(run_dir / CONFIG_FILE)], trains=False)
     best = run_dir / "best"
     model = replace(config.model, name_or_path=str(best), revision=None) if best.is_dir() else config.model
     return reopen(config.data, model, seed=config.training.seed)

@@ -11,10 +11,12 @@ import jsonargparse
 import yaml
 from jsonargparse import ArgumentParser
 
+from accel_asr.config.augmentation_settings import AugmentConfig
 from accel_asr.config.command_secrets import refuse_secrets
 from accel_asr.config.cross_checks import check_config
 from accel_asr.config.given_settings import refuse_wrong_values, settings_of_arguments, settings_of_section
-from accel_asr.config.settings import Config, DataConfig, SourceConfig
+from accel_asr.config.lora_settings import LoraConfig
+from accel_asr.config.settings import Config, DataConfig, SourceConfig, TrainingConfig
 from accel_asr.config.settings_files import check_arguments, settings_of_file, with_new_names
 from accel_asr.console.public_text import last_part, public_values, remember_secrets, shortened
 from accel_asr.errors import UserError, raise_all
@@ -32,12 +34,16 @@ can stand in a YAML file given by --config, and on the command line, which wins.
 to `accelerate launch`."""
 
 
-def parse_config(arguments: list[str]) -> Config:
+def parse_config(arguments: list[str], *, trains: bool = True) -> Config:
     """Read the configuration of a run.
 
     `--config` is read first wherever it stands, so that an override given before it still wins. Without it, and where
     neither model nor data is named, it is the quickstart. `--help` and `--print_config` print and exit with code 0;
     the latter prints only what a run would take.
+
+    Args:
+        trains: If not, the settings are those of a model that is trained already, and whatever training alone needs
+            (peft, an optimizer's package, recordings of noise) need not be here.
 
     Raises:
         UserError: unknown setting, wrong type, wrong combination, or no such recipe or file.
@@ -79,11 +85,19 @@ def parse_config(arguments: list[str]) -> Config:
         run_name = config_path.stem if config_path else _run_name(values["model"].name_or_path, values["data"])
         values["output_dir"] = str(Path("runs") / run_name)
     config = Config(**values)
+    if not trains:
+        config = _of_trained_model(config)
     remember_secrets(config.to_dict())
     check_config(config)
     if prints:
         parser.parse_args([*complete, *prints])
     return config
+
+
+def _of_trained_model(config: Config) -> Config:
+    data = replace(config.data, no_speech_fraction=0.0, no_speech_dir=None, no_speech_gaps=False)
+    training = replace(config.training, optim=TrainingConfig().optim)
+    return replace(config, data=data, training=training, lora=LoraConfig(), augment=AugmentConfig())
 
 
 def names_data(arguments: Sequence[str]) -> bool:

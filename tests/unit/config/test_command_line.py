@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from accel_asr.config import lora_settings
 from accel_asr.config.command_line import find_config, parse_config, recipe_names, write_config
 from accel_asr.config.settings import Config, settings_of
 from tests.refusals import refused
@@ -239,3 +240,14 @@ def test_a_run_of_an_earlier_version_froze_its_encoder_by_another_name(tmp_path:
         path.write_text(f"model: {{freeze_encoder: {frozen}, language: 'no'}}\ndata: {{name_or_path: x, eval_rows: 3}}")
         config = parse_config(["--config", str(path)])
         assert (config.model.freeze, config.model.language, config.output_dir) == (read, "no", "runs/config")
+
+
+def test_what_training_needs_is_not_asked_of_a_model_that_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lora_settings, "find_spec", lambda _: None)
+    arguments = ["--data.name_or_path=a", "--data.eval_rows=2", "--lora.enabled=true", "--training.optim=muon"]
+    arguments += ["--augment.noise_prob=0.5", "--augment.noise_dir=gone", "--data.no_speech_fraction=0.1"]
+    with refused("--lora.enabled", "peft", value=True, remedy="accel-asr[lora]"):
+        parse_config(arguments)
+    config = parse_config(arguments, trains=False)
+    assert (config.lora.enabled, config.augment.is_on, config.data.no_speech_fraction) == (False, False, 0)
+    assert config.data.eval_rows == 2
