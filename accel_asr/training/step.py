@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from accel_asr.console.public_text import visible
-from accel_asr.data.loading.collator import Batch, FailedItem
+from accel_asr.data.loading.collator import Batch
+from accel_asr.data.loading.items import FailedItem
 from accel_asr.errors import UserError
 from accel_asr.training.launch.sharding import whole_tensor
 from accel_asr.training.random_state import random_state_kept

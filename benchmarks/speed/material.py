@@ -20,7 +20,8 @@ from transformers import (
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading.collator import Batch, Collator, Item
+from accel_asr.data.loading.collator import Batch, Collator
+from accel_asr.data.loading.items import Item
 from accel_asr.model.whisper_for_training import WhisperForTraining
 
 RATE_HZ = 16_000

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from transformers import WhisperForConditionalGeneration
 
-from accel_asr.data.loading.collator import Batch, Item
+from accel_asr.data.loading.collator import Batch
+from accel_asr.data.loading.items import Item
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.audio_context import SpeechContext
 from accel_asr.model.parts import freeze

@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
 
-from accel_asr.data.loading.collator import Item
+from accel_asr.data.loading.items import Item
 from benchmarks.speed.hand_written import LEARNING_RATE
 from benchmarks.speed.material import RATE_HZ, Material
 from benchmarks.speed.timing import TensorMemory

@@ -13,8 +13,9 @@ from transformers import WhisperFeatureExtractor
 from accel_asr.audio.augmentation import Augmentation, AugmentedClip
 from accel_asr.audio.decoding import AudioError
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading.collator import Batch, ClipSpan, Collator, FailedItem, Item
+from accel_asr.data.loading.collator import Batch, Collator
 from accel_asr.data.loading.encoder_cache import EncoderCache
+from accel_asr.data.loading.items import ClipSpan, FailedItem, Item
 from accel_asr.data.loading.no_speech_rows import NoSpeechRows
 from accel_asr.data.loading.prefetch import POLL_S, MadeAhead
 from accel_asr.data.loading.row_seeds import row_seed

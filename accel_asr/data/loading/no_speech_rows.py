@@ -10,7 +10,7 @@ from xxhash import xxh3_64_intdigest
 from accel_asr.audio.decoding import to_int16
 from accel_asr.audio.no_speech_sounds import synthetic_sound
 from accel_asr.data.labels import Label
-from accel_asr.data.loading.collator import ClipSpan, Item
+from accel_asr.data.loading.items import ClipSpan, Item
 from accel_asr.data.order.packing import GAP_S
 
 SHORTEST_S, LONGEST_S = 1.0, 30.0

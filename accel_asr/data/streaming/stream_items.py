@@ -12,7 +12,8 @@ from accel_asr.audio.decoding import AudioError
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import TASKS, LabelEncoder
 from accel_asr.data.loading.batches import MicroBatches, batches_ahead
-from accel_asr.data.loading.collator import Batch, ClipSpan, Collator, FailedItem, Item
+from accel_asr.data.loading.collator import Batch, Collator
+from accel_asr.data.loading.items import ClipSpan, FailedItem, Item
 from accel_asr.data.loading.row_seeds import row_seed
 from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.data.reading.rows import Row

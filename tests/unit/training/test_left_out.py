@@ -2,7 +2,7 @@
 
 import pytest
 
-from accel_asr.data.loading.collator import FailedItem
+from accel_asr.data.loading.items import FailedItem
 from accel_asr.errors import UserError
 from accel_asr.training.left_out import note_left_out
 from accel_asr.training.saving.checkpoint_state import Progress

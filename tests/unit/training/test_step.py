@@ -10,7 +10,8 @@ import torch
 
 from accel_asr.audio.log_mel import log_mel
 from accel_asr.data.loading.batches import ClipItems
-from accel_asr.data.loading.collator import IGNORED_LABEL, FailedItem, Item
+from accel_asr.data.loading.collator import IGNORED_LABEL
+from accel_asr.data.loading.items import FailedItem, Item
 from accel_asr.errors import UserError
 from accel_asr.model.parts import freeze
 from accel_asr.training.optimizers import build_optimizer

@@ -9,7 +9,8 @@ from transformers import WhisperFeatureExtractor
 
 from accel_asr.audio.log_mel import log_mel
 from accel_asr.audio.spec_augment import SpecAugment
-from accel_asr.data.loading.collator import Batch, ClipSpan, Collator, Item
+from accel_asr.data.loading.collator import Batch, Collator
+from accel_asr.data.loading.items import ClipSpan, Item
 from accel_asr.data.loading.row_seeds import row_seed
 
 START, END, PAD, EN, TRANSCRIBE, NO_TIMES = 50258, 50257, 50257, 50259, 50359, 50363

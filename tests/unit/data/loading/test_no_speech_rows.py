@@ -12,7 +12,8 @@ from transformers import WhisperTokenizer
 from accel_asr.config.settings import Config, DataConfig, ModelConfig, SourceConfig, TrainingConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems, TrainingWindows
-from accel_asr.data.loading.collator import Collator, FailedItem, Item
+from accel_asr.data.loading.collator import Collator
+from accel_asr.data.loading.items import FailedItem, Item
 from accel_asr.data.loading.no_speech_rows import NoSpeechRows
 from accel_asr.data.order.packing import GAP_S
 from accel_asr.data.reading.rows import Row

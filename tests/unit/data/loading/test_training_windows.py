@@ -9,7 +9,8 @@ import torch
 
 from accel_asr.data.loading import workers
 from accel_asr.data.loading.batches import ClipItems, TrainingWindows
-from accel_asr.data.loading.collator import Batch, Collator, FailedItem
+from accel_asr.data.loading.collator import Batch, Collator
+from accel_asr.data.loading.items import FailedItem
 from accel_asr.data.order.epoch_order import WindowPlan
 
 PLAN = WindowPlan(num_rows=7, micro_batch_size=2, accumulation_steps=2, num_processes=1, seed=3, drop_last=False)

@@ -17,7 +17,8 @@ from accel_asr.config.command_line import parse_config
 from accel_asr.config.settings import Config, DataConfig, ModelConfig, TextConfig, TrainingConfig
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading.collator import Batch, Collator, FailedItem, Item
+from accel_asr.data.loading.collator import Batch, Collator
+from accel_asr.data.loading.items import FailedItem, Item
 from accel_asr.data.loading.row_seeds import row_seed
 from accel_asr.data.order.stream_plan import StreamPlan
 from accel_asr.data.reading.rows import Row
