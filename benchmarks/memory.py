@@ -13,9 +13,11 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
+
+from accel_asr.config.lora_settings import LoraConfig
 
 MB = 10**6
 # glibc keeps freed blocks of up to 32 MB, which nothing needs and a GPU's allocator would use again
@@ -29,10 +31,12 @@ class Row:
     """What is trained, and the settings of `training` for it."""
 
     frozen: tuple[str, ...] = ()
-    is_lora: bool = False
+    lora: LoraConfig | None = None
+    is_bf16: bool = False  # a training in bf16, with what is frozen stored in bf16
     training: dict[str, Any] = field(default_factory=dict)
 
 
+LORA = LoraConfig(enabled=True)
 BOTH = {"gradient_checkpointing": "both"}
 ROWS = {
     FULL: Row(),
@@ -44,8 +48,11 @@ ROWS = {
     "full, adafactor, checkpointing": Row(training={"optim": "adafactor", **BOTH}),
     "encoder only": Row(frozen=("decoder",)),
     "encoder only, checkpointing": Row(frozen=("decoder",), training=BOTH),
-    "LoRA": Row(is_lora=True),
-    BEST: Row(is_lora=True, training=BOTH),
+    "LoRA": Row(lora=LORA),
+    BEST: Row(lora=LORA, training=BOTH),
+    "LoRA without dropout, checkpointing": Row(lora=replace(LORA, lora_dropout=0.0), training=BOTH),
+    "full, bf16": Row(is_bf16=True),
+    "LoRA, checkpointing, bf16": Row(lora=LORA, is_bf16=True, training=BOTH),
 }
 
 
@@ -54,9 +61,9 @@ def measure(name: str, *, model_folder: str | None, size: str, batch_size: int, 
     import torch
     from torch import nn
 
-    from accel_asr.config.lora_settings import LoraConfig
     from accel_asr.config.settings import TrainingConfig
     from accel_asr.model.adapter_layers import add_adapters
+    from accel_asr.model.frozen_weights import store_frozen_in_bf16
     from accel_asr.model.parts import freeze
     from accel_asr.model.pretrained import parameter_counts, quiet_libraries
     from accel_asr.run.prepared_model import optimizer_for_steps
@@ -65,25 +72,26 @@ def measure(name: str, *, model_folder: str | None, size: str, batch_size: int, 
     row, device = ROWS[name], torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     quiet_libraries()
-    warm_up(device, is_lora=row.is_lora, optim=row.training.get("optim", ""))
+    warm_up(device, is_lora=row.lora is not None, is_bf16=row.is_bf16, optim=row.training.get("optim", ""))
     free_memory()
     before = used_bytes(device)
     model = new_model(size) if model_folder is None else loaded_model(model_folder)
     model.to(device).train()
     freeze(model, row.frozen)
-    if row.is_lora:
-        lora = LoraConfig(enabled=True)
+    if row.lora is not None:
         add_adapters(
             model,
-            target_modules=lora.target_modules,
+            target_modules=row.lora.target_modules,
             modules_to_save=(),
             seed=0,
             base_name=size,
             base_revision=None,
-            r=lora.r,
-            lora_alpha=lora.lora_alpha,
-            lora_dropout=lora.lora_dropout,
+            r=row.lora.r,
+            lora_alpha=row.lora.lora_alpha,
+            lora_dropout=row.lora.lora_dropout,
         )
+    if row.is_bf16 and (row.frozen or row.lora is not None):
+        store_frozen_in_bf16(model, keeps_originals=False)
     optimizer = optimizer_for_steps(model, TrainingConfig(**row.training), learning_rate=1e-5)
     shape = (batch_size, model.config.num_mel_bins, 2 * model.config.max_source_positions)
     tokens = torch.randint(model.config.vocab_size, (batch_size, label_tokens), device=device)
@@ -103,7 +111,8 @@ def measure(name: str, *, model_folder: str | None, size: str, batch_size: int, 
     free_memory()
     with peak_of(device) as peak:
         resting = used_bytes(device)
-        loss = model(**inputs).loss_sum / tokens.numel()
+        with torch.autocast(device.type, torch.bfloat16, enabled=row.is_bf16):
+            loss = model(**inputs).loss_sum / tokens.numel()
         measured = {"activations_mb": (used_bytes(device) - resting) / MB}
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -120,7 +129,7 @@ def measure(name: str, *, model_folder: str | None, size: str, batch_size: int, 
     return {"trained_parameters": parameter_counts(model)[1], **sizes, **measured}
 
 
-def warm_up(device: Any, *, is_lora: bool, optim: str) -> None:
+def warm_up(device: Any, *, is_lora: bool, is_bf16: bool, optim: str) -> None:
     """Import and start what would else count as memory of the first step."""
     import torch
     import transformers.optimization  # noqa: F401
@@ -130,7 +139,8 @@ def warm_up(device: Any, *, is_lora: bool, optim: str) -> None:
     if optim == "adamw_8bit":
         import bitsandbytes  # noqa: F401
     layer = torch.nn.TransformerEncoderLayer(64, 2, batch_first=True).to(device)
-    layer(torch.randn(2, 32, 64, device=device)).sum().backward()
+    with torch.autocast(device.type, torch.bfloat16, enabled=is_bf16):
+        layer(torch.randn(2, 32, 64, device=device)).sum().backward()
 
 
 def peak_of(device: Any) -> Any:
