@@ -1,8 +1,9 @@
 """What clips without speech do to a model, and what they cost: `python -m benchmarks.no_speech MODEL OUTPUT SETTINGS`.
 
 Trains MODEL twice for as many steps, in OUTPUT: without such clips, and with `data.no_speech_fraction`. Prints what the
-untouched model and both tuned ones write for the nine clips without speech of `accel-asr evaluate`, and the difference
-in WER with its paired interval. SETTINGS are those of a run, such as `--data.name_or_path`.
+untouched model and both tuned ones write for the nine clips without speech of `accel-asr evaluate`, how many
+utterances got no word, and the difference in WER with its paired interval. SETTINGS are those of a run, such as
+`--data.name_or_path`.
 """
 
 import argparse
@@ -37,7 +38,9 @@ def main() -> None:
         _say(f"{name}: {_heard_in_silence(model, settings)}")
     scored = {name: read_scored(run, options.steps) for name, run in runs.items()}
     for name, run in runs.items():
-        _say(f"{name}: WER {100 * read_record(run / 'summary.json')['last']['wer']:.2f}%")
+        without_words = sum(not utterance.transcript.hypothesis for utterance in scored[name])
+        rate = read_record(run / "summary.json")["last"]["wer"]
+        _say(f"{name}: WER {100 * rate:.2f}%, no word for {without_words} of {len(scored[name])} utterances")
     wer = compare(*scored.values()).differences["wer"]
     low, high = (100 * bound for bound in wer.interval)
     _say(
