@@ -53,7 +53,7 @@ class TrainedRun:
 
     @property
     def scores(self) -> dict[str, Any]:
-        """summary.json: the records `baseline`, `best` and `last`, each with `wer`, `cer`, `step` and more."""
+        """summary.json: records of `baseline`, `best`, `last` (`ema`, `average`) with `wer`, `cer`, `step` and more."""
         return _read_json(self.output_dir / "summary.json")
 
     @property
