@@ -14,7 +14,7 @@ from accel_asr.data.loading.collator import Batch
 from accel_asr.errors import USAGE_EXIT_CODE, UserError
 from accel_asr.files.run_folder import OUT_OF_MEMORY_NOTE
 from accel_asr.run.forecast import gigabytes
-from accel_asr.training.launch.device_memory import available_bytes, used_bytes
+from accel_asr.training.launch.device_memory import available_bytes, is_out_of_memory, used_bytes
 
 _LESS_FOR_A_STEP = (
     "--training.gradient_checkpointing both",
@@ -129,13 +129,3 @@ class MemoryShortage:
             value=value,
             remedy="in this order: " + "; ".join(numbered) + ". Checkpoints are intact: add --checkpoint.resume true",
         ) from cause
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether PyTorch had no memory for a tensor: CUDA and other accelerators, MPS, a CPU's allocator."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in text or "DefaultCPUAllocator: can't allocate memory" in text
-    )

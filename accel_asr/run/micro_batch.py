@@ -63,8 +63,9 @@ def settle_batch(
     tightest = min(by_rank, key=lambda fitting: fitting.micro_batch)
     worst = f"the longest label, {probe.label_positions} tokens, and the whole audio window"
     if not tightest.micro_batch:
+        needs = gigabytes(tightest.needed) if tightest.needed else "more"
         raise UserError(
-            f"not even one utterance fits: with {worst} a step needs {gigabytes(tightest.needed)}, and "
+            f"not even one utterance fits: with {worst} a step needs {needs}, and "
             f"{gigabytes(tightest.limit)} may be used on {accelerator.device.type}",
             setting="--training.batch_size",
             value="auto",

@@ -23,6 +23,7 @@ from accel_asr.run.job import Job
 from accel_asr.run.micro_batch import settle_batch
 from accel_asr.run.step_contexts import StepContexts
 from accel_asr.training.early_stopping import EarlyStopping
+from accel_asr.training.launch.global_batch import split_global_batch
 from accel_asr.training.saving.checkpoints import newest_geometry
 from accel_asr.training.schedule import Schedule
 from accel_asr.training.size_rates import rate_in_words, suited_adapter_rate, suited_rate
@@ -85,6 +86,9 @@ def plan_run(job: Job, config: Config, *, accelerator: Accelerator, display: Dis
             `plan_schedule` raises.
     """
     resumes_from = newest_geometry(Path(str(config.output_dir))) if config.checkpoint.resume else None
+    if config.training.batch_size == "auto":  # a global batch that is larger than the data is refused before the probe
+        whole_shares = split_global_batch(config.training, accelerator.num_processes)
+        plan_training(whole_shares, job.data, num_processes=accelerator.num_processes)
     training = settle_batch(job, config, saved=resumes_from, accelerator=accelerator, say=display.say)
     order, last_step = plan_training(training, job.data, num_processes=accelerator.num_processes)
     speech = None

@@ -15,7 +15,7 @@ from accelerate.utils import find_executable_batch_size
 from torch import nn
 
 from accel_asr.model.whisper_for_training import WhisperForTraining
-from accel_asr.training.launch.device_memory import available_bytes, free_memory, peak_watched
+from accel_asr.training.launch.device_memory import available_bytes, free_memory, is_out_of_memory, peak_watched
 from accel_asr.training.random_state import random_state_kept
 
 USED_SHARE = 0.9  # of what is free: the rest is for evaluations, fragments of freed memory and other programs
@@ -78,8 +78,6 @@ class MemoryProbe:
             return left[-1] if left else 0
 
         def needed_by(micro_batch: int) -> int:
-            if not micro_batch:  # nothing fits; the library's own answer to 0 is an error
-                return 0
             ballast = torch.empty(kept_free, dtype=torch.uint8, device=device)
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
@@ -91,7 +89,7 @@ class MemoryProbe:
         try:
             needed = find()
         except RuntimeError:
-            if left:
+            if left:  # else it is the library's own error, that nothing is left to try
                 raise
             return Fitting(0, 0, limit)
         return Fitting(left[-1], needed, limit)
@@ -102,27 +100,44 @@ class MemoryProbe:
         What 1 and 2 rows need says what more would; the largest that should fit is tried, and nothing that should not.
         """
         needed: dict[int, int] = {}
+        too_large = candidates[-1] + 1
+
+        def measure(size: int) -> None:
+            nonlocal too_large
+            measured = self.needed_by(size)
+            if measured is None:
+                too_large = size
+            else:
+                needed[size] = measured
+
         for size in (1, 2)[: candidates[-1]]:
-            needed[size] = self.needed_by(size)
-            if needed[size] > limit:
-                break
+            if size < too_large and needed.get(size - 1, 0) <= limit:
+                measure(size)
         while True:
             best = max((size for size in candidates if needed.get(size, limit + 1) <= limit), default=0)
             if not best:
-                return Fitting(0, needed[1], limit)
-            fitting = [size for size in candidates if size > best and foreseen(needed, size) <= limit]
-            fitting = [size for size in fitting if size not in needed]
+                return Fitting(0, needed.get(1, 0), limit)
+            untried = [size for size in candidates if best < size < too_large and size not in needed]
+            fitting = [size for size in untried if foreseen(needed, size) <= limit]
             if not fitting:
                 return Fitting(best, needed[best], limit)
             near = [size for size in fitting if size <= _FURTHEST * best] or fitting[:1]
-            needed[near[-1]] = self.needed_by(near[-1])
+            measure(near[-1])
 
-    def needed_by(self, micro_batch: int) -> int:
-        """What a step of `micro_batch` rows needs on a CPU, in bytes of resident memory."""
+    def needed_by(self, micro_batch: int) -> int | None:
+        """What a step of `micro_batch` rows needs on a CPU, in bytes of resident memory.
+
+        None where a limit of the process (`ulimit -v`) does not let it have that.
+        """
         free_memory()
         with peak_watched() as peak:
             before = peak.bytes
-            self.step(micro_batch)
+            try:
+                self.step(micro_batch)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                return None
         return peak.bytes - before
 
     def step(self, micro_batch: int) -> None:

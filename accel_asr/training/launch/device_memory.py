@@ -35,6 +35,16 @@ def used_bytes(device: torch.device) -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether PyTorch had no memory for a tensor: CUDA and other accelerators, MPS, a CPU's allocator."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "DefaultCPUAllocator: can't allocate memory" in text
+    )
+
+
 def free_memory() -> None:
     """Give back what is not used any more, so that it can be seen when it is taken again."""
     gc.collect()

@@ -9,7 +9,8 @@ from accelerate import Accelerator
 from accel_asr.data.loading.collator import Collator
 from accel_asr.errors import UserError
 from accel_asr.files.run_folder import OUT_OF_MEMORY_NOTE, claim_run_folder
-from accel_asr.run.memory_shortage import MemoryShortage, is_out_of_memory
+from accel_asr.run.memory_shortage import MemoryShortage
+from accel_asr.training.launch.device_memory import is_out_of_memory
 from tests.refusals import refused
 
 CUDA_ERROR = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee documentation")

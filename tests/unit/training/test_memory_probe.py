@@ -49,13 +49,19 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-def out_of_memory_above(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let forward passes of more rows raise what PyTorch raises on CUDA."""
+CUDA_ERROR = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+CPU_ERROR = RuntimeError(
+    "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried ..."
+)
+
+
+def out_of_memory_above(rows: int, monkeypatch: pytest.MonkeyPatch, error: Exception = CUDA_ERROR) -> None:
+    """Let forward passes of more rows raise what PyTorch raises."""
     forward = WhisperForTraining.forward
 
     def limited(self: WhisperForTraining, *arguments: object, **options: object) -> object:
         if len(options["decoder_input_ids"]) > rows:  # type: ignore[arg-type]
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            raise error
         return forward(self, *arguments, **options)
 
     monkeypatch.setattr(WhisperForTraining, "forward", limited)
@@ -118,6 +124,20 @@ def test_a_cpu_steps_back_where_more_is_needed_than_was_foreseen(
     assert probe.largest_by_growth(DIVISORS, limit=450).micro_batch == 4
     assert seen[:3] == [1, 2, 12]
     assert max(seen) == 12
+
+
+@pytest.mark.parametrize(("rows", "fits"), [(7, 6), (1, 1), (0, 0)])
+def test_a_cpu_that_does_have_an_error_is_believed(
+    probe: MemoryProbe, monkeypatch: pytest.MonkeyPatch, rows: int, fits: int
+) -> None:
+    out_of_memory_above(rows, monkeypatch, CPU_ERROR)
+    assert probe.largest(DIVISORS).micro_batch == fits
+
+
+def test_encoder_outputs_are_probed_in_place_of_features(probe: MemoryProbe, sizes: list[int]) -> None:
+    probe.model.get_encoder().requires_grad_(False)
+    replace(probe, clip_shape=(100, 16), is_encoded=True).step(3)
+    assert sizes == [3]
 
 
 def test_a_share_without_small_divisors_is_tried_too(probe: MemoryProbe, monkeypatch: pytest.MonkeyPatch) -> None:
