@@ -5,7 +5,7 @@ from importlib import import_module
 
 from accel_asr import __version__
 from accel_asr.config.command_secrets import refuse_secrets
-from accel_asr.console.bars import quiet_bars_of_libraries
+from accel_asr.console.bars import quiet_library_imports
 from accel_asr.console.printing import guard_standard_streams, say
 from accel_asr.errors import UserError, user_errors_exit
 from accel_asr.ranks.processes import wait_passively
@@ -39,7 +39,7 @@ def usage() -> str:
 def main() -> None:
     """Run one command; its exit code is the process's: 0 done, 1 something failed, 2 bad input."""
     guard_standard_streams()
-    quiet_bars_of_libraries()
+    quiet_library_imports()
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
         say(usage())

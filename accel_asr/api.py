@@ -20,7 +20,7 @@ from typing import Any
 
 from accel_asr.config.command_line import parse_config
 from accel_asr.config.settings import Config
-from accel_asr.console.bars import quiet_bars_of_libraries
+from accel_asr.console.bars import quiet_library_imports
 from accel_asr.errors import UserError
 from accel_asr.files.run_folder import claim_run_folder, full_disk_explained
 from accel_asr.model.folder.examination import refuse_unfit_folder
@@ -88,7 +88,7 @@ def train(config: Config) -> TrainedRun:
     from accel_asr.train import train as train_run
 
     output_dir = Path(str(config.output_dir))
-    quiet_bars_of_libraries()
+    quiet_library_imports()
     refuse_unfit_folder(model_source(config.model.name_or_path), name=config.model.name_or_path)
     claim_run_folder(output_dir, resume=config.checkpoint.resume)
     wait_passively()
@@ -127,7 +127,7 @@ def evaluate(
         arguments = ["--model", str(model), "--output_dir", str(folder)]
         arguments += [] if dataset is None else ["--dataset", dataset]
         arguments += [] if against is None else ["--against", str(against)]
-        quiet_bars_of_libraries()
+        quiet_library_imports()
         config, options = evaluate_command.read_arguments([*arguments, *_as_arguments(settings or {})])
         with full_disk_explained(folder), _own_accelerate_state():
             evaluate_command.evaluate(config, options)
@@ -162,7 +162,7 @@ def transcribe(
     from accel_asr.transcription.outcomes import outcomes
     from accel_asr.transcription.transcriber import load_transcriber
 
-    quiet_bars_of_libraries()
+    quiet_library_imports()
     refuse_unfit_folder(model_source(str(model)), name=str(model), setting="model")
     inputs, _ = find_recordings([str(recording) for recording in recordings])
     transcriber = load_transcriber(str(model), language=language, task=task, device=device)

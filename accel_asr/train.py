@@ -14,7 +14,7 @@ if not __package__:  # started as a file: Python put accel_asr/ first on the pat
 
 from accel_asr.config.command_line import parse_config
 from accel_asr.config.settings import Config
-from accel_asr.console.bars import quiet_bars_of_libraries
+from accel_asr.console.bars import quiet_library_imports
 from accel_asr.console.printing import guard_standard_streams
 from accel_asr.errors import user_errors_exit
 from accel_asr.files.run_folder import claim_run_folder, full_disk_explained
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     A mistake of the user's ends in one message and exit code 2.
     """
     guard_standard_streams()
-    quiet_bars_of_libraries()
+    quiet_library_imports()
     with user_errors_exit(same_on_every_rank=True):
         config = parse_config(sys.argv[1:] if arguments is None else arguments)
         refuse_unfit_folder(model_source(config.model.name_or_path), name=config.model.name_or_path)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from logging import ERROR, getLogger
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +19,7 @@ TRAINING_LINE_S = 30.0
 LINE_S = 60.0  # of work inside a run: an hour of it leaves a log of under 200 lines
 LINE_SHARE = 0.05
 WAIT_LINE_S = 60.0
+QUANTIZATION_LIBRARIES = ("bitsandbytes", "torchao", "torch.utils._pytree")  # the last warns of torchao
 SWITCHES_OF_LIBRARIES = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
 
 
@@ -42,8 +44,13 @@ def bars_are_seen(*, result_on_stdout: bool = False) -> bool:
     return standard_error().isatty() and (result_on_stdout or standard_output().isatty())
 
 
-def quiet_bars_of_libraries() -> None:
-    """Switch off the bars of the Hub's clients in a log, unless the user set that; call before they are imported."""
+def quiet_library_imports() -> None:
+    """Call before anything is imported: switches off what libraries say of themselves and, in a log, the Hub's bars.
+
+    transformers imports each quantization library that is installed, and these warn of kernels that nothing here uses.
+    """
+    for library in QUANTIZATION_LIBRARIES:
+        getLogger(library).setLevel(ERROR)
     if not bars_are_seen():
         for variable in SWITCHES_OF_LIBRARIES:
             os.environ.setdefault(variable, "1")

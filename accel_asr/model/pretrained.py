@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from logging import ERROR, getLogger
 from pathlib import Path
 
 import torch
@@ -42,8 +41,6 @@ def quiet_libraries() -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     hub_logging.set_verbosity_error()
-    # where it is installed, transformers and peft import it, and it warns of a kernel for what is not used here
-    getLogger("bitsandbytes").setLevel(ERROR)
 
 
 def load_model_and_processor(

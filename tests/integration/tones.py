@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import torch
 
 TRAIN_CLIPS, VALIDATION_CLIPS = 27, 13
-STEPS_PER_EPOCH = 4  # of a global batch of 8; the fourth has 3 clips
+NO_SPEECH_CLIPS = 3  # beside them, with `every_technique`: a tenth of all
+STEPS_PER_EPOCH = 4  # of a global batch of 8; the fourth has 3 clips, or 6
 TOPOLOGIES = {1: (1, 4, 2), 2: (2, 2, 2), 4: (4, 2, 1)}  # (processes, micro-batch, accumulation): a global batch of 8
 RESUME = ("--checkpoint.resume", "true")
 CONFIG = """
@@ -93,7 +94,6 @@ class TonesJob:
         on = {
             "lora.enabled": "true",
             "lora.r": "4",
-            "lora.use_dora": "true",
             "spec_augment.enabled": "true",
             "spec_augment.mask_time_length": "10",
             "augment.speed_prob": "0.5",
@@ -102,7 +102,9 @@ class TonesJob:
             "training.gradient_checkpointing": "both",
             "training.lr_scheduler_type": "cosine",
             "training.learning_rate_multipliers": "{encoder: 0.5}",
+            "training.label_smoothing_factor": "0.1",
             "training.ema_decay": "0.9",
+            "data.no_speech_fraction": "0.1",
         }
         return [part for name, value in on.items() for part in (f"--{name}", value)]
 

@@ -9,7 +9,7 @@ import pytest
 from tqdm import tqdm
 
 from accel_asr.console import bars
-from accel_asr.console.bars import ProgressLines, bars_are_seen, line_is_due, progress_bar, quiet_bars_of_libraries
+from accel_asr.console.bars import ProgressLines, bars_are_seen, line_is_due, progress_bar, quiet_library_imports
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_bar_is_drawn_only_where_it_is_watched(
     assert isinstance(progress_bar(10, desc="evaluate", unit="utterances"), tqdm if seen else ProgressLines)
     for variable in bars.SWITCHES_OF_LIBRARIES:
         monkeypatch.delenv(variable, raising=False)
-    quiet_bars_of_libraries()
+    quiet_library_imports()
     assert [os.environ.get(variable) for variable in bars.SWITCHES_OF_LIBRARIES] == ([None] * 2 if seen else ["1"] * 2)
 
 
