@@ -12,7 +12,6 @@ from functools import lru_cache
 import numpy as np
 import soundfile
 import soxr
-from scipy.signal import butter, fftconvolve, sosfiltfilt
 
 from accel_asr.audio import INT16_SCALE
 from accel_asr.errors import UserError
@@ -68,6 +67,8 @@ def room(samples: np.ndarray, *, rt60_s: float, direct_db: float, noise: np.ndar
         direct_db: Energy of the direct sound over that of the reverberation.
         noise: White, at least `rt60_s` long.
     """
+    from scipy.signal import fftconvolve  # late: it imports torch
+
     response = noise[: math.ceil(rt60_s * rate_hz)] * 10 ** (
         -3 * np.arange(math.ceil(rt60_s * rate_hz)) / rate_hz / rt60_s
     )
@@ -96,6 +97,8 @@ def band_limit(samples: np.ndarray, *, rate_hz: int) -> np.ndarray:
     """The band of a telephone, 300 to 3,400 Hz, alone: Butterworth, 6 dB down at its ends, no delay."""
     around = rate_hz // 50  # of silence, which the filter has to ring in: scipy's own padding repeats the clip's ends
     silenced = np.pad(samples, around)
+    from scipy.signal import sosfiltfilt
+
     return sosfiltfilt(_band(rate_hz), silenced, padtype=None)[around:-around].astype(np.float32)
 
 
@@ -126,6 +129,8 @@ def within_full_scale(samples: np.ndarray) -> tuple[np.ndarray, float]:
 
 @lru_cache(maxsize=4)
 def _band(rate_hz: int) -> np.ndarray:
+    from scipy.signal import butter
+
     sections: np.ndarray = butter(6, TELEPHONE_BAND_HZ, btype="bandpass", fs=rate_hz, output="sos")
     return sections
 
