@@ -107,6 +107,7 @@ def augment_errors(settings: AugmentConfig, *, cache_encoder_outputs: bool) -> I
     if settings.noise_prob and settings.noise_dir is None:
         remedy = "give a folder of recordings of noise"
         yield UserError("is not set, and --augment.noise_prob needs it", setting="--augment.noise_dir", remedy=remedy)
+    yield from _switched_off_effect_errors(settings)
     for name in EFFECT_PROBABILITIES:
         if cache_encoder_outputs and getattr(settings, name):
             yield UserError(
@@ -114,4 +115,20 @@ def augment_errors(settings: AugmentConfig, *, cache_encoder_outputs: bool) -> I
                 setting=f"--augment.{name}",
                 value=getattr(settings, name),
                 remedy="leave out one of them",
+            )
+
+
+def _switched_off_effect_errors(settings: AugmentConfig) -> Iterator[UserError]:
+    """Settings of an effect whose probability is 0, which would do nothing: those that follow the probability."""
+    probability = EFFECT_PROBABILITIES[0]
+    for setting in fields(settings):
+        value = getattr(settings, setting.name)
+        if setting.name in EFFECT_PROBABILITIES:
+            probability = setting.name
+        elif value != setting.default and not getattr(settings, probability):
+            yield UserError(
+                f"does nothing without --augment.{probability}",
+                setting=f"--augment.{setting.name}",
+                value=value,
+                remedy=f"add --augment.{probability} 0.3, or leave it out",
             )

@@ -50,7 +50,7 @@ RANGES: dict[str, Range] = {
     "training.batch_seconds": Range(0, 30 * 65_536, "so many windows of 30 s are 63 GB", above_low=True),
     "training.dataloader_num_workers": Range(0, 1024, "each is a process"),
     "training.weight_decay": _ANY,
-    "training.label_smoothing_factor": _SHARE,
+    "training.label_smoothing_factor": Range(0, 0.9, "with 1 nothing of the label would be left"),
     "training.max_grad_norm": _ANY,
     "training.ema_decay": Range(0, 0.999999, "with 1 it would never move", above_low=True),
     "training.ddp_timeout": Range(1, 30 * 24 * 3600, "it is in seconds: 30 days"),

@@ -417,9 +417,29 @@ def test_an_effect_has_what_it_needs_and_ranges_have_two_ends(
         check_config(replace(GOOD, augment=AugmentConfig(**augment)))
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "probability"),
+    [
+        ("noise_dir", "noise", "noise_prob"),
+        ("max_rate", 1.5, "speed_prob"),
+        ("max_snr_db", 40.0, "noise_prob"),
+        ("max_bitrate", 128, "mp3_prob"),
+        ("max_shift_s", 2.0, "shift_prob"),
+    ],
+)
+def test_a_setting_of_an_effect_does_nothing_without_its_probability(
+    setting: str, value: object, probability: str
+) -> None:
+    others: dict[str, Any] = dict.fromkeys(EFFECT_PROBABILITIES, 0.5) | {"noise_dir": "noise", setting: value}
+    for given in ({setting: value}, others | {probability: 0.0}):
+        with refused(f"--augment.{setting}", value=value, remedy=f"--augment.{probability}"):
+            check_config(replace(GOOD, augment=AugmentConfig(**given)))
+    check_config(replace(GOOD, augment=AugmentConfig(**others)))
+
+
 def test_what_is_heard_once_can_not_be_augmented() -> None:
     cached = replace(GOOD, model=replace(GOOD.model, freeze=["encoder"], cache_encoder_outputs=True))
-    check_config(replace(cached, augment=AugmentConfig(min_rate=0.8)))
+    check_config(replace(cached, augment=AugmentConfig()))
     for name in EFFECT_PROBABILITIES:
         augment = AugmentConfig(**{name: 0.5}, noise_dir="noise")  # type: ignore[arg-type]
         with refused(f"--augment.{name}", "cache_encoder_outputs", value=0.5, remedy="leave out one"):
