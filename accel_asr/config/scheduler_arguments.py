@@ -1,6 +1,6 @@
 """`training.lr_scheduler_kwargs`: what each type of schedule takes, by transformers' names."""
 
-import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -18,13 +18,16 @@ class _Allowed(NamedTuple):
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """A whole number beyond all floats, with which no rate can be computed, is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
-_FROM_ZERO = _Allowed("a finite number of at least 0", lambda value: _is_number(value) and 0 <= value < math.inf)
-_ABOVE_ZERO = _Allowed("a finite number above 0", lambda value: _is_number(value) and 0 < value < math.inf)
+_FROM_ZERO = _Allowed("a finite number of at least 0", lambda value: _is_number(value) and value >= 0)
+_ABOVE_ZERO = _Allowed("a finite number above 0", lambda value: _is_number(value) and value > 0)
 _SHARE = _Allowed("a share between 0 and 1", lambda value: _is_number(value) and 0 <= value <= 1)
-_STEPS = _Allowed("a whole number of steps of at least 1", lambda value: isinstance(value, int) and value >= 1)
+_STEPS = _Allowed(
+    "a whole number of steps of at least 1", lambda value: isinstance(value, int) and _is_number(value) and value >= 1
+)
 _SHAPE = _Allowed(" or ".join(SHAPES), lambda value: value in SHAPES)
 _ARGUMENTS: dict[str, dict[str, _Allowed]] = {
     "cosine": {"num_cycles": _ABOVE_ZERO},

@@ -379,7 +379,10 @@ def test_cached_encoder_outputs_are_not_masked() -> None:
         ("warmup_stable_decay", {"num_decay_steps": 0.1}, ["does not fit", "whole number"]),
         ("warmup_stable_decay", {"num_decay_steps": 5, "decay_type": "steep"}, ["does not fit", "1-sqrt"]),
         ("polynomial", {"power": float("inf")}, ["does not fit", "finite"]),
+        ("polynomial", {"power": 10**400}, ["does not fit", "finite"]),  # Python's whole numbers outgrow its floats
         ("inverse_sqrt", {"timescale": -1}, ["does not fit", "at least 1"]),
+        ("inverse_sqrt", {"timescale": 10**400}, ["does not fit"]),
+        ("inverse_sqrt", {"timescale": True}, ["does not fit", "whole number"]),
     ],
 )
 def test_a_schedule_takes_its_own_arguments_only(
