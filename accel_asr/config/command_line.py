@@ -70,7 +70,7 @@ def parse_config(arguments: list[str], *, trains: bool = True) -> Config:
     complete = [*(["--config", of_file] if config_path else []), *overrides]
     try:
         values = vars(parser.instantiate(parser.parse_args(complete)))
-    except (jsonargparse.ArgumentError, ValueError, TypeError, RecursionError) as error:
+    except (jsonargparse.ArgumentError, ValueError, TypeError, OverflowError, RecursionError) as error:
         refuse_wrong_values(settings, parser.parse_object)
         raise UserError(
             f"the settings can't be read together: {shortened(' '.join(str(error).split()), most=500)}",

@@ -107,6 +107,11 @@ def test_a_long_value_is_shortened(value: str) -> None:
     assert len(str(caught.value)) < 600
 
 
+def test_a_number_beyond_all_floats_is_refused_in_a_table_too() -> None:
+    with refused("--training.learning_rate_multipliers", remedy="a table of numbers"):
+        parse_config(["--training.learning_rate_multipliers", f"{{encoder: {10**400}}}"])
+
+
 # -- --config
 
 
