@@ -36,11 +36,11 @@ def main() -> None:
     models = {"untouched": options.model} | {name: str(run / "last") for name, run in runs.items()}
     for name, model in models.items():
         _say(f"{name}: {_heard_in_silence(model, settings)}")
-    scored = {name: read_scored(run, options.steps) for name, run in runs.items()}
-    for name, run in runs.items():
+    last = {name: read_record(run / "summary.json")["last"] for name, run in runs.items()}
+    scored = {name: read_scored(run, last[name]) for name, run in runs.items()}
+    for name in runs:
         without_words = sum(not utterance.transcript.hypothesis for utterance in scored[name])
-        rate = read_record(run / "summary.json")["last"]["wer"]
-        _say(f"{name}: WER {100 * rate:.2f}%, no word for {without_words} of {len(scored[name])} utterances")
+        _say(f"{name}: WER {100 * last[name]['wer']:.2f}%, no word for {without_words} of {len(scored[name])} utterances")
     wer = compare(*scored.values()).differences["wer"]
     low, high = (100 * bound for bound in wer.interval)
     _say(

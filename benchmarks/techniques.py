@@ -87,7 +87,8 @@ def write_noises(folder: Path, clips: Sequence[np.ndarray]) -> tuple[Path, Path]
     for directory, noises in ((train, {"white": white, "babble": babble}), (test, {"pink": pink})):
         directory.mkdir(parents=True, exist_ok=True)
         for name, noise in noises.items():
-            soundfile.write(directory / f"{name}.flac", 0.1 * noise / noise.std(), RATE_HZ)
+            if not (path := directory / f"{name}.flac").exists():  # a run may be reading it
+                soundfile.write(path, 0.1 * noise / noise.std(), RATE_HZ)
     return train, test
 
 
