@@ -40,7 +40,8 @@ def main() -> None:
     scored = {name: read_scored(run, last[name]) for name, run in runs.items()}
     for name in runs:
         without_words = sum(not utterance.transcript.hypothesis for utterance in scored[name])
-        _say(f"{name}: WER {100 * last[name]['wer']:.2f}%, no word for {without_words} of {len(scored[name])} utterances")
+        rate = 100 * last[name]["wer"]
+        _say(f"{name}: WER {rate:.2f}%, no word for {without_words} of {len(scored[name])} utterances")
     wer = compare(*scored.values()).differences["wer"]
     low, high = (100 * bound for bound in wer.interval)
     _say(
