@@ -181,7 +181,8 @@ def build_parser(prog: str = "accel_asr/train.py") -> ArgumentParser:
         import_path_denylist=["*"],
         import_path_allowlist=[f"{SourceConfig.__module__}.{SourceConfig.__qualname__}"],
     )
-    parser = ArgumentParser(prog=prog, description=DESCRIPTION, exit_on_error=False, allow_abbrev=False)
+    usage = f"{prog} [OPTION ...] [--config RECIPE_OR_YAML] [--SECTION.SETTING VALUE ...]"  # or all settings, twice
+    parser = ArgumentParser(prog=prog, usage=usage, description=DESCRIPTION, exit_on_error=False, allow_abbrev=False)
     parser.add_argument(
         "--config",
         action="config",

@@ -251,3 +251,11 @@ def test_what_training_needs_is_not_asked_of_a_model_that_is_trained(monkeypatch
     config = parse_config(arguments, trains=False)
     assert (config.lora.enabled, config.augment.is_on, config.data.no_speech_fraction) == (False, False, 0)
     assert config.data.eval_rows == 2
+
+
+def test_help_begins_with_what_a_command_line_looks_like(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_config(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "usage: accel_asr/train.py [OPTION ...] [--config RECIPE_OR_YAML] [--SECTION.SETTING VALUE ...]"
+    assert lines[2].startswith("Fine-tune a Whisper model")
