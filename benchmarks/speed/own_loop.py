@@ -236,7 +236,7 @@ def loss_of_hidden_states(own: Own, batch: Batch, hidden: torch.Tensor) -> torch
     from accel_asr.training.step import _summed_loss
 
     with decoder_says(own.unwrapped, hidden):
-        return _summed_loss(own.model, batch)
+        return _summed_loss(own.model, batch, label_smoothing=0.0)
 
 
 class decoder_says:  # noqa: N801  # used as a context manager is: by a name that reads as a sentence

@@ -88,7 +88,7 @@ class TonesJob:
     @cached_property
     def every_technique(self) -> list[str]:
         """The settings that switch on whatever changes a step, all together."""
-        noise = self.folder / "noise"
+        noise = self.folder / "noise of every technique"
         noise.mkdir()
         soundfile.write(noise / "hiss.wav", np.random.default_rng(1).standard_normal(24_000) / 20, 16_000)
         on = {
