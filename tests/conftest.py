@@ -44,16 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.markexpr = "not slow" if is_path_given else QUICK
 
 
-@pytest.hookimpl(tryfirst=True)  # before `-m` selects, and before pytest-xdist reads the groups
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by where they are and what they use; a file's tests share what they launch, so they stay together."""
+    """Mark tests by where they are and what they use."""
     for item in items:
         if INTEGRATION in item.path.parents:
             item.add_marker("integration")
         elif UNIT in item.path.parents and is_fast(item):
             item.add_marker("fast")
-        if not item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
     items.sort(key=lambda item: not item.get_closest_marker("slow"))  # the longest first: no core idles at the end
 
 

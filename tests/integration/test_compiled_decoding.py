@@ -13,7 +13,7 @@ SHORT = ("--training.max_steps", "4", "--evaluation.eval_steps", "2")
 COMPILED = ("--evaluation.compile_decoding", "true")
 STEPS = (0, 2, 4)
 # slow: seven processes that wait for a compiler; a group: its tests share them
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("compiled_decoding")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
