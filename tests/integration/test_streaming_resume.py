@@ -124,7 +124,7 @@ def test_rows_left_out_are_counted_across_the_kill_and_reported(job: TonesJob) -
 
 
 def test_another_number_of_processes_would_be_another_order_and_is_refused(job: TonesJob) -> None:
-    assert "there were 2 processes, and now there are 1" in job.said_in_one_line("stream")
+    assert "their number has changed: 2 -> 1" in job.said_in_one_line("stream")
 
 
 def test_a_checkpoint_says_where_each_rank_is(job: TonesJob) -> None:
