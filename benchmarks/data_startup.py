@@ -53,7 +53,8 @@ def start(manifest: Path, cache_dir: Path, *, batches: int = 1) -> dict[str, flo
         batches: So many more are then taken from one worker, whose private memory is looked at a tenth of the way in,
             half of the way, and at the end.
     """
-    from accel_asr.config.settings import DataConfig, TrainingConfig
+    from accel_asr.config.settings import DataConfig
+    from accel_asr.config.training_settings import TrainingConfig
     from accel_asr.data.labels import LabelEncoder
     from accel_asr.data.loading.batches import ClipItems, TrainingWindows
     from accel_asr.data.loading.collator import Collator

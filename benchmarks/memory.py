@@ -61,7 +61,7 @@ def measure(name: str, *, model_folder: str | None, size: str, batch_size: int, 
     import torch
     from torch import nn
 
-    from accel_asr.config.settings import TrainingConfig
+    from accel_asr.config.training_settings import TrainingConfig
     from accel_asr.model.adapter_layers import add_adapters
     from accel_asr.model.frozen_weights import store_frozen_in_bf16
     from accel_asr.model.parts import freeze

@@ -16,8 +16,9 @@ from accel_asr.config.command_secrets import refuse_secrets
 from accel_asr.config.cross_checks import check_config
 from accel_asr.config.given_settings import refuse_wrong_values, settings_of_arguments, settings_of_section
 from accel_asr.config.lora_settings import LoraConfig
-from accel_asr.config.settings import Config, DataConfig, SourceConfig, TrainingConfig
+from accel_asr.config.settings import Config, DataConfig, SourceConfig
 from accel_asr.config.settings_files import check_arguments, settings_of_file, with_new_names
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.console.public_text import last_part, public_values, remember_secrets, shortened
 from accel_asr.errors import UserError, raise_all
 
@@ -174,7 +175,7 @@ def _take_config_option(arguments: list[str]) -> tuple[str | None, list[str]]:
 
 
 def build_parser(prog: str = "accel_asr/train.py") -> ArgumentParser:
-    """The parser of all settings, with the field docstrings of `accel_asr.config.settings` as help texts."""
+    """The parser of all settings, with the field docstrings of the sections as help texts."""
     jsonargparse.set_parsing_settings(
         docstring_parse_attribute_docstrings=True,
         # else a name in data.sources, such as `module.Class`, is imported, and so its code run

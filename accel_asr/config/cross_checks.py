@@ -10,8 +10,9 @@ from accel_asr.config.augmentation_settings import augment_errors
 from accel_asr.config.lora_settings import lora_errors
 from accel_asr.config.scheduler_arguments import scheduler_errors
 from accel_asr.config.setting_limits import name_errors, range_errors
-from accel_asr.config.settings import Config, DataConfig, HubConfig, TrackingConfig, TrainingConfig, settings_of
+from accel_asr.config.settings import Config, DataConfig, HubConfig, TrackingConfig, settings_of
 from accel_asr.config.trained_parts import freeze_errors, multiplier_errors
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.console.public_text import HIDDEN
 from accel_asr.errors import UserError, raise_all
 

@@ -9,7 +9,8 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from accel_asr.audio.log_mel import features_shape
-from accel_asr.config.settings import Config, TrainingConfig
+from accel_asr.config.settings import Config
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.console.printing import counted
 from accel_asr.data.selection.preparation import label_lengths
 from accel_asr.errors import UserError

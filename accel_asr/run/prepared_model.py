@@ -8,7 +8,8 @@ from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.utils import gather_object
 from torch import nn
 
-from accel_asr.config.settings import Config, TrainingConfig
+from accel_asr.config.settings import Config
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.console.bars import Bar
 from accel_asr.model.frozen_weights import store_frozen_in_bf16
 from accel_asr.model.gradient_checkpointing import checkpoint_layers

@@ -9,7 +9,8 @@ from accelerate import Accelerator
 from transformers import WhisperForConditionalGeneration
 
 from accel_asr.audio.augmentation import most_shift_s
-from accel_asr.config.settings import Config, TrainingConfig
+from accel_asr.config.settings import Config
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.data.order.packing import PackPlan
 from accel_asr.data.order.plan_protocol import Plan

@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from accel_asr.config.settings import TrainingConfig
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.model.parts import NO_MULTIPLIERS, rate_multiplier
 
 FUSED_DEVICE_TYPES = ("cpu", "cuda", "xpu", "mps")

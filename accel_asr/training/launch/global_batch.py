@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from accel_asr.config.settings import TrainingConfig
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.console.printing import counted
 from accel_asr.errors import UserError
 

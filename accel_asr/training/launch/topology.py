@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, parse_flag_from_env, set_seed
 
-from accel_asr.config.settings import TrainingConfig
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.console.printing import say
 from accel_asr.errors import UserError
 from accel_asr.training.launch.global_batch import split_global_batch

@@ -11,7 +11,8 @@ import pytest
 from accel_asr.config import cross_checks, lora_settings
 from accel_asr.config.augmentation_settings import EFFECT_PROBABILITIES, AugmentConfig
 from accel_asr.config.cross_checks import check_config
-from accel_asr.config.settings import Config, DataConfig, SchedulerType, SourceConfig, TextConfig
+from accel_asr.config.settings import Config, DataConfig, SourceConfig, TextConfig
+from accel_asr.config.training_settings import SchedulerType
 from accel_asr.errors import UserError
 from tests.refusals import refused
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from accel_asr.config.command_line import parse_config
-from accel_asr.config.settings import Config, DataConfig, ModelConfig, SourceConfig, TrainingConfig
+from accel_asr.config.settings import Config, DataConfig, ModelConfig, SourceConfig
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.run_data import RunData
 from accel_asr.data.selection.preparation import fingerprint

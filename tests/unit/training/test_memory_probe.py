@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from accel_asr.config.settings import TrainingConfig
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.model.whisper_for_training import WhisperForTraining
 from accel_asr.training import memory_probe
 from accel_asr.training.memory_probe import Fitting, MemoryProbe, foreseen

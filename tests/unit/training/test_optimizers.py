@@ -11,7 +11,8 @@ import torch
 from accelerate.utils import DistributedType
 
 from accel_asr.config.cross_checks import check_config
-from accel_asr.config.settings import Config, DataConfig, OptimizerName, TrainingConfig
+from accel_asr.config.settings import Config, DataConfig
+from accel_asr.config.training_settings import OptimizerName, TrainingConfig
 from accel_asr.data.loading.batches import ClipItems
 from accel_asr.model.parts import freeze
 from accel_asr.model.pretrained import load_model_and_processor, quiet_libraries

@@ -9,7 +9,8 @@ import pytest
 import torch
 from transformers import WhisperTokenizer
 
-from accel_asr.config.settings import Config, DataConfig, ModelConfig, SourceConfig, TrainingConfig
+from accel_asr.config.settings import Config, DataConfig, ModelConfig, SourceConfig
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import ClipItems, TrainingWindows
 from accel_asr.data.loading.collator import Collator

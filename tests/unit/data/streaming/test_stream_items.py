@@ -14,7 +14,8 @@ import torch
 from accel_asr.audio.augmentation import Augmentation
 from accel_asr.config.augmentation_settings import AugmentConfig
 from accel_asr.config.command_line import parse_config
-from accel_asr.config.settings import Config, DataConfig, ModelConfig, TextConfig, TrainingConfig
+from accel_asr.config.settings import Config, DataConfig, ModelConfig, TextConfig
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.collator import Batch, Collator

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from accel_asr.config.settings import TrainingConfig
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.training.launch.global_batch import divisors, split_global_batch
 from tests.refusals import refused
 

@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
-from accel_asr.config.settings import TrainingConfig
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.errors import UserError
 from accel_asr.training.launch import topology
 from accel_asr.training.launch.topology import accelerator_of_run, start_accelerator

@@ -14,7 +14,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from accel_asr.config.settings import Config, ModelConfig, TrainingConfig
+from accel_asr.config.settings import Config, ModelConfig
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.data.loading.batches import ClipItems
 from accel_asr.data.loading.items import Item
 from accel_asr.errors import UserError

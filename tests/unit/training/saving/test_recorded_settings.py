@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from accel_asr.config.settings import Config, DataConfig, HubConfig, ModelConfig, SourceConfig, TrainingConfig
+from accel_asr.config.settings import Config, DataConfig, HubConfig, ModelConfig, SourceConfig
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.training.saving.recorded_settings import (
     _OF_SECTION,
     _OF_SETTING,
