@@ -56,7 +56,8 @@ def start(manifest: Path, cache_dir: Path, *, batches: int = 1) -> dict[str, flo
     from accel_asr.config.settings import DataConfig
     from accel_asr.config.training_settings import TrainingConfig
     from accel_asr.data.labels import LabelEncoder
-    from accel_asr.data.loading.batches import ClipItems, TrainingWindows
+    from accel_asr.data.loading.batches import TrainingWindows
+    from accel_asr.data.loading.clip_items import ClipItems
     from accel_asr.data.loading.collator import Collator
     from accel_asr.data.order.epoch_order import WindowPlan
     from accel_asr.data.selection.preparation import fingerprint

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
     from accel_asr.data.labels import LabelEncoder
-    from accel_asr.data.loading.batches import ClipItems
+    from accel_asr.data.loading.clip_items import ClipItems
     from accel_asr.data.loading.collator import Collator
     from accel_asr.data.selection.utterances import Utterances
 
@@ -179,7 +179,7 @@ def clip_items(
     utterances: "Utterances", model_and_processor: ModelAndProcessor, encoder: "LabelEncoder"
 ) -> "ClipItems":
     """The seven clips as training and evaluation read them, with untimed labels."""
-    from accel_asr.data.loading.batches import ClipItems
+    from accel_asr.data.loading.clip_items import ClipItems
 
     return ClipItems(utterances, feature_extractor=model_and_processor[1].feature_extractor, encoder=encoder)
 
@@ -190,7 +190,7 @@ def clip_files(
 ) -> "ClipItems":
     """The seven clips as files `clip-0.wav` to `clip-6.wav` in `tmp_path`, indexed by their headers only."""
     from accel_asr.data.indexing import index_building
-    from accel_asr.data.loading.batches import ClipItems
+    from accel_asr.data.loading.clip_items import ClipItems
     from accel_asr.data.reading.rows import Row
     from tests.tiny_datasets import tone_utterances, wav_bytes
     from tests.unit.data.local_sources import utterances_of

@@ -21,7 +21,7 @@ from accel_asr.quickstart import model_source
 from accel_asr.run.model_settings import settings_of_model
 
 if TYPE_CHECKING:
-    from accel_asr.data.loading.batches import ClipItems
+    from accel_asr.data.loading.clip_items import ClipItems
     from accel_asr.evaluation.decoding_settings import Decoding
     from accel_asr.exporting.exported_model import ExportedModel
     from accel_asr.exporting.parity import Parity

@@ -8,7 +8,7 @@ from typing import Any
 from accelerate import Accelerator
 from transformers import WhisperForConditionalGeneration
 
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Collator
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.generation import transcribe_utterances

@@ -12,7 +12,8 @@ from transformers import GenerationMixin, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from accel_asr.audio.log_mel import is_silent
-from accel_asr.data.loading.batches import ClipItems, EvaluationBatch, evaluation_batches, evaluation_loader
+from accel_asr.data.loading.batches import EvaluationBatch, evaluation_batches, evaluation_loader
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Batch, Collator
 from accel_asr.data.loading.prefetch import MadeAhead
 from accel_asr.data.selection.utterances import Utterance

@@ -9,7 +9,7 @@ from transformers import WhisperForConditionalGeneration
 
 from accel_asr.audio.decoding import to_float32
 from accel_asr.audio.log_mel import log_mel
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.items import FailedItem
 from accel_asr.evaluation.intervals import Interval, paired_difference
 from accel_asr.evaluation.normalizers import Normalizer

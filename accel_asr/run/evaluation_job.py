@@ -6,7 +6,7 @@ from accelerate import Accelerator
 
 from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig
 from accel_asr.console.bars import Bar, progress_bar
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.errors import UserError
 from accel_asr.evaluation.evaluating import evaluate_model
 from accel_asr.evaluation.evaluation_sets import DatasetName, EvaluationSet, load_evaluation_sets

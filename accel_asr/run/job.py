@@ -14,7 +14,8 @@ from accel_asr.config.lora_settings import LoraConfig
 from accel_asr.config.settings import Config, DataConfig, EvaluationConfig, ModelConfig
 from accel_asr.config.trained_parts import frozen_parts
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading.batches import ClipItems, TrainingWindows
+from accel_asr.data.loading.batches import TrainingWindows
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Collator
 from accel_asr.data.loading.encoder_cache import EncoderCache, open_encoder_cache
 from accel_asr.data.loading.noise_folder import NoiseFolder, open_noise

@@ -6,7 +6,8 @@ from accelerate import Accelerator
 from transformers import WhisperForConditionalGeneration
 
 from accel_asr.console.printing import percent
-from accel_asr.data.loading.batches import ClipItems, evaluation_batches
+from accel_asr.data.loading.batches import evaluation_batches
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Collator
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.evaluating import evaluate_model

@@ -11,7 +11,8 @@ from accelerate.utils import gather_object
 from torch import nn
 from torch.nn import functional as F
 
-from accel_asr.data.loading.batches import ClipItems, TrainingWindows
+from accel_asr.data.loading.batches import TrainingWindows
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import IGNORED_LABEL, Batch, Collator
 from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.training.schedule import set_learning_rate

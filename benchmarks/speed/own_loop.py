@@ -146,7 +146,7 @@ def write_recordings(material: Material, rows: int) -> Path:
 def indexed_items(material: Material, rows: int, *, validation_rows: int) -> tuple[object, object]:
     """Training and validation items, read from WAV files by a manifest, as in any run on own recordings."""
     from accel_asr.config.settings import DataConfig
-    from accel_asr.data.loading.batches import ClipItems
+    from accel_asr.data.loading.clip_items import ClipItems
     from accel_asr.data.splits import load_train_and_validation
 
     manifest = write_recordings(material, rows + validation_rows)
@@ -167,7 +167,7 @@ def indexed_items(material: Material, rows: int, *, validation_rows: int) -> tup
 
 def prepared_items(material: Material, items: Sequence[Item]) -> object:
     """Validation items whose features are in memory."""
-    from accel_asr.data.loading.batches import ClipItems
+    from accel_asr.data.loading.clip_items import ClipItems
     from accel_asr.data.selection.utterances import Utterance
 
     class PreparedItems(ClipItems):

@@ -186,7 +186,7 @@ def let_vanish(paths: list[str]) -> None:
 
 def let_worker_fail(*, epoch: int, name: str, do: str) -> None:
     """Let the process that loads this utterance in this epoch hang, or be killed as if memory had run out."""
-    from accel_asr.data.loading.batches import ClipItems
+    from accel_asr.data.loading.clip_items import ClipItems
 
     load = ClipItems.__getitem__
 

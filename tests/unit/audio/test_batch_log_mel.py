@@ -12,7 +12,7 @@ from accel_asr.audio import batch_log_mel as batch_features
 from accel_asr.audio.batch_log_mel import BatchLogMel, makes_features
 from accel_asr.audio.decoding import decode, to_int16
 from accel_asr.audio.log_mel import features_shape, log_mel
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Collator
 from accel_asr.data.loading.items import Item
 from tests.unit.audio.test_log_mel import NOISE, ODD, RATE_HZ

@@ -13,7 +13,7 @@ import torch
 
 from accel_asr.audio.decoding import to_float32
 from accel_asr.commands import transcribe
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.errors import UserError
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.generation import transcribe_utterances

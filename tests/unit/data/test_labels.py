@@ -7,7 +7,7 @@ import pytest
 from transformers import WhisperTokenizer
 
 from accel_asr.data.labels import Label, LabelEncoder
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import IGNORED_LABEL, Collator
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.text_processing import TextProcessing

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Collator
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.generation import Transcription, transcribe_utterances

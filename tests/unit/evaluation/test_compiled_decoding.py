@@ -17,7 +17,8 @@ from torch._dynamo.utils import counters
 from transformers import CompileConfig, WhisperForConditionalGeneration
 
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading.batches import ClipItems, evaluation_batches
+from accel_asr.data.loading.batches import evaluation_batches
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Collator
 from accel_asr.data.reading.rows import Row
 from accel_asr.evaluation import compiled_decoding, generation

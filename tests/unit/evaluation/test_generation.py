@@ -11,7 +11,7 @@ import torch
 
 from accel_asr.audio.decoding import to_float32
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.reading.rows import Row
 from accel_asr.evaluation import generation
 from accel_asr.evaluation.evaluating import Evaluation, evaluate_model

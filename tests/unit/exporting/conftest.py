@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.reading.rows import Row
 from accel_asr.exporting import export_folder
 from accel_asr.model import pretrained as modeling

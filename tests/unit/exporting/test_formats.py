@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.exporting.ctranslate2_format import FasterWhisper
 from accel_asr.exporting.decoding_arguments import (
     SETTINGS_FILE,

@@ -8,7 +8,7 @@ import torch
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.exporting.ctranslate2_format import FasterWhisper
 from accel_asr.exporting.decoding_arguments import MOST_CTRANSLATE2_TOKENS
 from accel_asr.exporting.parity import read_clip

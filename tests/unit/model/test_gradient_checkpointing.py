@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.model.gradient_checkpointing import checkpoint_layers
 from accel_asr.model.parts import freeze
 from accel_asr.model.whisper_for_training import WhisperForTraining

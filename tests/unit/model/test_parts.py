@@ -8,7 +8,7 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from accel_asr.config.trained_parts import frozen_parts
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.model import chunked_loss
 from accel_asr.model.parts import freeze, parameters_by_part, parameters_in_words
 from accel_asr.training.optimizers import build_optimizer

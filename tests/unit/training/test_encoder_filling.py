@@ -12,7 +12,7 @@ import torch
 from accel_asr.audio.log_mel import log_mel
 from accel_asr.config.settings import Config, DataConfig, ModelConfig
 from accel_asr.data.loading import encoder_cache
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Batch, Collator
 from accel_asr.data.loading.encoder_cache import EncoderCache, open_encoder_cache
 from accel_asr.data.loading.items import FailedItem, Item

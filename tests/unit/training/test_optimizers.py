@@ -13,7 +13,7 @@ from accelerate.utils import DistributedType
 from accel_asr.config.cross_checks import check_config
 from accel_asr.config.settings import Config, DataConfig
 from accel_asr.config.training_settings import OptimizerName, TrainingConfig
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.model.parts import freeze
 from accel_asr.model.pretrained import load_model_and_processor, quiet_libraries
 from accel_asr.model.whisper_for_training import WhisperForTraining

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from accel_asr.audio.log_mel import log_mel
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import IGNORED_LABEL
 from accel_asr.data.loading.items import FailedItem, Item
 from accel_asr.errors import UserError

@@ -11,7 +11,8 @@ import torch
 from accel_asr.audio.augmentation import Augmentation, most_shift_s
 from accel_asr.config.augmentation_settings import AugmentConfig
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading.batches import ClipItems, TrainingWindows
+from accel_asr.data.loading.batches import TrainingWindows
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Collator
 from accel_asr.data.loading.items import Item
 from accel_asr.data.order.epoch_order import WindowPlan

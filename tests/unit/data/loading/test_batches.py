@@ -10,7 +10,8 @@ import torch
 
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading.batches import ClipItems, EvaluationBatch, evaluation_batches, micro_batches
+from accel_asr.data.loading.batches import EvaluationBatch, evaluation_batches, micro_batches
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.order.epoch_order import WindowPlan, epoch_order
 from accel_asr.data.selection.utterances import Utterance
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from accel_asr.data.loading import workers
-from accel_asr.data.loading.batches import ClipItems, TrainingWindows
+from accel_asr.data.loading.batches import TrainingWindows
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Batch, Collator
 from accel_asr.data.loading.items import FailedItem
 from accel_asr.data.order.epoch_order import WindowPlan
@@ -132,28 +133,3 @@ def test_a_batch_of_which_nothing_can_be_read_is_an_empty_one(
         assert (batch.utterance_ids, batch.audio_s) == ([], 0)
         assert batch.labels.tolist() == collator([]).labels.tolist()
         assert batch.failed
-
-
-# -- timestamps
-
-
-def timed_share(items: ClipItems, probability: float, *, seed: int = 0) -> list[bool]:
-    timed = ClipItems(
-        items.utterances,
-        feature_extractor=items.feature_extractor,
-        encoder=items.encoder,
-        timestamps_probability=probability,
-        seed=seed,
-    )
-    keys = [(epoch, row) for epoch in range(20) for row in range(7)]
-    return [items.encoder.first_timestamp_id in timed[key].token_ids for key in keys]
-
-
-def test_a_share_of_the_labels_is_timed_and_drawn_anew_each_epoch(items: ClipItems) -> None:
-    assert not any(timed_share(items, 0.0))
-    assert all(timed_share(items, 1.0))
-    half = timed_share(items, 0.5)
-    assert 50 < sum(half) < 90  # of 140: 70 expected, standard deviation 5.9
-    assert len({tuple(half[first : first + 7]) for first in range(0, 140, 7)}) > 10
-    assert timed_share(items, 0.5) == half
-    assert timed_share(items, 0.5, seed=1) != half

@@ -13,7 +13,8 @@ from transformers import WhisperTokenizer
 from accel_asr.config.settings import Config, DataConfig, ModelConfig
 from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.data.labels import LabelEncoder
-from accel_asr.data.loading.batches import ClipItems, TrainingWindows
+from accel_asr.data.loading.batches import TrainingWindows
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Collator
 from accel_asr.data.loading.items import FailedItem, Item
 from accel_asr.data.order.epoch_order import PackKey

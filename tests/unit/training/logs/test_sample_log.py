@@ -13,7 +13,7 @@ import soundfile
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugin_util import markdown_to_safe_html
 
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.training.logs.sample_log import AUDIO, TABLE, SampleLog, evaluated_before, markdown_table
 from accel_asr.training.logs.trackers import start_trackers
 from tests.unit.training.logs.stand_in_trackers import stand_in

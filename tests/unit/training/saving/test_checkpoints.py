@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from accel_asr.config.settings import Config, ModelConfig
 from accel_asr.config.training_settings import TrainingConfig
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.items import Item
 from accel_asr.errors import UserError
 from accel_asr.files.atomic_writes import write_json
