@@ -13,9 +13,10 @@ from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.console.printing import say
 from accel_asr.errors import UserError
 from accel_asr.training.launch.global_batch import split_global_batch
+from accel_asr.training.launch.precision import agreed_precision, emulates_bf16_on_cpu, refuse_unfit_precision
 from accel_asr.training.launch.sharding import is_sharded, require_shardable_optimizer, settle_sharding
+from accel_asr.training.launch.unfit_launches import refuse_more_processes_than_devices, refuse_unfit_engine
 
-PRECISION_VARIABLE = "ACCELERATE_MIXED_PRECISION"
 ACCUMULATION_VARIABLE = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
 
 
@@ -59,20 +60,16 @@ def start_accelerator(
         timeout_s: After so many seconds in a collective that another rank does not join, a rank gives up.
 
     Raises:
-        UserError: launcher and run disagree, the processes do not see each other, fp16 or FSDP is asked of a CPU, or
-            DeepSpeed is asked for.
+        UserError: launcher and run disagree, the processes do not see each other or outnumber the GPUs, the device
+            can't compute in the precision, or DeepSpeed, dynamo, or FSDP on a CPU is asked for.
     """
-    precision = _agreed_precision(mixed_precision)
+    precision = agreed_precision(mixed_precision)
     _check_accumulation(gradient_accumulation_steps)
     has_accelerator = torch.accelerator.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU")
-    if precision == "fp16" and not has_accelerator:
-        raise UserError(
-            "needs an accelerator: on a CPU Accelerate would train in fp32 and call it fp16",
-            setting="--training.mixed_precision",
-            value="fp16",
-            remedy="use no",
-        )
-    _check_engine(has_accelerator=has_accelerator)
+    refuse_unfit_engine(has_accelerator=has_accelerator)
+    if has_accelerator:
+        refuse_more_processes_than_devices()
+    refuse_unfit_precision(precision, has_accelerator=has_accelerator)
     if not has_accelerator:
         _talk_over_loopback()
     # without cpu=True, ranks on a machine without an accelerator each believe they are alone
@@ -90,7 +87,7 @@ def start_accelerator(
             value=launched,
             remedy="launch with --multi_gpu --num_processes N, or with one of launch_configs/",
         )
-    if precision == "bf16" and not has_accelerator and accelerator.is_main_process and not _cpu_multiplies_bf16():
+    if precision == "bf16" and not has_accelerator and accelerator.is_main_process and emulates_bf16_on_cpu():
         say(
             "note: training.mixed_precision: bf16 is slower than fp32 (4 to 12 times, when it was measured) on a CPU "
             "like this one, without AVX512-BF16 and AMX; use no",
@@ -113,11 +110,6 @@ def shut_down(accelerator: Accelerator) -> None:
     accelerator.end_training()
 
 
-def _cpu_multiplies_bf16() -> bool:
-    """Whether the CPU has instructions for products of bf16 numbers; torch has no public way to ask."""
-    return any(getattr(torch.cpu, f"_is_{name}_supported", lambda: False)() for name in ("avx512_bf16", "amx_tile"))
-
-
 def _talk_over_loopback() -> None:
     """Let CPU ranks that all run on this machine talk over loopback, unless the user named an interface.
 
@@ -127,42 +119,6 @@ def _talk_over_loopback() -> None:
         loopback = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]
         if loopback:
             os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback[0])
-
-
-def _agreed_precision(mixed_precision: str | None) -> str:
-    """The run's choice or the launcher's; without a choice the launcher says `no`."""
-    launched = os.environ.get(PRECISION_VARIABLE, "no")
-    if mixed_precision is None:
-        return launched
-    if launched not in ("no", mixed_precision):
-        raise UserError(
-            f"the launcher says {launched}",
-            setting="--training.mixed_precision",
-            value=mixed_precision,
-            remedy="remove this setting, or --mixed_precision of accelerate launch and its configuration file",
-        )
-    return mixed_precision
-
-
-def _check_engine(*, has_accelerator: bool) -> None:
-    """Refuse engines that would not train what the settings say: DeepSpeed anywhere, FSDP on a CPU."""
-    if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
-        raise UserError(
-            "the launcher asks for DeepSpeed, whose engine clips and updates within each backward pass: each "
-            "micro-batch would be an update, with no check before it",
-            setting="distributed_type",
-            value="DEEPSPEED",
-            remedy="launch with launch_configs/fsdp2.yaml, which shards weights, gradients and optimizer state",
-            same_on_every_rank=True,
-        )
-    if parse_flag_from_env("ACCELERATE_USE_FSDP") and not has_accelerator:
-        raise UserError(
-            "the launcher asks for FSDP, which needs GPUs: on a CPU Accelerate would train with DDP and call it FSDP",
-            setting="distributed_type",
-            value="FSDP",
-            remedy="launch with launch_configs/cpu_2_processes.yaml",
-            same_on_every_rank=True,
-        )
 
 
 def _check_frozen_dtype(accelerator: Accelerator, frozen_dtype: str) -> None:

@@ -223,6 +223,24 @@ def test_the_users_interface_stands(monkeypatch) -> None:
 def test_bf16_on_a_cpu_without_its_instructions_is_noted(
     tmp_path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fast: bool
 ) -> None:
-    monkeypatch.setattr(topology, "_cpu_multiplies_bf16", lambda: fast)
+    monkeypatch.setattr(topology, "emulates_bf16_on_cpu", lambda: not fast)
     start(tmp_path, mixed_precision="bf16")
     assert ("note: training.mixed_precision: bf16 is slower" in capsys.readouterr().err) is not fast
+
+
+def test_a_launch_that_can_not_work_is_refused_before_accelerate_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topology, "Accelerator", lambda **_: pytest.fail("started"))
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with refused("--num_processes"):
+        start_accelerator(mixed_precision=None, gradient_accumulation_steps=1, seed=0)
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")
+    with refused("dynamo_backend"):
+        start_accelerator(mixed_precision=None, gradient_accumulation_steps=1, seed=0)
+
+
+def test_more_processes_than_gpus_may_train_on_the_cpu(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 0)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert start(tmp_path).device.type == "cpu"
