@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import WhisperForConditionalGeneration
+from transformers import DynamicCache, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput, ModelOutput
 
 from accel_asr.model.audio_context import encode
@@ -63,6 +63,9 @@ class WhisperForTraining(WhisperForConditionalGeneration):
             input_features, options["encoder_outputs"] = None, BaseModelOutput(last_hidden_state=encoded)
         if target_positions is None or target_labels is None:
             return super().forward(input_features, *others, **options)
+        # given an empty cache, transformers does not search the positions for packed sequences, which would make the host
+        # wait for the encoder; it stays empty without `use_cache`, and attention is causal without a mask, as before
+        options.setdefault("past_key_values", DynamicCache())
         hidden = self.model(input_features, *others, **options).last_hidden_state
         targets = hidden.flatten(0, 1)[target_positions]
         loss_sum = summed_token_loss(targets, self.proj_out.weight, target_labels, label_smoothing=label_smoothing)
