@@ -16,7 +16,7 @@ from accel_asr.config.command_line import parse_config
 from accel_asr.evaluation.comparing import compare
 from accel_asr.evaluation.run_files import read_record, read_scored
 from accel_asr.evaluation.silence_probe import probe_silence
-from accel_asr.run.job import load_model
+from accel_asr.run.loaded_model import load_model
 
 
 def main() -> None:

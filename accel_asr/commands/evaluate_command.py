@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from accel_asr.evaluation.evaluation_sets import EvaluationSet
     from accel_asr.evaluation.set_results import SetResult
     from accel_asr.evaluation.silence_probe import HeardInSilence
-    from accel_asr.run.job import LoadedModel
+    from accel_asr.run.loaded_model import LoadedModel
 
 DESCRIPTION = """Score a model: word and character error rates with 95% intervals, by duration and by any column,
 confusions, hallucinations. On the sources that --dataset names, or else on the validation data of the settings; for a

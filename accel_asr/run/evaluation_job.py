@@ -13,7 +13,7 @@ from accel_asr.evaluation.evaluation_sets import DatasetName, EvaluationSet, loa
 from accel_asr.evaluation.set_results import SetResult
 from accel_asr.evaluation.silence_probe import HeardInSilence, probe_silence
 from accel_asr.model import pretrained as modeling
-from accel_asr.run.job import LoadedModel, load_model, require_languages
+from accel_asr.run.loaded_model import LoadedModel, load_model, require_languages
 
 
 def load_model_and_sets(

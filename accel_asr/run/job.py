@@ -1,4 +1,4 @@
-"""What a run works on: the model and the data. Where train, verify and evaluate start."""
+"""What a run works on: the model and the data. Where train and verify start."""
 
 import zlib
 from dataclasses import dataclass, replace
@@ -7,13 +7,10 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.audio.augmentation import Augmentation
-from accel_asr.audio.batch_log_mel import makes_features
 from accel_asr.audio.spec_augment import SpecAugment
 from accel_asr.config.augmentation_settings import AugmentConfig, SpecAugmentConfig
-from accel_asr.config.lora_settings import LoraConfig
-from accel_asr.config.settings import Config, DataConfig, EvaluationConfig, ModelConfig
+from accel_asr.config.settings import Config, DataConfig
 from accel_asr.config.trained_parts import frozen_parts
-from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import TrainingWindows
 from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Collator
@@ -23,53 +20,18 @@ from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.data.run_data import RunData
 from accel_asr.data.selection.preparation import fingerprint
-from accel_asr.data.selection.references import reference_faults
 from accel_asr.data.selection.run_sources import cache_dir_of
 from accel_asr.data.selection.utterances import Utterances
 from accel_asr.data.splits import load_train_and_validation
 from accel_asr.data.streaming.stream_items import StreamItems, StreamWindows
 from accel_asr.data.streaming.streams import Place, StreamOrder
-from accel_asr.errors import UserError
 from accel_asr.evaluation.decoding_settings import Decoding
-from accel_asr.evaluation.normalizers import load_normalizer
 from accel_asr.model import pretrained as modeling
-from accel_asr.model.adapter_layers import add_adapters
-from accel_asr.model.languages import known_language
 from accel_asr.model.parts import freeze
-from accel_asr.quickstart import model_source
+from accel_asr.run.loaded_model import LoadedModel, add_lora, load_model, require_languages
 
 CPU = torch.device("cpu")
 NO_EFFECTS = AugmentConfig()
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """Weights in fp32, language and task fixed, on no device yet; and what turns data into its batches and scores."""
-
-    model: WhisperForConditionalGeneration
-    processor: WhisperProcessor
-    decoding: Decoding
-    encoder: LabelEncoder
-    collator: Collator
-
-    def collator_for(self, device: torch.device, *, features_on_device: bool | None) -> Collator:
-        """The collator, which leaves features to `device` where that is wanted or, unset, where it can make them."""
-        extractor = self.processor.feature_extractor
-        on_device = makes_features(device, wanted=features_on_device, extractor=extractor)
-        return replace(self.collator, features_on_device=on_device)
-
-    def reference_warnings(self, utterances: Utterances, evaluation: EvaluationConfig) -> list[str]:
-        """Warnings for the user about texts that these settings can't score fairly.
-
-        Raises:
-            UserError: the normaliser leaves nothing of any text.
-        """
-        most = min(evaluation.generation_max_length, self.encoder.room)
-        normalizer = self.decoding.normalizer
-        faults = reference_faults(utterances, encoder=self.encoder, normalizer=normalizer, max_new_tokens=most)
-        if problem := faults.problem(normalizer_name=evaluation.normalizer):
-            raise problem
-        return faults.warnings(normalizer_name=evaluation.normalizer, max_new_tokens=most, room=self.encoder.room)
 
 
 @dataclass(frozen=True)
@@ -155,60 +117,6 @@ class Job:
         return f"recordings {noise.fingerprint}" if isinstance(noise, NoiseFolder) else None
 
 
-def load_model(
-    settings: ModelConfig,
-    evaluation: EvaluationConfig,
-    *,
-    language_of_rows: bool,
-    num_workers: int = 0,
-    keep_language: bool = False,
-) -> LoadedModel:
-    """Load a model and tell it what to do.
-
-    Args:
-        num_workers: Processes that load the audio of an evaluation.
-        language_of_rows: The data may say what is spoken, so that `settings.language` need not.
-        keep_language: Where `settings.language` is unset, it is what the model was tuned for.
-
-    Raises:
-        UserError: as the parts of it raise.
-    """
-    modeling.quiet_libraries()
-    model, processor = modeling.load_model_and_processor(settings.name_or_path, revision=settings.revision)
-    tuned_for = getattr(model.generation_config, "language", None) if keep_language else None
-    modeling.configure_generation(
-        model,
-        processor,
-        language=settings.language or tuned_for,
-        task=settings.task,
-        max_new_tokens=evaluation.generation_max_length,
-        num_beams=evaluation.num_beams,
-        language_of_rows=language_of_rows,
-        stand_ins=settings.language_stand_ins,
-    )
-    return LoadedModel(
-        model=model,
-        processor=processor,
-        decoding=Decoding.of_model(
-            model,
-            normalizer=load_normalizer(evaluation.normalizer, processor.tokenizer),
-            batch_size=evaluation.per_device_eval_batch_size,
-            num_workers=num_workers,
-            is_compiled=evaluation.compile_decoding,
-        ),
-        encoder=LabelEncoder(
-            processor.tokenizer,
-            max_label_tokens=model.config.max_target_positions,
-            stand_ins=settings.language_stand_ins,
-        ),
-        collator=Collator(
-            feature_extractor=processor.feature_extractor,
-            start_token_id=model.config.decoder_start_token_id,
-            pad_token_id=model.config.pad_token_id,
-        ),
-    )
-
-
 def load_job(config: Config, device: torch.device = CPU) -> Job:
     """Load everything, the same on every rank. Each rank does it for itself, so that none waits for another.
 
@@ -230,7 +138,7 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
     model, processor, encoder = loaded.model, loaded.processor, loaded.encoder
     freeze(model, *frozen_parts(model_settings.freeze))
     if config.lora.enabled:
-        _add_adapters(model, config.lora, model_settings, seed=training.seed)
+        add_lora(model, config.lora, model_settings, seed=training.seed)
     if model_settings.cache_encoder_outputs:
         modeling.require_constant_encoder(model)
     if data_settings.no_speech_fraction:
@@ -304,31 +212,6 @@ def _masks_of(settings: SpecAugmentConfig) -> SpecAugment:
     )
 
 
-def _add_adapters(
-    model: WhisperForConditionalGeneration, lora: LoraConfig, settings: ModelConfig, *, seed: int
-) -> None:
-    if model.config._name_or_path != model_source(settings.name_or_path):
-        raise UserError(
-            "is itself an adapter, and adapters on top of it could not be loaded",
-            setting="--model.name_or_path",
-            value=settings.name_or_path,
-            remedy="give the merged model, best/ of its run, or leave out --lora.enabled",
-        )
-    add_adapters(
-        model,
-        target_modules=lora.target_modules,
-        modules_to_save=lora.modules_to_save,
-        seed=seed,
-        base_name=settings.name_or_path,
-        base_revision=settings.revision,
-        r=lora.r,
-        lora_alpha=lora.lora_alpha,
-        lora_dropout=lora.lora_dropout,
-        use_dora=lora.use_dora,
-        use_rslora=lora.use_rslora,
-    )
-
-
 def _encoder_cache(
     utterances: Utterances, loaded: LoadedModel, settings: DataConfig, notices: list[str]
 ) -> EncoderCache:
@@ -341,16 +224,3 @@ def _encoder_cache(
     )
     notices.append(notice)
     return cache
-
-
-def require_languages(model: WhisperForConditionalGeneration, utterances: Utterances) -> None:
-    """Where the run has no language set, each row must have one.
-
-    Raises:
-        UserError: some have none.
-    """
-    for part in range(len(utterances.parts)):
-        if utterances.parts[part].language is None:
-            rows = utterances.row_of[utterances.part_of == part]
-            if None in utterances.parts[part].index.texts_of("language", rows):
-                known_language(None, model.generation_config.lang_to_id)

@@ -1,0 +1,146 @@
+"""A model of a run or an evaluation, and what turns data into its batches and scores."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from accel_asr.audio.batch_log_mel import makes_features
+from accel_asr.config.lora_settings import LoraConfig
+from accel_asr.config.settings import EvaluationConfig, ModelConfig
+from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.loading.collator import Collator
+from accel_asr.data.selection.references import reference_faults
+from accel_asr.data.selection.utterances import Utterances
+from accel_asr.errors import UserError
+from accel_asr.evaluation.decoding_settings import Decoding
+from accel_asr.evaluation.normalizers import load_normalizer
+from accel_asr.model import pretrained as modeling
+from accel_asr.model.adapter_layers import add_adapters
+from accel_asr.model.languages import known_language
+from accel_asr.quickstart import model_source
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """Weights in fp32, language and task fixed, on no device yet; and what turns data into its batches and scores."""
+
+    model: WhisperForConditionalGeneration
+    processor: WhisperProcessor
+    decoding: Decoding
+    encoder: LabelEncoder
+    collator: Collator
+
+    def collator_for(self, device: torch.device, *, features_on_device: bool | None) -> Collator:
+        """The collator, which leaves features to `device` where that is wanted or, unset, where it can make them."""
+        extractor = self.processor.feature_extractor
+        on_device = makes_features(device, wanted=features_on_device, extractor=extractor)
+        return replace(self.collator, features_on_device=on_device)
+
+    def reference_warnings(self, utterances: Utterances, evaluation: EvaluationConfig) -> list[str]:
+        """Warnings for the user about texts that these settings can't score fairly.
+
+        Raises:
+            UserError: the normaliser leaves nothing of any text.
+        """
+        most = min(evaluation.generation_max_length, self.encoder.room)
+        normalizer = self.decoding.normalizer
+        faults = reference_faults(utterances, encoder=self.encoder, normalizer=normalizer, max_new_tokens=most)
+        if problem := faults.problem(normalizer_name=evaluation.normalizer):
+            raise problem
+        return faults.warnings(normalizer_name=evaluation.normalizer, max_new_tokens=most, room=self.encoder.room)
+
+
+def load_model(
+    settings: ModelConfig,
+    evaluation: EvaluationConfig,
+    *,
+    language_of_rows: bool,
+    num_workers: int = 0,
+    keep_language: bool = False,
+) -> LoadedModel:
+    """Load a model and tell it what to do.
+
+    Args:
+        num_workers: Processes that load the audio of an evaluation.
+        language_of_rows: The data may say what is spoken, so that `settings.language` need not.
+        keep_language: Where `settings.language` is unset, it is what the model was tuned for.
+
+    Raises:
+        UserError: as the parts of it raise.
+    """
+    modeling.quiet_libraries()
+    model, processor = modeling.load_model_and_processor(settings.name_or_path, revision=settings.revision)
+    tuned_for = getattr(model.generation_config, "language", None) if keep_language else None
+    modeling.configure_generation(
+        model,
+        processor,
+        language=settings.language or tuned_for,
+        task=settings.task,
+        max_new_tokens=evaluation.generation_max_length,
+        num_beams=evaluation.num_beams,
+        language_of_rows=language_of_rows,
+        stand_ins=settings.language_stand_ins,
+    )
+    return LoadedModel(
+        model=model,
+        processor=processor,
+        decoding=Decoding.of_model(
+            model,
+            normalizer=load_normalizer(evaluation.normalizer, processor.tokenizer),
+            batch_size=evaluation.per_device_eval_batch_size,
+            num_workers=num_workers,
+            is_compiled=evaluation.compile_decoding,
+        ),
+        encoder=LabelEncoder(
+            processor.tokenizer,
+            max_label_tokens=model.config.max_target_positions,
+            stand_ins=settings.language_stand_ins,
+        ),
+        collator=Collator(
+            feature_extractor=processor.feature_extractor,
+            start_token_id=model.config.decoder_start_token_id,
+            pad_token_id=model.config.pad_token_id,
+        ),
+    )
+
+
+def add_lora(model: WhisperForConditionalGeneration, lora: LoraConfig, settings: ModelConfig, *, seed: int) -> None:
+    """Put the adapters of these settings on the model.
+
+    Raises:
+        UserError: the model is an adapter itself.
+    """
+    if model.config._name_or_path != model_source(settings.name_or_path):
+        raise UserError(
+            "is itself an adapter, and adapters on top of it could not be loaded",
+            setting="--model.name_or_path",
+            value=settings.name_or_path,
+            remedy="give the merged model, best/ of its run, or leave out --lora.enabled",
+        )
+    add_adapters(
+        model,
+        target_modules=lora.target_modules,
+        modules_to_save=lora.modules_to_save,
+        seed=seed,
+        base_name=settings.name_or_path,
+        base_revision=settings.revision,
+        r=lora.r,
+        lora_alpha=lora.lora_alpha,
+        lora_dropout=lora.lora_dropout,
+        use_dora=lora.use_dora,
+        use_rslora=lora.use_rslora,
+    )
+
+
+def require_languages(model: WhisperForConditionalGeneration, utterances: Utterances) -> None:
+    """Where the run has no language set, each row must have one.
+
+    Raises:
+        UserError: some have none.
+    """
+    for part in range(len(utterances.parts)):
+        if utterances.parts[part].language is None:
+            rows = utterances.row_of[utterances.part_of == part]
+            if None in utterances.parts[part].index.texts_of("language", rows):
+                known_language(None, model.generation_config.lang_to_id)
