@@ -38,10 +38,15 @@ ModelAndProcessor = tuple["WhisperForConditionalGeneration", "WhisperProcessor"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Without `-m`: `pytest` alone runs the quick tests, `pytest PATH` everything there but the slow ones."""
+    """Without `-m`: `pytest` alone runs the quick tests, `pytest PATH` everything there but the slow ones.
+
+    Tests of a GPU are run where `-m` names them.
+    """
     if not config.option.markexpr:
         is_path_given = config.args_source is config.ArgsSource.ARGS
         config.option.markexpr = "not slow" if is_path_given else QUICK
+    if "gpu" not in config.option.markexpr:
+        config.option.markexpr = f"({config.option.markexpr}) and not gpu"
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
