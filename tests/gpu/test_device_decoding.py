@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import CompileConfig
 
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Collator
 from accel_asr.evaluation import compiled_decoding
 from accel_asr.evaluation.decoding_settings import Decoding

@@ -7,7 +7,7 @@ import torch
 from accelerate.utils import DistributedType, gather_object
 from torch.nn.parallel import DistributedDataParallel
 
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Batch, Collator
 from accel_asr.ranks.agreement import Agreement
 from accel_asr.training.launch import topology

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from accel_asr.data.loading.batches import ClipItems
+from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Batch, Collator
 from tests.gpu.conftest import CPU, Start
 from tests.gpu.updates import Update, update
