@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from accel_asr.config.command_line import build_parser, parse_config, split_arguments
+from accel_asr.config.command_line import parse_config, split_arguments_or_help
 from accel_asr.config.settings import Config
 from accel_asr.console.printing import json_to_print, print_result, say
 from accel_asr.console.public_text import public_values
@@ -34,12 +34,6 @@ def main(arguments: list[str]) -> int:
     """Check; returns 0 when every row would be used, else 1. Bad input ends in one message and exit code 2."""
     with user_errors_exit():
         options, settings = _take_own_options(arguments)
-        if {"-h", "--help"} & set(settings):
-            parser = build_parser(prog="accel-asr check-data")
-            parser.description = DESCRIPTION
-            _add_own_options(parser)
-            parser.print_help()
-            return 0
         config = parse_config(settings)
         _refuse_impossible(options, config)
         return check_data(config, options)
@@ -118,7 +112,9 @@ def _take_own_options(arguments: list[str]) -> tuple[argparse.Namespace, list[st
     Raises:
         UserError: an option without its value.
     """
-    options, settings = split_arguments(arguments, _add_own_options)
+    options, settings = split_arguments_or_help(
+        arguments, _add_own_options, prog="accel-asr check-data", description=DESCRIPTION
+    )
     for name in ("write_clean", "extract_audio"):
         if getattr(options, name) is not None:
             setattr(options, name, Path(getattr(options, name)))

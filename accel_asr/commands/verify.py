@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from accel_asr.config.command_line import build_parser, parse_config, split_arguments
+from accel_asr.config.command_line import parse_config, split_arguments_or_help
 from accel_asr.config.settings import Config
 from accel_asr.console.printing import counted
 from accel_asr.errors import UserError, user_errors_exit
@@ -29,13 +29,9 @@ TABLE_WIDTH = 120  # also where the output is no terminal, for which rich takes 
 def main(arguments: list[str]) -> int:
     """Compare; returns 0 when every check passes, else 1. Bad input ends in one message and exit code 2."""
     with user_errors_exit(same_on_every_rank=True):
-        options, settings = split_arguments(arguments, _add_own_options)
-        if {"-h", "--help"} & set(settings):
-            parser = build_parser(prog="accel-asr verify")
-            parser.description = DESCRIPTION
-            _add_own_options(parser)
-            parser.print_help()
-            return 0
+        options, settings = split_arguments_or_help(
+            arguments, _add_own_options, prog="accel-asr verify", description=DESCRIPTION
+        )
         if options.verify_utterances < 2:
             value = options.verify_utterances
             raise UserError("is too few", setting="--verify_utterances", value=value, remedy="give at least 2")

@@ -217,3 +217,20 @@ def split_arguments(
         return parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
         raise UserError(error.message, setting=error.argument_name, remedy="see --help") from error
+
+
+def split_arguments_or_help(
+    arguments: Sequence[str], add_options: Callable[[argparse.ArgumentParser], None], *, prog: str, description: str
+) -> tuple[argparse.Namespace, list[str]]:
+    """As `split_arguments`, but `--help` prints the command's own options with all settings, and exits with code 0.
+
+    Raises:
+        UserError: as `split_arguments`.
+    """
+    options, settings = split_arguments(arguments, add_options)
+    if {"-h", "--help"} & set(settings):
+        parser = build_parser(prog=prog)
+        parser.description = description
+        add_options(parser)
+        parser.parse_args(["--help"])
+    return options, settings

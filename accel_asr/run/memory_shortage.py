@@ -1,7 +1,7 @@
 """Out of memory in a run: one message with numbers and remedies, and every rank ends with exit code 2."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -58,8 +58,9 @@ class MemoryShortage:
                 raise SystemExit(USAGE_EXIT_CODE) from None
             raise
 
-    @contextmanager
-    def explained_in_step(self, step: int, window: Sequence[Batch], *, positions: int | None) -> Iterator[None]:
+    def explained_in_step(
+        self, step: int, window: Sequence[Batch], *, positions: int | None
+    ) -> AbstractContextManager[None]:
         """Put it around an optimizer step.
 
         Args:
@@ -69,11 +70,8 @@ class MemoryShortage:
         Raises:
             UserError: out of memory.
         """
-        try:
-            yield
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
+
+        def refuse(error: Exception) -> NoReturn:
             micro = max(len(batch.decoder_input_ids) for batch in window)
             longest = max(batch.decoder_input_ids.shape[1] for batch in window)
             audio = "the whole audio window" if positions is None else f"{positions:,} positions of audio"
@@ -88,18 +86,16 @@ class MemoryShortage:
                 cause=error,
             )
 
-    @contextmanager
-    def explained_in_evaluation(self, step: int, *, batch_size: int, num_beams: int) -> Iterator[None]:
+        return _if_out_of_memory(refuse)
+
+    def explained_in_evaluation(self, step: int, *, batch_size: int, num_beams: int) -> AbstractContextManager[None]:
         """Put it around an evaluation.
 
         Raises:
             UserError: out of memory.
         """
-        try:
-            yield
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
+
+        def refuse(error: Exception) -> NoReturn:
             beams = f" and {num_beams} beams" if num_beams > 1 else ""
             halved = "halve it, which gives the same transcripts"
             self._refuse(
@@ -109,6 +105,8 @@ class MemoryShortage:
                 remedies=[halved, *(["lower --evaluation.num_beams"] if beams else [])],
                 cause=error,
             )
+
+        return _if_out_of_memory(refuse)
 
     def _refuse(
         self, problem: str, *, setting: str | None, value: object, remedies: Sequence[str], cause: Exception
@@ -129,3 +127,13 @@ class MemoryShortage:
             value=value,
             remedy="in this order: " + "; ".join(numbered) + ". Checkpoints are intact: add --checkpoint.resume true",
         ) from cause
+
+
+@contextmanager
+def _if_out_of_memory(refuse: Callable[[Exception], NoReturn]) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            refuse(error)
+        raise

@@ -371,7 +371,9 @@ def test_when_no_row_is_kept_no_manifest_is_written(settings: list[str], folder:
 
 
 def test_help_shows_the_options_beside_the_settings(capsys) -> None:
-    assert check_data.main(["--help"]) == 0
+    with pytest.raises(SystemExit) as ended:
+        check_data.main(["--help"])
+    assert ended.value.code == 0
     out = capsys.readouterr().out
     assert out.startswith("usage: accel-asr check-data")
     for option in (

@@ -135,7 +135,9 @@ def test_a_number_of_utterances_that_is_none(settings, given: list[str], capsys)
 
 
 def test_help_shows_the_option_beside_the_settings(capsys) -> None:
-    assert verify.main(["--help"]) == 0
+    with pytest.raises(SystemExit) as ended:
+        verify.main(["--help"])
+    assert ended.value.code == 0
     out = capsys.readouterr().out
     assert out.startswith("usage: accel-asr verify")
     assert "--verify_utterances N" in out
