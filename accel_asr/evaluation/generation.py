@@ -22,6 +22,7 @@ from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.scoring import Transcript
 from accel_asr.model.audio_context import encode
 from accel_asr.model.chunked_loss import summed_token_loss
+from accel_asr.model.silence_merging import KeyBias, encode_clips
 from accel_asr.model.spelling import Spelling
 from accel_asr.ranks.agreement import POLL_S, Agreement
 
@@ -203,7 +204,7 @@ def _transcribe_batch(
         positions: Of the encoder that are used; None is its whole window.
     """
     if positions is None:
-        encoded = model.get_encoder()(batch.input_features).last_hidden_state
+        encoded = encode_clips(model, batch.input_features, batch.kept)
     else:
         encoded = encode(model.get_encoder(), batch.first_frames(2 * positions).input_features)
     hidden = model.model(
@@ -215,9 +216,14 @@ def _transcribe_batch(
     loss_sum = float(summed_token_loss(targets, model.proj_out.weight, batch.target_labels))
     given = batch.decoder_input_ids[:, :start_tokens]
     options: dict[str, object] = {}
+    key_bias = KeyBias.of_model(model)
     if compiled:
         encoded, given = compiled.filled(encoded), compiled.filled(given)
+        if key_bias.of_batch is not None:
+            key_bias.of_batch = compiled.filled(key_bias.of_batch)
         options = compiled.options
+    if key_bias.of_batch is not None:
+        key_bias.of_batch = key_bias.of_batch.repeat_interleave(decoding.num_beams, dim=0)
     # not Whisper's own `generate`, which also detects languages, goes from window to window, and copies the key/value
     # caches of every row to the CPU and back
     generated = GenerationMixin.generate(

@@ -3,7 +3,8 @@
 1. Given target positions and labels, the forward pass returns the summed loss of these tokens in place of logits. The
    loss must come out of `forward`, since that is what DDP, FSDP2 and autocast wrap: only there are sharded weights
    whole, is autocast on, and do gradients get synchronised.
-2. Features may be shorter than the window (`audio_context`), which transformers' encoder refuses.
+2. Features may be shorter than the window (`audio_context: speech`), which transformers' encoder refuses; or the
+   padding is merged (`audio_context: merged`).
 3. Adapters are told the seeds of the rows, for their dropout (`row_dropout`).
 
 Without targets and with whole windows it is transformers' model: `generate` and evaluation see no difference. Names of
@@ -21,6 +22,7 @@ from transformers.modeling_outputs import BaseModelOutput, ModelOutput
 from accel_asr.model.audio_context import encode
 from accel_asr.model.chunked_loss import summed_token_loss
 from accel_asr.model.row_dropout import RowSeeds
+from accel_asr.model.silence_merging import KeptPositions, KeyBias, encode_merged
 
 
 @dataclass
@@ -43,6 +45,7 @@ class WhisperForTraining(WhisperForConditionalGeneration):
         target_positions: torch.Tensor | None = None,
         target_labels: torch.Tensor | None = None,
         row_seeds: torch.Tensor | None = None,
+        kept: KeptPositions | None = None,
         label_smoothing: float = 0.0,
         **options: Any,
     ) -> Any:
@@ -53,11 +56,17 @@ class WhisperForTraining(WhisperForConditionalGeneration):
             target_positions: (targets,), indices into the flattened (batch x tokens) positions of the decoder.
             target_labels: (targets,), the token at each of them.
             row_seeds: int64, (batch,), which the dropout of adapters depends on.
+            kept: Positions of the window to compute, where padding is merged; the features then end soon after the clips.
             label_smoothing: Of their loss, as `summed_token_loss` takes it.
         """
         if self.dropout_seeds is not None:
             self.dropout_seeds.of_batch = row_seeds
-        if input_features is not None and input_features.shape[-1] < 2 * self.config.max_source_positions:
+        if target_positions is not None:
+            KeyBias.of_model(self).of_batch = None if kept is None else kept.key_bias()
+        if input_features is not None and kept is not None:
+            encoded = encode_merged(self.get_encoder(), input_features, kept)
+            input_features, options["encoder_outputs"] = None, BaseModelOutput(last_hidden_state=encoded)
+        elif input_features is not None and input_features.shape[-1] < 2 * self.config.max_source_positions:
             masked = self.model._mask_input_features(input_features)  # SpecAugment, if the model's configuration has it
             encoded = encode(self.get_encoder(), masked)
             input_features, options["encoder_outputs"] = None, BaseModelOutput(last_hidden_state=encoded)

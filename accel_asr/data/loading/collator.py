@@ -11,6 +11,7 @@ from accel_asr.audio.batch_log_mel import BatchLogMel
 from accel_asr.audio.log_mel import features_shape, log_mel
 from accel_asr.audio.spec_augment import ClipMasks, SpecAugment, mask_features
 from accel_asr.data.loading.items import FailedItem, Item
+from accel_asr.model.silence_merging import KeptPositions, SilenceMerging
 
 IGNORED_LABEL = -100  # cross_entropy's default ignore_index
 
@@ -36,6 +37,7 @@ class Batch:
     failed: list[FailedItem]  # clips that are missing from it
     masks: tuple[ClipMasks, ...] = ()  # SpecAugment's, in the features or, where there are samples, to be in them
     is_encoded: bool = False  # the features are encoder outputs, (batch, positions, width), float16
+    kept: KeptPositions | None = None  # of the encoder, where padding is merged; the features end soon after the clips
     log_mel: BatchLogMel | None = None  # computes the features, where there are samples instead
 
     def model_inputs(self) -> dict[str, Any]:
@@ -43,7 +45,7 @@ class Batch:
         assert self.log_mel is None, "these are samples: move them to a device first"
         if self.is_encoded:
             return {"encoder_outputs": (self.input_features.float(),)}
-        return {"input_features": self.input_features}
+        return {"input_features": self.input_features, "kept": self.kept}
 
     @property
     def target_labels(self) -> torch.Tensor:
@@ -52,11 +54,13 @@ class Batch:
 
     def pin_memory(self) -> "Batch":
         """Pin the tensors, in a thread beside the training, so that the copy to the device overlaps with work there."""
-        return self._with(tensor.pin_memory() for tensor in self._tensors())
+        pinned = self._with(tensor.pin_memory() for tensor in self._tensors())
+        return replace(pinned, kept=self.kept and self.kept.pin_memory())
 
     def to(self, device: torch.device) -> "Batch":
         """A copy on `device`, with its features."""
         moved = self._with(tensor.to(device, non_blocking=True) for tensor in self._tensors())
+        moved = replace(moved, kept=self.kept and self.kept.to(device, non_blocking=True))
         if moved.log_mel is None:
             return moved
         features = moved.log_mel(moved.input_features)
@@ -97,6 +101,7 @@ class Collator:
         features_on_device: Leave that to the device that the batch will be moved to.
         encoded_shape: (positions, width) of items that hold encoder outputs; None where no item does.
         spec_augment: Masks features, not encoder outputs; None for none.
+        merging: Of the padding of each clip; None keeps the whole window.
     """
 
     feature_extractor: WhisperFeatureExtractor
@@ -105,6 +110,7 @@ class Collator:
     features_on_device: bool = False
     encoded_shape: tuple[int, int] | None = None
     spec_augment: SpecAugment | None = None
+    merging: SilenceMerging | None = None
 
     def __call__(self, all_items: Sequence[Item | FailedItem]) -> Batch:
         items = [item for item in all_items if isinstance(item, Item)]
@@ -125,6 +131,15 @@ class Collator:
         masks = self._masks(items)
         if not are_samples:
             mask_features(features, masks)
+        clips_s = [item.clip_spans(self._rate_hz)[-1].stop_sample / self._rate_hz for item in items] or [0.0]
+        kept = None if self.merging is None else self.merging.of_batch(clips_s)
+        log_mel = BatchLogMel.of_extractor(self.feature_extractor) if are_samples else None
+        if self.merging is not None and kept is not None:
+            frames = self.merging.frames_of(clips_s)
+            if log_mel is not None:
+                log_mel = replace(log_mel, frames=frames)
+            else:
+                features = features[..., :frames].contiguous()
         return Batch(
             utterance_ids=[clip.utterance_id for item in items for clip in item.clip_spans(self._rate_hz)],
             audio_s=sum(item.duration_s for item in items),
@@ -137,7 +152,8 @@ class Collator:
             failed=[item for item in all_items if isinstance(item, FailedItem)],
             masks=masks,
             is_encoded=self.encoded_shape is not None,
-            log_mel=BatchLogMel.of_extractor(self.feature_extractor) if are_samples else None,
+            kept=kept,
+            log_mel=log_mel,
         )
 
     def _masks(self, items: Sequence[Item]) -> tuple[ClipMasks, ...]:
