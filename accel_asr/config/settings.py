@@ -217,6 +217,9 @@ class EvaluationConfig:
     """Utterances in one generation batch on one device."""
     generation_max_length: int = 225
     """Largest number of tokens in a transcript, without the start tokens; transcripts cut off there are counted."""
+    audio_context: Literal["full", "merged"] = "full"
+    """What the encoder gets: `full`, its whole window, as other programs will use the model; or `merged`, as in
+    `training.audio_context`: much faster for short clips, and now and then another word."""
     num_beams: int = 1
     """Beams of the beam search; 1 is greedy decoding."""
     compile_decoding: bool = False

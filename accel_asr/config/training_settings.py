@@ -64,8 +64,9 @@ class TrainingConfig:
     batch_size: Literal["auto"] | None = None
     """`auto`: real steps before training find the largest micro-batch that fits the device, and accumulation makes up
     the rest of the global batch, so that the update is the same. `config.yaml` records what was found."""
-    audio_context: Literal["full", "speech"] = "full"
-    """What the encoder gets: `full`, its whole window; or `speech`, the length of the longest clip in the global batch,
+    audio_context: Literal["full", "merged", "speech"] = "full"
+    """What the encoder gets: `full`, its whole window; `merged`, the window with its padding merged, which hears the
+    same for well under half of the time; or `speech`, the length of the longest clip in the global batch,
     at least 1 s: faster for short clips, and a different training. Then every eighth step uses more, the last tenth of
     the steps use the whole window, and the model is evaluated with both."""
     gradient_accumulation_steps: int = 1

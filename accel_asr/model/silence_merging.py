@@ -19,6 +19,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 MERGE_FACTOR = 4  # positions that one stands for
 MARGIN_S = 2.0  # after the clip, kept as it is
 END_S = 1.0  # at the end of the window, kept as it is
+MOST_KEPT = 0.9  # of the window; above it merging gains too little to be worth any difference
 BUCKET = 64  # kept positions come in multiples of it, so that kernels are chosen and compiled few times
 # the convolutions reach 3 positions to either side, and the end of the window is 2 positions that differ
 _EDGE = 8
@@ -43,7 +44,9 @@ class KeptPositions:
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "KeptPositions":
         """A copy on `device`."""
-        return KeptPositions(*(part.to(device, non_blocking=non_blocking) for part in (self.positions, self.log_counts)))
+        return KeptPositions(
+            *(part.to(device, non_blocking=non_blocking) for part in (self.positions, self.log_counts))
+        )
 
     def pin_memory(self) -> "KeptPositions":
         """A copy in pinned memory."""
@@ -55,7 +58,7 @@ class SilenceMerging:
     """What is kept of a clip's window; a function of the clip alone, so that it does not matter which batch it is in.
 
     Kept are the clip with `margin_s` after it, the middle one of every `factor` neighbours, and the last `end_s` of the
-    window. If that is hardly less than the window, all of it is kept.
+    window. If that is more than MOST_KEPT of the window, all of it is kept.
 
     Args:
         window_positions: Those of the whole window: 1,500 for OpenAI's models.
@@ -85,8 +88,8 @@ class SilenceMerging:
         tail = self.window_positions - self._end - dense
         if tail <= 0:
             return self.window_positions
-        kept = dense + math.ceil(tail / self.factor) + self._end
-        return min(-(-kept // BUCKET) * BUCKET, self.window_positions)
+        kept = -(-(dense + math.ceil(tail / self.factor) + self._end) // BUCKET) * BUCKET
+        return kept if kept <= MOST_KEPT * self.window_positions else self.window_positions
 
     def of_clip(self, clip_s: float) -> tuple[torch.Tensor, torch.Tensor]:
         """(positions, how many each stands for), both (kept,), int64. What a bucket has to spare is kept as it is."""

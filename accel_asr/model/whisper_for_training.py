@@ -56,7 +56,7 @@ class WhisperForTraining(WhisperForConditionalGeneration):
             target_positions: (targets,), indices into the flattened (batch x tokens) positions of the decoder.
             target_labels: (targets,), the token at each of them.
             row_seeds: int64, (batch,), which the dropout of adapters depends on.
-            kept: Positions of the window to compute, where padding is merged; the features then end soon after the clips.
+            kept: Positions to compute, where padding is merged; the features then end soon after the clips.
             label_smoothing: Of their loss, as `summed_token_loss` takes it.
         """
         if self.dropout_seeds is not None:

@@ -28,7 +28,7 @@ from accel_asr.data.streaming.streams import Place, StreamOrder
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.parts import freeze
-from accel_asr.run.loaded_model import LoadedModel, add_lora, load_model, require_languages
+from accel_asr.run.loaded_model import LoadedModel, add_lora, load_model, merging_of, require_languages
 
 CPU = torch.device("cpu")
 NO_EFFECTS = AugmentConfig()
@@ -165,10 +165,11 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
         )
     extractor = processor.feature_extractor
     collator = loaded.collator_for(device, features_on_device=data_settings.features_on_device)
-    encoder_cache, train_collator = None, collator
+    train_collator = replace(collator, merging=merging_of(training.audio_context, model, processor))
+    encoder_cache = None
     if model_settings.cache_encoder_outputs:
         encoder_cache = _encoder_cache(data.train, loaded, data_settings, data.notices)
-        train_collator = replace(collator, encoded_shape=encoder_cache.shape)
+        train_collator = replace(train_collator, encoded_shape=encoder_cache.shape)
     if spec_augment.enabled:
         train_collator = replace(train_collator, spec_augment=_masks_of(spec_augment))
         if model.config.apply_spec_augment:

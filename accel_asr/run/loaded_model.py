@@ -18,6 +18,7 @@ from accel_asr.evaluation.normalizers import load_normalizer
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.adapter_layers import add_adapters
 from accel_asr.model.languages import known_language
+from accel_asr.model.silence_merging import SilenceMerging
 from accel_asr.quickstart import model_source
 
 
@@ -101,6 +102,7 @@ def load_model(
             feature_extractor=processor.feature_extractor,
             start_token_id=model.config.decoder_start_token_id,
             pad_token_id=model.config.pad_token_id,
+            merging=merging_of(evaluation.audio_context, model, processor),
         ),
     )
 
@@ -144,3 +146,12 @@ def require_languages(model: WhisperForConditionalGeneration, utterances: Uttera
             rows = utterances.row_of[utterances.part_of == part]
             if None in utterances.parts[part].index.texts_of("language", rows):
                 known_language(None, model.generation_config.lang_to_id)
+
+
+def merging_of(
+    audio_context: str, model: WhisperForConditionalGeneration, processor: WhisperProcessor
+) -> SilenceMerging | None:
+    """How padding is merged where `audio_context` is `merged`; None where it is not."""
+    if audio_context != "merged":
+        return None
+    return SilenceMerging.of_model(model, window_s=modeling.window_s(processor))
