@@ -35,6 +35,7 @@ SPEED = ("--augment.speed_prob", "0.5")
 NOISE = ("--augment.noise_prob", "0.5", "--augment.noise_dir", "TRAIN_NOISE")
 ROWS: dict[str, tuple[str, ...]] = {
     "full": (),
+    "merged": ("--training.audio_context", "merged"),
     "encoder only": ("--model.freeze", "[decoder]"),
     "decoder only": ("--model.freeze", "[encoder]"),
     "LoRA": LORA,

@@ -38,6 +38,6 @@ def test_our_masks_take_the_place_of_the_models_own_and_validation_has_none(load
 
 def test_without_ours_the_model_masks_as_its_configuration_says(load) -> None:
     job = load(SpecAugmentConfig())
-    assert job.train_collator is job.collator
+    assert job.train_collator == job.collator
     assert job.model.config.apply_spec_augment is True
     assert not [notice for notice in job.data.notices if "spec_augment" in notice]
