@@ -42,8 +42,11 @@ _ARGUMENTS: dict[str, dict[str, _Allowed]] = {
     "inverse_sqrt": {"timescale": _STEPS},
     "polynomial": {"power": _ABOVE_ZERO, "lr_end": _FROM_ZERO},
 }
-# exactly one of them must be given
-_NEEDED = {"cosine_with_min_lr": ("min_lr", "min_lr_rate"), "warmup_stable_decay": ("num_decay_steps",)}
+# exactly one of them must be given; and an example
+_NEEDED = {
+    "cosine_with_min_lr": (("min_lr", "min_lr_rate"), "{min_lr_rate: 0.1}"),
+    "warmup_stable_decay": (("num_decay_steps",), "{num_decay_steps: 100} in a run of 1,000 steps"),
+}
 
 
 def scheduler_errors(scheduler_type: str, arguments: Mapping[str, Any]) -> Iterator[UserError]:
@@ -56,8 +59,7 @@ def scheduler_errors(scheduler_type: str, arguments: Mapping[str, Any]) -> Itera
         elif not known[name].takes(value):
             remedy = f"give {known[name].words}"
             yield UserError("does not fit", setting=SCHEDULER_KWARGS, value={name: value}, remedy=remedy)
-    needed = _NEEDED.get(scheduler_type, ())
+    needed, example = _NEEDED.get(scheduler_type, ((), ""))
     if needed and sum(name in arguments for name in needed) != 1:
         problem = f"{scheduler_type} needs {'one of ' if len(needed) > 1 else ''}{' and '.join(needed)}"
-        remedy = f"such as {{{needed[-1]}: {'0.1' if len(needed) > 1 else '100'}}}"
-        yield UserError(problem, setting=SCHEDULER_KWARGS, value=dict(arguments), remedy=remedy)
+        yield UserError(problem, setting=SCHEDULER_KWARGS, value=dict(arguments), remedy=f"such as {example}")

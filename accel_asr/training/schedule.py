@@ -91,11 +91,13 @@ class Schedule:
             )
         decay_steps, room = self.arguments.get("num_decay_steps", 0), max(self.last_step + 1 - self.warmup_steps, 1)
         if decay_steps > room:
+            fits_without_warmup = decay_steps <= self.last_step + 1
+            instead = "fewer --training.warmup_steps" if fits_without_warmup else "train for more steps"
             raise UserError(
                 f"the run has {self.last_step:,} steps, {self.warmup_steps:,} of them warmup",
                 setting=SCHEDULER_KWARGS,
                 value={"num_decay_steps": decay_steps},
-                remedy=f"give at most {room:,}",
+                remedy=f"give at most {room:,}, or {instead}",
                 same_on_every_rank=True,
             )
 

@@ -29,12 +29,17 @@ def split_global_batch(training: TrainingConfig, num_processes: int) -> Training
     processes = counted(num_processes, "process", "processes")
     if whole % at_once:
         below, above = whole // at_once * at_once, -(-whole // at_once) * at_once
+        share, no_share = divmod(whole, num_processes)
+        keep_it = ""
+        if not no_share:  # then smaller micro-batches make the same update
+            fitting = next(size for size in range(min(micro, share), 0, -1) if share % size == 0)
+            keep_it = f"keep it with --training.per_device_train_batch_size {fitting}, or "
         by = processes if is_auto else f"{processes} x --training.per_device_train_batch_size {micro} = {at_once}"
         raise UserError(
             f"can't be divided by {by}",
             setting="--training.global_batch_size",
             value=whole,
-            remedy=f"give {f'{below} or ' if below else ''}{above}",
+            remedy=f"{keep_it}give {f'{below} or ' if below else ''}{above}",
             same_on_every_rank=True,
         )
     if is_auto:

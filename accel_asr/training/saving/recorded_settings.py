@@ -180,11 +180,8 @@ def differences_of_adapters(before: RecordedSettings | None, now: RecordedSettin
         what = ("adapters", "a whole model") if had else ("a whole model", "adapters")
         return ["it holds {} and this run trains {} (lora.enabled)".format(*what)]
     pairs = {name: (held.get(name), now.settings.get(name)) for name in _OF_ADAPTERS if had}
-    return [
-        f"its adapters are of another kind: {name}: {_shown(was)} -> {_shown(new)}"
-        for name, (was, new) in pairs.items()
-        if was != new
-    ]
+    others = [f"{name}: {_shown(was)} -> {_shown(new)}" for name, (was, new) in pairs.items() if was != new]
+    return [f"its adapters are of another kind: {', '.join(others)}"] if others else []
 
 
 def change_of_length(before: RecordedSettings, now: RecordedSettings, *, step: int, skipped_steps: int) -> list[str]:

@@ -128,7 +128,12 @@ def test_constant_has_no_warmup() -> None:
 @pytest.mark.parametrize(
     ("scheduler_type", "arguments", "value", "remedy"),
     [
-        ("warmup_stable_decay", {"num_decay_steps": 12}, {"num_decay_steps": 12}, "at most 11"),
+        (
+            "warmup_stable_decay",
+            {"num_decay_steps": 12},
+            {"num_decay_steps": 12},
+            "at most 11, or fewer --training.warm",
+        ),
         ("cosine_with_min_lr", {"min_lr": 1e-3}, {"min_lr": 1e-3}, "less than the peak"),
         ("polynomial", {"lr_end": 2e-3}, {"lr_end": 2e-3}, "less than the peak"),
     ],

@@ -45,8 +45,18 @@ def test_auto_begins_with_the_whole_share_of_a_process() -> None:
 def test_what_can_not_be_divided_names_the_nearest_that_can(
     training: TrainingConfig, processes: int, nearest: str
 ) -> None:
-    with refused("--training.global_batch_size", f"{processes} processes", value=96, remedy=nearest):
+    with refused("--training.global_batch_size", f"{processes} processes", value=96, remedy=nearest) as caught:
         split_global_batch(training, processes)
+    assert "keep it" not in str(caught.value)  # no micro-batch would
+
+
+@pytest.mark.parametrize(("processes", "micro", "kept"), [(4, 16, 12), (2, 64, 48), (1, 17, 16), (96, 2, 1)])
+def test_a_micro_batch_that_keeps_the_global_batch_is_named_first(processes: int, micro: int, kept: int) -> None:
+    training = replace(GLOBAL, per_device_train_batch_size=micro)
+    remedy = f"keep it with --training.per_device_train_batch_size {kept}, or give "
+    with refused("--training.global_batch_size", value=96, remedy=remedy):
+        split_global_batch(training, processes)
+    split_global_batch(replace(training, per_device_train_batch_size=kept), processes)
 
 
 def test_accumulation_that_disagrees_is_refused() -> None:

@@ -797,8 +797,9 @@ def test_adapters_of_another_kind_are_refused_even_when_changes_are_allowed(new_
     run.step()
     folder = run.save(tmp_path, settings=WITH_ADAPTERS)
     other = {**WITH_ADAPTERS.settings, "lora.r": 8, "lora.target_modules": ["fc1"]}
-    with refused("--checkpoint.resume", "lora.r: 4 -> 8", "lora.target_modules: all-linear -> ['fc1']"):
+    with refused("--checkpoint.resume", "lora.r: 4 -> 8", "lora.target_modules: all-linear -> ['fc1']") as caught:
         new_run(adapters=True).restore(folder, settings=replace(SETTINGS, settings=other), allow_changes=True)
+    assert str(caught.value).count("of another kind") == 1
     scaled = replace(SETTINGS, settings={**WITH_ADAPTERS.settings, "lora.lora_alpha": 1})
     with refused("--checkpoint.resume", "lora.lora_alpha: 64 -> 1"):
         new_run(adapters=True).restore(folder, settings=scaled)
