@@ -15,7 +15,7 @@ from accel_asr.model.whisper_for_training import WhisperForTraining
 
 def loss_of(model: WhisperForTraining, batch: Batch) -> torch.Tensor:
     return model(
-        input_features=batch.input_features,
+        **batch.model_inputs(),
         decoder_input_ids=batch.decoder_input_ids,
         use_cache=False,
         target_positions=batch.target_positions,
