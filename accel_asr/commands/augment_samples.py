@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from accel_asr.commands.option_types import at_least_one
-from accel_asr.config.command_line import parse_config, split_arguments_or_help
+from accel_asr.config.command_line import parse_config, split_arguments
 from accel_asr.config.settings import Config
 from accel_asr.console.printing import say, table_console
 from accel_asr.errors import UserError, user_errors_exit
@@ -20,7 +20,7 @@ OUTPUT_DIR = "augmented"
 def main(arguments: list[str]) -> int:
     """Write the clips; bad input ends in one message and exit code 2."""
     with user_errors_exit():
-        options, settings = split_arguments_or_help(
+        options, settings = split_arguments(
             arguments, _add_own_options, prog="accel-asr augment-samples", description=DESCRIPTION
         )
         config = parse_config([f"--output_dir={OUTPUT_DIR}", *settings])

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from accel_asr.config.command_line import parse_config, split_arguments_or_help
+from accel_asr.config.command_line import parse_config, split_arguments
 from accel_asr.config.settings import Config
 from accel_asr.console.printing import json_to_print, print_result, say
 from accel_asr.console.public_text import public_values
@@ -112,7 +112,7 @@ def _take_own_options(arguments: list[str]) -> tuple[argparse.Namespace, list[st
     Raises:
         UserError: an option without its value.
     """
-    options, settings = split_arguments_or_help(
+    options, settings = split_arguments(
         arguments, _add_own_options, prog="accel-asr check-data", description=DESCRIPTION
     )
     for name in ("write_clean", "extract_audio"):

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_asr.commands.option_types import decibels
-from accel_asr.config.command_line import build_parser, parse_config, split_arguments
+from accel_asr.config.command_line import parse_config, split_arguments
 from accel_asr.config.settings import Config
-from accel_asr.console.printing import say
 from accel_asr.console.public_text import public
 from accel_asr.errors import UserError, raise_all, setting_shown_as, user_errors_exit
 from accel_asr.files.run_folder import full_disk_explained
@@ -50,9 +49,6 @@ def main(arguments: list[str]) -> int:
         from accel_asr.run import rescoring
 
         return rescoring.main(arguments)
-    if {"-h", "--help"} & set(arguments):
-        _print_help()
-        return 0
     with user_errors_exit(same_on_every_rank=True):
         config, options = read_arguments(arguments)
     with user_errors_exit(), full_disk_explained(Path(str(config.output_dir))):
@@ -212,18 +208,6 @@ def label_of(model: str) -> str:
     return re.sub(r"[^\w.-]+", "_", public(label))[-LONGEST_LABEL:] or "model"
 
 
-def _print_help() -> None:
-    """The command's own options, then the settings of a run: in one parser, `--model` would have two meanings."""
-    own = argparse.ArgumentParser(
-        prog="accel-asr evaluate", description=DESCRIPTION, usage="accel-asr evaluate --model NAME [options] [settings]"
-    )
-    _add_own_options(own)
-    settings = build_parser(prog="accel-asr evaluate")
-    settings.description = "Settings of a run, also from a YAML file by --config:"
-    say(own.format_help())
-    say(settings.format_help()[len(settings.format_usage()) :].strip())
-
-
 def _add_own_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="FOLDER_OR_NAME", help="folder of a model or an adapter, Hub name, or quickstart"
@@ -272,9 +256,13 @@ def _take_own_options(arguments: list[str]) -> tuple[argparse.Namespace, list[st
     Raises:
         UserError: an option without its value, or no model.
     """
-    options, settings = split_arguments(arguments, _add_own_options)
-    if {"-h", "--help"} & set(settings):
-        return options, settings
+    options, settings = split_arguments(
+        arguments,
+        _add_own_options,
+        prog="accel-asr evaluate",
+        description=DESCRIPTION,
+        usage="--model NAME [options] [settings]",
+    )
     errors = []
     if options.model is None:
         remedy = "give a model folder, such as runs/quickstart/best, or a name on the Hub"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from accel_asr.config.command_line import parse_config, split_arguments_or_help
+from accel_asr.config.command_line import parse_config, split_arguments
 from accel_asr.config.settings import Config
 from accel_asr.console.printing import counted
 from accel_asr.errors import UserError, user_errors_exit
@@ -29,7 +29,7 @@ TABLE_WIDTH = 120  # also where the output is no terminal, for which rich takes 
 def main(arguments: list[str]) -> int:
     """Compare; returns 0 when every check passes, else 1. Bad input ends in one message and exit code 2."""
     with user_errors_exit(same_on_every_rank=True):
-        options, settings = split_arguments_or_help(
+        options, settings = split_arguments(
             arguments, _add_own_options, prog="accel-asr verify", description=DESCRIPTION
         )
         if options.verify_utterances < 2:

@@ -19,6 +19,7 @@ from accel_asr.config.lora_settings import LoraConfig
 from accel_asr.config.settings import Config, DataConfig, SourceConfig
 from accel_asr.config.settings_files import check_arguments, settings_of_file, with_new_names
 from accel_asr.config.training_settings import TrainingConfig
+from accel_asr.console.printing import say
 from accel_asr.console.public_text import last_part, public_values, remember_secrets, shortened
 from accel_asr.errors import UserError, raise_all
 
@@ -204,33 +205,36 @@ def write_config(config: Config, path: Path) -> None:
 
 
 def split_arguments(
-    arguments: Sequence[str], add_options: Callable[[argparse.ArgumentParser], None]
+    arguments: Sequence[str],
+    add_options: Callable[[argparse.ArgumentParser], None],
+    *,
+    prog: str,
+    description: str,
+    usage: str = "[options] [settings]",
 ) -> tuple[argparse.Namespace, list[str]]:
-    """(a console command's own options, the settings of a run).
+    """(a console command's own options, the settings of a run). `--help` prints both kinds, and exits with code 0.
 
     Raises:
         UserError: an option without its value, or with one that does not fit.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        usage=f"{prog} {usage}",
+        description=description,
+        add_help=False,
+        allow_abbrev=False,
+        exit_on_error=False,
+    )
     add_options(parser)
+    if {"-h", "--help"} & set(arguments):
+        # one after the other: in one parser, an option such as `--model` would have two meanings
+        settings = build_parser(prog)
+        settings.description = "Settings of a run, also from a YAML file by --config:"
+        say(parser.format_help())
+        of_settings = settings.format_help()[len(settings.format_usage()) :].strip()
+        say(of_settings.replace(" \b", ""))  # jsonargparse's way to join `--print_config` and `[=flags]`
+        raise SystemExit(0)
     try:
         return parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
         raise UserError(error.message, setting=error.argument_name, remedy="see --help") from error
-
-
-def split_arguments_or_help(
-    arguments: Sequence[str], add_options: Callable[[argparse.ArgumentParser], None], *, prog: str, description: str
-) -> tuple[argparse.Namespace, list[str]]:
-    """As `split_arguments`, but `--help` prints the command's own options with all settings, and exits with code 0.
-
-    Raises:
-        UserError: as `split_arguments`.
-    """
-    options, settings = split_arguments(arguments, add_options)
-    if {"-h", "--help"} & set(settings):
-        parser = build_parser(prog=prog)
-        parser.description = description
-        add_options(parser)
-        parser.parse_args(["--help"])
-    return options, settings

@@ -48,4 +48,7 @@ def test_every_command_is_there_and_explains_itself(run, name: str, capsys: pyte
     assert callable(import_module(module).main)
     assert purpose
     assert run(name, "--help") == 0
-    assert "usage" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "usage" in shown
+    assert "<function" not in shown
+    assert "\\x08" not in shown

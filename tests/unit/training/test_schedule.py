@@ -134,6 +134,7 @@ def test_constant_has_no_warmup() -> None:
             {"num_decay_steps": 12},
             "at most 11, or fewer --training.warm",
         ),
+        ("warmup_stable_decay", {"num_decay_steps": 22}, {"num_decay_steps": 22}, "at most 11, or train for more"),
         ("cosine_with_min_lr", {"min_lr": 1e-3}, {"min_lr": 1e-3}, "less than the peak"),
         ("polynomial", {"lr_end": 2e-3}, {"lr_end": 2e-3}, "less than the peak"),
     ],
