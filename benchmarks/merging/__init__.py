@@ -1,0 +1,1 @@
+"""Merged padding against the whole window, on real weights and real clips."""

@@ -102,7 +102,7 @@ def _narrow(samples: np.ndarray) -> np.ndarray:
 
 
 def _of_length(recordings: Sequence[Recording], length_s: float) -> Iterator[Clip]:
-    """One clip of each speaker in turn: as many whole recordings as fit; if none does, one that is cut, without text."""
+    """A clip of each speaker in turn: as many whole recordings as fit; if none does, one that is cut, without text."""
     by_speaker: dict[str, list[Recording]] = defaultdict(list)
     for recording in recordings:
         by_speaker[recording.speaker].append(recording)

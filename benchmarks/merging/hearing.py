@@ -22,7 +22,8 @@ from benchmarks.merging.clips import Clip
 
 MOST_NEW_TOKENS = 60
 TIMESTAMP_S = 0.02
-WORDS = "merged, whole, k=8, margin=3, end=0 (no dense end), mean (of the group's position embeddings), always (clips of any length), bf16, times"
+WORDS = """merged, whole, k=8, margin=3, end=0 (no dense end), mean (of the group's position embeddings),
+always (clips of any length), bf16, times"""
 
 
 @dataclass(frozen=True)
