@@ -13,9 +13,10 @@ from accelerate.utils import DistributedType
 from accel_asr.config.cross_checks import check_config
 from accel_asr.config.settings import Config, DataConfig
 from accel_asr.config.training_settings import OptimizerName, TrainingConfig
+from accel_asr.console.bars import quiet_library_imports
 from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.model.parts import freeze
-from accel_asr.model.pretrained import load_model_and_processor, quiet_libraries
+from accel_asr.model.pretrained import load_model_and_processor
 from accel_asr.model.whisper_for_training import WhisperForTraining
 from accel_asr.training.launch.sharding import require_shardable_optimizer
 from accel_asr.training.optimizers import WHOLE_STATES, MuonAndAdamW, build_optimizer, state_bytes
@@ -171,6 +172,6 @@ def test_8bit_without_bitsandbytes_is_refused_before_anything_starts(monkeypatch
 
 
 def test_bitsandbytes_says_nothing_of_kernels_that_are_not_used(caplog: pytest.LogCaptureFixture) -> None:
-    quiet_libraries()
+    quiet_library_imports()
     logging.getLogger("bitsandbytes.backends.cpu.ops").warning("Failed to load CPU gemm_4bit_forward")
     assert not caplog.records

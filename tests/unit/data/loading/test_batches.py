@@ -1,7 +1,6 @@
 """Which rows are in which batch of training and evaluation. `order/test_epoch_order.py` tests the plan itself."""
 
 import itertools
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -71,10 +70,8 @@ def test_starting_late_gives_the_rest_of_what_starting_at_first_gives(
 
 
 def test_starting_anywhere_costs_nothing_and_nothing_is_left_at_the_end() -> None:
-    far = 10**12
-    started_s = time.perf_counter()
+    far = 10**12  # counted up to, it would never end
     (micro_batch,) = micro_batches(plan(50), rank=0, first_step=far, last_step=far)
-    assert time.perf_counter() - started_s < 1.0
     assert {epoch for epoch, _ in micro_batch} == {(far - 1) // 7}
     assert list(micro_batches(plan(50), rank=0, first_step=15, last_step=14)) == []
 
