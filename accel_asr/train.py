@@ -57,15 +57,17 @@ def train(config: Config) -> int:
     from accel_asr.after_training import finish_run, require_may_push
     from accel_asr.run.display import Display
     from accel_asr.run.memory_shortage import MemoryShortage
+    from accel_asr.training.launch.determinism import deterministic_kernels
     from accel_asr.training.launch.topology import accelerator_of_run, shut_down
     from accel_asr.training.stopping import STOPPED_EXIT_CODE
 
-    # processes, devices and precision come from the launcher
-    accelerator = accelerator_of_run(config.training, frozen_dtype=config.model.frozen_dtype)
-    display = Display(accelerator)
-    require_may_push(config.hub, Path(str(config.output_dir)), accelerator=accelerator, display=display)
-    with MemoryShortage(accelerator, Path(str(config.output_dir))).ends_every_rank():
-        result = fine_tune(config, accelerator, display)
+    with deterministic_kernels(config.training.deterministic):
+        # processes, devices and precision come from the launcher
+        accelerator = accelerator_of_run(config.training, frozen_dtype=config.model.frozen_dtype)
+        display = Display(accelerator)
+        require_may_push(config.hub, Path(str(config.output_dir)), accelerator=accelerator, display=display)
+        with MemoryShortage(accelerator, Path(str(config.output_dir))).ends_every_rank():
+            result = fine_tune(config, accelerator, display)
     shut_down(accelerator)  # nothing holds the prepared model any more
     if result.is_stopped:
         return STOPPED_EXIT_CODE

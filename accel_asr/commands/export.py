@@ -194,8 +194,10 @@ def _compare(
     from accel_asr.console.bars import progress_bar
     from accel_asr.evaluation.evaluating import evaluate_model
     from accel_asr.exporting.parity import compare_transcripts, score_exported
+    from accel_asr.training.launch.precision import compute_fp32_in_full
     from accel_asr.training.launch.topology import start_accelerator
 
+    compute_fp32_in_full()
     accelerator = start_accelerator(mixed_precision="no", gradient_accumulation_steps=1, seed=0)
     total = len(items.utterances)
     with progress_bar(total, desc="transcribe here", unit="utterances") as bar:

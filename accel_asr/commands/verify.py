@@ -37,7 +37,12 @@ def main(arguments: list[str]) -> int:
             raise UserError("is too few", setting="--verify_utterances", value=value, remedy="give at least 2")
         config = parse_config(settings)
         refuse_unfit_folder(model_source(config.model.name_or_path), name=config.model.name_or_path)
-    return verify(config, most_utterances=options.verify_utterances)
+    from accel_asr.training.launch.determinism import deterministic_kernels
+    from accel_asr.training.launch.precision import compute_fp32_in_full
+
+    compute_fp32_in_full()
+    with deterministic_kernels(config.training.deterministic):
+        return verify(config, most_utterances=options.verify_utterances)
 
 
 def _add_own_options(parser: argparse.ArgumentParser) -> None:

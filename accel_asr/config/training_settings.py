@@ -97,6 +97,9 @@ class TrainingConfig:
     (1 + n) / (10 + n)."""
     mixed_precision: MixedPrecision | None = None
     """`no`, `fp16` or `bf16`; default is the launcher's choice. Weights and optimizer stay in fp32."""
+    deterministic: bool = False
+    """On a GPU, use only kernels that give the same bits each time, which are slower; a run that needs another kernel
+    ends with its name. Changes nothing on a CPU."""
     ddp_timeout: int = 1800
     """Seconds after which a rank stops waiting for the others."""
     seed: int = 42

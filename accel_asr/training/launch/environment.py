@@ -29,6 +29,11 @@ RECORDED_PACKAGES = (
 )
 
 
+def device_name(device: torch.device) -> str:
+    """A GPU by its name, such as `NVIDIA H200`; another device by its kind, such as `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def describe_environment(accelerator: Accelerator) -> dict[str, Any]:
     """What the run ran on, for environment.json: command, versions, hardware, processes, git commit."""
     return {

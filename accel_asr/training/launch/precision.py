@@ -57,6 +57,12 @@ def refuse_unfit_precision(precision: str, *, has_accelerator: bool) -> None:
             )
 
 
+def compute_fp32_in_full() -> None:
+    """No TF32, which torch uses in cuDNN's convolutions unless told: its 10 bits hide what a comparison looks for."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def emulates_bf16_on_cpu() -> bool:
     """Whether the CPU lacks instructions for products of bf16 numbers; torch has no public way to ask."""
     return not any(getattr(torch.cpu, f"_is_{name}_supported", lambda: False)() for name in ("avx512_bf16", "amx_tile"))

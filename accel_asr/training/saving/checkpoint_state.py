@@ -95,8 +95,9 @@ class SavedState:
     """All that a checkpoint says beside its tensors.
 
     recorded: None in a checkpoint of an earlier version. trained_parameters: their names, by optimizer group.
-    scaler: that of fp16, None without. torch_threads: of the process that trained. sha256: of the other
-    files, by name.
+    scaler: that of fp16, None without. torch_threads: of the process that trained. device: its GPU,
+    by name, or the kind of another device. torch_version, device: None in a checkpoint of an earlier version.
+    sha256: of the other files, by name.
     """
 
     progress: Progress
@@ -105,6 +106,8 @@ class SavedState:
     trained_parameters: list[list[str]]
     scaler: dict[str, Any] | None
     torch_threads: int
+    device: str | None
+    torch_version: str | None
     sha256: dict[str, str]
 
 
@@ -135,7 +138,8 @@ def read_state(folder: Path) -> SavedState:
         raise DamagedStateError(f"{STATE_FILE} is of format {version!r}, and this version reads format {FORMAT}")
     elif content.pop("digest", None) != _digest({"format": version, **content}):
         raise DamagedStateError(f"{STATE_FILE} is not what was written")
-    if isinstance(content.get("progress"), dict):  # earlier versions did not count
+    content = {"device": None, "torch_version": None, **content}  # earlier versions did not record them
+    if isinstance(content.get("progress"), dict):  # nor count
         content["progress"] = {"evaluations_without_gain": 0, **content["progress"]}
     state = _parsed(SavedState, content, STATE_FILE)
     named = f"step-{state.progress.step:08d}"

@@ -19,6 +19,7 @@ from accel_asr.files.run_folder import checkpoint_path, list_checkpoints
 from accel_asr.model.frozen_weights import originals
 from accel_asr.model.pretrained import named_not_finite, not_finite_in_file
 from accel_asr.training.averages import MovingAverage
+from accel_asr.training.launch.environment import device_name
 from accel_asr.training.launch.sharding import sharded_like
 from accel_asr.training.random_state import random_state, restore_random_state, seed_for
 from accel_asr.training.saving.checkpoint_state import (
@@ -81,6 +82,8 @@ def save_checkpoint(
         trained_parameters=parameter_names(optimizer, unwrapped),
         scaler=accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
         torch_threads=torch.get_num_threads(),  # of this thread, which trains
+        device=device_name(accelerator.device),
+        torch_version=str(torch.__version__),
         sha256={},
     )
 
@@ -193,6 +196,12 @@ def restore_checkpoint(
             f"the checkpoint was made with {state.torch_threads} threads a process and this run has "
             f"{torch.get_num_threads()} (OMP_NUM_THREADS): sums round differently, so results agree to about 1e-5, "
             "not bit for bit"
+        )
+    made_on, runs_on = (state.device, state.torch_version), (device_name(accelerator.device), str(torch.__version__))
+    if state.device is not None and made_on != runs_on:
+        notices.append(
+            "the checkpoint was made on {} with torch {} and this run has {} with torch {}: sums round differently, so "
+            "results agree, but not bit for bit".format(*made_on, *runs_on)
         )
     # the tied output projection is stored once, under the embedding's name, and shares its storage here; what adapters
     # were added to is not stored

@@ -50,6 +50,7 @@ _OF_SETTING = {
     "training.batch_seconds": ELSEWHERE,
     "training.seed": ELSEWHERE,
     "training.dataloader_num_workers": HARMLESS,
+    "training.deterministic": ROUNDING,
     "training.gradient_checkpointing": HARMLESS,
     "training.ddp_timeout": HARMLESS,
     "evaluation.eval_on_start": HARMLESS,
@@ -148,7 +149,7 @@ def differences(before: RecordedSettings, now: RecordedSettings) -> Differences:
         if effect == HARMLESS:
             (changes.data if name.startswith("data.") else changes.harmless).append(line)
         if effect == ROUNDING:
-            changes.harmless.append(f"{line} (features are rounded differently: not the same bit for bit)")
+            changes.harmless.append(f"{line} (what a GPU computes is rounded differently: not the same bit for bit)")
     if before.base_model != now.base_model:
         changes.training.append(
             f"model.name_or_path: another base model or tokenizer: {before.base_model} -> {now.base_model}"

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 from torch import nn
+from torch.backends import cuda, cudnn
 
 from accel_asr.audio.spec_augment import SpecAugment
 from accel_asr.commands import verify
@@ -104,6 +105,22 @@ def test_a_mean_of_micro_batch_means_fails(settings, capsys, monkeypatch: pytest
     assert verify.main([*settings, "--training.dataloader_drop_last", "true"]) == 1
     out = capsys.readouterr().out
     assert "FAIL: loss, gradient norm, gradient direction, change by 3 updates\n" in out
+
+
+def test_products_are_not_rounded_to_tf32_while_they_are_compared(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    summed_loss, seen = step._summed_loss, set()
+
+    def look(model: nn.Module, batch: Batch, **options: float) -> torch.Tensor:
+        seen.add((cudnn.allow_tf32, cuda.matmul.allow_tf32, torch.are_deterministic_algorithms_enabled()))
+        return summed_loss(model, batch, **options)
+
+    monkeypatch.setattr(step, "_summed_loss", look)
+    monkeypatch.setattr(cudnn, "allow_tf32", True)
+    cuda.matmul.allow_tf32 = True
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    assert verify.main([*settings, "--training.deterministic", "true"]) == 0
+    assert seen == {(False, False, True)}
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 MASKED = ["--spec_augment.enabled", "true", "--spec_augment.mask_time_length", "10"]

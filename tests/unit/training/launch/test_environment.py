@@ -5,9 +5,10 @@ import subprocess
 from importlib import metadata
 
 import pytest
+import torch
 
 from accel_asr.training.launch import environment
-from accel_asr.training.launch.environment import describe_environment
+from accel_asr.training.launch.environment import describe_environment, device_name
 
 
 def test_versions_hardware_and_processes_are_recorded(accelerator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,3 +33,9 @@ def test_a_machine_without_git_is_no_error(accelerator, monkeypatch: pytest.Monk
 def test_a_package_that_is_not_installed_is_recorded_as_none(accelerator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "RECORDED_PACKAGES", ("torch", "no-such-package"))
     assert describe_environment(accelerator)["packages"]["no-such-package"] is None
+
+
+def test_a_gpu_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"NVIDIA H200 ({device.index})")
+    assert device_name(torch.device("cuda", 1)) == "NVIDIA H200 (1)"
+    assert device_name(torch.device("cpu")) == "cpu"

@@ -541,6 +541,30 @@ def test_another_number_of_threads_is_said(new_run, saved: Path) -> None:
     assert f"made with {torch.get_num_threads() + 3} threads a process" in run.notices[0]
 
 
+def test_another_gpu_or_torch_is_said(new_run, saved: Path) -> None:
+    def notices() -> list[str]:
+        run = new_run()
+        run.restore(saved)
+        return run.notices
+
+    assert not any("torch" in notice for notice in notices())
+    edited(saved, device="NVIDIA H200")
+    assert f"made on NVIDIA H200 with torch {torch.__version__} and this run has cpu" in notices()[0]
+    edited(saved, device="cpu", torch_version="2.11.0+cu130")
+    assert "with torch 2.11.0+cu130 " in notices()[0]
+
+
+def test_an_earlier_version_recorded_neither_device_nor_torch(new_run, saved: Path) -> None:
+    content = json.loads((saved / "state.json").read_text())
+    for name in ("digest", "device", "torch_version"):
+        del content[name]
+    content["digest"] = checkpoint_state._digest(content)
+    (saved / "state.json").write_text(json.dumps(content))
+    run = new_run()
+    assert run.restore(saved).step == 2
+    assert run.notices == []
+
+
 def test_a_rank_without_a_state_is_seeded_by_seed_step_and_rank(new_run, saved: Path) -> None:
     edited(saved, geometry={"num_processes": 2, "accumulation_steps": 1})
     drawn = []
