@@ -100,7 +100,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
     from accel_asr.training.averages import MovingAverage
     from accel_asr.training.saving.divergence import FiniteWeights
     from accel_asr.training.schedule import set_learning_rate
-    from accel_asr.training.step import train_step
+    from accel_asr.training.step import start_step
     from accel_asr.training.stopping import SavedAtTheEnd, StopRequests
 
     training, evaluation, saving = config.training, config.evaluation, config.checkpoint
@@ -140,10 +140,12 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
     shortage, stop = MemoryShortage(accelerator, output_dir), StopRequests()
     # a write that has failed ends the run now, when the next save hears of it, and not an epoch later
     agreement = Agreement(accelerator, lambda: stop.received is not None or outputs.written.has_failed)
-    log = StepLog(progress, plan, outputs.metrics, display, config.tracking.logging_steps, config.data.max_bad_fraction)
+    log = StepLog(
+        progress, plan, outputs, display, finite_weights, config.tracking.logging_steps, config.data.max_bad_fraction
+    )
     evaluations = RunEvaluations(job, model, plan, evaluation, accelerator, agreement, progress, outputs, display)
     checkpoints = RunCheckpoints(
-        identity, model, optimizer, ema, accelerator, progress, global_batches, outputs, finite_weights, saving
+        identity, model, optimizer, ema, accelerator, progress, global_batches, outputs, log, finite_weights, saving
     )
     say_what_is_to_come(
         display,
@@ -172,18 +174,19 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
             set_learning_rate(optimizer, learning_rate)
             positions = contexts.positions(step)
             with finite_weights.watched(step), shortage.explained_in_step(step, window, positions=positions):
-                result = train_step(
+                started = start_step(
                     model,
                     optimizer,
                     window,
                     accelerator=accelerator,
                     max_grad_norm=training.max_grad_norm,
                     label_smoothing=training.label_smoothing_factor,
+                    before=log.unread,
                 )
-            ema.update(skipped=result.skipped)
+            ema.update(skipped=started.is_skipped)
 
-            # log
-            log.add(step, result, learning_rate=learning_rate, positions=positions)
+            # log; a GPU is still at work on the step, so the one before is read and logged here, unless this is needed
+            log.add(step, started, learning_rate=learning_rate, positions=positions)
 
             # evaluate and save, where it is due
             with display.paused():

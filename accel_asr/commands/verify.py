@@ -72,7 +72,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
     from accel_asr.training.launch.sharding import is_sharded
     from accel_asr.training.launch.topology import accelerator_of_run, shut_down
     from accel_asr.training.optimizers import optimizer_of_run
-    from accel_asr.training.step import NonFiniteError
+    from accel_asr.training.started_step import NonFiniteError
     from accel_asr.verification.checks import tolerances, worst_of_ranks
     from accel_asr.verification.transcripts import compare_evaluation
     from accel_asr.verification.updates import compare_training, plan_to_verify, steps_to_verify

@@ -72,8 +72,8 @@ class WhisperForTraining(WhisperForConditionalGeneration):
             input_features, options["encoder_outputs"] = None, BaseModelOutput(last_hidden_state=encoded)
         if target_positions is None or target_labels is None:
             return super().forward(input_features, *others, **options)
-        # given an empty cache, transformers does not search the positions for packed sequences, which would make the host
-        # wait for the encoder; it stays empty without `use_cache`, and attention is causal without a mask, as before
+        # given an empty cache, transformers does not search the positions for packed sequences, for which the host
+        # would wait until the encoder is done; without `use_cache` it stays empty, and attention needs no mask
         options.setdefault("past_key_values", DynamicCache())
         hidden = self.model(input_features, *others, **options).last_hidden_state
         targets = hidden.flatten(0, 1)[target_positions]

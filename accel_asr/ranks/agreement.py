@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from accel_asr.errors import UserError
+from accel_asr.ranks.host_sums import summed_over_ranks
 
 Ready = TypeVar("Ready")
 
@@ -83,12 +83,9 @@ class Agreement:
             AgreedDataError: the problem of the first rank that has one. That rank raises its own exception if it is
                 no `UserError`.
         """
-        flags = [float(not is_done), float(problem is not None), float(self._is_asked_to_stop())]
-        if self._accelerator.num_processes > 1:
-            gathered = torch.tensor(flags, device=self._accelerator.device)
-            flags = self._accelerator.reduce(gathered, reduction="sum").tolist()
+        flags = [not is_done, problem is not None, self._is_asked_to_stop()]
+        at_work, problems, stops = summed_over_ranks(flags, self._accelerator)
         self._last_s = time.monotonic()
-        at_work, problems, stops = flags
         if problems:
             self._raise(problem)
         if stops:

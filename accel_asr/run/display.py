@@ -21,7 +21,7 @@ from accel_asr.evaluation.run_files import weights_in_words
 from accel_asr.evaluation.score_tables import shown
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.run.forecast import RunForecast, duration
-from accel_asr.training.step import StepResult
+from accel_asr.training.started_step import StepResult
 
 SHOWN_UTTERANCES = 3
 SHOWN_EVALUATIONS = 8

@@ -17,6 +17,7 @@ from accel_asr.model.pretrained import base_digest, parameter_counts
 from accel_asr.run.display import Display
 from accel_asr.run.job import Job
 from accel_asr.run.run_outputs import RunOutputs
+from accel_asr.run.step_log import StepLog
 from accel_asr.run.training_plan import RunPlan
 from accel_asr.training.averages import MovingAverage
 from accel_asr.training.saving import checkpoints
@@ -120,6 +121,7 @@ class RunCheckpoints:
     progress: Progress
     windows: TrainingWindows | StreamWindows
     outputs: RunOutputs
+    log: StepLog
     finite_weights: FiniteWeights
     settings: CheckpointConfig
     _saved: list[tuple[str, int]] = field(init=False)  # of the newest
@@ -129,6 +131,7 @@ class RunCheckpoints:
 
     def save(self) -> None:
         """Save a checkpoint, unless this state is already saved. A collective."""
+        self.log.settle()  # the weights are those after its step
         progress = self.progress
         if self._saved == self._state():
             return

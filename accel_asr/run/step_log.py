@@ -3,33 +3,69 @@
 from dataclasses import astuple, dataclass
 
 from accel_asr.run.display import Display
+from accel_asr.run.run_outputs import RunOutputs
 from accel_asr.run.training_plan import RunPlan
 from accel_asr.training.left_out import note_left_out
-from accel_asr.training.logs.metrics_log import MetricsLog
 from accel_asr.training.saving.checkpoint_state import Progress
-from accel_asr.training.step import StepResult
+from accel_asr.training.saving.divergence import FiniteWeights
+from accel_asr.training.started_step import StartedStep, StepResult
+
+DEVICES_READ_LATE = ("cuda",)  # a CPU is not at work while the host is at something else
 
 
-@dataclass(frozen=True)
+@dataclass
 class StepLog:
-    """Counts each step in `progress`, advances the display, and writes metrics.jsonl when a line is due."""
+    """Counts each step in `progress`, advances the display, and writes metrics.jsonl when a line is due.
+
+    On DEVICES_READ_LATE the result of a step is read, and all that done, while the device makes the next one: the host
+    has given it work before it waits. Where an evaluation or a checkpoint is due the result is read at once.
+    """
 
     progress: Progress
     plan: RunPlan
-    metrics: MetricsLog
+    outputs: RunOutputs
     display: Display
+    finite_weights: FiniteWeights
     logging_steps: int
     max_bad_fraction: float
+    _unread: tuple[int, StartedStep, float, int | None] | None = None
 
-    def add(self, step: int, result: StepResult, *, learning_rate: float, positions: int | None) -> None:
-        """Count `step`, the same on every rank.
+    @property
+    def unread(self) -> StartedStep | None:
+        """The step that has been started, and not counted yet."""
+        return None if self._unread is None else self._unread[1]
+
+    def add(self, step: int, started: StartedStep, *, learning_rate: float, positions: int | None) -> None:
+        """Count the step before, if it has not been, and `step`, now or later. The same on every rank.
 
         Args:
             positions: What the encoder heard, None for its whole window.
 
         Raises:
-            UserError: more recordings have failed than `data.max_bad_fraction` lets pass.
+            UserError: as `settle`.
         """
+        self.settle()
+        self._unread = step, started, learning_rate, positions
+        cadence, device = self.plan.cadence, self.finite_weights.accelerator.device
+        is_needed = cadence.evaluates_after(step) or cadence.saves_after(step)
+        if device.type not in DEVICES_READ_LATE or started.is_read or is_needed:
+            self.settle()
+
+    def settle(self) -> None:
+        """Count the step whose result has not been read. A collective if it failed.
+
+        Raises:
+            UserError: its loss or gradient was not finite; or more recordings have failed than
+                `data.max_bad_fraction` lets pass.
+        """
+        if self._unread is None:
+            return
+        (step, started, learning_rate, positions), self._unread = self._unread, None
+        with self.finite_weights.watched(step):
+            result = started.result()
+        self._count(step, result, learning_rate=learning_rate, positions=positions)
+
+    def _count(self, step: int, result: StepResult, *, learning_rate: float, positions: int | None) -> None:
         progress, epoch = self.progress, self.plan.order.epochs_at(step)
         progress.step = step
         progress.skipped_steps += result.skipped
@@ -38,7 +74,7 @@ class StepLog:
         if result.failed:
             self._add_failures(step, result)
         if step % self.logging_steps == 0 or step == self.plan.last_step:
-            self.metrics.write(
+            self.outputs.metrics.write(
                 "train",
                 step,
                 epoch,
@@ -62,4 +98,4 @@ class StepLog:
         for line in lines:
             self.display.say_fault(line)
         recordings = [astuple(item)[:2] for item in result.failed]
-        self.metrics.write("left_out", step, self.plan.order.epochs_at(step), recordings=recordings)
+        self.outputs.metrics.write("left_out", step, self.plan.order.epochs_at(step), recordings=recordings)

@@ -31,9 +31,11 @@ class EarlyStopping:
         return progress.evaluations_without_gain >= self.patience
 
     def steps_left(self, progress: Progress) -> Iterator[int]:
-        """The steps to take, until the last or until the run ends early; the caller moves `progress.step`."""
-        while progress.step < self.last_step and not self.ends(progress):
-            yield progress.step + 1
+        """The steps to take, until the last or until the run ends early."""
+        for step in range(progress.step + 1, self.last_step + 1):
+            if self.ends(progress):
+                return
+            yield step
 
 
 def early_stop_in_words(*, step: int, last_step: int, evaluations: int, threshold: float) -> str:

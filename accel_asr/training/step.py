@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
@@ -15,32 +14,13 @@ from accel_asr.console.public_text import visible
 from accel_asr.data.loading.collator import Batch
 from accel_asr.data.loading.items import FailedItem
 from accel_asr.errors import UserError
-from accel_asr.training.launch.sharding import whole_tensor
+from accel_asr.ranks.host_sums import summed_over_ranks
+from accel_asr.training.launch.sharding import is_sharded, whole_tensor
 from accel_asr.training.random_state import random_state_kept
+from accel_asr.training.started_step import DeviceReading, StartedStep, StepResult
 
 MAX_NAMED = 20
-
-
-class NonFiniteError(Exception):
-    """Loss or gradient is not a number; raised on every rank before the weights are touched."""
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What one update was, over all ranks.
-
-    loss: mean cross-entropy of a target token of the window, in nats, with label smoothing if there is any. grad_norm:
-    before clipping.
-    skipped: fp16 only, the loss scale was too high and the update was skipped.
-    failed: clips that could not be decoded, so that the window was without them.
-    """
-
-    loss: float
-    grad_norm: float
-    target_tokens: int
-    audio_s: float
-    skipped: bool
-    failed: tuple[FailedItem, ...] = ()
+DEVICES_THAT_STOP = ("cpu", "cuda")
 
 
 def settle_gradient_buckets(model: nn.Module, batch: Batch, *, accelerator: Accelerator) -> None:
@@ -57,7 +37,7 @@ def settle_gradient_buckets(model: nn.Module, batch: Batch, *, accelerator: Acce
     model.zero_grad()
 
 
-def train_step(
+def start_step(
     model: nn.Module,
     optimizer: AcceleratedOptimizer,
     window: Sequence[Batch],
@@ -65,42 +45,29 @@ def train_step(
     accelerator: Accelerator,
     max_grad_norm: float,
     label_smoothing: float = 0.0,
-) -> StepResult:
+    before: StartedStep | None = None,
+) -> StartedStep:
     """Update the weights by one window. Every rank must call this, with as many micro-batches as the others.
 
     loss = sum of token losses / number of target tokens, both over all micro-batches and ranks: the same update
     however the window is split. Averaging per micro-batch or per rank would weigh short labels more than long ones.
 
+    A GPU is handed the work, and the host waits for nothing: whether loss and gradient are finite is for the GPU to
+    see, which then leaves the weights as they are, and for the host to read later, in the result. An optimizer that
+    can't be stopped so has the host wait before its update.
+
     Args:
         model: As prepared by Accelerate; called through its wrapper, or gradients would not be synchronised.
+        before: The step before, if its result has not been read: if that failed, the weights stay in this one too.
 
     Raises:
-        NonFiniteError: the loss or the gradient is not finite; names the utterances, the weights are untouched.
+        NonFiniteError: the host has waited, and it is as `StartedStep.result` says.
         UserError: no clip of the window could be decoded, on any rank.
     """
+    target_tokens, audio_s, failed = _counted(window, accelerator)
     window = [batch.to(accelerator.device) for batch in window]
-    counts = torch.tensor(
-        [
-            sum(len(batch.target_positions) for batch in window),
-            sum(batch.audio_s for batch in window),
-            sum(len(batch.failed) for batch in window),
-        ],
-        dtype=torch.float64 if accelerator.device.type != "mps" else torch.float32,
-        device=accelerator.device if accelerator.num_processes > 1 else "cpu",
-    )
-    if accelerator.num_processes > 1:
-        counts = accelerator.reduce(counts, reduction="sum")
-    target_tokens, audio_s, failures = counts.tolist()
-    failed: list[FailedItem] = gather_object([item for batch in window for item in batch.failed]) if failures else []
-    if target_tokens == 0:
-        named = "\n".join(f"  {item.utterance_id}: {visible(item.reason)}" for item in failed[:MAX_NAMED])
-        raise UserError(
-            f"none of the {len(failed)} recordings of a global batch could be used:\n{named}\n",
-            remedy="check that the storage is there and that the filters fit the data; the checkpoints are intact, so "
-            "resume with --checkpoint.resume true",
-            same_on_every_rank=True,
-        )
 
+    # forward and backward; only the last backward pass synchronises gradients
     loss_sums = []
     for index, batch in enumerate(window):
         is_last = index == len(window) - 1
@@ -110,26 +77,99 @@ def train_step(
             accelerator.backward(loss_sum * (accelerator.num_processes / target_tokens))
         loss_sums.append(loss_sum.detach())
 
+    # the two numbers that tell whether it may count
     loss_sum = accelerator.reduce(torch.stack(loss_sums).sum(), reduction="sum")
     norm = whole_tensor(accelerator.clip_grad_norm_(model.parameters(), max_grad_norm or math.inf))
-    # read together: each reading waits for a GPU to have done all that it was given
-    loss, grad_norm = torch.stack([loss_sum, norm.to(loss_sum.dtype)]).tolist()
-    loss /= target_tokens
-    scaler_decides = accelerator.scaler is not None  # fp16: it skips the step and lowers its scale
-    if not math.isfinite(loss) or (not math.isfinite(grad_norm) and not scaler_decides):
-        optimizer.zero_grad()
-        raise NonFiniteError(_non_finite_message(window, loss_sums, loss=loss, grad_norm=grad_norm))
-    optimizer.step()
-    optimizer.zero_grad()
-    return StepResult(
-        loss,
-        grad_norm,
-        int(target_tokens),
-        audio_s,
+    numbers = torch.stack([loss_sum, norm.to(loss_sum.dtype)])
+    has_failed = numbers.isfinite().all().logical_not().float()
+    if before is not None:
+        has_failed = torch.maximum(has_failed, before.has_failed)
+    stops_by_itself = _is_stopped_by_device(optimizer, accelerator)
+    started = StartedStep(
+        numbers=DeviceReading(numbers),
+        has_failed=has_failed,
+        target_tokens=target_tokens,
+        audio_s=audio_s,
+        failed=failed,
+        utterance_ids=[batch.utterance_ids for batch in window],
+        loss_sums=loss_sums,
+        is_read=not stops_by_itself,
         # not accelerator.optimizer_step_was_skipped: a fused optimizer is called, and skips the update by itself
-        skipped=scaler_decides and not math.isfinite(grad_norm),
-        failed=tuple(failed),
+        scaler_decides=accelerator.scaler is not None,
     )
+
+    # update
+    try:
+        if stops_by_itself:
+            optimizer.optimizer.found_inf = has_failed
+        else:
+            started.result()  # or raise, before the weights are touched
+        optimizer.step()
+    finally:
+        optimizer.zero_grad()
+    return started
+
+
+def train_step(
+    model: nn.Module,
+    optimizer: AcceleratedOptimizer,
+    window: Sequence[Batch],
+    *,
+    accelerator: Accelerator,
+    max_grad_norm: float,
+    label_smoothing: float = 0.0,
+) -> StepResult:
+    """`start_step`, and the wait for its result.
+
+    Raises:
+        NonFiniteError, UserError: as they do.
+    """
+    started = start_step(
+        model,
+        optimizer,
+        window,
+        accelerator=accelerator,
+        max_grad_norm=max_grad_norm,
+        label_smoothing=label_smoothing,
+    )
+    return started.result()
+
+
+def _is_stopped_by_device(optimizer: AcceleratedOptimizer, accelerator: Accelerator) -> bool:
+    """Whether the optimizer, a fused one of torch, leaves out an update where the device sees `found_inf`.
+
+    Not where fp16's scaler uses that itself, with sharded weights, or on devices whose kernels may not look at it.
+    """
+    return (
+        getattr(optimizer.optimizer, "_step_supports_amp_scaling", False)
+        and accelerator.scaler is None
+        and not is_sharded(accelerator)
+        and accelerator.device.type in DEVICES_THAT_STOP
+    )
+
+
+def _counted(window: Sequence[Batch], accelerator: Accelerator) -> tuple[int, float, tuple[FailedItem, ...]]:
+    """(target tokens, seconds of audio, clips that could not be decoded) of the window on all ranks.
+
+    Raises:
+        UserError: there is no target token.
+    """
+    own = [
+        sum(len(batch.target_positions) for batch in window),
+        sum(batch.audio_s for batch in window),
+        sum(len(batch.failed) for batch in window),
+    ]
+    target_tokens, audio_s, failures = summed_over_ranks(own, accelerator)
+    failed: list[FailedItem] = gather_object([item for batch in window for item in batch.failed]) if failures else []
+    if target_tokens == 0:
+        named = "\n".join(f"  {item.utterance_id}: {visible(item.reason)}" for item in failed[:MAX_NAMED])
+        raise UserError(
+            f"none of the {len(failed)} recordings of a global batch could be used:\n{named}\n",
+            remedy="check that the storage is there and that the filters fit the data; the checkpoints are intact, so "
+            "resume with --checkpoint.resume true",
+            same_on_every_rank=True,
+        )
+    return int(target_tokens), audio_s, tuple(failed)
 
 
 def _summed_loss(model: nn.Module, batch: Batch, *, label_smoothing: float) -> torch.Tensor:
@@ -143,14 +183,3 @@ def _summed_loss(model: nn.Module, batch: Batch, *, label_smoothing: float) -> t
         row_seeds=batch.row_seeds,
         label_smoothing=label_smoothing,
     ).loss_sum
-
-
-def _non_finite_message(
-    window: Sequence[Batch], loss_sums: Sequence[torch.Tensor], *, loss: float, grad_norm: float
-) -> str:
-    """Name the micro-batches to blame: those with a loss that is not finite, or else all. A collective."""
-    mine = [(batch.utterance_ids, math.isfinite(float(value))) for batch, value in zip(window, loss_sums, strict=True)]
-    everyones = gather_object(mine)
-    blamed = [ids for ids, finite in everyones if not finite] or [ids for ids, _ in everyones]
-    names = ", ".join(utterance_id for ids in blamed for utterance_id in ids)
-    return f"loss {loss}, gradient norm {grad_norm}; the utterances of the batch: {names}"

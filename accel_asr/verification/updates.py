@@ -16,7 +16,8 @@ from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import IGNORED_LABEL, Batch, Collator
 from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.training.schedule import set_learning_rate
-from accel_asr.training.step import StepResult, train_step
+from accel_asr.training.started_step import StepResult
+from accel_asr.training.step import train_step
 from accel_asr.verification.checks import (
     Check,
     Likeness,

@@ -18,7 +18,8 @@ from accel_asr.model.parts import freeze
 from accel_asr.training.launch.topology import start_accelerator
 from accel_asr.training.optimizers import ADAMW, WHOLE_STATES, build_optimizer
 from accel_asr.training.schedule import set_learning_rate
-from accel_asr.training.step import StepResult, train_step
+from accel_asr.training.started_step import StepResult
+from accel_asr.training.step import train_step
 from benchmarks.speed.hand_written import LEARNING_RATE
 from benchmarks.speed.material import RATE_HZ, Material
 

@@ -11,6 +11,8 @@ A launch is {"settings": [...], "processes": n, "cwd": folder} and, where wanted
   RuntimeError instead, or the OSError of `errno`, or what PyTorch raises on CUDA with {"out_of_memory": true}.
 - "env": {name: value} sets environment variables, and "deadline_s" is for runs that take more than two minutes.
 - "fsdp": true trains with sharded weights (`relabelled`).
+- "reads_late": true reads the result of a step while the next is made, as on a GPU.
+- "not_finite_at": n makes the loss of each rank's n-th micro-batch infinite.
 - "fits": [rows of each rank] pretends that each has memory for a micro-batch of so many.
 - "vanishes": [paths] removes these recordings after they were indexed.
 - "at_clip": {"epoch": e, "name": NAME, "do": "hang" or "die"}: the data worker that loads this clip hangs and the rank
@@ -121,6 +123,12 @@ def run_rank(launch: dict[str, Any], rank: int, port: int) -> None:
     try:
         leave_out_the_report()
         keep_ledger(rank, settings=launch["settings"])
+        if launch.get("reads_late"):
+            from accel_asr.run import step_log
+
+            step_log.DEVICES_READ_LATE = ("cpu",)
+        if launch.get("not_finite_at"):
+            let_loss_be_infinite(launch["not_finite_at"])
         if launch.get("fits"):
             let_fit(launch["fits"][rank])
         if launch.get("vanishes"):
@@ -168,6 +176,21 @@ def let_fit(rows: int) -> None:
     MemoryProbe.largest_by_growth = lambda probe, candidates, *, limit: find(probe, candidates, limit=rows)  # type: ignore[method-assign]
 
 
+def let_loss_be_infinite(micro_batch: int) -> None:
+    """That of the n-th micro-batch in training, with its gradient."""
+    from accel_asr.training import step
+
+    summed_loss, count = step._summed_loss, 0
+
+    def spoilt(*arguments: Any, **options: Any) -> Any:
+        nonlocal count
+        count += 1
+        loss = summed_loss(*arguments, **options)
+        return loss * math.inf if count == micro_batch else loss
+
+    step._summed_loss = spoilt
+
+
 def let_vanish(paths: list[str]) -> None:
     """Remove these recordings after every rank has indexed them by their headers, before training."""
     from accel_asr.data.indexing import index_building
@@ -207,7 +230,7 @@ def keep_ledger(rank: int, *, settings: list[str]) -> None:
     from accel_asr.training import step
     from accel_asr.training.saving import checkpoints
 
-    train_step, restore = step.train_step, checkpoints.restore_checkpoint
+    start_step, restore = step.start_step, checkpoints.restore_checkpoint
     done = 0
 
     def counted_restore(folder: Path, **options: Any) -> Any:
@@ -218,7 +241,7 @@ def keep_ledger(rank: int, *, settings: list[str]) -> None:
 
     def recorded_step(model: Any, optimizer: Any, window: Any, **options: Any) -> Any:
         nonlocal done
-        result = train_step(model, optimizer, window, **options)
+        started = start_step(model, optimizer, window, **options)
         done += 1
         with Path("ledger.jsonl").open("a") as ledger:
             ids = [utterance_id for batch in window for utterance_id in batch.utterance_ids]
@@ -226,9 +249,9 @@ def keep_ledger(rank: int, *, settings: list[str]) -> None:
             if masks := [clip.masks.tolist() for batch in window for clip in batch.masks]:
                 entry["masks"] = masks  # SpecAugment's, of each id
             ledger.write(json.dumps(entry) + "\n")
-        return result
+        return started
 
-    checkpoints.restore_checkpoint, step.train_step = counted_restore, recorded_step
+    checkpoints.restore_checkpoint, step.start_step = counted_restore, recorded_step
 
 
 def end_at(ends: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from accel_asr.errors import UserError
 from accel_asr.files.run_folder import list_checkpoints
 from accel_asr.model.pretrained import named_not_finite, not_finite
 from accel_asr.training.saving.written_behind import WrittenBehind
-from accel_asr.training.step import NonFiniteError
+from accel_asr.training.started_step import NonFiniteError
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class FiniteWeights:
 
     @contextmanager
     def watched(self, step: int) -> Iterator[None]:
-        """Put it around the update of `step`: explains a loss or gradient that is not finite. A collective then.
+        """Put it around `step` and the reading of its result: explains what was not finite. A collective then.
 
         Raises:
             UserError: the weights were not finite before the update, or the batch made them so.

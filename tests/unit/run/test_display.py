@@ -10,7 +10,7 @@ import pytest
 from accel_asr.evaluation.scoring import Transcript, score_utterance
 from accel_asr.run import display as progress
 from accel_asr.run.display import Display
-from accel_asr.training.step import StepResult
+from accel_asr.training.started_step import StepResult
 
 SCORED = [score_utterance(Transcript("clip-0", 1.0, "[bold]my card", "my car", False), str.lower)]
 

@@ -21,7 +21,8 @@ from accel_asr.model.parts import freeze
 from accel_asr.run.job import Job, load_job
 from accel_asr.training.encoder_filling import fill_encoder_cache
 from accel_asr.training.optimizers import build_optimizer
-from accel_asr.training.step import StepResult, train_step
+from accel_asr.training.started_step import StepResult
+from accel_asr.training.step import train_step
 from tests.refusals import refused
 
 CLIPS = 7

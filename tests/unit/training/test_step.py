@@ -2,11 +2,13 @@
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
 
 from accel_asr.audio.log_mel import log_mel
 from accel_asr.data.loading.clip_items import ClipItems
@@ -14,9 +16,10 @@ from accel_asr.data.loading.collator import IGNORED_LABEL
 from accel_asr.data.loading.items import FailedItem, Item
 from accel_asr.errors import UserError
 from accel_asr.model.parts import freeze
-from accel_asr.training.optimizers import build_optimizer
+from accel_asr.training.optimizers import ADAMW, build_optimizer
 from accel_asr.training.schedule import set_learning_rate
-from accel_asr.training.step import NonFiniteError, StepResult, train_step
+from accel_asr.training.started_step import NonFiniteError, StartedStep, StepResult
+from accel_asr.training.step import start_step, train_step
 
 
 @pytest.fixture
@@ -197,6 +200,67 @@ def test_a_gradient_that_overflows_stops_before_the_update(step, model, items: l
         step(items[:3], 3)
     handle.remove()
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.fixture
+def starting(model, collator, accelerator):
+    """`starting(optim)`: (a function that starts a step on items, the optimizer of that name which it steps)."""
+
+    def of(optim: str = ADAMW) -> tuple[Callable[..., StartedStep], AcceleratedOptimizer]:
+        optimizer = build_optimizer(model, learning_rate=1e-2, weight_decay=0.1, optim=optim)
+        _, optimizer = accelerator.prepare(model, optimizer)
+
+        def start(items: list[Item], before: StartedStep | None = None) -> StartedStep:
+            window = [collator(items)]
+            return start_step(model, optimizer, window, accelerator=accelerator, max_grad_norm=1.0, before=before)
+
+        return start, optimizer
+
+    return of
+
+
+def state_of(model: torch.nn.Module, optimizer: AcceleratedOptimizer) -> list[torch.Tensor]:
+    states = [value for state in optimizer.state.values() for value in state.values()]
+    return [tensor.clone() for tensor in (*model.state_dict().values(), *states)]
+
+
+def test_after_a_step_that_failed_nothing_changes_until_it_is_read(starting, model, items: list[Item]) -> None:
+    start, optimizer = starting()
+    start(items[:4])
+    expected = state_of(model, optimizer)
+    failed = start(spoiled(items, "clip-5", np.nan)[4:])
+    following = start(items[:4], before=failed)
+    following = start(items[2:6], before=following)
+    assert not following.is_read  # the host has waited for none
+    assert all(map(torch.equal, state_of(model, optimizer), expected))
+    with pytest.raises(NonFiniteError, match=r"loss nan, .*: clip-4, clip-5, clip-6, clip-7$"):
+        failed.result()
+    assert math.isfinite(start(items[:4]).result().loss)  # as if it had not been
+    assert not torch.equal(state_of(model, optimizer)[-1], expected[-1])
+
+
+def test_the_update_is_the_same_whether_the_host_waits_before_it_or_not(
+    starting, model, items: list[Item], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, states = copy.deepcopy(model.state_dict()), []
+    for devices in (("cpu",), ()):
+        monkeypatch.setattr("accel_asr.training.step.DEVICES_THAT_STOP", devices)
+        model.load_state_dict(begin)
+        start, optimizer = starting()
+        steps = [start(items[first : first + 4]) for first in range(4)]
+        assert [step.is_read for step in steps] == 4 * [not devices]
+        states.append(state_of(model, optimizer))
+    assert all(map(torch.equal, *states))
+
+
+@pytest.mark.parametrize("optim", [ADAMW, "adamw_8bit", "adafactor", "muon"])
+def test_no_optimizer_sees_what_is_not_finite(starting, model, items: list[Item], optim: str) -> None:
+    before = copy.deepcopy(model.state_dict())
+    start, optimizer = starting(optim)
+    with pytest.raises(NonFiniteError, match=r"of the batch: clip-4, clip-5$"):
+        start(spoiled(items, "clip-5", np.inf)[4:6]).result()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert optim == ADAMW or not optimizer.state
 
 
 # -- label smoothing
