@@ -65,6 +65,8 @@ def verify(config: Config, *, most_utterances: int) -> int:
     import copy
     from functools import partial
 
+    from accel_asr.model.compiled_layers import compile_encoder_layers
+    from accel_asr.model.gradient_checkpointing import train_without_chance
     from accel_asr.run.display import Display
     from accel_asr.run.job import load_job
     from accel_asr.run.micro_batch import settle_batch
@@ -134,6 +136,9 @@ def verify(config: Config, *, most_utterances: int) -> int:
     reference_optimizer = build(reference)
     _change_as_a_run_does(model, config)
     prepared, optimizer = accelerator.prepare(model, build(model))
+    if training.compile == "encoder_layers":
+        compile_encoder_layers(model, device=accelerator.device)
+        train_without_chance(model.get_encoder().layers)
     try:
         checks = compare_training(
             prepared,
@@ -168,11 +173,11 @@ def verify(config: Config, *, most_utterances: int) -> int:
 
 def _change_as_a_run_does(model: "WhisperForTraining", config: Config) -> None:
     from accel_asr.model.frozen_weights import store_frozen_in_bf16
-    from accel_asr.model.gradient_checkpointing import checkpoint_without_chance
+    from accel_asr.model.gradient_checkpointing import checkpoint_layers, train_without_chance
 
     if config.model.frozen_dtype == "bfloat16":
         store_frozen_in_bf16(model, keeps_originals=False)
-    checkpoint_without_chance(model, config.training.gradient_checkpointing)
+    train_without_chance(checkpoint_layers(model, config.training.gradient_checkpointing))
 
 
 def _notes(*, num_processes: int, mixed_precision: str, is_masked: bool) -> list[str]:

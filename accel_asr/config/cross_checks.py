@@ -190,6 +190,7 @@ _NOT_TOGETHER: dict[str, dict[str, str]] = {
         "data.streaming": "which needs the same clips in each epoch",
         "training.pack": "which needs the same windows in each epoch",
         "training.audio_context": "which keeps the encoder's outputs for the whole window",
+        "training.compile": "with which the encoder is not in the training steps",
         "spec_augment.enabled": "which needs the same features in each epoch",
         "data.no_speech_fraction": "which needs the same clips in each epoch",
     },
@@ -294,7 +295,7 @@ def _frozen_dtype_errors(config: Config) -> Iterator[UserError]:
 
 
 def _is_on(value: Any) -> bool:
-    return bool(value) and value not in ("full", "float32")  # audio context and frozen weights as they are
+    return bool(value) and value not in ("full", "float32", "none")  # nothing is other than it is
 
 
 def _optimizer_errors(training: TrainingConfig) -> Iterator[UserError]:

@@ -5,6 +5,7 @@ from typing import Literal
 
 MixedPrecision = Literal["no", "fp16", "bf16"]
 CheckpointedLayers = Literal["none", "encoder", "decoder", "both"]
+CompiledParts = Literal["none", "encoder_layers"]
 OptimizerName = Literal["adamw_torch_fused", "adamw_8bit", "adafactor", "muon"]
 SchedulerType = Literal[
     "linear",
@@ -58,6 +59,9 @@ class TrainingConfig:
     gradient_checkpointing: CheckpointedLayers = "none"
     """Layers that keep only their inputs for the backward pass, and compute the rest once more: less memory, the same
     gradients, about a third more time for what is checkpointed. `encoder` saves most, as audio is longer than text."""
+    compile: CompiledParts = "none"
+    """`encoder_layers`: torch compiles the encoder's layers for training steps, which the first step waits for. Meant for
+    GPUs, and slower than without on a CPU. Steps are rounded differently; evaluations are not compiled."""
     global_batch_size: int | None = None
     """Utterances in one optimizer step over all processes; `gradient_accumulation_steps` then follows from it. By
     default it is processes x `gradient_accumulation_steps` x `per_device_train_batch_size`."""

@@ -4,6 +4,7 @@ Gradients are the same bit for bit: the second pass draws what the first one dre
 so that generation and evaluation keep their key/value cache.
 """
 
+from collections.abc import Iterable
 from functools import partial
 
 from torch import nn
@@ -29,9 +30,9 @@ def checkpoint_layers(model: WhisperForConditionalGeneration, which: str) -> lis
     return layers
 
 
-def checkpoint_without_chance(model: WhisperForConditionalGeneration, which: str) -> None:
-    """Have layers checkpointed in a model that is else in evaluation mode, so that nothing is drawn at random."""
-    for layer in checkpoint_layers(model, which):
+def train_without_chance(layers: Iterable[nn.Module]) -> None:
+    """Have layers of a model in evaluation mode do what they do in training, but draw nothing at random."""
+    for layer in layers:
         layer.training = True  # itself, without its parts
         for name in ("dropout", "activation_dropout"):
             setattr(layer, name, 0.0)

@@ -32,7 +32,7 @@ class RowDropout(nn.Module):
 
     def __init__(self, p: float, seeds: RowSeeds, *, layer: int) -> None:
         super().__init__()
-        self.p, self.seeds, self.layer = p, seeds, layer
+        self.p, self.seeds, self.layer, self._word = p, seeds, layer, layer_word(layer)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Of (rows, positions, features)."""
@@ -40,14 +40,19 @@ class RowDropout(nn.Module):
             return inputs
         seeds = self.seeds.of_batch
         assert seeds is not None, "a batch that is trained on has the seed of each row"
-        return inputs.masked_fill(dropped(seeds, inputs.shape, p=self.p, layer=self.layer), 0.0) / (1 - self.p)
+        return inputs.masked_fill(dropped(seeds, inputs.shape, p=self.p, layer=self._word), 0.0) / (1 - self.p)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, layer={self.layer}"
 
 
-def dropped(seeds: torch.Tensor, shape: Any, *, p: float, layer: int) -> torch.Tensor:
-    """Which numbers of (rows, positions, features) are dropped.
+def layer_word(layer: int) -> torch.Tensor:
+    """What sets the masks of a layer apart, an int64: a tensor, since for a number torch would compile each layer."""
+    return torch.tensor(_signed(_LAYER * (layer + 1)))
+
+
+def dropped(seeds: torch.Tensor, shape: Any, *, p: float, layer: torch.Tensor) -> torch.Tensor:
+    """Which numbers of (rows, positions, features) are dropped; `layer` is its `layer_word`.
 
     A word of the feature is hashed by two of the position, `(word ^ one) * other`: three passes over the numbers,
     in 32 bits that overflow. More mixing would cost as much as the layers of a large model on a GPU.
@@ -55,7 +60,7 @@ def dropped(seeds: torch.Tensor, shape: Any, *, p: float, layer: int) -> torch.T
     rows, positions, features = shape
     assert len(seeds) == rows, f"{len(seeds)} seeds for {rows} rows"
     places = torch.arange(-features, positions, device=seeds.device)
-    words = _mixed((seeds ^ _signed(_LAYER * (layer + 1)))[:, None] + places * _signed(_GOLDEN))
+    words = _mixed((seeds ^ layer)[:, None] + places * _signed(_GOLDEN))
     low, high = words.to(torch.int32), (words >> 32).to(torch.int32)
     hashed = low[:, features:, None] ^ low[:, None, :features]
     hashed *= high[:, features:, None] | 1

@@ -11,6 +11,7 @@ from torch import nn
 from accel_asr.config.settings import Config
 from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.console.bars import Bar
+from accel_asr.model.compiled_layers import compile_encoder_layers
 from accel_asr.model.frozen_weights import store_frozen_in_bf16
 from accel_asr.model.gradient_checkpointing import checkpoint_layers
 from accel_asr.model.whisper_for_training import WhisperForTraining
@@ -30,7 +31,8 @@ def prepare_model(
     With `model.cache_encoder_outputs`, the encoder encodes the training clips now.
 
     Raises:
-        UserError: an encoder output does not fit into its cache; or nothing is frozen that could be in bf16.
+        UserError: an encoder output does not fit into its cache; or nothing is frozen that could be in bf16; or nothing
+            can be compiled here.
     """
     training = config.training
     if config.model.frozen_dtype == "bfloat16":
@@ -42,6 +44,9 @@ def prepare_model(
     # the schedule is not prepared: Accelerate would step it num_processes times
     model, optimizer = accelerator.prepare(job.model, optimizer)
     settle_gradient_buckets(model, job.train_collator([]), accelerator=accelerator)
+    if training.compile == "encoder_layers":
+        display.say("training.compile: encoder_layers: the first step of each kind of batch waits for the compiler")
+        compile_encoder_layers(accelerator.unwrap_model(model), device=accelerator.device)
     return model, optimizer
 
 

@@ -52,6 +52,7 @@ _OF_SETTING = {
     "training.dataloader_num_workers": HARMLESS,
     "training.deterministic": ROUNDING,
     "training.gradient_checkpointing": HARMLESS,
+    "training.compile": ROUNDING,
     "training.ddp_timeout": HARMLESS,
     "evaluation.eval_on_start": HARMLESS,
     "evaluation.eval_steps": HARMLESS,
@@ -149,7 +150,7 @@ def differences(before: RecordedSettings, now: RecordedSettings) -> Differences:
         if effect == HARMLESS:
             (changes.data if name.startswith("data.") else changes.harmless).append(line)
         if effect == ROUNDING:
-            changes.harmless.append(f"{line} (what a GPU computes is rounded differently: not the same bit for bit)")
+            changes.harmless.append(f"{line} (numbers are rounded differently: not the same bit for bit)")
     if before.base_model != now.base_model:
         changes.training.append(
             f"model.name_or_path: another base model or tokenizer: {before.base_model} -> {now.base_model}"

@@ -10,7 +10,7 @@ from accel_asr.data.loading.row_seeds import row_seed
 from accel_asr.model.adapter_layers import add_adapters
 from accel_asr.model.gradient_checkpointing import checkpoint_layers
 from accel_asr.model.pretrained import load_model_and_processor
-from accel_asr.model.row_dropout import RowDropout, RowSeeds, dropped
+from accel_asr.model.row_dropout import RowDropout, RowSeeds, dropped, layer_word
 from accel_asr.model.whisper_for_training import WhisperForTraining
 
 SEEDS = torch.tensor([row_seed(42, 1, row) for row in range(6)])
@@ -28,8 +28,8 @@ def standardised(mask: torch.Tensor, p: float) -> torch.Tensor:
 
 @pytest.mark.parametrize("p", [0.05, 0.5])
 def test_the_share_is_p_and_neighbours_do_not_know_of_each_other(p: float) -> None:
-    mask = standardised(dropped(SEEDS, (6, 300, 200), p=p, layer=3), p)
-    other_layer = standardised(dropped(SEEDS, (6, 300, 200), p=p, layer=4), p)
+    mask = standardised(dropped(SEEDS, (6, 300, 200), p=p, layer=layer_word(3)), p)
+    other_layer = standardised(dropped(SEEDS, (6, 300, 200), p=p, layer=layer_word(4)), p)
     assert all(deviation(row) < MOST_DEVIATION for row in mask)
     pairs = {
         "next position": mask[:, 1:] * mask[:, :-1],
@@ -45,8 +45,8 @@ def test_the_share_is_p_and_neighbours_do_not_know_of_each_other(p: float) -> No
 
 
 def test_a_row_has_its_mask_in_any_batch_and_with_any_padding() -> None:
-    all_rows = dropped(SEEDS, (6, 50, 32), p=0.3, layer=1)
-    shorter = dropped(SEEDS[[4, 2]], (2, 20, 32), p=0.3, layer=1)
+    all_rows = dropped(SEEDS, (6, 50, 32), p=0.3, layer=layer_word(1))
+    shorter = dropped(SEEDS[[4, 2]], (2, 20, 32), p=0.3, layer=layer_word(1))
     assert torch.equal(shorter, all_rows[[4, 2], :20])
 
 
@@ -56,7 +56,7 @@ def test_the_mask_is_what_whole_numbers_without_end_give() -> None:
         [[is_dropped(seed, position, feature - 16) for feature in range(16)] for position in range(5)]
         for seed in (1, 2**62 + 5)
     ]
-    assert dropped(torch.tensor([1, 2**62 + 5]), (2, 5, 16), p=0.25, layer=0).tolist() == expected
+    assert dropped(torch.tensor([1, 2**62 + 5]), (2, 5, 16), p=0.25, layer=layer_word(0)).tolist() == expected
 
 
 def is_dropped(seed: int, position: int, feature: int) -> bool:
@@ -78,7 +78,7 @@ def test_what_is_left_is_scaled_up_and_gradients_flow_through_it_alone() -> None
     inputs = torch.ones(6, 40, 8, requires_grad=True)
     outputs = dropout(inputs)
     outputs.sum().backward()
-    mask = dropped(SEEDS, (6, 40, 8), p=0.25, layer=2)
+    mask = dropped(SEEDS, (6, 40, 8), p=0.25, layer=layer_word(2))
     torch.testing.assert_close(outputs, torch.where(mask, 0.0, 4 / 3))
     torch.testing.assert_close(inputs.grad, torch.where(mask, 0.0, 4 / 3))
     assert dropout.eval()(inputs) is inputs
