@@ -65,8 +65,6 @@ def verify(config: Config, *, most_utterances: int) -> int:
     import copy
     from functools import partial
 
-    from accel_asr.model.compiled_layers import compile_encoder_layers
-    from accel_asr.model.gradient_checkpointing import train_without_chance
     from accel_asr.run.display import Display
     from accel_asr.run.job import load_job
     from accel_asr.run.micro_batch import settle_batch
@@ -136,9 +134,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
     reference_optimizer = build(reference)
     _change_as_a_run_does(model, config)
     prepared, optimizer = accelerator.prepare(model, build(model))
-    if training.compile == "encoder_layers":
-        compile_encoder_layers(model, device=accelerator.device)
-        train_without_chance(model.get_encoder().layers)
+    _compile_as_a_run_does(model, config)
     try:
         checks = compare_training(
             prepared,
@@ -178,6 +174,15 @@ def _change_as_a_run_does(model: "WhisperForTraining", config: Config) -> None:
     if config.model.frozen_dtype == "bfloat16":
         store_frozen_in_bf16(model, keeps_originals=False)
     train_without_chance(checkpoint_layers(model, config.training.gradient_checkpointing))
+
+
+def _compile_as_a_run_does(model: "WhisperForTraining", config: Config) -> None:
+    from accel_asr.model.compiled_layers import compile_encoder_layers
+    from accel_asr.model.gradient_checkpointing import train_without_chance
+
+    if config.training.compile == "encoder_layers":
+        compile_encoder_layers(model, device=model.device)
+        train_without_chance(model.get_encoder().layers)
 
 
 def _notes(*, num_processes: int, mixed_precision: str, is_masked: bool) -> list[str]:

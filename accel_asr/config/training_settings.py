@@ -60,8 +60,8 @@ class TrainingConfig:
     """Layers that keep only their inputs for the backward pass, and compute the rest once more: less memory, the same
     gradients, about a third more time for what is checkpointed. `encoder` saves most, as audio is longer than text."""
     compile: CompiledParts = "none"
-    """`encoder_layers`: torch compiles the encoder's layers for training steps, which the first step waits for. Meant for
-    GPUs, and slower than without on a CPU. Steps are rounded differently; evaluations are not compiled."""
+    """`encoder_layers`: torch compiles the encoder's layers for training steps, which the first step waits for. Meant
+    for GPUs, and slower than without on a CPU. Steps are rounded differently; evaluations are not compiled."""
     global_batch_size: int | None = None
     """Utterances in one optimizer step over all processes; `gradient_accumulation_steps` then follows from it. By
     default it is processes x `gradient_accumulation_steps` x `per_device_train_batch_size`."""

@@ -93,8 +93,8 @@ class CompiledLayers:
         except torch._dynamo.exc.FailOnRecompileLimitHit:
             self._has_given_up = True
             say(
-                f"note: training.compile: {torch._dynamo.config.recompile_limit} graphs were not enough for the batches "
-                "of this run, so the encoder goes on uncompiled; training is slower, and rounds as it would without",
+                f"note: training.compile: {torch._dynamo.config.recompile_limit} graphs are not enough for the batches "
+                "of this run, so the encoder goes on uncompiled: slower, and rounded as without",
                 to_stderr=True,
             )
             outputs = inspect.unwrap(WhisperEncoderLayer.forward)(layer, hidden_states, mask)

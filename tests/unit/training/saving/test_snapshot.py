@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from accel_asr.model.pretrained import save_model_folder
+from accel_asr.training.saving import snapshot as snapshots
 from accel_asr.training.saving.snapshot import Snapshot, distinct_tensors, memory_like
 from accel_asr.training.saving.written_behind import WrittenBehind
 
@@ -122,6 +123,64 @@ def test_forked_processes_do_not_inherit_it() -> None:
     os.waitpid(child, 0)
     assert os.read(reader, 20) == b"not there"
     assert float(memory.sum()) == 300_000
+
+
+class FakeCuda:
+    """Takes tensors of the CPU for CUDA's, and writes down what is done with them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pinned: list[int] = []
+        self.calls: list[str] = []
+        empty, copy_ = torch.empty, torch.Tensor.copy_
+
+        def pinned(*shape: object, pin_memory: bool = False, **options: object) -> torch.Tensor:
+            tensor = empty(*shape, **options)
+            if pin_memory:
+                self.pinned.append(tensor.data_ptr())
+            return tensor
+
+        def copied(memory: torch.Tensor, tensor: torch.Tensor, non_blocking: bool = False) -> torch.Tensor:
+            self.calls.append("queued" if non_blocking and memory.data_ptr() in self.pinned else "waited")
+            return copy_(memory, tensor)
+
+        monkeypatch.setattr(snapshots, "is_on_cuda", lambda tensor: True)
+        monkeypatch.setattr(torch, "empty", pinned)
+        monkeypatch.setattr(torch.Tensor, "copy_", copied)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: self)
+
+    def synchronize(self) -> None:
+        self.calls.append("synchronised")
+
+
+def test_copies_from_cuda_are_queued_into_pinned_memory_and_waited_for_once(
+    model_and_processor, written: WrittenBehind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, moments = model_and_processor[0], ["exp_avg"]
+    state = {f"{name}/exp_avg": torch.full_like(weight, 2.0) for name, weight in model.named_parameters()}
+    cuda = FakeCuda(monkeypatch)
+    snapshot = Snapshot(*model_and_processor, is_main_process=True, written=written, moments=moments)
+    taken = []
+    for step in (1, 2):
+        cuda.calls.clear()
+        snapshot.take_weights(model, step=step)
+        assert cuda.calls == ["queued"] * len(distinct_tensors(model)) + ["synchronised"]
+        assert all(torch.equal(tensor, own) for tensor, own in _pairs(model, snapshot))
+        cuda.calls.clear()
+        snapshot.take_optimizer(state, step=step)
+        assert cuda.calls == ["queued"] * len(state) + ["synchronised"]
+        assert all(torch.equal(snapshot.optimizer[name], tensor) for name, tensor in state.items())
+        held = {**snapshot.model_tensors, **snapshot.optimizer}
+        taken.append({name: tensor.data_ptr() for name, tensor in held.items()})
+    assert taken[0] == taken[1]
+    assert sorted(taken[1].values()) == sorted(cuda.pinned)
+
+
+def test_copies_on_the_cpu_are_as_ever(
+    model_and_processor, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: pytest.fail("there is no CUDA"))
+    snapshot.take_weights(model_and_processor[0], step=1)
+    assert not any(tensor.is_pinned() for tensor in snapshot.model_tensors.values())
 
 
 def _pairs(model, snapshot: Snapshot) -> list[tuple[torch.Tensor, torch.Tensor]]:
