@@ -1,0 +1,127 @@
+"""Which kernels of scaled-dot-product attention take a weight for each key, given as a mask or in one more dimension.
+
+A key that stands for `k` others gets `log(k)` added to its scores (`training.audio_context: merged`). As a mask it is
+added by the kernel; without one, queries get a dimension of ones and keys one that holds the weight.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from benchmarks.gpu_sections.trial import Trial, heads, line
+from benchmarks.speed.timing import clock_of
+
+KERNELS = (
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+)
+EXTRA = 8  # dimensions, of which one is used: kernels want multiples of eight
+CALLS = 10
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Queries, keys and values, (batch, heads, positions, width of a head), and what each key's scores get added."""
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    weight: torch.Tensor  # (keys,)
+
+    def plain(self) -> torch.Tensor:
+        """Without the weights."""
+        return F.scaled_dot_product_attention(self.query, self.key, self.value)
+
+    def mask(self) -> torch.Tensor:
+        """The weights as a mask to add."""
+        shape = (*self.query.shape[:3], len(self.weight))
+        return F.scaled_dot_product_attention(self.query, self.key, self.value, attn_mask=self.weight.expand(shape))
+
+    def dimension(self) -> torch.Tensor:
+        """The weights in one more dimension."""
+        return self._widened(self.value)
+
+    def dimension_everywhere(self) -> torch.Tensor:
+        """The same, with values as wide as queries and keys."""
+        return self._widened(F.pad(self.value, (0, EXTRA)))[..., : self.value.shape[-1]]
+
+    def _widened(self, value: torch.Tensor) -> torch.Tensor:
+        scale = 1 / math.sqrt(self.query.shape[-1])
+        ones = self.query.new_zeros(EXTRA)
+        ones[0] = 1
+        weights = F.pad((self.weight / scale)[:, None], (0, EXTRA - 1))
+        query = torch.cat([self.query, ones.expand(*self.query.shape[:3], EXTRA)], dim=-1)
+        key = torch.cat([self.key, weights.expand(*self.key.shape[:2], *weights.shape)], dim=-1)
+        return F.scaled_dot_product_attention(query, key, value, scale=scale)
+
+
+WAYS: dict[str, Callable[[Scores], torch.Tensor]] = {
+    "no weights": Scores.plain,
+    "mask": Scores.mask,
+    "dimension": Scores.dimension,
+    "dimension, values too": Scores.dimension_everywhere,
+}
+
+
+def attention(trial: Trial) -> Iterator[str]:
+    """Each way with each kernel: whether it runs, the time of both passes, and how far it is from fp32."""
+    yield f"Forward and backward pass in {trial.dtype}, the mean of {CALLS}; the error is the largest, against fp32.\n"
+    yield heads("queries x keys", "weights as", "kernel", "ms", "largest error", "why not")
+    positions = {"encoder": (652, 652), "decoder": (40, 652)}
+    batch, heads_of_layer = (1, 2) if trial.is_quick else (16, 20)
+    for asking, heard in positions.values():
+        if trial.is_quick:
+            asking, heard = asking // 20, heard // 20
+        scores = new_scores(batch, heads_of_layer, asking, heard, trial)
+        exact = {name: way(as_fp32(scores)).detach() for name, way in WAYS.items()}
+        for name, way in WAYS.items():
+            for kernel in KERNELS:
+                seconds, error, reason = tried(way, scores, kernel, exact[name], trial)
+                cells = [f"{asking} x {heard}", name, kernel.name, "" if seconds is None else seconds * 1e3]
+                yield line([*cells, "" if error is None else error, reason])
+        chosen = {name: clock_of(trial.device)(lambda: repeated(way, scores)) for name, way in WAYS.items()}  # noqa: B023
+        for name, seconds in chosen.items():
+            yield line([f"{asking} x {heard}", name, "torch's choice", seconds / CALLS * 1e3, "", ""])
+
+
+def new_scores(batch: int, heads_of_layer: int, asking: int, heard: int, trial: Trial) -> Scores:
+    """Random ones; the last third of the keys stand for four others each."""
+    torch.manual_seed(0)
+    shapes = [(batch, heads_of_layer, length, 64) for length in (asking, heard, heard)]
+    tensors = [torch.randn(shape, device=trial.device, dtype=trial.dtype).requires_grad_() for shape in shapes]
+    weight = torch.zeros(heard, device=trial.device, dtype=trial.dtype)
+    weight[2 * heard // 3 :] = math.log(4)
+    return Scores(*tensors, weight)
+
+
+def as_fp32(scores: Scores) -> Scores:
+    """The same numbers in fp32."""
+    return Scores(*(t.detach().float() for t in (scores.query, scores.key, scores.value, scores.weight)))
+
+
+def repeated(way: Callable[[Scores], torch.Tensor], scores: Scores) -> None:
+    """Both passes, CALLS times."""
+    for _ in range(CALLS):
+        way(scores).sum().backward()
+
+
+def tried(
+    way: Callable[[Scores], torch.Tensor], scores: Scores, kernel: SDPBackend, exact: torch.Tensor, trial: Trial
+) -> tuple[float | None, float | None, str]:
+    """(seconds of both passes, largest error, "") with only this kernel allowed; or (None, None, the reason)."""
+    with warnings.catch_warnings(record=True) as refusals, sdpa_kernel(kernel):
+        warnings.simplefilter("always")
+        try:
+            error = float((way(scores).detach().float() - exact).abs().max())
+            repeated(way, scores)  # what the first call takes is not of interest
+            return clock_of(trial.device)(lambda: repeated(way, scores)) / CALLS, error, ""
+        except RuntimeError as refusal:
+            reasons = [str(warning.message) for warning in refusals] or [str(refusal)]
+            return None, None, reasons[-1].split("(Triggered")[0].strip()[:160]
