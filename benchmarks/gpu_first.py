@@ -40,15 +40,16 @@ class Section:
 # in the order of what matters most; together less than nine minutes
 SECTIONS = (
     Section("environment", "The machine", 20, "environment.environment"),
-    Section("tests", "pytest -m gpu", 80, "environment.tests"),
-    Section("job", "The reference job", 60, "whole_runs.reference_job"),
+    Section("tests", "pytest -m gpu", 75, "environment.tests"),
+    Section("job", "The reference job", 55, "whole_runs.reference_job"),
     Section("ceiling", "Share of the ceiling, full windows", 50, "steps.ceiling"),
-    Section("steps", "Time of a training step", 70, "steps.step_times"),
+    Section("steps", "Time of a training step", 60, "steps.step_times"),
     Section("waits", "Kernels and waits of a training step", 40, "steps.kernels_and_waits"),
-    Section("attention", "Attention with weights for its keys", 35, "attention.attention"),
+    Section("attention", "Attention with weights for its keys", 30, "attention.attention"),
     Section("evaluation", "Evaluation", 60, "evaluations.evaluation"),
-    Section("trainer", "Beside Seq2SeqTrainer", 60, "whole_runs.beside_the_trainer"),
-    Section("memory", "Memory of a training step", 40, "steps.memory"),
+    Section("trainer", "Beside Seq2SeqTrainer", 55, "whole_runs.beside_the_trainer"),
+    Section("epochs", "Epochs of merged windows", 45, "whole_runs.merged_epochs"),
+    Section("memory", "Memory of a training step", 35, "steps.memory"),
 )
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -44,18 +45,18 @@ def measured(device: str, *, side: int) -> Iterator[str]:
     if device == "cuda":
         facts = torch.cuda.get_device_properties(0)
         yield f"- torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
-        yield f"- {torch.cuda.device_count()} x {facts.name}, {facts.total_memory / 1e9:.0f} GB, {facts.multi_processor_count} multiprocessors"
-        yield f"- capability {facts.major}.{facts.minor}; bf16 without emulation: {facts.major >= 8}"
+        size = f"{facts.total_memory / 1e9:.0f} GB, {facts.multi_processor_count} multiprocessors"
+        yield f"- {torch.cuda.device_count()} x {facts.name}, {size}, capability {facts.major}.{facts.minor}"
     for dtype in (torch.bfloat16, torch.float16, torch.float32):
         left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
         into = torch.empty_like(left)
         torch.mm(left, right, out=into)
-        seconds = min(clock(lambda: torch.mm(left, right, out=into)) for _ in range(5))  # noqa: B023 - called at once
+        seconds = min(clock(partial(torch.mm, left, right, out=into)) for _ in range(5))
         yield f"- product of {side:,} squared, {dtype}: {2 * side**3 / seconds / 1e12:.4g} TFLOP/s"
     large = torch.empty(side * side, device=device)
     copy = torch.empty_like(large)
     copy.copy_(large)
-    seconds = min(clock(lambda: copy.copy_(large)) for _ in range(5))
+    seconds = min(clock(partial(copy.copy_, large)) for _ in range(5))
     yield f"- copy of {large.nbytes / 1e6:.0f} MB: {2 * large.nbytes / seconds / 1e9:,.0f} GB/s read and written"
 
 

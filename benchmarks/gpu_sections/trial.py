@@ -9,9 +9,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.speed.__main__ import ROWS, quiet
-from benchmarks.speed.material import SIZES, Material
+from benchmarks.speed.material import SIZES, TINY, Material
 from benchmarks.speed.model_rows import Bench
 from benchmarks.speed.results import table
+
+QUICK = dataclasses.replace(TINY, window_s=10)  # of which something can be merged
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,13 @@ class Trial:
         Args:
             clip_s: Seconds of each clip, where it is not that of the size.
         """
-        if self.is_quick:
-            size, batch_size, clip_s, rounds = "tiny", 2, clip_s and 0.5, 1
         shape = SIZES[size]
-        folder = self.folder / size
+        if self.is_quick:
+            shape, batch_size, clip_s, rounds = QUICK, 2, None, 1
+        folder = self.folder / shape.name
         folder.mkdir(exist_ok=True)
-        material = Material(
-            folder, dataclasses.replace(shape, clip_s=clip_s or shape.clip_s), device=self.device
-        )
+        shape = dataclasses.replace(shape, clip_s=clip_s or shape.clip_s)
+        material = Material(folder, shape, device=self.device)
         return Bench(
             material=material,
             folder=folder,
@@ -86,6 +87,8 @@ def line(cells: Iterable[object]) -> str:
 
 
 def _plain(cell: object) -> str:
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
     return f"{cell:,.0f}" if isinstance(cell, int | float) else str(cell).replace("|", "/").replace("\n", " ")
 
 

@@ -1,6 +1,7 @@
 """What every row is measured on: a random Whisper of true size, synthetic clips, and texts of 20 to 40 tokens."""
 
 import itertools
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,10 +63,11 @@ class Size:
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 # whisper-tiny: 384 wide, 4 + 4 layers, 80 mels, 30 s, vocabulary 256 + 50,001 + 107 + 1,501 = 51,865
 TRUE = Size("whisper-tiny", 384, 4, 4, 6, LETTERS, 50_001, 30, 10.0, (22, 40), 40)
+BASE = Size("whisper-base", 512, 6, 6, 8, LETTERS, 50_001, 30, 10.0, (22, 40), 40)
 # large-v3-turbo has one language more: 256 + 50,001 + 108 + 1,501 = 51,866. Its clips fill the window
 TURBO = Size("large-v3-turbo", 1280, 32, 4, 20, LETTERS, 50_001, 30, 30.0, (80, 120), 40, mel_bins=128, languages=100)
 TINY = Size("tiny", 16, 1, 1, 2, "abcdefghij", 300, 2, 1.0, (10, 16), 8)
-SIZES = {size.name: size for size in (TRUE, TURBO, TINY)}
+SIZES = {size.name: size for size in (TRUE, BASE, TURBO, TINY)}
 
 
 class Material:
@@ -79,7 +81,10 @@ class Material:
         self.folder, self.size, self.device = folder, size, device
         self.model_dir = folder / "model"
         if not self.model_dir.exists():
-            write_model(self.model_dir, size)
+            unfinished = folder / "unfinished"  # left there if this process is ended
+            shutil.rmtree(unfinished, ignore_errors=True)
+            write_model(unfinished, size)
+            unfinished.rename(self.model_dir)
         self.processor = WhisperProcessor.from_pretrained(self.model_dir)
         self.processor.tokenizer.set_prefix_tokens(language="en", task="transcribe", predict_timestamps=False)
         self.encoder = LabelEncoder(self.processor.tokenizer)

@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from transformers import WhisperForConditionalGeneration
 
-from accel_asr.data.loading.collator import Batch
+from accel_asr.data.loading.collator import Batch, Collator
 from accel_asr.data.loading.items import Item
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.audio_context import SpeechContext
 from accel_asr.model.parts import freeze
+from accel_asr.model.silence_merging import SilenceMerging
 from accel_asr.training.launch.topology import start_accelerator
 from accel_asr.training.optimizers import ADAMW, WHOLE_STATES, build_optimizer
 from accel_asr.training.schedule import set_learning_rate
@@ -49,6 +50,10 @@ class Own:
         """How much of the window is heard by `training.audio_context: speech`."""
         return SpeechContext.of_model(self.unwrapped, window_s=modeling.window_s(self.material.processor))
 
+    def silence_merging(self) -> SilenceMerging:
+        """How padding is merged by `training.audio_context: merged`."""
+        return SilenceMerging.of_model(self.unwrapped, window_s=modeling.window_s(self.material.processor))
+
     def train_step(self, window: Sequence[Batch]) -> StepResult:
         """One update."""
         set_learning_rate(self.optimizer, LEARNING_RATE)
@@ -61,6 +66,7 @@ class Own:
         batch_size: int,
         audio_context: SpeechContext | None = None,
         is_compiled: bool = False,
+        collator: Collator | None = None,
     ) -> tuple[float, list[str]]:
         """Loss of a token, and the transcripts."""
         from accel_asr.evaluation.decoding_settings import Decoding
@@ -77,7 +83,7 @@ class Own:
                 is_compiled=is_compiled,
             ),
             accelerator=self.accelerator,
-            collator=self.material.collator,
+            collator=collator or self.material.collator,
         )
         return evaluation.loss, [transcript.hypothesis for transcript in evaluation.transcripts]
 

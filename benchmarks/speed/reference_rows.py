@@ -86,8 +86,12 @@ def reference_job_rows(bench: Bench) -> list[Row]:
     ]
 
 
-def run_job(bench: Bench, shape: JobShape, manifest: Path) -> dict[str, float]:
-    """Train in a new process and a new folder, nothing cached; returns what `main` below prints."""
+def run_job(bench: Bench, shape: JobShape, manifest: Path, **more: Any) -> dict[str, float]:
+    """Train in a new process and a new folder, nothing cached; returns what `main` below prints.
+
+    Args:
+        more: Settings beside those of the job, by their names with the dot.
+    """
     with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
         settings: dict[str, Any] = {
             "config": "whisper_tiny_minds14",
@@ -104,6 +108,7 @@ def run_job(bench: Bench, shape: JobShape, manifest: Path) -> dict[str, float]:
             # random weights never end a transcript
             "evaluation.generation_max_length": bench.material.size.max_new_tokens,
             "output_dir": f"{folder}/run",
+            **more,
         }
         command = [sys.executable, "-m", "benchmarks.speed.reference_rows"]
         command += [part for name, value in settings.items() for part in (f"--{name}", str(value))]

@@ -74,6 +74,7 @@ def make_trainer(
     callbacks: list[TrainerCallback] | None = None,
     logging_steps: int = 1_000_000,
     in_order: bool = False,
+    eval_batch_size: int = 0,
 ) -> Seq2SeqTrainer:
     """A trainer that writes nothing and shows nothing. `trainer.transcripts` has the transcripts."""
     tokenizer = material.processor.tokenizer
@@ -84,7 +85,7 @@ def make_trainer(
     arguments = Seq2SeqTrainingArguments(
         output_dir=str(material.folder / "trainer"),
         per_device_train_batch_size=batch_size,
-        per_device_eval_batch_size=batch_size,
+        per_device_eval_batch_size=eval_batch_size or batch_size,
         gradient_accumulation_steps=accumulation_steps,
         learning_rate=LEARNING_RATE,
         lr_scheduler_type="constant_with_warmup",
