@@ -39,8 +39,8 @@ def step_times(trial: Trial) -> Iterator[str]:
         bench = trial.bench(size, batch_size, clip_s=CLIP_S)
         own, whole, merged = own_and_batches(bench)
         ways: dict[str, Callable[[], object]] = {
-            "whole": partial(own.train_step, [whole]),
-            "merged": partial(own.train_step, [merged]),
+            "whole": partial(own.next_step, [whole]),
+            "merged": partial(own.next_step, [merged]),
         }
         times = in_turns(ways, rounds=bench.rounds, clock=clock_of(bench.device), calls=bench.calls).rounds_s
         faster = ratio(times["whole"], times["merged"])
@@ -80,15 +80,15 @@ def memory(trial: Trial) -> Iterator[str]:
             own, whole, merged = own_and_batches(bench)
             checkpoint_layers(own.unwrapped, checkpointed)
             for window, batch in (("whole", whole), ("merged", merged)):
-                own.train_step([batch])
-                peak = peak_mb(partial(own.train_step, [batch]), bench.device)
+                own.next_step([batch])
+                peak = peak_mb(partial(own.next_step, [batch]), bench.device)
                 yield line([bench.material.size.name, bench.batch_size, window, checkpointed, peak])
 
 
 def several_steps(own: Own, batch: Batch) -> None:
     """PROFILED_STEPS of them."""
     for _ in range(PROFILED_STEPS):
-        own.train_step([batch])
+        own.next_step([batch])
 
 
 def sizes(trial: Trial) -> tuple[tuple[str, int], ...]:

@@ -41,7 +41,7 @@ def ceiling_rows(bench: Bench) -> list[Row]:
     product = matrix_product(side, device=bench.device, mixed_precision=bench.mixed_precision)
     ways: dict[str, Callable[[], object]] = {
         "product": product,
-        "ours": lambda: own.train_step([batch]),
+        "ours": lambda: own.next_step([batch]),
         "product again": product,
     }
     times = in_turns(ways, rounds=bench.rounds, clock=clock_of(bench.device), calls=bench.calls)
@@ -81,7 +81,7 @@ def busy_row(bench: Bench) -> Row:
 
     def steps() -> None:
         for _ in range(BUSY_STEPS):
-            own.train_step([batch])
+            own.next_step([batch])
 
     warmup = measure_busy(steps, bench.device)  # the profiler's own start is in it too
     bench.warmups[BUSY_SHARE] = {"ours": warmup.wall_s}

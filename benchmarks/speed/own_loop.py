@@ -19,8 +19,8 @@ from accel_asr.model.silence_merging import SilenceMerging
 from accel_asr.training.launch.topology import start_accelerator
 from accel_asr.training.optimizers import ADAMW, WHOLE_STATES, build_optimizer
 from accel_asr.training.schedule import set_learning_rate
-from accel_asr.training.started_step import StepResult
-from accel_asr.training.step import train_step
+from accel_asr.training.started_step import StartedStep, StepResult
+from accel_asr.training.step import start_step, train_step
 from benchmarks.speed.hand_written import LEARNING_RATE
 from benchmarks.speed.material import RATE_HZ, Material
 
@@ -45,6 +45,7 @@ class Own:
         self.unwrapped.train()
         optimizer = build_optimizer(self.unwrapped, learning_rate=LEARNING_RATE, weight_decay=0.0)
         self.model, self.optimizer = self.accelerator.prepare(self.unwrapped, optimizer)
+        self._unread: StartedStep | None = None
 
     def speech_context(self) -> SpeechContext:
         """How much of the window is heard by `training.audio_context: speech`."""
@@ -58,6 +59,18 @@ class Own:
         """One update."""
         set_learning_rate(self.optimizer, LEARNING_RATE)
         return train_step(self.model, self.optimizer, window, accelerator=self.accelerator, max_grad_norm=1.0)
+
+    def next_step(self, window: Sequence[Batch]) -> None:
+        """One update as the loop makes it on a GPU: only the result of the one before is waited for."""
+        set_learning_rate(self.optimizer, LEARNING_RATE)
+        before, self._unread = (
+            self._unread,
+            start_step(
+                self.model, self.optimizer, window, accelerator=self.accelerator, max_grad_norm=1.0, before=self._unread
+            ),
+        )
+        if before is not None:
+            before.result()
 
     def evaluate(
         self,
@@ -102,7 +115,7 @@ class Own:
             if audio_context is not None:
                 longest_s = batch.audio_s / len(batch.utterance_ids)  # all are equally long
                 heard = batch.first_frames(2 * audio_context.positions_for(longest_s))
-            self.train_step([heard])
+            self.next_step([heard])
         return self.evaluate(validation, batch_size=batch_size, audio_context=audio_context)
 
     def windows(self, items: object, *, batch_size: int, num_workers: int, pack: bool = False) -> Iterator[list[Batch]]:

@@ -19,6 +19,9 @@ from tests.conftest import ModelAndProcessor, forget_accelerate
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+if torch.cuda.is_available():  # cuBLAS reads it when it starts; `training.deterministic` needs it
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 REQUIRED_VARIABLE = "ACCEL_ASR_REQUIRE_GPU"
 CPU = torch.device("cpu")
 Start = Callable[..., "Accelerator"]

@@ -1,12 +1,21 @@
 """One update on the device is that of the CPU: in fp32 up to rounding, in bf16 and fp16 as near as these are."""
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Batch, Collator
+from accel_asr.model import silence_merging
+from accel_asr.model.silence_merging import SilenceMerging
+from accel_asr.training.optimizers import build_optimizer
+from accel_asr.training.started_step import StartedStep
+from accel_asr.training.step import start_step
 from tests.gpu.conftest import CPU, Start
 from tests.gpu.updates import Update, update
 
@@ -64,3 +73,88 @@ def test_two_updates_from_the_same_weights_are_alike(start: Start, fresh_model, 
     first, second = (update(fresh_model(), window, accelerator) for _ in range(2))
     assert first.loss == pytest.approx(second.loss, rel=1e-6)
     assert first.cosine(second) > 0.9999
+
+
+# -- padding that is merged
+
+
+@pytest.fixture
+def merged_window(window: list[Batch], clip_items: ClipItems, collator: Collator, monkeypatch) -> list[Batch]:
+    """Short clips, of which about half of the positions are kept, with fillers."""
+    monkeypatch.setattr(silence_merging, "BUCKET", 8)
+    merging = SilenceMerging(window_positions=100, position_s=0.02, margin_s=0.1, end_s=0.1)
+    merged = replace(collator, features_on_device=True, merging=merging)
+    short = sorted((clip_items[0, row] for row in range(7)), key=lambda item: item.duration_s)[:4]
+    batch = merged(short)
+    assert batch.kept is not None
+    assert batch.kept.positions.shape[1] < 80
+    assert batch.kept.log_counts.isneginf().any()
+    return [batch]
+
+
+@pytest.mark.parametrize(("precision", "cosine"), [("no", 0.9999), ("bf16", 0.9)])
+def test_an_update_with_merged_padding(
+    start: Start, fresh_model, merged_window: list[Batch], precision: str, cosine: float
+) -> None:
+    of_the_cpu = update(fresh_model(), merged_window, start(on=CPU))
+    on_device = update(fresh_model(), merged_window, start(precision))
+    assert on_device.loss == pytest.approx(of_the_cpu.loss, rel=1e-5 if precision == "no" else 0.02)
+    assert on_device.cosine(of_the_cpu) > cosine
+
+
+# -- the host does not wait
+
+
+class ReadNumbers(TorchDispatchMode):
+    """Notes where the host reads numbers from tensors; on a GPU each is a wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten._local_scalar_dense.default:  # item, bool, float, int
+            self.note()
+        return function(*args, **(kwargs or {}))
+
+    def note(self) -> None:
+        self.places.append("".join(traceback.format_stack(limit=8)))
+
+
+@contextmanager
+def without_waits(device: torch.device) -> Iterator[None]:
+    """Fail where the host waits for the device; on a CPU, where it would wait for a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        return
+    tolist = torch.Tensor.tolist
+    with ReadNumbers() as numbers, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "tolist", lambda tensor: (numbers.note(), tolist(tensor))[1])
+        yield
+    assert numbers.places == [], numbers.places[0]
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("kind", ["window", "merged_window"])
+def test_the_host_does_not_wait_in_a_step(
+    start: Start, fresh_model, device: torch.device, precision: str, kind: str, request: pytest.FixtureRequest
+) -> None:
+    accelerator, window = start(precision), request.getfixturevalue(kind)
+    model = fresh_model()
+    model, optimizer = accelerator.prepare(model, build_optimizer(model, learning_rate=1e-3, weight_decay=0.0))
+    if device.type == "cuda":
+        window = [batch.pin_memory() for batch in window]
+
+    def step(before: StartedStep | None) -> StartedStep:
+        return start_step(model, optimizer, window, accelerator=accelerator, max_grad_norm=1.0, before=before)
+
+    first = step(None)  # has constants to make
+    with without_waits(device):
+        second = step(first)
+        third = step(second)
+    assert third.result().loss < first.result().loss
