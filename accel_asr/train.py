@@ -86,8 +86,10 @@ class TrainingResult(NamedTuple):
 
 def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") -> TrainingResult:
     """Train, evaluate and save: the steps that are left, or until a signal stops it. A collective."""
+    from accel_asr.data.loading.worker_count import num_workers_of_rank
     from accel_asr.ranks.agreement import Agreement
     from accel_asr.run.candidates import score_candidates
+    from accel_asr.run.data_wait import DataWait
     from accel_asr.run.evaluations import RunEvaluations
     from accel_asr.run.job import load_job
     from accel_asr.run.memory_shortage import MemoryShortage
@@ -103,7 +105,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
     from accel_asr.training.step import start_step
     from accel_asr.training.stopping import SavedAtTheEnd, StopRequests
 
-    training, evaluation, saving = config.training, config.evaluation, config.checkpoint
+    training, evaluation, saving, tracking = config.training, config.evaluation, config.checkpoint, config.tracking
     output_dir = Path(str(config.output_dir))
 
     # 1. Model and data: loaded, decoded and checked now, all of it
@@ -128,20 +130,22 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
     finite_weights = FiniteWeights(
         model, accelerator, output_dir, schedule.peak, training.weight_decay, outputs.written
     )
+    num_workers = num_workers_of_rank(training.dataloader_num_workers, device=accelerator.device)
     global_batches = job.windows(
         plan.order,
         rank=accelerator.process_index,
         first_step=progress.step + 1,
         last_step=plan.last_step,
         place=place_in_stream(progress, accelerator.process_index),
-        num_workers=training.dataloader_num_workers,
+        num_workers=num_workers,
         pin_memory=accelerator.device.type == "cuda",
     )
     shortage, stop = MemoryShortage(accelerator, output_dir), StopRequests()
     # a write that has failed ends the run now, when the next save hears of it, and not an epoch later
     agreement = Agreement(accelerator, lambda: stop.received is not None or outputs.written.has_failed)
+    waits = DataWait(global_batches.ready, display=display, device=accelerator.device, num_workers=num_workers)
     log = StepLog(
-        progress, plan, outputs, display, finite_weights, config.tracking.logging_steps, config.data.max_bad_fraction
+        progress, plan, outputs, display, finite_weights, waits, tracking.logging_steps, config.data.max_bad_fraction
     )
     evaluations = RunEvaluations(job, model, plan, evaluation, accelerator, agreement, progress, outputs, display)
     checkpoints = RunCheckpoints(
@@ -167,7 +171,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
         model.train()
         for step in plan.early_stopping.steps_left(progress):
             # take a window, the global batch: this rank's micro-batches, cut to the audio context of the step
-            window = contexts.heard(agreement.wait(global_batches.ready), step)
+            window = contexts.heard(agreement.wait(waits.ready), step)
 
             # step; updates that fp16's loss scaler skipped do not advance the schedule
             learning_rate = schedule.learning_rate(step - progress.skipped_steps)

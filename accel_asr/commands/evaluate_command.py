@@ -77,6 +77,7 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
         UserError: as loading a model and reading data raise.
     """
     from accel_asr.data.loading.noise_folder import NoiseFolder
+    from accel_asr.data.loading.worker_count import num_workers_of_rank
     from accel_asr.evaluation.evaluation_sets import DatasetName
     from accel_asr.run.display import Display
     from accel_asr.run.evaluation_job import keep_common, load_model_and_sets, score_sets, score_silence
@@ -107,7 +108,7 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
                 config.data,
                 datasets,
                 seed=config.training.seed,
-                num_workers=config.training.dataloader_num_workers,
+                num_workers=num_workers_of_rank(config.training.dataloader_num_workers, device=accelerator.device),
                 most_utterances=options.utterances,
             )
         if noise is not None:

@@ -86,8 +86,9 @@ class TrainingConfig:
     """Join short utterances until they fill the model's window, which is computed whole anyway; each epoch joins
     others. `per_device_train_batch_size` then counts packed windows. This is a different training: the texts of a
     window become one label, joined by spaces. Validation is not packed."""
-    dataloader_num_workers: int = 2
-    """Worker processes per rank that decode audio and compute log-mel features; 0 does it in the main process."""
+    dataloader_num_workers: int | None = None
+    """Worker processes per rank that decode audio and compute log-mel features; 0 does it in the main process. The
+    default is 0 on a CPU, whose cores all train; with a GPU the cores of the rank's share but 2, at most 8."""
     weight_decay: float = 0.0
     """Weight decay; biases and layer norms are exempt."""
     label_smoothing_factor: float = 0.0

@@ -16,6 +16,7 @@ from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Collator
 from accel_asr.data.loading.encoder_cache import EncoderCache, open_encoder_cache
 from accel_asr.data.loading.noise_folder import NoiseFolder, open_noise
+from accel_asr.data.loading.worker_count import num_workers_of_rank
 from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.data.run_data import RunData
@@ -133,7 +134,7 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
         model_settings,
         evaluation,
         language_of_rows=data_settings.language_column is not None,
-        num_workers=training.dataloader_num_workers,
+        num_workers=num_workers_of_rank(training.dataloader_num_workers, device=device),
     )
     model, processor, encoder = loaded.model, loaded.processor, loaded.encoder
     freeze(model, *frozen_parts(model_settings.freeze))

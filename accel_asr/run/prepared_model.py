@@ -11,6 +11,7 @@ from torch import nn
 from accel_asr.config.settings import Config
 from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.console.bars import Bar
+from accel_asr.data.loading.worker_count import num_workers_of_rank
 from accel_asr.model.compiled_layers import compile_encoder_layers
 from accel_asr.model.frozen_weights import store_frozen_in_bf16
 from accel_asr.model.gradient_checkpointing import checkpoint_layers
@@ -70,7 +71,7 @@ def _fill_encoder_cache(job: Job, training: TrainingConfig, *, accelerator: Acce
             feature_extractor=job.processor.feature_extractor,
             rank=accelerator.process_index,
             num_processes=accelerator.num_processes,
-            num_workers=training.dataloader_num_workers,
+            num_workers=num_workers_of_rank(training.dataloader_num_workers, device=accelerator.device),
             on_progress=partial(_move_to, bar),
         )
     renewed = sum(gather_object([renewed]))

@@ -2,6 +2,7 @@
 
 from dataclasses import astuple, dataclass
 
+from accel_asr.run.data_wait import DataWait
 from accel_asr.run.display import Display
 from accel_asr.run.run_outputs import RunOutputs
 from accel_asr.run.training_plan import RunPlan
@@ -26,6 +27,7 @@ class StepLog:
     outputs: RunOutputs
     display: Display
     finite_weights: FiniteWeights
+    data_wait: DataWait
     logging_steps: int
     max_bad_fraction: float
     _unread: tuple[int, StartedStep, float, int | None] | None = None
@@ -50,6 +52,7 @@ class StepLog:
         is_needed = cadence.evaluates_after(step) or cadence.saves_after(step)
         if device.type not in DEVICES_READ_LATE or started.is_read or is_needed:
             self.settle()
+        self.data_wait.step_ended()
 
     def settle(self) -> None:
         """Count the step whose result has not been read. A collective if it failed.
@@ -83,6 +86,7 @@ class StepLog:
                 grad_norm=result.grad_norm,
                 target_tokens=result.target_tokens,
                 audio_seconds_per_second=round(self.display.audio_seconds_per_second(), 1),
+                data_wait_share=round(self.data_wait.share(), 3),
                 skipped_steps=progress.skipped_steps,
             )
             progress.loss_is_written()

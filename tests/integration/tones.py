@@ -146,7 +146,11 @@ class TonesJob:
     def metrics(self, name: str, kind: str | None = None) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl, all or of a kind, without the speed."""
         lines = [json.loads(line) for line in (self.run_dir(name) / "metrics.jsonl").read_text().splitlines()]
-        return [{**line, "audio_seconds_per_second": 0} for line in lines if kind in (None, line["kind"])]
+        return [
+            {**line, "audio_seconds_per_second": 0, "data_wait_share": 0}
+            for line in lines
+            if kind in (None, line["kind"])
+        ]
 
     def said(self, name: str, rank: int = 0) -> str:
         """What a rank printed, in all launches into that folder."""

@@ -702,7 +702,7 @@ def test_nothing_is_said_of_what_is_as_it_was(new_run, saved: Path) -> None:
     assert run.notices == []
     run.restore(saved, settings=with_settings(training__dataloader_num_workers=0))
     assert len(run.notices) == 1
-    assert "does not depend on it: training.dataloader_num_workers: 2 -> 0" in run.notices[0]
+    assert "does not depend on it: training.dataloader_num_workers: null -> 0" in run.notices[0]
 
 
 @pytest.mark.parametrize(
