@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from transformers import GenerationMixin, WhisperForConditionalGeneration
+from transformers import DynamicCache, EncoderDecoderCache, GenerationMixin, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from accel_asr.audio.log_mel import is_silent
@@ -19,6 +19,7 @@ from accel_asr.data.loading.prefetch import MadeAhead
 from accel_asr.data.selection.utterances import Utterance
 from accel_asr.evaluation.compiled_decoding import CompiledDecoding, compiled_decoding
 from accel_asr.evaluation.decoding_settings import Decoding
+from accel_asr.evaluation.greedy_decoding import decode_greedily
 from accel_asr.evaluation.scoring import Transcript
 from accel_asr.model.audio_context import encode
 from accel_asr.model.chunked_loss import summed_token_loss
@@ -207,16 +208,23 @@ def _transcribe_batch(
         encoded = encode_clips(model, batch.input_features, batch.kept)
     else:
         encoded = encode(model.get_encoder(), batch.first_frames(2 * positions).input_features)
+    is_greedy = decoding.num_beams == 1 and compiled is None
+    heard = EncoderDecoderCache(DynamicCache(), DynamicCache())
     hidden = model.model(
         encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
         decoder_input_ids=batch.decoder_input_ids,
-        use_cache=False,
+        past_key_values=heard if is_greedy else None,
+        use_cache=is_greedy,
     ).last_hidden_state
     targets = hidden.flatten(0, 1)[batch.target_positions]
     loss_sum = float(summed_token_loss(targets, model.proj_out.weight, batch.target_labels))
     given = batch.decoder_input_ids[:, :start_tokens]
     options: dict[str, object] = {}
     key_bias = KeyBias.of_model(model)
+    if is_greedy:
+        # the loss has computed the keys and values of the encoder; those of its labels are forgotten
+        cache = EncoderDecoderCache(DynamicCache(), heard.cross_attention_cache)
+        options = {"custom_generate": decode_greedily, "past_key_values": cache}
     if compiled:
         encoded, given = compiled.filled(encoded), compiled.filled(given)
         if key_bias.of_batch is not None:
