@@ -87,6 +87,9 @@ def test_the_window_itself_is_encoded_bit_for_bit_where_clips_fill_it_or_nothing
     assert merging.of_batch([11.9, 11.5]) is None
     assert SilenceMerging(600, 0.02, factor=1).of_batch(CLIPS_S) is None
     with torch.no_grad():
+        clip_by_clip = [model.get_encoder()(clip).last_hidden_state for clip in features.split(1)]
+        assert torch.equal(encode_clips(model, features, None), torch.cat(clip_by_clip))
+    with torch.enable_grad():  # as in training
         whole = model.get_encoder()(features).last_hidden_state
         assert torch.equal(encode_clips(model, features, None), whole)
         # and by the merging code, all positions kept
