@@ -9,20 +9,22 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch._dynamo.utils import counters
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from accel_asr.data.loading.collator import Batch
+from accel_asr.model.compiled_layers import compile_encoder_layers
 from accel_asr.model.gradient_checkpointing import checkpoint_layers
 from benchmarks.gpu_sections.trial import Trial, heads, line, speed_rows
 from benchmarks.speed.busy import intervals_on
 from benchmarks.speed.model_rows import Bench
 from benchmarks.speed.own_loop import Own
-from benchmarks.speed.timing import clock_of, in_turns, peak_mb, ratio
+from benchmarks.speed.timing import Ratio, clock_of, in_turns, peak_mb, ratio, wall_time
 
 SIZES_AND_BATCHES = (("whisper-tiny", 15), ("whisper-base", 32), ("large-v3-turbo", 16))
 CLIP_S = 5.0  # where padding is merged
-PROFILED_STEPS = 3
+PROFILED_STEPS = 2  # of turbo each is ten thousands of events to read
 READS = ("aten::_local_scalar_dense", "aten::is_nonzero")  # the host asks for a number
 
 
@@ -47,8 +49,7 @@ def step_times(trial: Trial) -> Iterator[str]:
         medians = {name: float(np.median(seconds)) * 1e3 for name, seconds in times.items()}
         positions = own.unwrapped.config.max_source_positions
         kept = positions if merged.kept is None else merged.kept.positions.shape[1]
-        interval = f"{faster.median:.2f} ({faster.low:.2f} to {faster.high:.2f})"
-        cells = [bench.batch_size, positions, medians["whole"], kept, medians["merged"], interval]
+        cells = [bench.batch_size, positions, medians["whole"], kept, medians["merged"], interval_of(faster)]
         yield line([bench.material.size.name, *cells])
 
 
@@ -71,6 +72,26 @@ def kernels_and_waits(trial: Trial) -> Iterator[str]:
             yield f"\n- {name}: {count / PROFILED_STEPS:g} in a step at {place}"
 
 
+def compiled_steps(trial: Trial) -> Iterator[str]:
+    """`training.compile: encoder_layers`: milliseconds of a step without and with it, and what the compiler took."""
+    yield heads("size", "window", "as it is", "compiled", "ratio (95% interval)", "first step compiled, s", "graphs")
+    for size, batch_size in sizes(trial)[-2:]:
+        bench = trial.bench(size, batch_size, clip_s=CLIP_S)
+        own, whole, merged = own_and_batches(bench)
+        compiled, *_ = own_and_batches(bench)
+        backend = "eager" if trial.is_quick else "inductor"  # traced, not compiled
+        compile_encoder_layers(compiled.unwrapped, device=bench.device, backend=backend)
+        for window, batch in (("whole", whole), ("merged", merged)):
+            counters.clear()
+            first_s = wall_time(partial(compiled.next_step, [batch]))
+            ways = {"as it is": partial(own.next_step, [batch]), "compiled": partial(compiled.next_step, [batch])}
+            times = in_turns(ways, rounds=bench.rounds, clock=clock_of(bench.device), calls=bench.calls).rounds_s
+            medians = [float(np.median(seconds)) * 1e3 for seconds in times.values()]
+            interval = interval_of(ratio(times["as it is"], times["compiled"]))
+            cells = [window, *medians, interval, first_s, counters["stats"]["unique_graphs"]]
+            yield line([bench.material.size.name, *cells])
+
+
 def memory(trial: Trial) -> Iterator[str]:
     """The most that tensors take in a step beyond weights, gradients kept from before, and optimizer state."""
     yield heads("size", "batch", "window", "checkpointed", "peak of a step, MB")
@@ -89,6 +110,11 @@ def several_steps(own: Own, batch: Batch) -> None:
     """PROFILED_STEPS of them."""
     for _ in range(PROFILED_STEPS):
         own.next_step([batch])
+
+
+def interval_of(ways: Ratio) -> str:
+    """A ratio with its interval."""
+    return f"{ways.median:.2f} ({ways.low:.2f} to {ways.high:.2f})"
 
 
 def sizes(trial: Trial) -> tuple[tuple[str, int], ...]:

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Batch, Collator
 from accel_asr.model import silence_merging
+from accel_asr.model.compiled_layers import compile_encoder_layers
 from accel_asr.model.silence_merging import SilenceMerging
 from accel_asr.training.optimizers import build_optimizer
 from accel_asr.training.started_step import StartedStep
@@ -100,6 +102,25 @@ def test_an_update_with_merged_padding(
     on_device = update(fresh_model(), merged_window, start(precision))
     assert on_device.loss == pytest.approx(of_the_cpu.loss, rel=1e-5 if precision == "no" else 0.02)
     assert on_device.cosine(of_the_cpu) > cosine
+
+
+# -- compiled encoder layers
+
+
+@pytest.mark.parametrize("kind", ["window", "merged_window"])
+def test_an_update_with_compiled_layers(
+    start: Start, fresh_model, device: torch.device, kind: str, request: pytest.FixtureRequest
+) -> None:
+    window, accelerator = request.getfixturevalue(kind), start()
+    expected, model = update(fresh_model(), window, accelerator), fresh_model().to(device)
+    # on a CPU traced only: compiling takes ten times as long
+    compile_encoder_layers(model, device=device, backend="inductor" if device.type == "cuda" else "eager")
+    counters.clear()
+    compiled = update(model, window, accelerator)
+    assert compiled.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert compiled.cosine(expected) > 0.9999
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
 
 
 # -- the host does not wait

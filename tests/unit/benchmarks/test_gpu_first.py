@@ -146,7 +146,8 @@ def text_of(name: str, folder: Path) -> str:
         ("steps", "| tiny | 2 | 500 |"),
         ("waits", "| tiny | merged |"),
         ("attention", "| 32 x 32 | mask | FLASH_ATTENTION |"),
-        ("evaluation", "| merged | yes | 4 |"),
+        ("evaluation", "| ours, merged window, compiled | 4 |"),
+        ("compile", "| tiny | merged |"),
         ("memory", "| tiny | 2 | merged | both |"),
     ],
 )
