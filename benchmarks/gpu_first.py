@@ -39,18 +39,18 @@ class Section:
 
 # in the order of what matters most; together less than nine minutes
 SECTIONS = (
-    Section("environment", "The machine", 20, "environment.environment"),
-    Section("tests", "pytest -m gpu", 70, "environment.tests"),
+    Section("environment", "The machine", 15, "environment.environment"),
+    Section("tests", "pytest -m gpu", 100, "environment.tests"),
     Section("job", "The reference job", 50, "whole_runs.reference_job"),
     Section("ceiling", "Share of the ceiling, full windows", 45, "steps.ceiling"),
-    Section("steps", "Time of a training step", 55, "steps.step_times"),
-    Section("waits", "Kernels and waits of a training step", 40, "steps.kernels_and_waits"),
-    Section("attention", "Attention with weights for its keys", 30, "attention.attention"),
-    Section("evaluation", "Evaluation", 55, "evaluations.evaluation"),
-    Section("trainer", "Beside Seq2SeqTrainer", 50, "whole_runs.beside_the_trainer"),
+    Section("steps", "Time of a training step", 50, "steps.step_times"),
+    Section("waits", "Kernels and waits of a training step", 35, "steps.kernels_and_waits"),
+    Section("attention", "Attention with weights for its keys", 25, "attention.attention"),
+    Section("evaluation", "Evaluation", 50, "evaluations.evaluation"),
+    Section("trainer", "Beside Seq2SeqTrainer", 45, "whole_runs.beside_the_trainer"),
     Section("epochs", "Epochs of merged windows", 45, "whole_runs.merged_epochs"),
-    Section("compile", "Compiled encoder layers", 45, "steps.compiled_steps"),
-    Section("memory", "Memory of a training step", 25, "steps.memory"),
+    Section("compile", "Compiled encoder layers", 40, "steps.compiled_steps"),
+    Section("memory", "Memory of a training step", 20, "steps.memory"),
 )
 
 

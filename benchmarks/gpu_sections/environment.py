@@ -62,7 +62,7 @@ def measured(device: str, *, side: int) -> Iterator[str]:
 
 def tests(device: str, *, is_quick: bool) -> Iterator[str]:
     """`pytest -m gpu`; on a CPU the same tests there."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=short"]
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--no-header", "--tb=short"]
     folder = "tests/gpu/test_device_features.py" if is_quick else "tests/gpu"
     chosen = ["-m", "gpu"] if device == "cuda" else ["-m", "not integration"]
     environment_of_tests = {**os.environ, "ACCEL_ASR_REQUIRE_GPU": "1"}

@@ -88,7 +88,8 @@ def one_rank(start: Start, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     variables = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "LOCAL_WORLD_SIZE": 1}
-    for name, value in {**variables, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
+    loopback = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo"}
+    for name, value in {**variables, **loopback}.items():
         monkeypatch.setenv(name, str(value))
     running = []
 

@@ -37,8 +37,7 @@ def assert_alike(first: Update, second: Update) -> None:
 
 def test_ddp(alone: Update, one_rank: Start, fresh_model, window: list[Batch], device: torch.device) -> None:
     accelerator = one_rank()
-    expected_backend = {"cuda": "nccl", "cpu": "gloo"}[device.type]
-    assert torch.distributed.get_backend() == expected_backend
+    assert {"cuda": "nccl", "cpu": "gloo"}[device.type] in str(accelerator.state.backend)
     in_a_group = update(fresh_model(), window, accelerator)
     assert isinstance(in_a_group.model, DistributedDataParallel)
     assert_alike(in_a_group, alone)
