@@ -15,8 +15,11 @@ from torch.autograd.function import once_differentiable
 
 # Numbers in a chunk of logits or of an intermediate result: 34 MB in fp32, 161 targets of Whisper's 51,865 tokens.
 # Each chunk also passes over the weight's whole gradient: on a CPU chunks of 64 targets took 1.2 times as long as those
-# of 128 and more, and a GPU kernel needs some hundred rows to be worth its launch.
+# of 128 and more.
 CHUNK_NUMBERS = 2**23
+# 1,293 targets, so a micro-batch of 32 sentences is one chunk: a product of few rows leaves most of a GPU idle, and
+# each chunk is a dozen kernels to launch. 268 MB in fp32, and half of it in bf16.
+CUDA_CHUNK_NUMBERS = 2**26
 
 
 def summed_token_loss(
@@ -81,7 +84,7 @@ def _loss_and_gradients(
     dtype = torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else hidden.dtype
     gradient_dtype = torch.float32 if dtype == torch.float16 else dtype
     targets, vocabulary = len(labels), len(weight)
-    chunks = max(1, math.ceil(targets * vocabulary / CHUNK_NUMBERS))
+    chunks = max(1, math.ceil(targets * vocabulary / chunk_numbers(device_type)))
     chunk = max(1, math.ceil(targets / chunks))  # of equal size, so that none is small
     loss = hidden.new_empty(targets, dtype=torch.float32)
     hidden_gradient = torch.empty_like(hidden, dtype=torch.float32) if wanted[0] else None
@@ -115,6 +118,11 @@ def _loss_and_gradients(
     return loss.sum(), hidden_gradient, weight_gradient
 
 
+def chunk_numbers(device_type: str) -> int:
+    """How many numbers a chunk has there; on a CPU few, where it is as fast."""
+    return CUDA_CHUNK_NUMBERS if device_type == "cuda" else CHUNK_NUMBERS
+
+
 def _add_product(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
     """total += left @ right; `total`, (vocabulary, width), is in fp32."""
     if left.dtype == total.dtype:
@@ -122,6 +130,6 @@ def _add_product(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -
         return
     # in slices: in half precision the product takes memory, and a CPU needs more to add it to fp32; at once it took 1.4
     # times as long
-    rows = max(1, CHUNK_NUMBERS // (2 * total.shape[1]))
+    rows = max(1, chunk_numbers(total.device.type) // (2 * total.shape[1]))
     for part, left_part in zip(total.split(rows), left.split(rows), strict=True):
         part.add_(left_part @ right)

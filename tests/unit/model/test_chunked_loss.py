@@ -208,6 +208,17 @@ def test_the_logits_of_all_targets_are_never_there(monkeypatch: pytest.MonkeyPat
     assert operations.largest == 100 * VOCABULARY
 
 
+@pytest.mark.parametrize(("device", "chunks"), [("cpu", 4), ("cuda", 1)])
+def test_a_gpu_gets_the_targets_of_a_micro_batch_in_one_chunk(
+    monkeypatch: pytest.MonkeyPatch, device: str, chunks: int
+) -> None:
+    numbers = chunked_loss.chunk_numbers(device)
+    monkeypatch.setattr(chunked_loss, "chunk_numbers", lambda _: numbers)
+    with FakeTensorMode(), torch.no_grad(), Operations() as operations:
+        summed_token_loss(torch.empty(640, 8), torch.empty(51_865, 8), torch.zeros(640, dtype=torch.long))
+    assert operations.products == chunks
+
+
 @pytest.mark.parametrize(("frozen", "products"), [(0, 2), (1, 2), (None, 3)])
 def test_a_gradient_that_nobody_asks_for_is_not_made(frozen: int | None, products: int) -> None:
     tensors = inputs()

@@ -174,6 +174,27 @@ def test_a_machine_without_accelerator_asks_for_the_cpu(tmp_path, monkeypatch: p
     assert [options["cpu"] for options in asked] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("has_gpu", "launched", "backend"),
+    [(False, "2", None), (True, "1", None), (True, "2", "cuda:nccl,cpu:gloo")],
+    ids=["two on the CPU", "one GPU", "two GPUs"],
+)
+def test_hosts_of_several_gpus_talk_beside_them(
+    monkeypatch: pytest.MonkeyPatch, has_gpu: bool, launched: str, backend: str | None
+) -> None:
+    asked = []
+    started = SimpleNamespace(num_processes=int(launched), distributed_type=DistributedType.NO)
+    monkeypatch.setattr(topology, "Accelerator", lambda **options: asked.extend(options["kwargs_handlers"]) or started)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: has_gpu)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setenv("WORLD_SIZE", launched)
+    start_accelerator(mixed_precision=None, gradient_accumulation_steps=1, seed=0)
+    options = {name: value for handler in asked for name, value in handler.to_kwargs().items()}
+    assert options.get("backend") == backend
+    assert options["gradient_as_bucket_view"] is True
+
+
 # -- engines
 
 
