@@ -88,6 +88,7 @@ def test_two_processes_train_and_score_as_one(one_process: Path, two_processes: 
         for name in ("loss", "grad_norm", "target_tokens"):
             assert together[name] == pytest.approx(alone[name], rel=1e-5)
         assert together["learning_rate"] == alone["learning_rate"] == pytest.approx(rate)
+        assert 0 < alone["data_wait_share"] < 1  # this process makes its batches itself
     weights, expected = (load_file(run / "last" / "model.safetensors") for run in (two_processes, one_process))
     for name, weight in expected.items():
         torch.testing.assert_close(weights[name], weight, rtol=0, atol=1e-5)

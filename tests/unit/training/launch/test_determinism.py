@@ -7,7 +7,12 @@ import pytest
 import torch
 from torch.backends import cuda, cudnn
 
+from accel_asr.config.settings import Config
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.data.loading.clip_items import ClipItems
+from accel_asr.errors import UserError
+from accel_asr.train import train
+from accel_asr.training.launch import topology
 from accel_asr.training.launch.determinism import WORKSPACE_VARIABLE, deterministic_kernels
 from accel_asr.training.optimizers import build_optimizer
 from accel_asr.training.step import train_step
@@ -105,3 +110,13 @@ def test_on_a_cpu_the_same_weights_come_of_it(
     plain, deterministic = weights(is_on=False), weights(is_on=True)
     assert all(torch.equal(plain[name], deterministic[name]) for name in plain)
     assert not all(torch.equal(plain[name], start[name]) for name in plain)
+
+
+def test_a_training_is_deterministic_from_before_accelerate_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: object, **__: object) -> None:
+        raise UserError("started", value=torch.are_deterministic_algorithms_enabled())
+
+    monkeypatch.setattr(topology, "accelerator_of_run", start)
+    for is_on in (False, True):
+        with refused(None, "started", value=is_on):
+            train(Config(training=TrainingConfig(deterministic=is_on)))
