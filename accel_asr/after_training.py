@@ -12,7 +12,6 @@ from accelerate import Accelerator
 
 from accel_asr.config.settings import Config, HubConfig
 from accel_asr.data.selection.utterances import Utterances
-from accel_asr.evaluation.contexts import full_context_problem
 from accel_asr.model.pretrained import require_finite_folder
 from accel_asr.publishing.hub import check_may_push, push_run
 from accel_asr.publishing.upload_plan import BEST, BEST_ADAPTER
@@ -46,10 +45,6 @@ def finish_run(
     output_dir, hub = Path(str(config.output_dir)), config.hub
     report = report_finished_run(output_dir, validation, say=display.say)
     display.show_summary(scores, output_dir, report=report, has_curves="tensorboard" in config.tracking.report_to)
-    margin = config.evaluation.full_context_margin
-    problem = full_context_problem(scores["best"], scores.get("baseline"), margin=margin)
-    if problem is not None:
-        display.say(problem)
     if config.data.timestamps_probability == 0:
         display.say(note_on_times())
     if hub.push_to_hub:

@@ -112,9 +112,9 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
     job = load_job(config, accelerator.device)
     display.say_lines(job.data.notices)
 
-    # 2. Plan: the micro-batch; which utterances, which rate and how much audio context in which step; what is due when
+    # 2. Plan: the micro-batch; which utterances, which rate in which step; what is due when
     plan = plan_run(job, config, accelerator=accelerator, display=display)
-    schedule, cadence, contexts = plan.schedule, plan.cadence, plan.contexts
+    schedule, cadence = plan.schedule, plan.cadence
     config = replace(config, training=plan.training)  # so config.yaml repeats the run
 
     # 3. Prepare model and optimizer, and resume if there is something to resume
@@ -170,14 +170,13 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
         display.start_training(first_step=progress.step + 1, last_step=plan.last_step)
         model.train()
         for step in plan.early_stopping.steps_left(progress):
-            # take a window, the global batch: this rank's micro-batches, cut to the audio context of the step
-            window = contexts.heard(agreement.wait(waits.ready), step)
+            # take a window, the global batch: this rank's micro-batches
+            window = agreement.wait(waits.ready)
 
             # step; updates that fp16's loss scaler skipped do not advance the schedule
             learning_rate = schedule.learning_rate(step - progress.skipped_steps)
             set_learning_rate(optimizer, learning_rate)
-            positions = contexts.positions(step)
-            with finite_weights.watched(step), shortage.explained_in_step(step, window, positions=positions):
+            with finite_weights.watched(step), shortage.explained_in_step(step, window):
                 started = start_step(
                     model,
                     optimizer,
@@ -190,7 +189,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
             ema.update(skipped=started.is_skipped)
 
             # log; a GPU is still at work on the step, so the one before is read and logged here, unless this is needed
-            log.add(step, started, learning_rate=learning_rate, positions=positions)
+            log.add(step, started, learning_rate=learning_rate)
 
             # evaluate and save, where it is due
             with display.paused():

@@ -16,13 +16,6 @@ NoiseSource = Callable[[int, int, np.random.Generator], tuple[np.ndarray, str]]
 DIRECT_DB = (0.0, 12.0)  # energy of the direct sound over the reverberation: a far speaker, and a near one
 
 
-def most_shift_s(settings: AugmentConfig) -> float:
-    """The most silence that may come before a clip; endless where only the window limits it."""
-    if not settings.shift_prob:
-        return 0.0
-    return math.inf if settings.max_shift_s is None else settings.max_shift_s
-
-
 @dataclass(frozen=True)
 class AugmentedClip:
     """`samples`: int16, shape (samples,); `rate`: how much faster it is; `applied`: the effects, in words."""
@@ -106,8 +99,10 @@ class Augmentation:
         draws = self._drawn("shift", self.settings.shift_prob, row_seed)
         if draws is None:
             return samples, 0
-        room = min(most_samples - len(samples), most_shift_s(self.settings) * self.sampling_rate_hz)
-        silence = int(draws.integers(0, max(int(room), 0), endpoint=True))
+        room, most_s = most_samples - len(samples), self.settings.max_shift_s
+        if most_s is not None:
+            room = min(room, int(most_s * self.sampling_rate_hz))
+        silence = int(draws.integers(0, max(room, 0), endpoint=True))
         return np.concatenate([np.zeros(silence, dtype=np.int16), samples]), silence
 
     def _drawn(self, effect: str, probability: float, row_seed: int) -> np.random.Generator | None:

@@ -58,8 +58,7 @@ class AugmentConfig:
     """Share of the clips that get silence before them, of a random length up to what the model's window leaves. The
     clips of a pack (`training.pack`) are moved together."""
     max_shift_s: float | None = None
-    """The most silence, in seconds. With `training.audio_context: speech` each step makes room for it; unset, that is
-    the whole window."""
+    """The most silence, in seconds; unset, that is the whole window."""
 
     @property
     def is_on(self) -> bool:

@@ -170,7 +170,6 @@ _NOT_TOGETHER: dict[str, dict[str, str]] = {
         "training.group_by_length": _ROWS_FIRST,
         "training.batch_seconds": _ROWS_FIRST,
         "training.pack": _ROWS_FIRST,
-        "training.audio_context": "which does not know the longest clip of a global batch first",
     },
     "training.batch_seconds": {
         "training.batch_size": "which fills micro-batches by seconds",
@@ -179,8 +178,6 @@ _NOT_TOGETHER: dict[str, dict[str, str]] = {
     "training.pack": {
         "training.group_by_length": "which makes all windows about equally long",
         "training.batch_seconds": "which fills windows itself: training.per_device_train_batch_size counts them",
-        # its plan asks for the longest utterance of a step, which says nothing of how long a pack is
-        "training.audio_context": "which fills the whole window",
     },
     "model.frozen_dtype": {
         "model.cache_encoder_outputs": "which would round the encoder that computes them",
@@ -214,13 +211,6 @@ def _combination_errors(config: Config) -> Iterator[UserError]:
                     value=None if isinstance(value, list) else value,
                     remedy="leave out one of them",
                 )
-    if config.training.audio_context == "speech" and not config.evaluation.eval_on_start:
-        yield UserError(
-            "does not go with --training.audio_context speech, which is judged against the untouched model",
-            setting="--evaluation.eval_on_start",
-            value=False,
-            remedy="leave it out",
-        )
     kept = config.checkpoint.save_total_limit
     if (config.checkpoint.average_last or 0) > kept:
         yield UserError(

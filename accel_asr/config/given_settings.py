@@ -16,7 +16,11 @@ from accel_asr.config.settings import Config, SourceConfig, settings_of
 from accel_asr.errors import UserError, raise_all
 
 SETTINGS = {name: field.type for name, field in settings_of(Config)}
-RENAMED = {"model.freeze_encoder": "it is --model.freeze [encoder] now"}
+_GONE = {
+    "model.freeze_encoder": "it is --model.freeze [encoder] now",
+    "evaluation.full_context_margin": "leave it out",
+}
+_VALUES_GONE = {("training.audio_context", "speech"): "give merged, which hears the whole window at half of its cost"}
 SECTIONS = {name.rpartition(".")[0] for name in SETTINGS} - {""}
 _IN_WORDS = {
     int: "a whole number",
@@ -113,6 +117,9 @@ def refuse_wrong_values(settings: Sequence[tuple[str, Any]], reads: Callable[[Ma
             errors += in_sources
             if in_sources:
                 continue
+        if remedy := _VALUES_GONE.get((name, str(value)), ""):
+            errors.append(UserError("there is no such value any more", setting=f"--{name}", value=value, remedy=remedy))
+            continue
         quotes = '; write "no" in quotes, YAML reads a bare no as false' if value is False else ""
         remedy = f"give {in_words(SETTINGS.get(name, str))}{quotes}"
         errors.append(UserError("does not fit", setting=f"--{name}", value=value, remedy=remedy))
@@ -146,8 +153,8 @@ def _source_errors(
 def _unknown(name: str) -> UserError | None:
     if name in SETTINGS or name.rpartition(".")[0] in SETTINGS:  # the second: an entry of a table
         return None
-    if name in RENAMED:
-        return UserError("there is no such setting any more", setting=f"--{name}", remedy=RENAMED[name])
+    if name in _GONE:
+        return UserError("there is no such setting any more", setting=f"--{name}", remedy=_GONE[name])
     last = name.rpartition(".")[2]
     near = [known for known in SETTINGS if known.rpartition(".")[2] == last]
     near = near or difflib.get_close_matches(name, SETTINGS, n=1)

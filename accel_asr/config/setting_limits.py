@@ -79,7 +79,6 @@ RANGES: dict[str, Range] = {
     "evaluation.per_device_eval_batch_size": _BATCH,
     "evaluation.generation_max_length": Range(1, 10_000, "Whisper's decoder has 448 positions"),
     "evaluation.num_beams": Range(1, 100, "each beam takes the memory and time of one more transcript"),
-    "evaluation.full_context_margin": Range(0, 100, "1 is a hundred points of WER"),
     "checkpoint.save_steps": _STEPS,
     "checkpoint.save_total_limit": Range(1, 10**6),
     "checkpoint.average_last": Range(2, 10**6),

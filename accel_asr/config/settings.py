@@ -225,9 +225,6 @@ class EvaluationConfig:
     compile_decoding: bool = False
     """Compile the decoder's step with a static key/value cache; greedy only. The first batch waits for the compiler, so
     it pays only for many batches. Meant for GPUs, but tested on CPUs only."""
-    full_context_margin: float = 0.01
-    """With `training.audio_context: speech`: warn if the WER with the whole window exceeds the untouched model's by
-    more than this (0.01 is one word in a hundred)."""
     normalizer: NormalizerName = "basic"
     """Normaliser of both texts for the normalised scores: Whisper's `basic` or `english`; `multilingual`, which is
     `basic` but keeps combining marks (Thai, Hindi, Arabic); or `none`."""

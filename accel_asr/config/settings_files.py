@@ -49,12 +49,17 @@ def settings_of_file(path: Path) -> Any:
 
 
 def with_new_names(content: Any) -> Any:
-    """The settings of a file with those renamed that an earlier version wrote into a run's config.yaml."""
-    model = content.get("model") if isinstance(content, Mapping) else None
-    if not isinstance(model, Mapping) or not isinstance(model.get("freeze_encoder"), bool):
+    """The settings of a file with those renamed or left out that an earlier version wrote into a run's config.yaml."""
+    if not isinstance(content, Mapping):
         return content
-    model = {name: value for name, value in model.items() if name != "freeze_encoder"}
-    return {**content, "model": {"freeze": ["encoder"], **model} if content["model"]["freeze_encoder"] else model}
+    model, evaluation = content.get("model"), content.get("evaluation")
+    if isinstance(model, Mapping) and isinstance(model.get("freeze_encoder"), bool):
+        others = {name: value for name, value in model.items() if name != "freeze_encoder"}
+        content = {**content, "model": {"freeze": ["encoder"], **others} if model["freeze_encoder"] else others}
+    if isinstance(evaluation, Mapping) and "full_context_margin" in evaluation:
+        others = {name: value for name, value in evaluation.items() if name != "full_context_margin"}
+        content = {**content, "evaluation": others}
+    return content
 
 
 def check_arguments(arguments: Sequence[str]) -> None:

@@ -45,8 +45,8 @@ class TrainingConfig:
     warmup_steps: int | float = 0.1
     """Optimizer steps of linear warmup, whatever the number of processes; below 1, a share of all steps."""
     early_stopping_patience: int | None = None
-    """End the run after so many evaluations in a row without a lower WER; by default it goes on to the last step. With
-    `audio_context: speech` only the evaluations at the whole window count. The schedule keeps its planned length."""
+    """End the run after so many evaluations in a row without a lower WER; by default it goes on to the last step. The
+    schedule keeps its planned length."""
     early_stopping_threshold: float = 0.0
     """With `early_stopping_patience`: by how much the WER must be below the best so far (0.01 is one word in a
     hundred)."""
@@ -68,11 +68,9 @@ class TrainingConfig:
     batch_size: Literal["auto"] | None = None
     """`auto`: real steps before training find the largest micro-batch that fits the device, and accumulation makes up
     the rest of the global batch, so that the update is the same. `config.yaml` records what was found."""
-    audio_context: Literal["full", "merged", "speech"] = "full"
-    """What the encoder gets: `full`, its whole window; `merged`, the window with its padding merged, which hears the
-    same for well under half of the time; or `speech`, the length of the longest clip in the global batch,
-    at least 1 s: faster for short clips, and a different training. Then every eighth step uses more, the last tenth of
-    the steps use the whole window, and the model is evaluated with both."""
+    audio_context: Literal["full", "merged"] = "full"
+    """What the encoder gets: `full`, its whole window; or `merged`, the window with its padding merged, which hears the
+    same for well under half of the time where clips are short."""
     gradient_accumulation_steps: int = 1
     """Micro-batches per device in one optimizer step; their token losses are summed, then divided once."""
     dataloader_drop_last: bool = True

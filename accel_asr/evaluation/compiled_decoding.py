@@ -2,8 +2,8 @@
 
 transformers compiles the step of a greedy `generate` if its key/value cache is static, and torch compiles again for
 every new shape. So all batches are padded to as many rows and have room for as many tokens: only the first batch waits
-for the compiler, later batches and evaluations do not, whatever training did to the weights. With an `audio_context`
-there are two compilations: the second has a dynamic length.
+for the compiler, later batches and evaluations do not, whatever training did to the weights. Where padding
+is merged there are up to three compilations: whole windows, the first length, and any length.
 """
 
 from collections.abc import Iterator, Sequence

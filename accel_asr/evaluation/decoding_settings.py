@@ -6,7 +6,6 @@ from typing import Any
 from transformers import WhisperForConditionalGeneration
 
 from accel_asr.evaluation.normalizers import Normalizer
-from accel_asr.model.audio_context import SpeechContext
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,6 @@ class Decoding:
         batch_size: Utterances in one generation batch of one rank.
         num_workers: Processes of each rank that load the audio; 0 is none.
         is_compiled: Decode by a compiled step of the decoder, see `compiled_decoding`; greedy only.
-        audio_context: Encode the speech of each batch and a margin; None is the whole window.
     """
 
     language: str | None
@@ -36,7 +34,6 @@ class Decoding:
     batch_size: int
     num_workers: int = 0
     is_compiled: bool = False
-    audio_context: SpeechContext | None = None
 
     @classmethod
     def of_model(cls, model: WhisperForConditionalGeneration, **others: Any) -> "Decoding":

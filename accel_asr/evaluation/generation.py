@@ -21,7 +21,6 @@ from accel_asr.evaluation.compiled_decoding import CompiledDecoding, compiled_de
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.greedy_decoding import decode_greedily
 from accel_asr.evaluation.scoring import Transcript
-from accel_asr.model.audio_context import encode
 from accel_asr.model.chunked_loss import summed_token_loss
 from accel_asr.model.silence_merging import KeyBias, encode_clips
 from accel_asr.model.spelling import Spelling
@@ -111,7 +110,7 @@ def transcribe_batches(
     """
     was_training = model.training
     model.eval()
-    share, context = Share(rows=[], losses=[]), decoding.audio_context
+    share = Share(rows=[], losses=[])
     with closing(evaluation_loader(items, batches, collator=collator, num_workers=decoding.num_workers)) as loaded:
         for planned, batch_on_cpu in zip(batches, _as_agreed(loaded, agreement), strict=True):
             batch = batch_on_cpu.to(accelerator.device)
@@ -127,7 +126,6 @@ def transcribe_batches(
                         decoding,
                         spelling=items.encoder.spelling,
                         start_tokens=planned.start_tokens,
-                        positions=context.positions_for(planned.longest_s) if context else None,
                         compiled=compiled,
                     )
                 silent = is_silent(batch.input_features).tolist()
@@ -195,19 +193,14 @@ def _transcribe_batch(
     *,
     spelling: Spelling,
     start_tokens: int,
-    positions: int | None,
     compiled: CompiledDecoding | None,
 ) -> tuple[list[str], list[bool], float]:
     """(hypotheses, cut off, summed token loss) of one batch, from one pass of the encoder.
 
     Args:
         start_tokens: How many tokens of each row's label `generate` is given: previous text, start, language, task.
-        positions: Of the encoder that are used; None is its whole window.
     """
-    if positions is None:
-        encoded = encode_clips(model, batch.input_features, batch.kept)
-    else:
-        encoded = encode(model.get_encoder(), batch.first_frames(2 * positions).input_features)
+    encoded = encode_clips(model, batch.input_features, batch.kept)
     is_greedy = decoding.num_beams == 1 and compiled is None
     heard = EncoderDecoderCache(DynamicCache(), DynamicCache())
     hidden = model.model(

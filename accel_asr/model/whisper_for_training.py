@@ -3,8 +3,7 @@
 1. Given target positions and labels, the forward pass returns the summed loss of these tokens in place of logits. The
    loss must come out of `forward`, since that is what DDP, FSDP2 and autocast wrap: only there are sharded weights
    whole, is autocast on, and do gradients get synchronised.
-2. Features may be shorter than the window (`audio_context: speech`), which transformers' encoder refuses; or the
-   padding is merged (`audio_context: merged`).
+2. Given the positions to keep, it merges the padding (`audio_context: merged`).
 3. Adapters are told the seeds of the rows, for their dropout (`row_dropout`).
 
 Without targets and with whole windows it is transformers' model: `generate` and evaluation see no difference. Names of
@@ -19,7 +18,6 @@ import torch
 from transformers import DynamicCache, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput, ModelOutput
 
-from accel_asr.model.audio_context import encode
 from accel_asr.model.chunked_loss import summed_token_loss
 from accel_asr.model.row_dropout import RowSeeds
 from accel_asr.model.silence_merging import KeptPositions, KeyBias, encode_merged
@@ -52,7 +50,7 @@ class WhisperForTraining(WhisperForConditionalGeneration):
         """As transformers' own; with targets a `TokenLoss`.
 
         Args:
-            input_features: Log-mel, (batch, mel bins, 2 x encoder positions); at most the window.
+            input_features: Log-mel, (batch, mel bins, frames): the whole window, or with `kept` its first part.
             target_positions: (targets,), indices into the flattened (batch x tokens) positions of the decoder.
             target_labels: (targets,), the token at each of them.
             row_seeds: int64, (batch,), which the dropout of adapters depends on.
@@ -65,10 +63,6 @@ class WhisperForTraining(WhisperForConditionalGeneration):
             KeyBias.of_model(self).of_batch = None if kept is None else kept.key_bias()
         if input_features is not None and kept is not None:
             encoded = encode_merged(self.get_encoder(), input_features, kept)
-            input_features, options["encoder_outputs"] = None, BaseModelOutput(last_hidden_state=encoded)
-        elif input_features is not None and input_features.shape[-1] < 2 * self.config.max_source_positions:
-            masked = self.model._mask_input_features(input_features)  # SpecAugment, if the model's configuration has it
-            encoded = encode(self.get_encoder(), masked)
             input_features, options["encoder_outputs"] = None, BaseModelOutput(last_hidden_state=encoded)
         if target_positions is None or target_labels is None:
             return super().forward(input_features, *others, **options)

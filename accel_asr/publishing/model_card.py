@@ -14,7 +14,6 @@ from accel_asr.console.public_text import public, shortened, visible_lines
 from accel_asr.errors import UserError
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.comparing import compare
-from accel_asr.evaluation.contexts import full_context_problem
 from accel_asr.evaluation.hallucinations import find_hallucinations
 from accel_asr.evaluation.run_files import read_record, read_scored, weights_in_words
 from accel_asr.evaluation.scoring import ScoredUtterance
@@ -49,8 +48,6 @@ def make_model_card(run_dir: Path, *, hub_model_id: str, adapter: bool = False) 
     subset = config["data"]["subset"]
     languages = _languages(config, best)
     scored = _transcripts(run_dir, best)
-    at_speech = {name: record["speech_context"] for name, record in summary.items() if "speech_context" in record}
-    margin = config["evaluation"].get("full_context_margin", 0.0)
     card = ModelCard.from_template(
         _metadata(config, sources, best, languages, hub_model_id=hub_model_id, adapter=adapter),
         template_path=str(TEMPLATE),
@@ -68,12 +65,10 @@ def make_model_card(run_dir: Path, *, hub_model_id: str, adapter: bool = False) 
         sources=sources,
         text_processing=_text_processing(config["data"]["text"]),
         scores=_score_rows(summary),
-        speech_context_scores=_score_rows(at_speech),
         average=weights_in_words(best) if "weights" in best else None,
         difference=_difference(_transcripts(run_dir, baseline), scored),
         parts=_part_rows(scored, without=config["data"]["group_column"]),
         limits=_limits(best, scored),
-        context_problem=full_context_problem(best, baseline, margin=margin),
         evaluation=config["evaluation"],
         pictures=[f"{PICTURES_DIR}/{path.name}" for path in pictures_of(run_dir)],
         hyperparameters=_hyperparameters(config, environment),

@@ -84,13 +84,9 @@ def write_plots(charts: Charts, folder: Path) -> list[Path]:
 
 def curve_series(records: RunRecords) -> dict[str, list[Series]]:
     """The lines of each chart, by its title. Early in a run, some have no points."""
-    train, evals, short = records.train_lines, records.eval_lines, records.speech_context_lines
+    train, evals = records.train_lines, records.eval_lines
     return {
-        WER: [
-            _series("normalised", evals, "wer", "wer_interval"),
-            _series("as written", evals, "wer_ortho"),
-            _series("normalised, speech context", short, "wer"),
-        ],
+        WER: [_series("normalised", evals, "wer", "wer_interval"), _series("as written", evals, "wer_ortho")],
         CER: [_series("", evals, "cer", "cer_interval")],
         LOSS: [_series("training", train, "loss"), _series("validation", evals, "loss")],
         LEARNING_RATE: [_series("", train, "learning_rate")],

@@ -109,12 +109,6 @@ def _sentences(records: RunRecords, comparison: Comparison | None) -> list[str]:
         sentences.append(
             "The model was not scored before training (evaluation.eval_on_start is false), so the gain is unknown."
         )
-    if "speech_context" in record:
-        at_speech = wrong_words(record["speech_context"]["wer"])
-        sentences.append(
-            "That is at the whole window, as most programs use a model; hearing only the speech, as in training "
-            f"(training.audio_context): {at_speech}."
-        )
     if records.early_stop is not None:
         rule = {name: records.early_stop[name] for name in ("step", "last_step", "evaluations", "threshold")}
         sentences.append(f"Training {early_stop_in_words(**rule)}.")

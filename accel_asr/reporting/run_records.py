@@ -39,8 +39,7 @@ class RunRecords:
 
     `chosen` is the evaluation that the report is about: the best model's, or that of the requested step; None if there
     is none yet. `baseline` is None if the untouched model was not scored. `summary`, `environment` and `data_summary`
-    are empty if the run did not get that far. `eval_lines` were scored at the whole window, `speech_context_lines` at
-    the length of the speech (`training.audio_context: speech`). `early_stop` is None if the run went on.
+    are empty if the run did not get that far. `early_stop` is None if the run went on.
     """
 
     run_dir: Path
@@ -50,7 +49,6 @@ class RunRecords:
     summary: Mapping[str, Mapping[str, Any]]
     train_lines: list[dict[str, Any]]
     eval_lines: list[dict[str, Any]]
-    speech_context_lines: list[dict[str, Any]]
     left_out_lines: list[dict[str, Any]]
     early_stop: dict[str, Any] | None
     chosen: Evaluation | None
@@ -121,7 +119,6 @@ def read_run(run_dir: Path, *, step: int | None = None) -> RunRecords:
         summary=summary,
         train_lines=[line for line in lines if line["kind"] == "train"],
         eval_lines=[evals[number] for number in sorted(evals)],
-        speech_context_lines=[line for line in lines if line["kind"] == "eval_speech_context"],
         left_out_lines=[line for line in lines if line["kind"] == "left_out"],
         early_stop=_early_stop(lines),
         chosen=evaluation(chosen),

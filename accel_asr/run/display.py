@@ -93,14 +93,11 @@ class Display:
         self.started_s = self.step_ended_s = time.perf_counter()
         self.audio_s = 0.0
 
-    def show_step(
-        self, result: StepResult, learning_rate: float, *, loss: float | None = None, positions: float = 1.0
-    ) -> None:
+    def show_step(self, result: StepResult, learning_rate: float, *, loss: float | None = None) -> None:
         """Advance the bar: loss, learning rate, seconds of audio trained on per second, time left.
 
         Args:
             loss: Shown by the bar in place of the step's own; a line of a log has the mean since the last line.
-            positions: Encoder positions of this step, for the forecast.
         """
         assert self.bar is not None
         now_s = time.perf_counter()
@@ -110,7 +107,7 @@ class Display:
         step = int(self.bar.n) + 1
         left, line = None, None
         if self.forecast is not None:
-            self.forecast.step_took(now_s - self.step_ended_s, positions=positions)
+            self.forecast.step_took(now_s - self.step_ended_s)
             left = self.forecast.seconds_left(step)
             line = self.forecast.line_after(step)
         self.step_ended_s = now_s
@@ -142,10 +139,10 @@ class Display:
         """A bar over the training clips that are encoded before training, on all ranks."""
         return progress_bar(clips, desc="encoder outputs", unit="clips", is_shown=self.is_main)
 
-    def evaluated(self, seconds: float, *, of_speech: bool = False) -> None:
+    def evaluated(self, seconds: float) -> None:
         """Let the forecast expect the next evaluation to take as long."""
         if self.forecast is not None:
-            self.forecast.evaluation_took(seconds, of_speech=of_speech)
+            self.forecast.evaluation_took(seconds)
 
     def say_time_of_evaluations(self, step: int) -> None:
         """After the first evaluation: how long it took, and what the rest will take."""
@@ -280,11 +277,6 @@ class Display:
         )
         for record in (record for name, record in summary.items() if name == record.get("weights") and record != best):
             self.say(f"WER {percent(record['wer'])} {weights_in_words(record)}")
-        if "speech_context" in best:
-            rates = [percent(record["speech_context"]["wer"]) for record in (best, last)]
-            self.say(
-                f"WER {rates[0]} best, {rates[1]} last at the speech context; the line above is at the whole window"
-            )
         if baseline and not best["wer"] < baseline["wer"]:
             self.say("note: no evaluation was better than the untouched model's")
         adapter = output_dir / "best_adapter"

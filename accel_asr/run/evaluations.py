@@ -1,7 +1,7 @@
-"""The evaluations of a run: scored at its audio contexts, shown, recorded, and the best model saved."""
+"""The evaluations of a run: scored, shown, recorded, and the best model saved."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from accelerate import Accelerator
@@ -9,11 +9,9 @@ from torch import nn
 from transformers import WhisperForConditionalGeneration
 
 from accel_asr.config.settings import EvaluationConfig
-from accel_asr.evaluation.contexts import full_context_problem
 from accel_asr.evaluation.evaluating import Evaluation, evaluate_model
 from accel_asr.evaluation.run_files import transcripts_file
 from accel_asr.files.atomic_writes import folder_written_whole, write_json, write_json_lines
-from accel_asr.model.audio_context import SpeechContext
 from accel_asr.ranks.agreement import Agreement
 from accel_asr.run.display import Display
 from accel_asr.run.job import Job
@@ -60,9 +58,6 @@ class RunEvaluations:
     def evaluate(self, name: str, step: int) -> None:
         """Score the model, record the result, and save the model if it is the best so far. A collective.
 
-        A run at the speech context is scored at that context each time. At the whole window, which decides what is
-        best, it is scored before the first step and once its steps use the whole window.
-
         Args:
             name: `baseline` before training, `last` after `step`.
 
@@ -70,36 +65,11 @@ class RunEvaluations:
             AgreedStopError: a stop was asked for; on every rank, and as if it had not begun.
         """
         whole = whole_model(self.accelerator, self.model)
-        place = self._place(step)
-        speech, first_full_step = self.plan.contexts.speech, self.plan.contexts.first_full_step
-        by_speech = self._score(whole, speech) if speech is not None else None
-        by_speech_alone = first_full_step is not None and 0 < step < first_full_step
-        by_window = None if by_speech_alone else self._score(whole, None)
+        place, result = self._place(step), self._score(whole)
         self.progress.evaluated_step = step  # only now: a resumed run redoes an evaluation that was stopped
-        speech_record = None
-        if by_speech is not None:
-            result = by_speech
-            speech_record = {**place, **result.record()}
-            self.outputs.metrics.write("eval_speech_context", **speech_record)
-            self._write_down(result, f"evaluations/speech_context/{transcripts_file(speech_record)}", step)
-            self.display.evaluated(result.seconds, of_speech=True)
-            self.display.show_scores(speech_record, result.scored, remark="speech only")
-            if by_window is None:
-                self.display.say_time_of_evaluations(step)
-                self._log_samples(result, step)
-                return
-        assert by_window is not None
-        result = by_window
         record: dict[str, Any] = {**place, **result.record()}
-        if speech_record is not None:
-            record["speech_context"] = speech_record
         is_best = self._remember(name, record)
         self._show(record, result, kind="eval", remark="baseline" if name == "baseline" else "", is_best=is_best)
-        problem = full_context_problem(
-            record, self.progress.scores.get("baseline"), margin=self.settings.full_context_margin
-        )
-        if problem is not None:
-            self.display.say(problem)
         self.display.say_time_of_evaluations(step)
         self._log_samples(result, step)
         self._say_if_it_ends(place)
@@ -118,7 +88,7 @@ class RunEvaluations:
             AgreedStopError: as `evaluate`.
         """
         whole = whole_model(self.accelerator, self.model)
-        result = self._score(whole, None)
+        result = self._score(whole)
         record = {**self._place(self.progress.step), "weights": name, **averaged, **result.record()}
         is_best = self._remember(name, record)
         self._show(record, result, kind=f"eval_{name}", remark=title, is_best=is_best)
@@ -159,7 +129,7 @@ class RunEvaluations:
 
         self.outputs.written.hand_over(write, step=turn)
 
-    def _score(self, whole: WhisperForConditionalGeneration, audio_context: SpeechContext | None) -> Evaluation:
+    def _score(self, whole: WhisperForConditionalGeneration) -> Evaluation:
         shortage, decoding = MemoryShortage(self.accelerator, self.outputs.output_dir), self.job.decoding
         explained = shortage.explained_in_evaluation(
             self.progress.step, batch_size=decoding.batch_size, num_beams=decoding.num_beams
@@ -168,7 +138,7 @@ class RunEvaluations:
             return evaluate_model(
                 whole,
                 self.job.validation_items,
-                replace(decoding, audio_context=audio_context),
+                decoding,
                 accelerator=self.accelerator,
                 collator=self.job.collator,
                 agreement=self.agreement,

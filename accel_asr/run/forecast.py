@@ -3,7 +3,6 @@
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import psutil
 import torch
@@ -18,66 +17,25 @@ FLOAT32_BYTES = 4
 LATE_WARMUP = 0.5  # of all steps
 
 
-@dataclass(frozen=True)
-class Left:
-    """What of a run is still to come: steps, of which `full_steps` at the whole window; evaluations at each context."""
-
-    steps: int
-    full_steps: int
-    evaluations: int
-    speech_evaluations: int
-
-
-def seconds_left(
-    left: Left, *, step_s: float, full_step_s: float, evaluation_s: float, speech_evaluation_s: float
-) -> float:
-    """The time left, by what each part takes."""
-    return (
-        (left.steps - left.full_steps) * step_s
-        + left.full_steps * full_step_s
-        + left.evaluations * evaluation_s
-        + left.speech_evaluations * speech_evaluation_s
-    )
-
-
 class StepTimes:
-    """Seconds of a step by its encoder positions: a fitted line, in which the newest steps count most.
-
-    Positions are 1 in a run whose steps all use the whole window.
-    """
+    """Seconds of a step: a mean in which the newest steps count most."""
 
     def __init__(self) -> None:
         self.steps = 0
-        self._weight = self._x = self._y = self._xx = self._xy = 0.0
+        self._weight = self._seconds = 0.0
 
-    def add(self, seconds: float, *, positions: float = 1.0) -> None:
+    def add(self, seconds: float) -> None:
         """Add the time of a step. The very first steps are not typical, and go as soon as there are others."""
         self.steps += 1
         if self.steps == SETTLING_STEPS + 1:
-            self._weight = self._x = self._y = self._xx = self._xy = 0.0
-        for name, value in (
-            ("_weight", 1.0),
-            ("_x", positions),
-            ("_y", seconds),
-            ("_xx", positions * positions),
-            ("_xy", positions * seconds),
-        ):
-            setattr(self, name, MEMORY_OF_A_STEP * getattr(self, name) + value)
+            self._weight = self._seconds = 0.0
+        self._weight = MEMORY_OF_A_STEP * self._weight + 1.0
+        self._seconds = MEMORY_OF_A_STEP * self._seconds + seconds
 
     @property
     def mean_s(self) -> float:
         """Of the steps so far."""
-        return self._y / self._weight
-
-    def seconds_at(self, positions: float) -> float:
-        """The time of a step at more than the mean `positions`: at least the mean, at most in proportion."""
-        mean_positions = self._x / self._weight
-        in_proportion = self.mean_s * positions / mean_positions
-        spread = self._xx / self._weight - mean_positions**2
-        if spread <= 1e-9 * mean_positions**2:
-            return in_proportion
-        slope = (self._xy / self._weight - mean_positions * self.mean_s) / spread
-        return min(max(self.mean_s + slope * (positions - mean_positions), self.mean_s), in_proportion)
+        return self._seconds / self._weight
 
 
 class RunForecast:
@@ -86,8 +44,6 @@ class RunForecast:
     Args:
         first_step, last_step: Of this run, from 1; a resumed run begins later.
         evaluation_steps: After which it is evaluated, in order.
-        full_positions, first_full_step: With `audio_context: speech`: positions of the whole window, and the first of
-            the last steps, which all use it.
         device: The device that trains.
     """
 
@@ -97,49 +53,32 @@ class RunForecast:
         first_step: int,
         last_step: int,
         evaluation_steps: Sequence[int],
-        full_positions: float = 1.0,
-        first_full_step: int | None = None,
         device: torch.device = CPU,
     ) -> None:
         self.first_step, self.last_step = first_step, last_step
         self.evaluation_steps = evaluation_steps
-        self.full_positions, self.first_full_step = full_positions, first_full_step
         self.device = device
         self.step_times = StepTimes()
-        self.evaluation_s = self.speech_evaluation_s = 0.0
+        self.evaluation_s = 0.0
 
-    def step_took(self, seconds: float, *, positions: float = 1.0) -> None:
+    def step_took(self, seconds: float) -> None:
         """The wall time of a step, pauses for evaluations and checkpoints not counted."""
-        self.step_times.add(seconds, positions=positions)
+        self.step_times.add(seconds)
 
-    def evaluation_took(self, seconds: float, *, of_speech: bool = False) -> None:
+    def evaluation_took(self, seconds: float) -> None:
         """The wall time of an evaluation; the newest is the best guess at the next: a tuned model loops less."""
-        if of_speech:
-            self.speech_evaluation_s = seconds
-        else:
-            self.evaluation_s = seconds
+        self.evaluation_s = seconds
 
-    def left_after(self, step: int) -> Left:
-        """What comes after `step`. At the speech context, the last evaluations are at both contexts."""
-        steps = self.last_step - step
-        coming = self.evaluation_steps[bisect_right(self.evaluation_steps, step) :]
-        if self.first_full_step is None:
-            return Left(steps, 0, len(coming), 0)
-        full = self.last_step + 1 - max(self.first_full_step, step + 1)
-        at_full = sum(1 for due in coming if due >= self.first_full_step)
-        return Left(steps, max(full, 0), at_full, len(coming))
+    def evaluations_after(self, step: int) -> int:
+        """How many are still to come."""
+        return len(self.evaluation_steps) - bisect_right(self.evaluation_steps, step)
 
     def seconds_left(self, step: int) -> float | None:
         """After `step`; None before any step was timed."""
         if self.step_times.steps == 0:
             return None
-        return seconds_left(
-            self.left_after(step),
-            step_s=self.step_times.mean_s,
-            full_step_s=self.step_times.seconds_at(self.full_positions) if self.first_full_step else 0.0,
-            evaluation_s=self.evaluation_s,
-            speech_evaluation_s=self.speech_evaluation_s,
-        )
+        steps = self.last_step - step
+        return steps * self.step_times.mean_s + self.evaluations_after(step) * self.evaluation_s
 
     def line_after(self, step: int, *, now_s: float | None = None) -> str | None:
         """After the first ten steps: the time of a step, the time left, peak memory."""
@@ -151,25 +90,18 @@ class RunForecast:
             return f"{step_s}; {peak}"
         left_s = self.seconds_left(step)
         assert left_s is not None
-        left = self.left_after(step)
         end = time.strftime("%H:%M", time.localtime((time.time() if now_s is None else now_s) + left_s))
-        parts = [f"{left.steps:,} more"]
-        if left.full_steps:
-            full_s = self.step_times.seconds_at(self.full_positions)
-            parts.append(f"{left.full_steps:,} of them at the whole window, about {full_s:.2f} s each")
-        evaluations = max(left.evaluations, left.speech_evaluations)
+        parts = [f"{self.last_step - step:,} more"]
+        evaluations = self.evaluations_after(step)
         if evaluations:
             parts.append(f"{counted(evaluations, 'evaluation')}{'' if self.evaluation_s else ' of unknown length'}")
         return f"{step_s}; {', '.join(parts)}: about {duration(left_s)} left, until {end}; {peak}"
 
     def line_after_first_evaluation(self, step: int) -> str:
         """How long it took, and how long the rest will take."""
-        left = self.left_after(step)
-        seconds = self.evaluation_s + self.speech_evaluation_s
-        count = max(left.evaluations, left.speech_evaluations)
-        more_s = left.evaluations * self.evaluation_s + left.speech_evaluations * self.speech_evaluation_s
-        more = f"; {count:,} more, about {duration(more_s)} in all" if count else ""
-        return f"the evaluation took {duration(seconds)}{more}"
+        count = self.evaluations_after(step)
+        more = f"; {count:,} more, about {duration(count * self.evaluation_s)} in all" if count else ""
+        return f"the evaluation took {duration(self.evaluation_s)}{more}"
 
 
 def opening_lines(
@@ -200,7 +132,7 @@ def opening_lines(
     steps = forecast.last_step - forecast.first_step + 1
     of_all = f" of {forecast.last_step:,}" if steps < forecast.last_step else ""
     of_epochs = f", {epochs:.3g} epoch{'s' * (epochs != 1)}" if epochs else ""
-    evaluations = len(forecast.evaluation_steps) - bisect_right(forecast.evaluation_steps, forecast.first_step - 1)
+    evaluations = forecast.evaluations_after(forecast.first_step - 1)
     evaluations += evaluates_first and forecast.first_step == 1
     average = trainable * FLOAT32_BYTES if has_moving_average else 0
     state = trainable * FLOAT32_BYTES + optimizer_bytes + average

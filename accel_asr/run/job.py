@@ -8,7 +8,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.audio.augmentation import Augmentation
 from accel_asr.audio.spec_augment import SpecAugment
-from accel_asr.config.augmentation_settings import AugmentConfig, SpecAugmentConfig
+from accel_asr.config.augmentation_settings import SpecAugmentConfig
 from accel_asr.config.settings import Config, DataConfig
 from accel_asr.config.trained_parts import frozen_parts
 from accel_asr.data.loading.batches import TrainingWindows
@@ -32,7 +32,6 @@ from accel_asr.model.parts import freeze
 from accel_asr.run.loaded_model import LoadedModel, add_lora, load_model, merging_of, require_languages
 
 CPU = torch.device("cpu")
-NO_EFFECTS = AugmentConfig()
 
 
 @dataclass(frozen=True)
@@ -104,12 +103,6 @@ class Job:
         of_speech = fingerprint(self.data.train)
         no_speech = self.data.no_speech
         return of_speech if no_speech is None else zlib.crc32(f"{of_speech} {no_speech.checksum}".encode())
-
-    @property
-    def augment(self) -> AugmentConfig:
-        """The effects on the training clips."""
-        augmentation = self.train_items.augmentation
-        return augmentation.settings if augmentation is not None else NO_EFFECTS
 
     def noise_fingerprint(self) -> str | None:
         """What resumed runs must have in common of the noise in training clips; None without any."""

@@ -58,14 +58,11 @@ class MemoryShortage:
                 raise SystemExit(USAGE_EXIT_CODE) from None
             raise
 
-    def explained_in_step(
-        self, step: int, window: Sequence[Batch], *, positions: int | None
-    ) -> AbstractContextManager[None]:
+    def explained_in_step(self, step: int, window: Sequence[Batch]) -> AbstractContextManager[None]:
         """Put it around an optimizer step.
 
         Args:
             window: This rank's micro-batches, of which the largest is named.
-            positions: Of the encoder; None is its whole window.
 
         Raises:
             UserError: out of memory.
@@ -74,7 +71,8 @@ class MemoryShortage:
         def refuse(error: Exception) -> NoReturn:
             micro = max(len(batch.decoder_input_ids) for batch in window)
             longest = max(batch.decoder_input_ids.shape[1] for batch in window)
-            audio = "the whole audio window" if positions is None else f"{positions:,} positions of audio"
+            merged = [batch.kept.positions.shape[1] for batch in window if batch.kept is not None]
+            audio = f"{max(merged):,} positions of audio" if len(merged) == len(window) else "the whole audio window"
             halved = "halve it and double --training.gradient_accumulation_steps, which is the same update, or let "
             halved += "--training.batch_size auto find what fits"
             self._refuse(

@@ -40,8 +40,6 @@ def say_what_is_to_come(
         first_step=progress.step + 1,
         last_step=plan.last_step,
         evaluation_steps=plan.cadence.evaluation_steps() + [plan.last_step] * averages,
-        full_positions=plan.contexts.full_positions,
-        first_full_step=plan.contexts.first_full_step,
         device=accelerator.device,
     )
     display.forecast = forecast

@@ -30,24 +30,21 @@ class StepLog:
     data_wait: DataWait
     logging_steps: int
     max_bad_fraction: float
-    _unread: tuple[int, StartedStep, float, int | None] | None = None
+    _unread: tuple[int, StartedStep, float] | None = None
 
     @property
     def unread(self) -> StartedStep | None:
         """The step that has been started, and not counted yet."""
         return None if self._unread is None else self._unread[1]
 
-    def add(self, step: int, started: StartedStep, *, learning_rate: float, positions: int | None) -> None:
+    def add(self, step: int, started: StartedStep, *, learning_rate: float) -> None:
         """Count the step before, if it has not been, and `step`, now or later. The same on every rank.
-
-        Args:
-            positions: What the encoder heard, None for its whole window.
 
         Raises:
             UserError: as `settle`.
         """
         self.settle()
-        self._unread = step, started, learning_rate, positions
+        self._unread = step, started, learning_rate
         cadence, device = self.plan.cadence, self.finite_weights.accelerator.device
         is_needed = cadence.evaluates_after(step) or cadence.saves_after(step)
         if device.type not in DEVICES_READ_LATE or started.is_read or is_needed:
@@ -63,17 +60,17 @@ class StepLog:
         """
         if self._unread is None:
             return
-        (step, started, learning_rate, positions), self._unread = self._unread, None
+        (step, started, learning_rate), self._unread = self._unread, None
         with self.finite_weights.watched(step):
             result = started.result()
-        self._count(step, result, learning_rate=learning_rate, positions=positions)
+        self._count(step, result, learning_rate=learning_rate)
 
-    def _count(self, step: int, result: StepResult, *, learning_rate: float, positions: int | None) -> None:
+    def _count(self, step: int, result: StepResult, *, learning_rate: float) -> None:
         progress, epoch = self.progress, self.plan.order.epochs_at(step)
         progress.step = step
         progress.skipped_steps += result.skipped
         mean_loss = progress.add_loss(result.loss, result.target_tokens)
-        self.display.show_step(result, learning_rate, loss=mean_loss, positions=positions or 1)
+        self.display.show_step(result, learning_rate, loss=mean_loss)
         if result.failed:
             self._add_failures(step, result)
         if step % self.logging_steps == 0 or step == self.plan.last_step:

@@ -8,7 +8,6 @@ from pathlib import Path
 from accelerate import Accelerator
 from transformers import WhisperForConditionalGeneration
 
-from accel_asr.audio.augmentation import most_shift_s
 from accel_asr.config.settings import Config
 from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.data.order.epoch_order import WindowPlan
@@ -17,12 +16,10 @@ from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.data.order.stream_plan import StreamPlan
 from accel_asr.data.run_data import RunData
 from accel_asr.model.adapter_layers import has_adapters
-from accel_asr.model.audio_context import SpeechContext
-from accel_asr.model.pretrained import parameter_counts, window_s
+from accel_asr.model.pretrained import parameter_counts
 from accel_asr.run.display import Display
 from accel_asr.run.job import Job
 from accel_asr.run.micro_batch import settle_batch
-from accel_asr.run.step_contexts import StepContexts
 from accel_asr.training.early_stopping import EarlyStopping
 from accel_asr.training.launch.global_batch import split_global_batch
 from accel_asr.training.saving.checkpoints import newest_geometry
@@ -74,7 +71,6 @@ class RunPlan:
     last_step: int
     schedule: Schedule
     cadence: Cadence
-    contexts: StepContexts
     early_stopping: EarlyStopping
     training: TrainingConfig
 
@@ -92,23 +88,12 @@ def plan_run(job: Job, config: Config, *, accelerator: Accelerator, display: Dis
         plan_training(whole_shares, job.data, num_processes=accelerator.num_processes)
     training = settle_batch(job, config, saved=resumes_from, accelerator=accelerator, say=display.say)
     order, last_step = plan_training(training, job.data, num_processes=accelerator.num_processes)
-    speech = None
-    if training.audio_context == "speech":
-        speech = SpeechContext.of_model(job.model, window_s=window_s(job.processor))
     schedule = plan_schedule(training, job.model, last_step=last_step, say=display.say)
     return RunPlan(
         order,
         last_step,
         schedule,
         Cadence(order, last_step, config.evaluation.eval_steps, config.checkpoint.save_steps),
-        StepContexts(
-            speech,
-            order,
-            last_step,
-            training.seed,
-            slowest=job.augment.slowest,
-            most_shift_s=min(most_shift_s(job.augment), window_s(job.processor)),
-        ),
         EarlyStopping(training.early_stopping_patience, training.early_stopping_threshold, last_step),
         replace(training, learning_rate=schedule.peak),
     )
@@ -135,7 +120,7 @@ def plan_training(training: TrainingConfig, data: RunData, *, num_processes: int
 
 def plan_windows(training: TrainingConfig, data: RunData, *, num_processes: int) -> tuple[WindowPlan, int]:
     """As `plan_training`, of data that is not streamed."""
-    by_length = training.group_by_length or training.batch_seconds is not None or training.audio_context == "speech"
+    by_length = training.group_by_length or training.batch_seconds is not None
     make: Callable[..., WindowPlan] = WindowPlan
     if data.packing is not None:
         make = partial(PackPlan, packing=data.packing)

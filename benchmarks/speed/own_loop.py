@@ -13,7 +13,6 @@ from transformers import WhisperForConditionalGeneration
 from accel_asr.data.loading.collator import Batch, Collator
 from accel_asr.data.loading.items import Item
 from accel_asr.model import pretrained as modeling
-from accel_asr.model.audio_context import SpeechContext
 from accel_asr.model.parts import freeze
 from accel_asr.model.silence_merging import SilenceMerging
 from accel_asr.training.launch.topology import start_accelerator
@@ -47,10 +46,6 @@ class Own:
         self.model, self.optimizer = self.accelerator.prepare(self.unwrapped, optimizer)
         self._unread: StartedStep | None = None
 
-    def speech_context(self) -> SpeechContext:
-        """How much of the window is heard by `training.audio_context: speech`."""
-        return SpeechContext.of_model(self.unwrapped, window_s=modeling.window_s(self.material.processor))
-
     def silence_merging(self) -> SilenceMerging:
         """How padding is merged by `training.audio_context: merged`."""
         return SilenceMerging.of_model(self.unwrapped, window_s=modeling.window_s(self.material.processor))
@@ -77,7 +72,6 @@ class Own:
         items: object,
         *,
         batch_size: int,
-        audio_context: SpeechContext | None = None,
         is_compiled: bool = False,
         collator: Collator | None = None,
     ) -> tuple[float, list[str]]:
@@ -92,7 +86,6 @@ class Own:
                 self.unwrapped,
                 normalizer=str.strip,
                 batch_size=batch_size,
-                audio_context=audio_context,
                 is_compiled=is_compiled,
             ),
             accelerator=self.accelerator,
@@ -107,18 +100,22 @@ class Own:
         *,
         batch_size: int,
         num_workers: int,
-        audio_context: SpeechContext | None = None,
+        collator: Collator | None = None,
     ) -> tuple[float, list[str]]:
         """One pass over the training rows, then an evaluation."""
-        for [batch] in self.windows(train, batch_size=batch_size, num_workers=num_workers):
-            heard = batch
-            if audio_context is not None:
-                longest_s = batch.audio_s / len(batch.utterance_ids)  # all are equally long
-                heard = batch.first_frames(2 * audio_context.positions_for(longest_s))
-            self.next_step([heard])
-        return self.evaluate(validation, batch_size=batch_size, audio_context=audio_context)
+        for window in self.windows(train, batch_size=batch_size, num_workers=num_workers, collator=collator):
+            self.next_step(window)
+        return self.evaluate(validation, batch_size=batch_size, collator=collator)
 
-    def windows(self, items: object, *, batch_size: int, num_workers: int, pack: bool = False) -> Iterator[list[Batch]]:
+    def windows(
+        self,
+        items: object,
+        *,
+        batch_size: int,
+        num_workers: int,
+        pack: bool = False,
+        collator: Collator | None = None,
+    ) -> Iterator[list[Batch]]:
         """The batches of one epoch."""
         from accel_asr.data.loading.batches import TrainingWindows
         from accel_asr.data.order.epoch_order import WindowPlan
@@ -137,7 +134,7 @@ class Own:
         windows = TrainingWindows(
             items,  # type: ignore[arg-type]
             plan,
-            collator=self.material.collator,
+            collator=collator or self.material.collator,
             rank=0,
             first_step=1,
             last_step=plan.steps_per_epoch,

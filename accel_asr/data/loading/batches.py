@@ -112,14 +112,10 @@ def _pinned(batch: Batch, *, device: int) -> Batch:
 
 @dataclass(frozen=True)
 class EvaluationBatch:
-    """Rows that are transcribed together.
-
-    `start_tokens`: how many tokens of each label the decoder is given; `longest_s`: the length of the longest clip.
-    """
+    """Rows that are transcribed together. `start_tokens`: how many tokens of each label the decoder is given."""
 
     rows: list[int]
     start_tokens: int
-    longest_s: float
 
 
 def evaluation_batches(items: ClipItems, batch_size: int) -> list[EvaluationBatch]:
@@ -137,7 +133,7 @@ def evaluation_batches(items: ClipItems, batch_size: int) -> list[EvaluationBatc
         order = sorted(clips)
         for first in range(0, len(order), batch_size):
             piece = order[first : first + batch_size]
-            batches.append(EvaluationBatch([row for _, row in piece], start_tokens, -piece[0][0]))
+            batches.append(EvaluationBatch([row for _, row in piece], start_tokens))
     return batches
 
 

@@ -67,12 +67,6 @@ class Batch:
         mask_features(features, moved.masks)
         return replace(moved, input_features=features, log_mel=None)
 
-    def first_frames(self, frames: int) -> "Batch":
-        """The batch with only the first `frames` frames of the features; shares memory."""
-        if self.log_mel is not None:
-            return replace(self, log_mel=replace(self.log_mel, frames=frames))
-        return replace(self, input_features=self.input_features[..., :frames])
-
     def _with(self, tensors: Iterable[torch.Tensor]) -> "Batch":
         input_features, decoder_input_ids, labels, target_positions, row_seeds = tensors
         return replace(

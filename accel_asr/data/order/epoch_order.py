@@ -27,7 +27,7 @@ class WindowPlan:
     Args:
         part_sizes: Rows of each part of a mixture; `weights` say how often each part's rows come, and without them
             every row comes once in an epoch.
-        durations_s: Of each row, shape (rows,); the next two arguments and `longest_s` need it.
+        durations_s: Of each row, shape (rows,); the next two arguments need it.
         group_by_length: Windows hold rows of similar length.
         batch_seconds: Seconds of audio in a micro-batch, instead of `micro_batch_size` rows.
     """
@@ -195,11 +195,6 @@ class WindowPlan:
         rows, windows = self._windows(epoch)
         first, stop = windows[number]
         return rows[first:stop]
-
-    def longest_s(self, step: int) -> float:
-        """The longest utterance of the global batch of `step`, in seconds."""
-        assert self.durations_s is not None
-        return float(self.durations_s[self.window(step)].max())
 
     def micro_batches(self, step: int, rank: int) -> list[list[RowKey]]:
         """What `rank` trains on in `step`: always `accumulation_steps` micro-batches, empty where rows ran out."""

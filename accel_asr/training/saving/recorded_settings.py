@@ -58,7 +58,6 @@ _OF_SETTING = {
     "evaluation.eval_steps": HARMLESS,
     "evaluation.per_device_eval_batch_size": HARMLESS,
     "evaluation.compile_decoding": HARMLESS,
-    "evaluation.full_context_margin": HARMLESS,
     "checkpoint.resume": ELSEWHERE,
     "checkpoint.allow_changes": ELSEWHERE,
 }
@@ -167,8 +166,9 @@ _DEFAULTS = recorded(default_settings())
 
 
 def _with_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """With those renamed that an earlier version recorded."""
-    renamed = {name: value for name, value in settings.items() if name != "model.freeze_encoder"}
+    """With those renamed that an earlier version recorded, and without those that it alone had."""
+    gone = ("model.freeze_encoder", "evaluation.full_context_margin")
+    renamed = {name: value for name, value in settings.items() if name not in gone}
     if settings.get("model.freeze_encoder"):
         renamed["model.freeze"] = ["encoder"]
     return renamed
@@ -207,10 +207,6 @@ def change_of_length(before: RecordedSettings, now: RecordedSettings, *, step: i
                 f"training.lr_scheduler_type: {scheduler} gives another learning rate from here on: {was:.3g} at step "
                 f"{step}, {new:.3g} at step {step + 1}{instead}"
             )
-    if lines and now.settings.get("training.audio_context") == "speech":
-        lines.append(
-            "training.audio_context: speech hears the whole window in the last tenth of the steps, as they are now"
-        )
     return lines
 
 

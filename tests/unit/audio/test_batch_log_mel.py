@@ -15,6 +15,7 @@ from accel_asr.audio.log_mel import features_shape, log_mel
 from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Collator
 from accel_asr.data.loading.items import Item
+from accel_asr.model.silence_merging import SilenceMerging
 from tests.unit.audio.test_log_mel import NOISE, ODD, RATE_HZ
 
 CPU = torch.device("cpu")
@@ -144,23 +145,22 @@ def device_collator(collator: Collator) -> Collator:
     return replace(collator, features_on_device=True)
 
 
-@pytest.mark.parametrize("heard", [None, 64])
+@pytest.mark.parametrize("merging", [None, SilenceMerging(100, 0.02, margin_s=0.1, end_s=0.1)])
 def test_a_batch_of_samples_becomes_the_batch_of_features(
-    clip_items: ClipItems, collator: Collator, device_collator: Collator, heard: int | None
+    clip_items: ClipItems, collator: Collator, device_collator: Collator, merging: SilenceMerging | None
 ) -> None:
-    rows = ROWS[:2] if heard else ROWS  # a pack is longer than that
-    items = clip_items.of(rows)
-    batch, expected = device_collator(items), collator(items)
+    items = clip_items.of([(0, 1), (0, 4)] if merging else ROWS)  # the first are short
+    batch, expected = (replace(way, merging=merging)(items) for way in (device_collator, collator))
+    assert (expected.input_features.shape[-1] < 200) is (expected.kept is not None) is (merging is not None)
     assert batch.input_features.dtype == torch.int16
     assert batch.input_features.nbytes < expected.input_features.nbytes
-    if heard:
-        batch, expected = batch.first_frames(heard), expected.first_frames(heard)
     moved = batch.to(CPU)
     torch.testing.assert_close(moved.input_features, expected.input_features, rtol=0, atol=1e-4)
     assert torch.equal(moved.labels, expected.labels)
     assert moved.utterance_ids == expected.utterance_ids
     assert moved.to(CPU).input_features is moved.input_features  # they are made once
-    assert moved.model_inputs().keys() == {"input_features"}
+    assert moved.input_features.shape == expected.input_features.shape
+    assert moved.model_inputs().keys() == {"input_features", "kept"}
 
 
 def test_samples_are_not_given_to_a_model(clip_items: ClipItems, device_collator: Collator) -> None:

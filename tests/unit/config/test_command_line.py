@@ -242,6 +242,21 @@ def test_a_run_of_an_earlier_version_froze_its_encoder_by_another_name(tmp_path:
         assert (config.model.freeze, config.model.language, config.output_dir) == (read, "no", "runs/config")
 
 
+def test_a_run_of_an_earlier_version_heard_the_speech_alone(tmp_path: Path) -> None:
+    with refused("--training.audio_context", "any more", value="speech", remedy="merged"):
+        parse_config(["--training.audio_context", "speech"])
+    with refused("--evaluation.full_context_margin", "any more", remedy="leave it out"):
+        parse_config(["--evaluation.full_context_margin", "0.1"])
+    path = tmp_path / "config.yaml"
+    earlier = "{training: {audio_context: %s}, evaluation: {full_context_margin: 0.02, num_beams: 3}}"
+    path.write_text(earlier % "speech")
+    with refused("--training.audio_context", value="speech", remedy="merged"):
+        parse_config(["--config", str(path)])
+    path.write_text(earlier % "full")
+    config = parse_config(["--config", str(path), "--data.name_or_path=x", "--data.eval_rows=3"])
+    assert (config.training.audio_context, config.evaluation.num_beams) == ("full", 3)
+
+
 def test_what_training_needs_is_not_asked_of_a_model_that_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lora_settings, "find_spec", lambda _: None)
     arguments = ["--data.name_or_path=a", "--data.eval_rows=2", "--lora.enabled=true", "--training.optim=muon"]

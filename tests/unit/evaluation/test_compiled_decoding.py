@@ -24,7 +24,7 @@ from accel_asr.data.reading.rows import Row
 from accel_asr.evaluation import compiled_decoding, generation
 from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.model import pretrained as modeling
-from accel_asr.model.audio_context import SpeechContext
+from accel_asr.model.silence_merging import SilenceMerging
 from tests.conftest import MAX_NEW_TOKENS, forget_accelerate
 from tests.refusals import refused
 from tests.tiny_datasets import tone_utterances, wav_bytes
@@ -159,39 +159,38 @@ def test_an_english_only_model(tiny_english_folder: Path, utterances, transcribe
 
 
 @pytest.mark.usefixtures("traced_only")
-def test_of_parts_of_the_window_there_are_two_compilations_however_many_lengths(
+def test_where_padding_is_merged_there_are_three_compilations_however_many_lengths(
     tmp_path: Path, transcribe, encoder
 ) -> None:
     model, processor = modeling.load_model_and_processor(
-        str(make_tiny_whisper(tmp_path / "ten-seconds", max_source_positions=500))
+        str(make_tiny_whisper(tmp_path / "twelve-seconds", max_source_positions=600))
     )
     modeling.configure_generation(
         model, processor, language="en", task="transcribe", max_new_tokens=MAX_NEW_TOKENS, num_beams=1
     )
-    context = SpeechContext.of_model(model, window_s=10)
+    merging = SilenceMerging.of_model(model, window_s=12)
     rows = [
         Row(f"clip-{index}", wav_bytes(clip.repeat(times)), " ".join(words))
         for index, ((words, clip), times) in enumerate(zip(tone_utterances(4), (1, 3, 4, 8), strict=True))
     ]
     items = ClipItems(utterances_of(rows, tmp_path), feature_extractor=processor.feature_extractor, encoder=encoder)
-    lengths = {context.positions_for(batch.longest_s) for batch in evaluation_batches(items, 1)}
-    assert len(lengths) >= 3
+    assert len({merging.kept_count(utterance.duration_s) for utterance in items.utterances}) == 4
 
     run = functools.partial(
         transcribe,
         model,
         items=items,
         batch_size=1,
-        audio_context=context,
         collator=Collator(
             feature_extractor=processor.feature_extractor,
             start_token_id=model.config.decoder_start_token_id,
             pad_token_id=model.config.pad_token_id,
+            merging=merging,
         ),
     )
     wanted = run()
     assert run(is_compiled=True) == wanted == run(is_compiled=True)
-    assert compilations() == 2
+    assert compilations() == 3  # the whole window, the first that is merged, and any length
 
 
 @pytest.mark.usefixtures("traced_only")

@@ -18,7 +18,7 @@ from accel_asr.evaluation.evaluating import Evaluation, evaluate_model
 from accel_asr.evaluation.generation import Transcription
 from accel_asr.evaluation.scoring import Transcript, corpus_score, score_utterance
 from accel_asr.model import pretrained as modeling
-from accel_asr.model.audio_context import SpeechContext
+from accel_asr.model.silence_merging import SilenceMerging
 from tests.conftest import MAX_NEW_TOKENS
 from tests.odd_tokenizers import with_tokenizer
 from tests.tiny_datasets import tone_utterances, wav_bytes
@@ -315,14 +315,15 @@ def test_each_row_is_transcribed_in_its_own_language_and_after_its_own_prompt(
     ].count(True) >= 2  # the model does listen to it
 
 
-@pytest.mark.parametrize("audio_context", [None, SpeechContext(full_positions=100, position_s=0.02)])
-def test_features_made_on_the_device_give_the_same(transcribe, collator, audio_context: SpeechContext | None) -> None:
+@pytest.mark.parametrize("merging", [None, SilenceMerging(100, 0.02, margin_s=0.1, end_s=0.1)])
+def test_features_made_on_the_device_give_the_same(transcribe, collator, merging: SilenceMerging | None) -> None:
     on_cpu, on_device = (
-        transcribe(collator=dataclasses.replace(collator, features_on_device=where), audio_context=audio_context)
+        transcribe(collator=dataclasses.replace(collator, features_on_device=where, merging=merging))
         for where in (False, True)
     )
     assert on_device.transcripts == on_cpu.transcripts
     assert on_device.loss == pytest.approx(on_cpu.loss, abs=1e-5)
+    assert (on_cpu.loss != transcribe().loss) is (merging is not None)
 
 
 def test_scores_are_also_given_by_language_and_source_where_there_are_several() -> None:

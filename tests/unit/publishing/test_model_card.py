@@ -17,7 +17,6 @@ from tests.unit.evaluation.made_up_scores import score_pairs
 from tests.unit.publishing.made_up_records import ENVIRONMENT, SUMMARY, write_records
 
 QUICKSTART = ["--config", "quickstart"]
-AT_SPEECH = [*QUICKSTART, "--training.audio_context", "speech"]
 EMA = {**SUMMARY["best"], "step": 60, "weights": "ema", "wer": 0.24}
 AVERAGE = {"step": 60, "weights": "average", "steps": [20, 40, 60], "wer": 0.23}
 CLIPS = {"name_or_path": "lab/calls", "eval_rows": 3}
@@ -227,7 +226,6 @@ def test_the_tables_hold_the_numbers_of_the_run(make_run) -> None:
     for words in ("113 validation utterances", "torch 2.13.0", 'model="lab/whisper-bank"'):
         assert words in text
     assert "None" not in text.split("Versions:")[1]
-    assert "speech context" not in text
     assert "![" not in text
 
 
@@ -262,14 +260,6 @@ def test_the_tables_hold_the_numbers_of_the_run(make_run) -> None:
         (
             [*QUICKSTART, "--training.label_smoothing_factor", "0.1", "--model.freeze", "[encoder_layers: 2]"],
             *(SUMMARY, ["- label_smoothing_factor: 0.1", "- freeze: [{'encoder_layers': 2}]"], "early_stopping"),
-        ),
-        (
-            *(AT_SPEECH, best_with(speech_context=SUMMARY["best"] | {"wer": 0.125})),
-            *(["- audio_context: speech", "| model, speech context | step |", "| best | 30 | 12.50 |"], "WARNING"),
-        ),
-        (
-            *(AT_SPEECH, best_with(wer=0.77, speech_context=SUMMARY["best"])),
-            *(["**WARNING: ", "WER 77.00% against 75.00%"], "nan"),
         ),
         (
             ["--data.name_or_path", "https://me:secret@example.org/shards/{0..3}.tar?token=secret"],

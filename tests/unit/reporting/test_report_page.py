@@ -1,11 +1,9 @@
 """report.html as a text: what must be escaped, and what it says of runs in other states. Browsers: test_report.py."""
 
 import itertools
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +14,7 @@ from accel_asr.reporting.report_page import MAX_BYTES, render, write_report
 from accel_asr.reporting.run_records import read_run
 from tests.refusals import refused
 from tests.unit.evaluation.made_up_scores import score_pairs
-from tests.unit.reporting.made_up_runs import SAMPLING_RATE_HZ, a_run, edit_lines, make_run, rename, tone
+from tests.unit.reporting.made_up_runs import SAMPLING_RATE_HZ, a_run, make_run, rename, tone
 
 SCRIPT = "<script>alert(1)</script>"
 ATTRIBUTE = '" onload="alert(1)" \' onerror=\'alert(1)'
@@ -181,21 +179,3 @@ def test_a_place_that_can_not_be_written_is_an_error_and_leaves_nothing(tmp_path
     page = tmp_path / "file" / "report.html"
     with refused("--output", "can't be written"):
         report.main([str(folder), "--output", str(page)])
-
-
-def test_a_run_on_short_contexts_shows_both(tmp_path: Path) -> None:
-    run = a_run(tmp_path / "run", settings=["--training.audio_context", "speech"])
-
-    def at_speech(line: dict[str, Any]) -> None:
-        if line["kind"] == "eval":
-            line["speech_context"] = {**line, "wer": 0.125}
-
-    edit_lines(run / "metrics.jsonl", at_speech)
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    short = [{**json.loads(line), "kind": "eval_speech_context"} for line in lines if '"eval"' in line]
-    with (run / "metrics.jsonl").open("a") as file:
-        file.writelines(json.dumps(line) + "\n" for line in short)
-    page = page_of(run)
-    assert "normalised, speech context" in page
-    assert "hearing only the speech, as in training (training.audio_context)" in page
-    assert "(training.audio_context): 12.50% of the words are wrong." in page

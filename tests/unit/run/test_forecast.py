@@ -10,12 +10,10 @@ from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.data.order.stream_plan import StreamPlan
 from accel_asr.run import forecast as run_forecast
 from accel_asr.run.forecast import (
-    Left,
     RunForecast,
     StepTimes,
     duration,
     opening_lines,
-    seconds_left,
     warmup_note,
 )
 from accel_asr.run.training_plan import Cadence
@@ -31,12 +29,6 @@ def plan(num_rows: int = 100, micro_batch_size: int = 10, **more) -> WindowPlan:
         drop_last=True,
         **more,
     )
-
-
-def test_the_time_left_is_the_sum_of_its_parts() -> None:
-    left = Left(steps=100, full_steps=10, evaluations=2, speech_evaluations=5)
-    seconds = seconds_left(left, step_s=1.0, full_step_s=20.0, evaluation_s=60.0, speech_evaluation_s=7.0)
-    assert seconds == 90 + 200 + 120 + 35
 
 
 def evaluation_steps(plan: Plan, *, every: int | None, last_step: int) -> list[int]:
@@ -63,33 +55,25 @@ def test_they_are_the_steps_at_which_the_run_evaluates() -> None:
     assert evaluation_steps(uneven, every=None, last_step=last) == expected
 
 
-def test_steps_at_the_whole_window_and_evaluations_are_foreseen() -> None:
-    forecast = RunForecast(
-        first_step=1, last_step=100, evaluation_steps=[50, 100], full_positions=1_500, first_full_step=91
-    )
+def test_the_time_left_is_that_of_steps_and_evaluations() -> None:
+    forecast = RunForecast(first_step=1, last_step=100, evaluation_steps=[50, 100])
     assert forecast.seconds_left(0) is None
     forecast.evaluation_took(30.0)
-    forecast.evaluation_took(10.0, of_speech=True)
     for _ in range(20):
-        forecast.step_took(2.0, positions=150)
-    # of 80 steps 10 hear all: 15 times 3000 / 150 positions at most, since nothing longer was seen yet
-    assert forecast.left_after(20) == Left(steps=80, full_steps=10, evaluations=1, speech_evaluations=2)
-    assert forecast.seconds_left(20) == pytest.approx(70 * 2 + 10 * 20 + 30 + 2 * 10)
-    for step in range(21, 96):
-        forecast.step_took(20.0 if step > 90 else 2.0, positions=1_500 if step > 90 else 150)
-    assert forecast.left_after(95) == Left(steps=5, full_steps=5, evaluations=1, speech_evaluations=1)
-    assert forecast.seconds_left(95) == pytest.approx(5 * 20 + 30 + 10, rel=1e-6)
+        forecast.step_took(2.0)
+    assert forecast.seconds_left(20) == pytest.approx(80 * 2 + 2 * 30)
+    assert forecast.seconds_left(50) == pytest.approx(50 * 2 + 30)
     assert forecast.seconds_left(100) == 0
 
 
-def test_the_time_of_a_step_is_a_line_through_those_seen_and_the_first_ones_go() -> None:
+def test_the_first_steps_do_not_count_once_there_are_others() -> None:
     times = StepTimes()
-    times.add(60.0, positions=128)  # plans kernels
-    times.add(30.0, positions=128)
+    times.add(60.0)  # plans kernels
+    times.add(30.0)
+    assert times.mean_s > 30
     for _ in range(10):
-        times.add(1.0, positions=100)
-        times.add(2.0, positions=300)
-    assert times.seconds_at(1_500) == pytest.approx(0.5 + 1_500 / 200)
+        times.add(1.0)
+    assert times.mean_s == pytest.approx(1.0)
 
 
 def test_the_newest_steps_count_most() -> None:

@@ -1,5 +1,6 @@
 """What counts as out of memory, and what the message of one process says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from accelerate import Accelerator
 from accel_asr.data.loading.collator import Collator
 from accel_asr.errors import UserError
 from accel_asr.files.run_folder import OUT_OF_MEMORY_NOTE, claim_run_folder
+from accel_asr.model.silence_merging import KeptPositions
 from accel_asr.run.memory_shortage import MemoryShortage
 from accel_asr.training.launch.device_memory import is_out_of_memory
 from tests.refusals import refused
@@ -42,15 +44,25 @@ def shortage(accelerator: Accelerator, tmp_path: Path) -> MemoryShortage:
 
 
 def test_one_utterance_can_not_be_halved(shortage: MemoryShortage, collator: Collator) -> None:
-    setting = "--training.per_device_train_batch_size"
+    setting, remedy = "--training.per_device_train_batch_size", "1. --training.gradient"
     with (
-        refused(
-            setting, "in step 7", "1 x 2 accum", "128 positions", value=1, remedy="1. --training.gradient"
-        ) as caught,
-        shortage.explained_in_step(7, [collator([]), collator([])], positions=128),
+        refused(setting, "in step 7", "1 x 2 accum", "whole audio window", value=1, remedy=remedy) as caught,
+        shortage.explained_in_step(7, [collator([]), collator([])]),
     ):
         raise CUDA_ERROR
     assert "halve" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("counts", "words"), [((64, 80), "80 positions"), ((64, None), "the whole audio window")])
+def test_merged_positions_are_named(
+    shortage: MemoryShortage, collator: Collator, counts: tuple[int | None, ...], words: str
+) -> None:
+    window = [
+        replace(collator([]), kept=count and KeptPositions(torch.zeros(1, count), torch.zeros(1, count)))
+        for count in counts
+    ]
+    with refused("--training.per_device_train_batch_size", words), shortage.explained_in_step(7, window):
+        raise CUDA_ERROR
 
 
 def test_beams_are_named_where_there_are_some(shortage: MemoryShortage) -> None:
@@ -67,7 +79,7 @@ def test_elsewhere_the_library_says_where(shortage: MemoryShortage) -> None:
 
 
 def test_other_errors_pass(shortage: MemoryShortage) -> None:
-    with pytest.raises(KeyError), shortage.ends_every_rank(), shortage.explained_in_step(1, [], positions=None):
+    with pytest.raises(KeyError), shortage.ends_every_rank(), shortage.explained_in_step(1, []):
         raise KeyError
     with pytest.raises(UserError, match="mine"), shortage.ends_every_rank():
         raise UserError("mine")

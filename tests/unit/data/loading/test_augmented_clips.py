@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from accel_asr.audio.augmentation import Augmentation, most_shift_s
+from accel_asr.audio.augmentation import Augmentation
 from accel_asr.config.augmentation_settings import AugmentConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import TrainingWindows
@@ -19,8 +19,6 @@ from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.data.order.packing import Packing
 from accel_asr.data.reading.rows import Row
 from accel_asr.data.text_processing import TextProcessing
-from accel_asr.model.audio_context import SpeechContext
-from accel_asr.run.step_contexts import StepContexts
 from tests.tiny_datasets import wav_bytes
 from tests.unit.data.local_sources import utterances_of
 
@@ -141,25 +139,3 @@ def test_packs_leave_room_for_the_slowest_speed(clip_items: ClipItems) -> None:
     )
     assert slowed.samples == pytest.approx(plain.samples * 1.25, abs=2)
     assert plain.checksum != slowed.checksum
-
-
-@pytest.mark.parametrize(
-    ("augment", "longest_s"),
-    [
-        (AugmentConfig(), 4.0),
-        (AugmentConfig(speed_prob=0.1, min_rate=0.8), 5.0),
-        (AugmentConfig(shift_prob=0.1, max_shift_s=2.0), 6.0),
-        (AugmentConfig(shift_prob=0.1), 30.0),
-        (AugmentConfig(min_rate=0.5, max_shift_s=9.0), 4.0),
-    ],
-    ids=["none", "speed", "shift", "endless shift", "off"],
-)
-def test_the_context_of_a_step_holds_what_effects_may_make_of_its_clips(
-    augment: AugmentConfig, longest_s: float
-) -> None:
-    plan = WindowPlan(2, 2, 1, 1, seed=1, drop_last=False, durations_s=np.array([4.0, 1.0]))
-    speech = SpeechContext(full_positions=1_500, position_s=0.02)
-    contexts = StepContexts(
-        speech, plan, last_step=1_000, seed=1, slowest=augment.slowest, most_shift_s=min(most_shift_s(augment), 30.0)
-    )
-    assert min(contexts.positions(step) for step in range(1, 40)) == speech.positions_for(longest_s)

@@ -124,8 +124,8 @@ def test_the_device_masks_what_the_workers_would_have_masked(plain: Collator) ->
     made_by_cpu = masking(items)
     samples = replace(masking, features_on_device=True)(items)
     assert samples.input_features.dtype == torch.int16
-    moved = samples.first_frames(160).to(torch.device("cpu"))
-    torch.testing.assert_close(moved.input_features, made_by_cpu.input_features[..., :160], rtol=0, atol=1e-4)
+    moved = samples.to(torch.device("cpu"))
+    torch.testing.assert_close(moved.input_features, made_by_cpu.input_features, rtol=0, atol=1e-4)
     again = moved.to(torch.device("cpu"))
     assert torch.equal(again.input_features, moved.input_features)
 

@@ -36,7 +36,7 @@ def after(last_step: int = 12, **changed: Any) -> RecordedSettings:
         ("training.warmup_steps", 3, "training.warmup_steps: 50 -> 3"),
         ("training.weight_decay", 0.1, "training.weight_decay: 0.0 -> 0.1"),
         ("training.max_grad_norm", 0.5, "training.max_grad_norm: 1.0 -> 0.5"),
-        ("training.audio_context", "speech", "training.audio_context: full -> speech"),
+        ("training.audio_context", "merged", "training.audio_context: full -> merged"),
         ("training.mixed_precision", "bf16", "training.mixed_precision: null -> bf16"),
         ("training.something_new", 1, "training.something_new: null -> 1"),
         ("model.language", "de", "model.language: en -> de"),
@@ -46,6 +46,7 @@ def after(last_step: int = 12, **changed: Any) -> RecordedSettings:
         ("evaluation.normalizer", "none", "evaluation.normalizer: basic -> none"),
         ("evaluation.generation_max_length", 9, "evaluation.generation_max_length: 225 -> 9"),
         ("evaluation.num_beams", 2, "evaluation.num_beams: 1 -> 2"),
+        ("evaluation.audio_context", "merged", "evaluation.audio_context: full -> merged"),
     ],
 )
 def test_what_the_result_depends_on_is_training_or_yardstick(name: str, value: Any, line: str) -> None:
@@ -72,6 +73,9 @@ def test_what_an_earlier_version_did_not_have_was_off() -> None:
     assert (found.training, found.harmless) == (["model.freeze: ['encoder'] -> []"], [])
     found = differences(replace(BEFORE, settings={**earlier, "model.freeze_encoder": False}), after())
     assert (found.training, found.yardstick, found.data, found.harmless) == ([], [], [], [])
+    at_speech = {**PLAIN, "training.audio_context": "speech", "evaluation.full_context_margin": 0.02}
+    found = differences(replace(BEFORE, settings=at_speech), after(training__audio_context="merged"))
+    assert (found.training, found.harmless) == (["training.audio_context: speech -> merged"], [])
     changed = after(training__learning_rate_multipliers={"encoder": 0.1})
     assert len(differences(replace(BEFORE, settings=earlier), changed).training) == 1
 
