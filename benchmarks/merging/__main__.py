@@ -3,8 +3,9 @@
 DATA are folders of real clips with `manifest.jsonl` (`file`, `text`, `language`, `speaker`). A row is a set of clips
 and a way of hearing them, compared with the whole window on the same clips: how many greedy transcripts are the same,
 letter for letter and normalised, and the word error rates with the paired 95% interval of their difference.
-`--gradient` adds the cosine of the summed gradient of so many clips to the whole window's; `--times` the processor time
-of encoder and training step as ratios, measured in turns.
+`--divergence` adds how far the probabilities of the next token are from the whole window's, on so many clips, which
+tells ways apart that few transcripts can't; `--gradient` the cosine of the summed gradient of so many clips; `--times`
+the processor time of encoder and training step as ratios, measured in turns.
 
 All results are kept in `--folder` as they come; what is there is not computed again.
 """
@@ -40,6 +41,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--ways", nargs="+", default=["merged"], metavar="WAY", help=f"words with commas: {WORDS}")
     parser.add_argument("--against", default="whole", metavar="WAY", help="what transcripts are compared with")
     parser.add_argument("--clips", type=int, default=200, help="of each set; 0 makes no transcripts")
+    parser.add_argument("--divergence", type=int, default=0, metavar="CLIPS")
     parser.add_argument("--gradient", type=int, default=0, metavar="CLIPS")
     parser.add_argument("--times", action="store_true")
     parser.add_argument("--folder", type=Path, default=Path("runs/merging"))
@@ -72,6 +74,13 @@ def main() -> None:
                 cells = [set_name, way.name, _mean_length(clips), f"{kept:.0f}"]
                 cells += rows.agreement(clips, merged, whole, normalize)
                 _line([*cells, *([rows.ends_of_speech(merged, whole)] if against.is_timed else [])])
+    if options.divergence:
+        clips = clips_of("clean", recordings, options.divergence)
+        next_tokens = functools.cache(lambda: [listener.next_tokens(clip, Way.parse("whole")) for clip in clips])
+        _head(rows.DIVERGENCE)
+        for way in ways:
+            kept = np.mean([listener.kept_count(clip, way) for clip in clips])
+            _line([way.name, f"{kept:.0f}", *rows.divergence(listener, clips, way, next_tokens, results)])
     if options.gradient:
         clips = clips_of("clean", recordings, options.gradient)
         gradient = functools.cache(lambda: listener.gradient(clips, Way.parse("whole")))

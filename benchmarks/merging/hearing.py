@@ -14,6 +14,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from accel_asr.audio.decoding import to_int16
 from accel_asr.audio.log_mel import features_shape, log_mel
+from accel_asr.data.loading.collator import IGNORED_LABEL
 from accel_asr.model import silence_merging
 from accel_asr.model.silence_merging import KeptPositions, SilenceMerging, encode_clips
 from accel_asr.model.spelling import Spelling
@@ -179,17 +180,21 @@ class Listener:
     def summed_loss(self, clips: Sequence[Clip], way: Way) -> torch.Tensor:
         """Of the tokens of the clips' texts, as training computes it."""
         features, kept = self.inputs(clips, way)
-        labels = [[*self.start(c.language), *self.spelling.ids(f" {c.text}"), self._end] for c in clips]
-        longest = max(map(len, labels)) - 1
-        read, targets = torch.full((len(clips), longest), self._end), torch.full((len(clips), longest), -100)
-        for row, label in enumerate(labels):
-            read[row, : len(label) - 1] = torch.tensor(label[:-1])
-            targets[row, : len(label) - 1] = torch.tensor(label[1:])
-        at = torch.nonzero(targets.flatten() != -100).flatten()
+        read, targets = self._labels(clips)
+        at = torch.nonzero(targets.flatten() != IGNORED_LABEL).flatten()
         with self.as_asked(way, kept):
             return self.model(
                 features, decoder_input_ids=read, target_positions=at, target_labels=targets.flatten()[at], kept=kept
             ).loss_sum
+
+    @torch.no_grad()
+    def next_tokens(self, clip: Clip, way: Way) -> torch.Tensor:
+        """Log-probabilities of each token of the clip's text and of all others in its place, (tokens, vocabulary)."""
+        features, kept = self.inputs([clip], way)
+        with self.as_asked(way, kept):
+            encoded = BaseModelOutput(last_hidden_state=encode_clips(self.model, features, kept))
+            logits = self.model(encoder_outputs=encoded, decoder_input_ids=self._labels([clip])[0]).logits[0]
+        return logits[len(self.start(clip.language)) - 1 :].float().log_softmax(-1)
 
     def gradient(self, clips: Sequence[Clip], way: Way) -> dict[str, torch.Tensor]:
         """Of the summed loss of all clips, by weight."""
@@ -200,6 +205,16 @@ class Listener:
         gradient = {name: weight.grad for name, weight in weights if weight.grad is not None}
         self.model.zero_grad(set_to_none=True)
         return gradient
+
+    def _labels(self, clips: Sequence[Clip]) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the decoder reads and what it should write, both (batch, tokens)."""
+        labels = [[*self.start(c.language), *self.spelling.ids(f" {c.text or ''}"), self._end] for c in clips]
+        longest = max(map(len, labels)) - 1
+        read, targets = torch.full((len(clips), longest), self._end), torch.full((len(clips), longest), IGNORED_LABEL)
+        for row, label in enumerate(labels):
+            read[row, : len(label) - 1] = torch.tensor(label[:-1])
+            targets[row, : len(label) - 1] = torch.tensor(label[1:])
+        return read, targets
 
     @property
     def _end(self) -> int:

@@ -25,6 +25,7 @@ AGREEMENT = ["clips", "way", "mean length", "positions", "same as written", "sam
 AGREEMENT += ["difference (95% interval)"]
 ENDS = "end of speech"
 GRADIENT = ["way", "gradient: cosine of all weights", "of the encoder's"]
+DIVERGENCE = ["way", "positions", "divergence of the next token, nats", "same likeliest token"]
 TIMES = ["clips", "way", "mean length", "encoder", "training step"]
 
 
@@ -96,6 +97,24 @@ def gradient(
         results.add("gradients", key, {"all": cosine(ours, whole()), "encoder": of_encoder})
     cosines = results.read("gradients")[key]
     return [f"{cosines['all']:.4f}", f"{cosines['encoder']:.4f}"]
+
+
+def divergence(
+    listener: Listener, clips: Sequence[Clip], way: Way, whole: Callable[[], list[torch.Tensor]], results: Results
+) -> list[str]:
+    """From the whole window's probabilities of the next token, the clips' texts given: KL in nats, and how often the
+    likeliest token is the same."""
+    key = f"{way.name}, {len(clips)} clips"
+    if key not in results.read("divergence"):
+        nats, same = [], []
+        for clip, right in zip(clips, whole(), strict=True):
+            ours = listener.next_tokens(clip, way)
+            nats.append((right.exp() * (right - ours)).sum(-1))
+            same.append((ours.argmax(-1) == right.argmax(-1)).float())
+        row = {"nats": float(torch.cat(nats).mean()), "same": float(torch.cat(same).mean())}
+        results.add("divergence", key, row)
+    row = results.read("divergence")[key]
+    return [f"{row['nats']:.5f}", f"{100 * row['same']:.2f}%"]
 
 
 def times(listener: Listener, set_name: str, clips: Sequence[Clip], way: Way, results: Results) -> list[str]:
