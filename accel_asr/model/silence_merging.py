@@ -1,10 +1,10 @@
 """Merge the padding of Whisper's window: an encoder that hears the same for well under half of its cost.
 
 Whisper pads every clip to its window (30 s), and its encoder spends as much on the padding as on the speech. To cut the
-padding off makes another model, one that loops. Here it stays, but neighbouring positions of it are stood for by one of
-them, which every attention over the encoder's positions counts as often as it stands for others: log(k) is added to
-its scores. This is the proportional attention of token merging (Bolya et al., "Token Merging: Your ViT But Faster",
-2023), used on what is known beforehand to be alike. Where nothing is merged it is the model itself.
+padding off makes another model, one that loops. Here it stays, but neighbouring positions of it are stood for by one at
+their centre, which every attention over the encoder's positions counts as often as it stands for others: log(k) is
+added to its scores. This is the proportional attention of token merging (Bolya et al., "Token Merging: Your ViT But
+Faster", 2023), used on what is known beforehand to be alike. Where nothing is merged it is the model itself.
 """
 
 import math
@@ -30,7 +30,7 @@ class KeptPositions:
     """Which positions of the window the encoder computes, for each clip of a batch.
 
     Args:
-        positions: int64, (batch, kept), in ascending order.
+        positions: int64, (batch, kept), in ascending order: of each group the middle one, or the upper of two.
         log_counts: float32, (batch, kept), the logarithm of how many positions each stands for; -inf is a filler, which
             nothing attends to.
     """
@@ -143,7 +143,7 @@ def encode_merged(encoder: WhisperEncoder, input_features: torch.Tensor, kept: K
     inner = here - 3
     sources = torch.where(kept.positions <= inner, kept.positions, (kept.positions - (window - here)).clamp(min=inner))
     hidden = hidden.gather(1, sources[..., None].expand(-1, -1, hidden.shape[-1]))
-    hidden = hidden + encoder.embed_positions(kept.positions)
+    hidden = hidden + _centre_embeddings(encoder.embed_positions, kept)
     hidden = nn.functional.dropout(hidden, p=encoder.dropout, training=encoder.training)
     bias = kept.key_bias().to(hidden.dtype)
     for layer in encoder.layers:
@@ -151,6 +151,16 @@ def encode_merged(encoder: WhisperEncoder, input_features: torch.Tensor, kept: K
         if not dropped:
             hidden = layer(hidden, bias)
     return encoder.layer_norm(hidden)
+
+
+def _centre_embeddings(embed: nn.Embedding, kept: KeptPositions) -> torch.Tensor:
+    """The embedding of the centre of each group, (batch, kept, width): the mean of the two middle ones of an even one.
+
+    Whisper hears the half position that the upper one alone is off by: the next token's probabilities are then twice as
+    far from the whole window's (benchmarks/results/2026-11-30-merging.md). To the bit the embedding of a group of one.
+    """
+    is_even = kept.log_counts.exp().round().long() % 2 == 0
+    return (embed(kept.positions) + embed(kept.positions - is_even.long())) / 2
 
 
 def encode_clips(

@@ -75,12 +75,14 @@ def main() -> None:
                 cells += rows.agreement(clips, merged, whole, normalize)
                 _line([*cells, *([rows.ends_of_speech(merged, whole)] if against.is_timed else [])])
     if options.divergence:
-        clips = clips_of("clean", recordings, options.divergence)
-        next_tokens = functools.cache(lambda: [listener.next_tokens(clip, Way.parse("whole")) for clip in clips])
         _head(rows.DIVERGENCE)
-        for way in ways:
-            kept = np.mean([listener.kept_count(clip, way) for clip in clips])
-            _line([way.name, f"{kept:.0f}", *rows.divergence(listener, clips, way, next_tokens, results)])
+        for set_name in options.sets:
+            clips = clips_of(set_name, recordings, options.divergence)
+            next_tokens = functools.cache(functools.partial(listener.all_next_tokens, clips, Way.parse("whole")))
+            for way in ways:
+                kept = np.mean([listener.kept_count(clip, way) for clip in clips])
+                cells = rows.divergence(listener, clips, way, results, name=set_name, whole=next_tokens)
+                _line([set_name, way.name, f"{kept:.0f}", *cells])
     if options.gradient:
         clips = clips_of("clean", recordings, options.gradient)
         gradient = functools.cache(lambda: listener.gradient(clips, Way.parse("whole")))

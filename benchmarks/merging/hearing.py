@@ -1,7 +1,7 @@
 """How a model hears clips: the whole window, or its padding merged in one way or another."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,8 +23,8 @@ from benchmarks.merging.clips import Clip
 
 MOST_NEW_TOKENS = 60
 TIMESTAMP_S = 0.02
-WORDS = """merged, whole, k=8, margin=3, end=0 (no dense end), mean (of the group's position embeddings),
-always (clips of any length), bf16, times"""
+WORDS = """merged, whole, k=8, margin=3, end=0 (no dense end), middle or mean (of the embeddings of a group, not its
+centre's), always (clips of any length), bf16, times"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Way:
     factor: int = silence_merging.MERGE_FACTOR
     margin_s: float = silence_merging.MARGIN_S
     end_s: float = silence_merging.END_S
-    has_mean: bool = False
+    is_middle: bool = False
+    is_mean: bool = False
     is_always: bool = False
     is_bf16: bool = False
     is_timed: bool = False
@@ -47,7 +48,8 @@ class Way:
         Raises:
             ValueError: a word that is none of WORDS.
         """
-        flags = {"whole": "is_whole", "mean": "has_mean", "always": "is_always", "bf16": "is_bf16", "times": "is_timed"}
+        flags = {word: f"is_{word}" for word in ("whole", "middle", "mean", "always", "bf16")}
+        flags["times"] = "is_timed"
         numbers: dict[str, tuple[str, Callable[[str], Any]]] = {
             "k": ("factor", int),
             "margin": ("margin_s", float),
@@ -75,19 +77,17 @@ class Heard:
     end_s: float | None = None
 
 
-class GroupMeans(nn.Module):
-    """In place of the encoder's position embeddings: the mean of those of a group, not that of its middle."""
+def middle_embeddings(embed: nn.Embedding, kept: KeptPositions) -> torch.Tensor:
+    """The embedding of a group's middle position, the upper of two, (batch, kept, width)."""
+    return embed(kept.positions)
 
-    def __init__(self, embedding: nn.Embedding, kept: KeptPositions) -> None:
-        super().__init__()
-        self.num_embeddings = embedding.num_embeddings
-        zero = torch.zeros(1, embedding.embedding_dim, dtype=torch.float64)
-        self.sums = torch.cat([zero, embedding.weight.detach().double().cumsum(0)])
-        self.counts = kept.log_counts.exp().round().long().clamp(min=1)
 
-    def forward(self, positions: torch.Tensor) -> torch.Tensor:
-        first = positions - self.counts // 2
-        return ((self.sums[first + self.counts] - self.sums[first]) / self.counts[..., None]).float()
+def mean_embeddings(embed: nn.Embedding, kept: KeptPositions) -> torch.Tensor:
+    """The mean of the embeddings of all of a group's positions, (batch, kept, width)."""
+    counts = kept.log_counts.exp().round().long().clamp(min=1)
+    first = kept.positions - counts // 2
+    sums = nn.functional.pad(embed.weight.double().cumsum(0), (0, 0, 1, 0))
+    return ((sums[first + counts] - sums[first]) / counts[..., None]).float()
 
 
 class Listener:
@@ -108,7 +108,7 @@ class Listener:
 
     def kept_count(self, clip: Clip, way: Way) -> int:
         merging = self.merging(way)
-        with _of_any_length(way):
+        with as_asked(way):
             return merging.window_positions if way.is_whole else merging.kept_count(clip.seconds)
 
     def inputs(self, clips: Sequence[Clip], way: Way) -> tuple[torch.Tensor, KeptPositions | None]:
@@ -120,25 +120,11 @@ class Listener:
         if way.is_whole:
             return torch.from_numpy(features), None
         merging, seconds = self.merging(way), [clip.seconds for clip in clips]
-        with _of_any_length(way):
+        with as_asked(way):
             kept = merging.of_batch(seconds)
         if kept is None:
             return torch.from_numpy(features), None
         return torch.from_numpy(features)[..., : merging.frames_of(seconds)].contiguous(), kept
-
-    @contextmanager
-    def as_asked(self, way: Way, kept: KeptPositions | None) -> Iterator[None]:
-        """The precision and position embeddings of this way."""
-        encoder = self.model.get_encoder()
-        embedding = encoder.embed_positions
-        precision = torch.autocast("cpu", torch.bfloat16) if way.is_bf16 else nullcontext()
-        try:
-            if way.has_mean and kept is not None:
-                encoder.embed_positions = GroupMeans(embedding, kept)
-            with precision:
-                yield
-        finally:
-            encoder.embed_positions = embedding
 
     def start(self, language: str, *, is_timed: bool = False) -> list[int]:
         """The tokens that a transcript starts with."""
@@ -159,7 +145,7 @@ class Listener:
         settings = self.model.generation_config
         if way.is_timed:
             processors.append(WhisperTimeStampLogitsProcessor(settings, begin_index=len(start)))
-        with self.as_asked(way, kept):
+        with as_asked(way):
             encoded = encode_clips(self.model, features, kept)
             written = GenerationMixin.generate(
                 self.model,
@@ -182,7 +168,7 @@ class Listener:
         features, kept = self.inputs(clips, way)
         read, targets = self._labels(clips)
         at = torch.nonzero(targets.flatten() != IGNORED_LABEL).flatten()
-        with self.as_asked(way, kept):
+        with as_asked(way):
             return self.model(
                 features, decoder_input_ids=read, target_positions=at, target_labels=targets.flatten()[at], kept=kept
             ).loss_sum
@@ -191,10 +177,14 @@ class Listener:
     def next_tokens(self, clip: Clip, way: Way) -> torch.Tensor:
         """Log-probabilities of each token of the clip's text and of all others in its place, (tokens, vocabulary)."""
         features, kept = self.inputs([clip], way)
-        with self.as_asked(way, kept):
+        with as_asked(way):
             encoded = BaseModelOutput(last_hidden_state=encode_clips(self.model, features, kept))
             logits = self.model(encoder_outputs=encoded, decoder_input_ids=self._labels([clip])[0]).logits[0]
         return logits[len(self.start(clip.language)) - 1 :].float().log_softmax(-1)
+
+    def all_next_tokens(self, clips: Sequence[Clip], way: Way) -> list[torch.Tensor]:
+        """`next_tokens` of each clip."""
+        return [self.next_tokens(clip, way) for clip in clips]
 
     def gradient(self, clips: Sequence[Clip], way: Way) -> dict[str, torch.Tensor]:
         """Of the summed loss of all clips, by weight."""
@@ -222,14 +212,20 @@ class Listener:
 
 
 @contextmanager
-def _of_any_length(way: Way) -> Iterator[None]:
-    """Where asked for, merging never falls back to the whole window."""
-    most = silence_merging.MOST_KEPT
+def as_asked(way: Way) -> Iterator[None]:
+    """What no setting changes: the precision, a group's embedding, and clips that are too long to be merged."""
+    centre, most = silence_merging._centre_embeddings, silence_merging.MOST_KEPT
     try:
-        silence_merging.MOST_KEPT = 1.0 if way.is_always else most
-        yield
+        if way.is_middle:
+            silence_merging._centre_embeddings = middle_embeddings
+        if way.is_mean:
+            silence_merging._centre_embeddings = mean_embeddings
+        if way.is_always:
+            silence_merging.MOST_KEPT = 1.0
+        with torch.autocast("cpu", torch.bfloat16, enabled=way.is_bf16):
+            yield
     finally:
-        silence_merging.MOST_KEPT = most
+        silence_merging._centre_embeddings, silence_merging.MOST_KEPT = centre, most
 
 
 def cosine(

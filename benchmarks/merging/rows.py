@@ -25,8 +25,11 @@ AGREEMENT = ["clips", "way", "mean length", "positions", "same as written", "sam
 AGREEMENT += ["difference (95% interval)"]
 ENDS = "end of speech"
 GRADIENT = ["way", "gradient: cosine of all weights", "of the encoder's"]
-DIVERGENCE = ["way", "positions", "divergence of the next token, nats", "same likeliest token"]
+DIVERGENCE = ["clips", "way", "positions", "divergence of the next token, nats", "same likeliest token"]
 TIMES = ["clips", "way", "mean length", "encoder", "training step"]
+
+
+Tokens = list[torch.Tensor]
 
 
 class Results:
@@ -100,19 +103,21 @@ def gradient(
 
 
 def divergence(
-    listener: Listener, clips: Sequence[Clip], way: Way, whole: Callable[[], list[torch.Tensor]], results: Results
+    listener: Listener, clips: Sequence[Clip], way: Way, results: Results, *, name: str, whole: Callable[[], Tokens]
 ) -> list[str]:
     """From the whole window's probabilities of the next token, the clips' texts given: KL in nats, and how often the
-    likeliest token is the same."""
-    key = f"{way.name}, {len(clips)} clips"
+    likeliest token is the same.
+
+    Args:
+        name: Of the set of clips.
+        whole: Of each clip the log-probabilities, (tokens, vocabulary).
+    """
+    key = f"{name}, {way.name}, {len(clips)} clips"
     if key not in results.read("divergence"):
-        nats, same = [], []
-        for clip, right in zip(clips, whole(), strict=True):
-            ours = listener.next_tokens(clip, way)
-            nats.append((right.exp() * (right - ours)).sum(-1))
-            same.append((ours.argmax(-1) == right.argmax(-1)).float())
-        row = {"nats": float(torch.cat(nats).mean()), "same": float(torch.cat(same).mean())}
-        results.add("divergence", key, row)
+        pairs = [(right, listener.next_tokens(clip, way)) for clip, right in zip(clips, whole(), strict=True)]
+        nats = torch.cat([(right.exp() * (right - ours)).sum(-1) for right, ours in pairs])
+        same = torch.cat([ours.argmax(-1) == right.argmax(-1) for right, ours in pairs])
+        results.add("divergence", key, {"nats": float(nats.mean()), "same": float(same.float().mean())})
     row = results.read("divergence")[key]
     return [f"{row['nats']:.5f}", f"{100 * row['same']:.2f}%"]
 

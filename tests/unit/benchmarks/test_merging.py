@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from accel_asr.evaluation.normalizers import normalizer_named
+from accel_asr.model import silence_merging
 from accel_asr.model.pretrained import load_model_and_processor, quiet_libraries
 from accel_asr.model.silence_merging import KeptPositions
 from benchmarks.merging import rows
 from benchmarks.merging.clips import RATE_HZ, ROOM_S, Clip, Recording, clips_of, read_recordings
-from benchmarks.merging.hearing import GroupMeans, Heard, Listener, Way, cosine
+from benchmarks.merging.hearing import Heard, Listener, Way, as_asked, cosine, mean_embeddings, middle_embeddings
 from tests.tiny_models import make_tiny_whisper
 
 WHOLE = Way.parse("whole")
@@ -81,20 +82,30 @@ def test_a_telephone_has_nothing_above_4_khz(recordings: list[Recording]) -> Non
 
 def test_a_way_is_named_by_words() -> None:
     way = Way.parse("k=8,margin=3,end=0,mean,bf16")
-    assert (way.factor, way.margin_s, way.end_s, way.has_mean, way.is_bf16) == (8, 3.0, 0.0, True, True)
+    assert (way.factor, way.margin_s, way.end_s, way.is_mean, way.is_bf16) == (8, 3.0, 0.0, True, True)
     assert Way.parse("merged") == Way()
     with pytest.raises(ValueError, match="'k'"):
         Way.parse("k")
 
 
-def test_the_mean_of_a_group_is_that_of_its_embeddings() -> None:
-    embedding = nn.Embedding(10, 4)
-    kept = KeptPositions(torch.tensor([[0, 1, 4, 8, 9]]), torch.tensor([[1.0, 1.0, 4.0, 3.0, 0.0]]).log())
-    means = GroupMeans(embedding, kept)(kept.positions)[0]
+def test_the_embedding_of_a_group_is_its_centre_or_its_middle_or_the_mean_of_all() -> None:
+    embedding = nn.Embedding(12, 4)
+    # 0, 1, then 2 to 5, 6 to 8, 9 and 10, 11
+    kept = KeptPositions(torch.tensor([[0, 1, 4, 7, 10, 11]]), torch.tensor([[1.0, 1.0, 4.0, 3.0, 2.0, 1.0]]).log())
     weight = embedding.weight.detach()
-    assert torch.equal(means[:2], weight[:2])
-    torch.testing.assert_close(means[2], weight[2:6].mean(0))
-    torch.testing.assert_close(means[3], weight[7:10].mean(0))
+    centre = (weight[[0, 1, 4, 7, 10, 11]] + weight[[0, 1, 3, 7, 9, 11]]) / 2
+    assert torch.equal(silence_merging._centre_embeddings(embedding, kept)[0], centre)
+    assert torch.equal(middle_embeddings(embedding, kept)[0], weight[[0, 1, 4, 7, 10, 11]])
+    groups = ([0], [1], [2, 3, 4, 5], [6, 7, 8], [9, 10], [11])
+    means = torch.stack([weight[group].mean(0) for group in groups])
+    torch.testing.assert_close(mean_embeddings(embedding, kept)[0], means)
+
+
+def test_what_no_setting_changes_is_as_before_afterwards() -> None:
+    centre, most = silence_merging._centre_embeddings, silence_merging.MOST_KEPT
+    with as_asked(Way.parse("mean,always")):
+        assert (silence_merging._centre_embeddings, silence_merging.MOST_KEPT) == (mean_embeddings, 1.0)
+    assert (silence_merging._centre_embeddings, silence_merging.MOST_KEPT) == (centre, most)
 
 
 def test_a_factor_of_one_is_the_whole_window(listener: Listener, recordings: list[Recording]) -> None:
