@@ -8,7 +8,14 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from accel_asr.model import pretrained as modeling
-from accel_asr.model.silence_merging import BUCKET, KeptPositions, SilenceMerging, encode_clips, encode_merged
+from accel_asr.model.silence_merging import (
+    BUCKET,
+    KeptPositions,
+    SilenceMerging,
+    _centre_embeddings,
+    encode_clips,
+    encode_merged,
+)
 from tests.tiny_models import make_tiny_whisper
 
 WHISPER = SilenceMerging(window_positions=1500, position_s=0.02)
@@ -160,3 +167,12 @@ def test_the_kept_positions_stand_for_the_whole_window(clip_s: float) -> None:
 def test_the_features_that_are_needed_end_soon_after_the_longest_clip() -> None:
     assert WHISPER.frames_of([1.0, 3.0]) == 2 * (150 + 8)
     assert WHISPER.frames_of([29.99]) == 3000
+
+
+def test_a_group_has_the_embedding_of_its_centre() -> None:
+    embedding = torch.nn.Embedding(12, 4)
+    # 0, 1, then 2 to 5, 6 to 8, 9 and 10, 11
+    kept = KeptPositions(torch.tensor([[0, 1, 4, 7, 10, 11]]), torch.tensor([[1.0, 1.0, 4.0, 3.0, 2.0, 1.0]]).log())
+    weight = embedding.weight.detach()
+    expected = (weight[[0, 1, 4, 7, 10, 11]] + weight[[0, 1, 3, 7, 9, 11]]) / 2
+    assert torch.equal(_centre_embeddings(embedding, kept)[0], expected)
