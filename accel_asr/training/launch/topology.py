@@ -71,6 +71,8 @@ def start_accelerator(
         refuse_more_processes_than_devices()
     refuse_unfit_precision(precision, has_accelerator=has_accelerator)
     _talk_over_loopback()
+    # on Hopper its gradients may be NaN where there is a mask and 64 keys are left over of 128 (pytorch issue 196678)
+    torch.backends.cuda.enable_cudnn_sdp(False)
     # without cpu=True, ranks on a machine without an accelerator each believe they are alone
     accelerator = Accelerator(
         cpu=not has_accelerator,

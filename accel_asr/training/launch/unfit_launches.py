@@ -61,6 +61,7 @@ def refuse_more_processes_than_devices() -> None:
             setting="--num_processes",
             value=processes,
             remedy=f"launch with --num_processes {devices} for each machine, and more "
-            "--training.gradient_accumulation_steps for the same global batch; or let CUDA_VISIBLE_DEVICES show more",
+            "--training.gradient_accumulation_steps for the same global batch; or let CUDA_VISIBLE_DEVICES show more "
+            "GPUs, or none, to train on the CPU",
             same_on_every_rank=os.environ.get("LOCAL_RANK", "0") != "0",  # said once a machine
         )

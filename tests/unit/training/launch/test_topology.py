@@ -90,6 +90,15 @@ def test_what_sharded_weights_can_not_do(
         accelerator_of_run(training, frozen_dtype=frozen_dtype)
 
 
+def test_attention_is_not_left_to_cudnn(tmp_path) -> None:
+    # merged padding gives attention a mask and multiples of 64 keys, for which its gradients may be NaN
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    start(tmp_path)
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+    assert torch.backends.cuda.flash_sdp_enabled()
+    assert torch.backends.cuda.mem_efficient_sdp_enabled()
+
+
 # -- precision
 
 
