@@ -76,6 +76,8 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", choices=["whisper-tiny", "large-v3-turbo", "tiny"], default="whisper-tiny")
+    parser.add_argument("--model_dir", type=Path, help="a Whisper's folder, in place of a random one of --size")
+    parser.add_argument("--manifest", type=Path, help="recordings in English for --model_dir: file, text, duration")
     parser.add_argument("--batch_size", type=int, default=4, help="of the step, the evaluation and the epoch")
     parser.add_argument("--fetch_size", type=int, default=15, help="clips of the fetch, labels of the head")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
@@ -89,6 +91,8 @@ def main() -> None:
         page, results = (path.read_text(encoding="utf-8") for path in (options.page, options.results))
         options.page.write_text(with_page_table(page, results), encoding="utf-8")
         return
+    if (options.model_dir is None) != (options.manifest is None):
+        parser.error("--model_dir and --manifest go together")
     if options.rows is None:
         left_out = ON_REQUEST if options.device == "cuda" else {*ON_REQUEST, *ON_CUDA_ONLY}
         options.rows = [name for name in ROWS if name not in left_out]
@@ -108,6 +112,7 @@ def measure(options: argparse.Namespace) -> None:
 
     from benchmarks.speed.material import SIZES, Material
     from benchmarks.speed.model_rows import Bench
+    from benchmarks.speed.real_material import RealMaterial
 
     measured_commit = commit()
     quiet()
@@ -118,7 +123,12 @@ def measure(options: argparse.Namespace) -> None:
     rows: list[Row] = rows_of_page(earlier) if earlier else []
     warmups: dict[str, dict[str, float]] = line_of_page(earlier)["first_calls_s"] if earlier else {}
     with tempfile.TemporaryDirectory() as folder:
-        material = Material(Path(folder), SIZES[options.size], device=torch.device(options.device))
+        device = torch.device(options.device)
+        material = (
+            Material(Path(folder), SIZES[options.size], device=device)
+            if options.model_dir is None
+            else RealMaterial(Path(folder), options.model_dir, options.manifest, device=device)
+        )
         bench = Bench(
             material=material,
             folder=Path(folder),
@@ -138,13 +148,14 @@ def measure(options: argparse.Namespace) -> None:
             measured = {(row.row, row.against) for row in new_rows}
             rows = [row for row in rows if (row.row, row.against) not in measured]
             rows += [
-                replace(row, commit=measured_commit, command=command, model=options.size, gpu=gpu) for row in new_rows
+                replace(row, commit=measured_commit, command=command, model=material.size.name, gpu=gpu)
+                for row in new_rows
             ]
             line = rounded(
                 {
                     "benchmark": "speed",
                     "date": datetime.now(UTC).date().isoformat(),
-                    "model": material.size.describe(),
+                    "model": material.describe(),
                     "hardware": hardware(options.device, gpu),
                     "versions": {"python": platform.python_version()}
                     | {name: installed_version(name) for name in PACKAGES},

@@ -97,6 +97,14 @@ class Material:
         model.get_encoder().embed_positions.requires_grad_(False)
         return model.to(self.device)
 
+    def describe(self) -> str:
+        """One sentence."""
+        return self.size.describe()
+
+    def duration_s(self, row: int) -> float:
+        """How long the row's clip is."""
+        return self.size.clip_s
+
     def samples(self, row: int) -> np.ndarray:
         """int16 at RATE_HZ: two tones that come and go, and noise."""
         generator = np.random.default_rng((1, row))
@@ -120,7 +128,7 @@ class Material:
         for row in range(rows):
             features = self.extractor(self.samples(row) / np.float32(32_768), sampling_rate=RATE_HZ).input_features[0]
             label = self.encoder.encode(self.text(row))
-            items.append(Item(f"row-{row}", self.size.clip_s, np.asarray(features), label.token_ids))
+            items.append(Item(f"row-{row}", self.duration_s(row), np.asarray(features), label.token_ids))
         return items
 
     @cached_property

@@ -30,7 +30,8 @@ TARGETS: dict[tuple[str, str], tuple[str, float]] = {
     ("checkpoint stall", "seed"): ("<=", 0.2),
     ("checkpoint stall", "ours, waiting"): ("<=", 0.2),
     ("train step", "trainer"): (">=", 1.0),
-    ("evaluation", "trainer"): (">=", 2.0),
+    ("evaluation", "trainer"): (">=", 1.8),
+    ("evaluation, merged", "trainer"): (">=", 2.5),
     ("bytes of a step, two ranks", "formula"): ("within 1% of", 1.0),
     ("gradient norm of 2x4, ours", "1x8, ours"): ("within 1% of", 1.0),
 }

@@ -11,18 +11,20 @@ from benchmarks.speed.hand_written import HandWritten
 from benchmarks.speed.material import Material
 from benchmarks.speed.model_rows import Bench, as_labels
 from benchmarks.speed.own_loop import Own
+from benchmarks.speed.real_material import RealMaterial
 from benchmarks.speed.results import Row, faster
-from benchmarks.speed.timing import clock_of, in_turns, wall_time
+from benchmarks.speed.timing import Times, clock_of, in_turns, wall_time
+
+MERGED = "ours, merged"
+EVALUATION = {"ours": "evaluation", MERGED: "evaluation, merged"}
 
 
 def evaluation_rows(bench: Bench) -> list[Row]:
-    """Loss and transcripts of one batch with its features in memory."""
+    """Loss and transcripts of one batch with its features in memory, exact and with merged padding."""
     items = bench.material.items(bench.batch_size)
-    # all take the rows longest first, as ours does; here all are equally long
-    batch = as_labels(bench.material.collator(items).to(bench.device))
     own = Own(bench.material, mixed_precision=bench.mixed_precision)
     prepared = own_loop.prepared_items(bench.material, items)
-    seed = HandWritten(bench.material, mixed_precision=bench.mixed_precision)
+    merging = replace(bench.material.collator, merging=own.silence_merging())
     rows = seq2seq_trainer.PreparedRows(items)
     trainer = seq2seq_trainer.make_trainer(
         bench.material, rows, validation=rows, batch_size=len(items), mixed_precision=bench.mixed_precision
@@ -34,14 +36,29 @@ def evaluation_rows(bench: Bench) -> list[Row]:
     assert abs(ours[0] - theirs[0]) < tolerance * theirs[0], (ours[0], theirs[0])
     if bench.mixed_precision == "no":
         assert ours[1] == theirs[1], "the transcripts differ"
+    merged = own.evaluate(prepared, batch_size=len(items), collator=merging)[1]
     ways: dict[str, Callable[[], object]] = {
         "ours": lambda: own.evaluate(prepared, batch_size=len(items)),
-        "seed": lambda: seed.evaluate([batch]),
+        MERGED: lambda: own.evaluate(prepared, batch_size=len(items), collator=merging),
         "trainer": trainer.evaluate,
     }
-    rows_of_ways = bench.timed("evaluation", ways, unit=bench.unit)
-    note = f"{len(items)} clips in a batch, {bench.material.size.max_new_tokens} tokens made"
-    return [replace(row, note=note) for row in rows_of_ways]
+    if not isinstance(bench.material, RealMaterial):
+        batch = as_labels(bench.material.collator(items).to(bench.device))
+        seed = HandWritten(bench.material, mixed_precision=bench.mixed_precision)
+        ways["seed"] = lambda: seed.evaluate([batch])
+    times = in_turns(ways, rounds=bench.rounds, clock=clock_of(bench.device), calls=bench.calls)
+    bench.warmups["evaluation"] = times.warmup_s
+    same = sum(exact == other for exact, other in zip(ours[1], merged, strict=True))
+    notes = {
+        "ours": "the same transcripts as trainer's",
+        MERGED: f"{same} of {len(items)} transcripts as with the whole window",
+    }
+    new_rows = []
+    for way, note in notes.items():
+        others = {name: seconds for name, seconds in times.rounds_s.items() if name not in notes}
+        compared = Times({}, {"ours": times.rounds_s[way], **others})
+        new_rows += faster(EVALUATION[way], compared, unit=bench.unit, note=f"{len(items)} clips in a batch; {note}")
+    return new_rows
 
 
 def epoch_rows(bench: Bench) -> list[Row]:

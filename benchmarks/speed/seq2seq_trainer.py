@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from transformers import PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
 
 from accel_asr.data.loading.items import Item
+from accel_asr.model.folder.generation_settings import is_multilingual
 from benchmarks.speed.hand_written import LEARNING_RATE
 from benchmarks.speed.material import RATE_HZ, Material
 from benchmarks.speed.timing import TensorMemory
@@ -79,7 +80,8 @@ def make_trainer(
     """A trainer that writes nothing and shows nothing. `trainer.transcripts` has the transcripts."""
     tokenizer = material.processor.tokenizer
     model = material.model(attention="sdpa")
-    model.generation_config.language, model.generation_config.task = "en", "transcribe"
+    if is_multilingual(model.generation_config):
+        model.generation_config.language, model.generation_config.task = "en", "transcribe"
     model.generation_config.max_length = None
     model.generation_config.max_new_tokens = material.size.max_new_tokens
     arguments = Seq2SeqTrainingArguments(
