@@ -88,6 +88,7 @@ def test_the_speed_beside_other_trainers_and_the_reference_job_cut_down() -> Non
     assert rows["bytes of a step, two ranks", "seed"]["ratio"] == pytest.approx(0.5, abs=0.05)
     assert rows["packed epoch", "unpacked"]["note"] == "10 clips of 0.2 s in 2 windows of 2 s, in place of 10"
     assert "; first call " in rows["evaluation, compiled decoding", "ours, as it is"]["note"]
+    assert rows["evaluation, merged", "trainer"]["note"].endswith(" transcripts as with the whole window")
     assert rows["train step", "trainer"]["verdict"] == "no verdict: fewer than 5 rounds"
     assert job["note"].startswith("2 epochs of 4 clips in batches of 2, 1 clips scored 3 times")
     assert 0 < epoch["ours"] < job["ours"]
