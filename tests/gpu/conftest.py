@@ -8,11 +8,16 @@ import copy
 import os
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
+from accel_asr.data.loading.clip_items import ClipItems
+from accel_asr.data.loading.collator import Batch, Collator
+from accel_asr.model import silence_merging
+from accel_asr.model.silence_merging import SilenceMerging
 from accel_asr.training.launch.topology import shut_down, start_accelerator
 from tests.conftest import ModelAndProcessor, forget_accelerate
 
@@ -107,3 +112,25 @@ def one_rank(start: Start, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 def fresh_model(model_and_processor: ModelAndProcessor) -> Callable[[], torch.nn.Module]:
     """Copies of the tiny model, in training mode, all with the same weights."""
     return lambda: copy.deepcopy(model_and_processor[0]).train()
+
+
+@pytest.fixture
+def window(clip_items: ClipItems, collator: Collator) -> list[Batch]:
+    """Two micro-batches of samples, whose features the device computes."""
+    on_device = replace(collator, features_on_device=True)
+    items = [clip_items[0, row] for row in range(7)]
+    return [on_device(items[:4]), on_device(items[4:])]
+
+
+@pytest.fixture
+def merged_window(window: list[Batch], clip_items: ClipItems, collator: Collator, monkeypatch) -> list[Batch]:
+    """Short clips, of which about half of the positions are kept, with fillers."""
+    monkeypatch.setattr(silence_merging, "BUCKET", 8)
+    merging = SilenceMerging(window_positions=100, position_s=0.02, margin_s=0.1, end_s=0.1)
+    merged = replace(collator, features_on_device=True, merging=merging)
+    short = sorted((clip_items[0, row] for row in range(7)), key=lambda item: item.duration_s)[:4]
+    batch = merged(short)
+    assert batch.kept is not None
+    assert batch.kept.positions.shape[1] < 80
+    assert batch.kept.log_counts.isneginf().any()
+    return [batch]

@@ -3,31 +3,19 @@
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 import torch
 from torch._dynamo.utils import counters
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from accel_asr.data.loading.clip_items import ClipItems
-from accel_asr.data.loading.collator import Batch, Collator
-from accel_asr.model import silence_merging
+from accel_asr.data.loading.collator import Batch
 from accel_asr.model.compiled_layers import compile_encoder_layers
-from accel_asr.model.silence_merging import SilenceMerging
 from accel_asr.training.optimizers import build_optimizer
 from accel_asr.training.started_step import StartedStep
 from accel_asr.training.step import start_step
 from tests.gpu.conftest import CPU, Start
 from tests.gpu.updates import Update, update
-
-
-@pytest.fixture
-def window(clip_items: ClipItems, collator: Collator) -> list[Batch]:
-    """Two micro-batches of samples, whose features the device computes."""
-    on_device = replace(collator, features_on_device=True)
-    items = [clip_items[0, row] for row in range(7)]
-    return [on_device(items[:4]), on_device(items[4:])]
 
 
 @pytest.fixture
@@ -78,20 +66,6 @@ def test_two_updates_from_the_same_weights_are_alike(start: Start, fresh_model, 
 
 
 # -- padding that is merged
-
-
-@pytest.fixture
-def merged_window(window: list[Batch], clip_items: ClipItems, collator: Collator, monkeypatch) -> list[Batch]:
-    """Short clips, of which about half of the positions are kept, with fillers."""
-    monkeypatch.setattr(silence_merging, "BUCKET", 8)
-    merging = SilenceMerging(window_positions=100, position_s=0.02, margin_s=0.1, end_s=0.1)
-    merged = replace(collator, features_on_device=True, merging=merging)
-    short = sorted((clip_items[0, row] for row in range(7)), key=lambda item: item.duration_s)[:4]
-    batch = merged(short)
-    assert batch.kept is not None
-    assert batch.kept.positions.shape[1] < 80
-    assert batch.kept.log_counts.isneginf().any()
-    return [batch]
 
 
 @pytest.mark.parametrize(("precision", "cosine"), [("no", 0.9999), ("bf16", 0.9)])

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ import torch
 
 from benchmarks import gpu_first
 from benchmarks.gpu_first import SECTIONS, Section, lines_of_section, run_sections, show_section
-from benchmarks.gpu_sections import environment, whole_runs
-from benchmarks.gpu_sections.attention import WAYS, as_fp32, new_scores
+from benchmarks.gpu_sections import attention, environment, steps, whole_runs
+from benchmarks.gpu_sections.attention import WAYS, Scores, as_fp32, new_scores
 from benchmarks.gpu_sections.trial import Trial, line
 
 PRETENDED_S = {"job_s": 4.0, "epoch_s": 2.0}
@@ -206,3 +207,46 @@ def test_weights_of_keys_are_the_same_as_a_mask_and_as_a_dimension(folder: Path)
 
 def test_a_line_of_a_table() -> None:
     assert line(["a|b", 2, 1234.6, 0.012345, True]) == "| a/b | 2 | 1,235 | 0.0123 | yes |"
+
+
+# -- what only a GPU does, with CUDA pretended
+
+
+def test_waits_of_the_host_are_counted_by_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+    here = Path(__file__).relative_to(Path.cwd())
+
+    def work() -> None:
+        for _ in range(2):
+            warnings.warn_explicit("called a synchronizing CUDA operation", UserWarning, __file__, 7)
+        warnings.warn_explicit("something else", UserWarning, __file__, 8)
+
+    assert steps.host_waits(work, torch.device("cuda")) == {f"{here}:7": 2}
+    assert modes == ["warn", "default"]
+    assert steps.host_waits(work, torch.device("cpu")) == {}
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), "no"), ((9, 0), "bf16")])
+def test_bf16_is_measured_where_it_is_not_emulated(
+    capability: tuple[int, int], expected: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    assert Trial(torch.device("cuda"), False, folder).mixed_precision == expected
+    assert Trial(torch.device("cpu"), False, folder).mixed_precision == "no"
+
+
+def test_a_kernel_that_refuses_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(scores: Scores) -> torch.Tensor:
+        for text in (
+            "Flash attention kernel not used because:",
+            "Flash Attention does not support non-null attn_mask.",
+        ):
+            warnings.warn_explicit(f"{text} (Triggered internally at sdp.cpp)", UserWarning, __file__, 1)
+        raise RuntimeError("No available kernel. Aborting execution.")
+
+    trial = Trial(torch.device("cpu"), True, folder)
+    scores = new_scores(1, 1, 2, 4, trial)
+    reason = "Flash Attention does not support non-null attn_mask."
+    assert attention.tried(refuses, scores, attention.KERNELS[0], scores.value, trial) == (None, None, reason)
