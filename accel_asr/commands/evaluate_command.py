@@ -177,6 +177,7 @@ def _decoding(loaded: "LoadedModel", config: Config) -> dict[str, Any]:
         "num_beams": decoding.num_beams,
         "max_new_tokens": decoding.max_new_tokens,
         "compiled": decoding.is_compiled,
+        **({"audio_context": "merged"} if loaded.collator.merging is not None else {}),
         "normalizer": config.evaluation.normalizer,
         "model_commit": getattr(loaded.model.config, "_commit_hash", None),
     }

@@ -138,9 +138,9 @@ def export(config: Config, options: argparse.Namespace) -> int:
     from accel_asr.files.atomic_writes import folder_written_whole
     from accel_asr.run.job import load_job
 
-    # greedy in both: beam search differs between runtimes in more than the weights
-    greedy = dataclasses.replace(config.evaluation, num_beams=1)
-    job = load_job(dataclasses.replace(config, evaluation=greedy))
+    # greedy in both: beam search differs between runtimes in more than the weights; and no runtime merges padding
+    alike = dataclasses.replace(config.evaluation, num_beams=1, audio_context="full")
+    job = load_job(dataclasses.replace(config, evaluation=alike))
     export_folder.require_runnable(job.model, job.processor, export_format=options.format)
     for notice in job.data.notices:
         say(visible(notice))
@@ -154,6 +154,8 @@ def export(config: Config, options: argparse.Namespace) -> int:
         )
     if config.evaluation.num_beams != 1:
         say(f"note: compared greedily, not with evaluation.num_beams {config.evaluation.num_beams}")
+    if config.evaluation.audio_context != "full":
+        say("note: compared at the whole window, which the exported model hears, not with merged padding")
     for note in export_folder.limit_tokens(job.model, export_format=options.format):
         say(f"note: {note}")
     say(f"exporting {options.model} to {options.format}, {options.quantization}")

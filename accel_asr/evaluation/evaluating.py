@@ -19,19 +19,26 @@ from accel_asr.ranks.agreement import Agreement
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A score and the utterances behind it. loss: mean of a target token, in nats; seconds: wall time on this rank."""
+    """A score and the utterances behind it.
+
+    Args:
+        loss: Mean of a target token, in nats.
+        seconds: Wall time on this rank.
+        is_merged: The padding was merged, which may change a word now and then.
+    """
 
     score: CorpusScore
     loss: float
     seconds: float
     scored: list[ScoredUtterance]
+    is_merged: bool = False
 
     def record(self) -> dict[str, Any]:
         """The numbers as metrics.jsonl and summary.json hold them; with several languages or sources, also of each.
 
         `wer_interval` and so on are 95% bootstrap intervals, [low, high].
         """
-        record = {**asdict(self.score), "loss": self.loss}
+        record = {**asdict(self.score), "loss": self.loss, **({"audio_context": "merged"} if self.is_merged else {})}
         record |= {f"{name}_interval": list(interval) for name, interval in rate_intervals(self.scored).items()}
         parts_by = {
             "by_language": grouped(self.scored, lambda utterance: utterance.transcript.language or ""),
@@ -78,4 +85,5 @@ def evaluate_model(
         loss=transcription.loss,
         seconds=time.perf_counter() - started_s,
         scored=scored,
+        is_merged=collator.merging is not None,
     )

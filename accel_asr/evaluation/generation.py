@@ -132,6 +132,7 @@ def transcribe_batches(
                 share.rows.extend((*result, None) for result in zip(rows, hypotheses, cut_off, silent, strict=True))
                 share.losses.append((rows[0], loss_sum, len(batch.target_positions)))
             on_batch(len(planned.rows))
+    KeyBias.of_model(model).of_batch = None  # whoever generates next hears the whole window
     model.train(was_training)
     return share
 

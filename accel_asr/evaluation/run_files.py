@@ -36,6 +36,11 @@ def weights_in_words(record: Mapping[str, Any]) -> str:
     return f"mean of steps {', '.join(steps)} and {last}"
 
 
+def context_in_words(record: Mapping[str, Any]) -> str:
+    """What to add to the scores of an evaluation that merged the padding; nothing where it had the whole window."""
+    return ", with merged padding" if record.get("audio_context") == "merged" else ""
+
+
 def transcripts_file(record: Mapping[str, Any]) -> str:
     """The file in `evaluations/` for the transcripts of an evaluation."""
     return f"{record['weights']}.jsonl" if "weights" in record else f"step-{record['step']:08d}.jsonl"

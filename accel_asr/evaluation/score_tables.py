@@ -39,7 +39,8 @@ def show_sets(console: Console, results: Mapping[str, Sequence[SetResult]]) -> N
     Args:
         results: Of each model, by its name.
     """
-    table = _table("scores, with 95% bootstrap intervals")
+    is_merged = any(result.evaluation.is_merged for sets in results.values() for result in sets)
+    table = _table(f"scores, with 95% bootstrap intervals{'; padding merged' if is_merged else ''}")
     table.add_column("")
     columns = []
     for model, sets in results.items():

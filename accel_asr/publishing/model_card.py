@@ -15,7 +15,7 @@ from accel_asr.errors import UserError
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.comparing import compare
 from accel_asr.evaluation.hallucinations import find_hallucinations
-from accel_asr.evaluation.run_files import read_record, read_scored, weights_in_words
+from accel_asr.evaluation.run_files import context_in_words, read_record, read_scored, weights_in_words
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.model.languages import language_name
 from accel_asr.model.parts import parameters_in_words
@@ -70,6 +70,7 @@ def make_model_card(run_dir: Path, *, hub_model_id: str, adapter: bool = False) 
         parts=_part_rows(scored, without=config["data"]["group_column"]),
         limits=_limits(best, scored),
         evaluation=config["evaluation"],
+        context=context_in_words(best),
         pictures=[f"{PICTURES_DIR}/{path.name}" for path in pictures_of(run_dir)],
         hyperparameters=_hyperparameters(config, environment),
         environment=environment,

@@ -109,6 +109,10 @@ def _sentences(records: RunRecords, comparison: Comparison | None) -> list[str]:
         sentences.append(
             "The model was not scored before training (evaluation.eval_on_start is false), so the gain is unknown."
         )
+    if "audio_context" in record:
+        sentences.append(
+            "Scored with merged padding (evaluation.audio_context): at the whole window a word may differ now and then."
+        )
     if records.early_stop is not None:
         rule = {name: records.early_stop[name] for name in ("step", "last_step", "evaluations", "threshold")}
         sentences.append(f"Training {early_stop_in_words(**rule)}.")

@@ -17,7 +17,7 @@ from rich.table import Table
 from accel_asr.console.bars import TRAINING_LINE_S, Bar, ProgressLines, bars_are_seen, progress_bar, text_bar
 from accel_asr.console.printing import percent, table_console
 from accel_asr.console.public_text import visible, visible_lines
-from accel_asr.evaluation.run_files import weights_in_words
+from accel_asr.evaluation.run_files import context_in_words, weights_in_words
 from accel_asr.evaluation.score_tables import shown
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.run.forecast import RunForecast, duration
@@ -192,7 +192,10 @@ class Display:
         self._evaluation_line_s, self._evaluations_unshown = time.monotonic(), 0
 
     def _show_table(self) -> None:
-        table = Table(title=f"{self.scores[-1][1]['utterances']} validation utterances", title_justify="left")
+        table = Table(
+            title=f"{self.scores[-1][1]['utterances']} validation utterances{context_in_words(self.scores[-1][1])}",
+            title_justify="left",
+        )
         for column in ("step", "epoch", "WER", "WER ortho", "CER", "loss", "cut off"):
             table.add_column(column, justify="right")
         table.add_column("")
@@ -274,6 +277,7 @@ class Display:
         self.say(
             f"\nWER {before}{percent(best['wer'])} best ({weights_in_words(best)}), {percent(last['wer'])} last "
             f"(step {last['step']}), on {best['utterances']} utterances"
+            f"{context_in_words(best)}"
         )
         for record in (record for name, record in summary.items() if name == record.get("weights") and record != best):
             self.say(f"WER {percent(record['wer'])} {weights_in_words(record)}")

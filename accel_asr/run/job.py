@@ -26,6 +26,7 @@ from accel_asr.data.selection.utterances import Utterances
 from accel_asr.data.splits import load_train_and_validation
 from accel_asr.data.streaming.stream_items import StreamItems, StreamWindows
 from accel_asr.data.streaming.streams import Place, StreamOrder
+from accel_asr.errors import UserError
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.parts import freeze
@@ -160,6 +161,14 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
     extractor = processor.feature_extractor
     collator = loaded.collator_for(device, features_on_device=data_settings.features_on_device)
     train_collator = replace(collator, merging=merging_of(training.audio_context, model, processor))
+    if train_collator.merging is not None and model.config.apply_spec_augment and not spec_augment.enabled:
+        raise UserError(
+            "does not go with the model's own SpecAugment (apply_spec_augment in its config.json), which masks padding "
+            "too: merging takes padding to be constant",
+            setting="--training.audio_context",
+            value=training.audio_context,
+            remedy="add --spec_augment.enabled true, which masks the speech alone, or leave it out",
+        )
     encoder_cache = None
     if model_settings.cache_encoder_outputs:
         encoder_cache = _encoder_cache(data.train, loaded, data_settings, data.notices)

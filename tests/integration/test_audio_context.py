@@ -34,6 +34,8 @@ def test_it_is_nearly_the_training_at_the_whole_window_and_not_quite(job: TonesJ
     assert first["target_tokens"] == of_whole["target_tokens"]
     assert first["loss"] != of_whole["loss"]
     assert first["loss"] == pytest.approx(of_whole["loss"], rel=0.01)
+    said = [job.metrics(name, "eval")[0].get("audio_context") for name in (ALONE, WHOLE)]
+    assert said == ["merged", None]
     assert job.metrics(ALONE, "eval")[0]["loss"] != job.metrics(WHOLE, "eval")[0]["loss"]
 
 

@@ -19,6 +19,7 @@ from accel_asr.evaluation.generation import Transcription
 from accel_asr.evaluation.scoring import Transcript, corpus_score, score_utterance
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.silence_merging import SilenceMerging
+from accel_asr.ranks import agreement
 from tests.conftest import MAX_NEW_TOKENS
 from tests.odd_tokenizers import with_tokenizer
 from tests.tiny_datasets import tone_utterances, wav_bytes
@@ -191,6 +192,7 @@ def test_a_table_with_an_utterance_missing_or_twice_is_an_error(
 
 def test_ranks_together_give_the_table_of_one(transcribe, monkeypatch: pytest.MonkeyPatch, accelerator) -> None:
     alone = transcribe(batch_size=2)
+    monkeypatch.setattr(agreement, "summed_over_ranks", lambda flags, _: flags)  # there are no other ranks
     together: list[list] = []
     for rank in range(3):  # what each rank has to give: rows, then losses
         gathered: list[list] = []
@@ -324,6 +326,23 @@ def test_features_made_on_the_device_give_the_same(transcribe, collator, merging
     assert on_device.transcripts == on_cpu.transcripts
     assert on_device.loss == pytest.approx(on_cpu.loss, abs=1e-5)
     assert (on_cpu.loss != transcribe().loss) is (merging is not None)
+
+
+def test_after_merged_padding_the_model_hears_the_whole_window_again(
+    transcribe, collator, model_and_processor, accelerator, clip_items
+) -> None:
+    model, processor = model_and_processor
+    merging = dataclasses.replace(collator, merging=SilenceMerging(100, 0.02, margin_s=0.1, end_s=0.1))
+    features = torch.stack([collator([item]).input_features[0] for item in clip_items.of([(0, 1), (0, 3)])])
+    options = {"language": "en", "task": "transcribe", "max_new_tokens": 5}
+    before = model.generate(features, **options)
+    transcribe(collator=merging)
+    assert torch.equal(model.generate(features, **options), before)
+    ways = ((collator, {}), (merging, {"audio_context": "merged"}))
+    for way, said in ways:
+        decoding = decoding_of(model, batch_size=4)
+        record = evaluate_model(model, clip_items, decoding, accelerator=accelerator, collator=way).record()
+        assert {name: value for name, value in record.items() if name == "audio_context"} == said
 
 
 def test_scores_are_also_given_by_language_and_source_where_there_are_several() -> None:

@@ -1,5 +1,6 @@
 """What a terminal is given of the scores: texts of the data are only printed, whatever is in them."""
 
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -34,6 +35,13 @@ def test_square_brackets_in_cells_and_names_are_no_markup(value: str) -> None:
     assert f"│ {value} " in out
     assert value in printed(show_sets, {value: [result_of(scored)], "other": [result_of(scored)]})
     assert value in printed(show_comparison, compare(scored[:1], scored[:1]), name="x", model=value, other="y")
+
+
+def test_the_table_says_that_padding_was_merged() -> None:
+    result = result_of(score_pairs([("a", "b")]))
+    assert "merged" not in printed(show_sets, {"x": [result]})
+    merged = replace(result, evaluation=replace(result.evaluation, is_merged=True))
+    assert "padding merged" in printed(show_sets, {"x": [merged]})
 
 
 def test_texts_do_not_steer_the_terminal_and_are_one_line() -> None:

@@ -240,6 +240,8 @@ def test_the_tables_hold_the_numbers_of_the_run(make_run) -> None:
         ([], best_with(wer=1.5957), ["Above 100 there are more errors than words"], "nan"),
         ([], best_with(wer=1.0), [], "Above 100"),
         ([], SUMMARY, ["The model in this repository is `best`."], "average"),
+        ([], SUMMARY, ["Decoding: greedy"], "merged"),
+        ([], best_with(audio_context="merged"), [" tokens, with merged padding."], "average"),
         (
             *([], {**best_with(**AVERAGE), "ema": EMA, "average": {**SUMMARY["best"], **AVERAGE}}),
             [

@@ -4,6 +4,7 @@ import itertools
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from accel_asr.reporting.report_page import MAX_BYTES, render, write_report
 from accel_asr.reporting.run_records import read_run
 from tests.refusals import refused
 from tests.unit.evaluation.made_up_scores import score_pairs
-from tests.unit.reporting.made_up_runs import SAMPLING_RATE_HZ, a_run, make_run, rename, tone
+from tests.unit.reporting.made_up_runs import SAMPLING_RATE_HZ, a_run, edit_lines, make_run, rename, tone
 
 SCRIPT = "<script>alert(1)</script>"
 ATTRIBUTE = '" onload="alert(1)" \' onerror=\'alert(1)'
@@ -179,3 +180,15 @@ def test_a_place_that_can_not_be_written_is_an_error_and_leaves_nothing(tmp_path
     page = tmp_path / "file" / "report.html"
     with refused("--output", "can't be written"):
         report.main([str(folder), "--output", str(page)])
+
+
+def test_a_run_that_was_scored_with_merged_padding_says_so(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "run")
+    assert "merged padding" not in page_of(run)
+
+    def merged(line: dict[str, Any]) -> None:
+        if line["kind"] == "eval":
+            line["audio_context"] = "merged"
+
+    edit_lines(run / "metrics.jsonl", merged)
+    assert "Scored with merged padding (evaluation.audio_context)" in page_of(run)

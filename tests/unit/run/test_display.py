@@ -104,6 +104,16 @@ def test_the_summary_says_which_weights_are_best_and_how_the_others_did(capsys: 
     assert message.count("moving average") == 1
 
 
+def test_scores_with_merged_padding_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    scores = {"best": record(30, 0.25) | {"audio_context": "merged"}, "last": record(60, 0.3)}
+    display().show_summary(scores, Path("runs/mine"))
+    assert " utterances, with merged padding\n" in capsys.readouterr().out
+    shown = display()
+    shown.is_log = False
+    shown.show_scores(scores["best"], SCORED, remark="")
+    assert "validation utterances, with merged padding" in capsys.readouterr().out
+
+
 def test_the_summary_says_where_the_report_is_if_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     scores = {"best": record(30, 0.25), "last": record(60, 0.3)}
     display().show_summary(scores, Path("runs/mine"), report=Path("runs/mine/report.html"))

@@ -9,7 +9,9 @@ import pytest
 from accel_asr.audio.spec_augment import SpecAugment
 from accel_asr.config.augmentation_settings import SpecAugmentConfig
 from accel_asr.config.settings import Config, DataConfig, ModelConfig
+from accel_asr.config.training_settings import TrainingConfig
 from accel_asr.run.job import Job, load_job
+from tests.refusals import refused
 
 
 @pytest.fixture
@@ -20,10 +22,12 @@ def load(tiny_folder: Path, tmp_path: Path):
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps({**config, "apply_spec_augment": True}), encoding="utf-8")
 
-    def make(spec_augment: SpecAugmentConfig) -> Job:
+    def make(spec_augment: SpecAugmentConfig, **training: str) -> Job:
         data = DataConfig("quickstart", eval_rows=20)
         model = ModelConfig(name_or_path=str(folder), language="en")
-        return load_job(Config(model=model, data=data, spec_augment=spec_augment))
+        return load_job(
+            Config(model=model, data=data, spec_augment=spec_augment, training=TrainingConfig(**training))  # type: ignore[arg-type]
+        )
 
     return make
 
@@ -41,3 +45,11 @@ def test_without_ours_the_model_masks_as_its_configuration_says(load) -> None:
     assert job.train_collator == job.collator
     assert job.model.config.apply_spec_augment is True
     assert not [notice for notice in job.data.notices if "spec_augment" in notice]
+
+
+def test_merging_takes_padding_to_be_constant_which_the_models_own_masks_are_not(load) -> None:
+    with refused("--training.audio_context", "apply_spec_augment", value="merged", remedy="--spec_augment.enabled"):
+        load(SpecAugmentConfig(), audio_context="merged")
+    job = load(SpecAugmentConfig(enabled=True), audio_context="merged")
+    assert job.train_collator.merging is not None
+    assert job.collator.merging is None

@@ -32,6 +32,7 @@ from accel_asr.data.streaming.stream_items import MOST_LEFT_OUT_IN_A_ROW, Stream
 from accel_asr.data.streaming.streams import Place, Stream, StreamOrder, digest_of
 from accel_asr.data.text_processing import CONTROL_TOKENS, CONTROL_TOKENS_BEFORE, TIMES, WRONG_TIMES, TextProcessing
 from accel_asr.errors import UserError
+from accel_asr.model.silence_merging import SilenceMerging
 from accel_asr.run.job import Job, load_job
 from accel_asr.run.training_plan import plan_training
 from tests.refusals import refused
@@ -246,13 +247,14 @@ def windows(items, collator: Collator):
         ranks: int = 2,
         micro: int = 2,
         accumulation: int = 2,
+        collating: Collator = collator,
     ) -> StreamWindows:
         stream = replace(STREAM, shards=shards, block_rows=3)
         return StreamWindows(
             items(shards=shards),
             StreamOrder(stream, rank=0, num_processes=ranks, seed=1),
             StreamPlan(micro, accumulation, ranks, 1, 3),
-            collator=collator,
+            collator=collating,
             start=place or Place(),
             num_workers=num_workers,
             pin_memory=False,
@@ -278,6 +280,18 @@ def test_windows_know_their_place_however_far_workers_are_ahead(windows, num_wor
         names = list(itertools.chain(*named(next(running))))
         assert names == [name for name, _ in expected[first : first + 4]]
         assert running.place == expected[first + 3][1]
+    running.close()
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_what_is_merged_of_a_streams_clips_is_known_by_each_clip(windows, collator: Collator, num_workers: int) -> None:
+    merging = SilenceMerging(window_positions=200, position_s=0.02, margin_s=0.1, end_s=0.1)
+    running = windows(SHARDS, num_workers=num_workers, collating=replace(collator, merging=merging))
+    for batch, plain in itertools.islice(zip(next(running), next(windows(SHARDS)), strict=True), 4):
+        assert batch.utterance_ids == plain.utterance_ids
+        expected, _ = merging.of_clip(plain.audio_s / len(plain.utterance_ids))  # all are equally long
+        assert len(expected) < 200
+        assert batch.kept.positions.tolist() == [expected.tolist()] * len(plain.utterance_ids)
     running.close()
 
 
