@@ -26,7 +26,7 @@ def test_a_step_needs_one_device_and_no_number(
     window = request.getfixturevalue(kind)
     model = copy.deepcopy(model_and_processor[0]).train().to(META)
     optimizer: Any = SimpleNamespace(optimizer=SimpleNamespace(), step=lambda: None, zero_grad=model.zero_grad)
-    monkeypatch.setattr(accelerator.state, "device", META)
+    monkeypatch.setattr(Accelerator, "device", META)
     for name, value in {"autocast": lambda *_, **__: nullcontext(), "is_autocast_enabled": lambda *_: False}.items():
         monkeypatch.setattr(torch, name, value)  # which meta has not
     readings = []
