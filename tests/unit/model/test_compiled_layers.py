@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import distributed
 from torch._dynamo.utils import counters
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 
 from accel_asr.model.adapter_layers import add_adapters
 from accel_asr.model.compiled_layers import compile_encoder_layers
@@ -15,6 +19,7 @@ from accel_asr.model.parts import freeze
 from accel_asr.model.silence_merging import KeptPositions
 from accel_asr.model.whisper_for_training import WhisperForTraining
 from accel_asr.training.averages import MovingAverage, lent
+from accel_asr.training.launch.sharding import whole_tensor
 from tests.refusals import refused
 
 CPU = torch.device("cpu")
@@ -62,6 +67,7 @@ def trained_on(
         places = torch.arange(positions - merged).expand(rows, -1).clone()
         kept = KeptPositions(places, torch.rand(places.shape, generator=noise))
     torch.manual_seed(0)
+    model.zero_grad()
     loss = model(
         input_features=features,
         decoder_input_ids=tokens,
@@ -71,7 +77,6 @@ def trained_on(
         row_seeds=torch.arange(rows) + positions,
         kept=kept,
     ).loss_sum
-    model.zero_grad()
     loss.backward()
     gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
     return loss.detach(), {name: gradient.clone() for name, gradient in gradients.items()}
@@ -152,6 +157,26 @@ def test_layers_that_are_frozen_have_a_graph_of_their_own(model: WhisperForTrain
     for rows, positions in ((3, whole), (2, 64)):
         require_equal(trained_on(own, rows, positions), trained_on(model, rows, positions))
     assert graphs() == 2
+
+
+def test_sharded_layers_are_gathered_around_it(model: WhisperForTraining) -> None:
+    own, whole = copy.deepcopy(model), model.config.max_source_positions
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        mesh = init_device_mesh("cpu", (1,))
+        for part in (*own.get_encoder().layers, *own.get_decoder().layers, own):
+            fully_shard(part, mesh=mesh)
+        compile_encoder_layers(own, device=CPU, backend="eager")
+        counters.clear()
+        for rows in (3, 2):
+            loss, gradients = trained_on(own, rows, whole)
+            expected_loss, expected = trained_on(model, rows, whole)
+            assert torch.equal(loss, expected_loss)
+            torch.testing.assert_close({name: whole_tensor(gradient) for name, gradient in gradients.items()}, expected)
+        assert graphs() == 1
+        assert all(isinstance(weight, DTensor) for weight in own.parameters())
+    finally:
+        distributed.destroy_process_group()
 
 
 def test_names_of_weights_and_copies_are_as_without_it(model: WhisperForTraining) -> None:
