@@ -1,9 +1,10 @@
 """Compiled encoder layers: torch compiles each layer by itself, for training steps.
 
 All layers share one compiled function, which stands in the place of `forward`: names of weights and hooks (FSDP's too)
-stay as they are, gradient checkpointing goes around it, and evaluations run the layers as they are. Batch and length
-are dynamic from the first call on, so one graph serves all lengths, and which graph a batch gets does not depend on the
-batches before it: else a resumed run could not be bit for bit the unbroken one.
+stay as they are, gradient checkpointing goes around it, and evaluations run the layers as they are. What differs from
+batch to batch (rows, and the length where padding is merged) is dynamic from the first call on: few graphs serve all
+batches, and which one a batch gets does not depend on those before it, or a resumed run would round otherwise than the
+unbroken one.
 """
 
 import inspect
@@ -81,8 +82,11 @@ class CompiledLayers:
         return run(hidden_states, attention_mask)
 
     def _run(self, layer: WhisperEncoderLayer, hidden_states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        torch._dynamo.maybe_mark_dynamic(hidden_states, (0, 1))
-        if mask is not None:
+        torch._dynamo.maybe_mark_dynamic(hidden_states, 0)
+        if mask is None:
+            torch._dynamo.mark_static(hidden_states, 1)
+        else:  # padding is merged: each batch has its own length
+            torch._dynamo.maybe_mark_dynamic(hidden_states, 1)
             torch._dynamo.maybe_mark_dynamic(mask, (0, 3))
         if self._seeds is not None and self._seeds.of_batch is not None:
             torch._dynamo.maybe_mark_dynamic(self._seeds.of_batch, 0)

@@ -51,21 +51,19 @@ def graphs() -> int:
     return counters["stats"]["unique_graphs"]
 
 
-def trained_on(
-    model: WhisperForTraining, rows: int, positions: int, *, merged: int = 0
-) -> tuple[torch.Tensor, Gradients]:
+def trained_on(model: WhisperForTraining, rows: int, kept: int | None = None) -> tuple[torch.Tensor, Gradients]:
     """Loss and gradients of a batch of noise.
 
     Args:
-        merged: Leave out so many of the encoder's positions.
+        kept: Of the encoder's positions; None is the whole window.
     """
-    noise = torch.Generator().manual_seed(100 * rows + positions)
-    features = torch.randn(rows, model.config.num_mel_bins, 2 * positions, generator=noise)
+    noise = torch.Generator().manual_seed(100 * rows + (kept or 0))
+    features = torch.randn(rows, model.config.num_mel_bins, 2 * model.config.max_source_positions, generator=noise)
     tokens = torch.randint(3, 200, (rows, 5), generator=noise)
-    kept = None
-    if merged:
-        places = torch.arange(positions - merged).expand(rows, -1).clone()
-        kept = KeptPositions(places, torch.rand(places.shape, generator=noise))
+    positions = None
+    if kept is not None:
+        log_counts = torch.randint(1, 5, (rows, kept), generator=noise).log()
+        positions = KeptPositions(torch.arange(1, kept + 1).expand(rows, -1), log_counts)
     torch.manual_seed(0)
     model.zero_grad()
     loss = model(
@@ -74,8 +72,8 @@ def trained_on(
         use_cache=False,
         target_positions=torch.arange(tokens.numel()),
         target_labels=tokens.flatten(),
-        row_seeds=torch.arange(rows) + positions,
-        kept=kept,
+        row_seeds=torch.arange(rows) + 7,
+        kept=positions,
     ).loss_sum
     loss.backward()
     gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
@@ -88,53 +86,51 @@ def require_equal(first: tuple[torch.Tensor, Gradients], second: tuple[torch.Ten
     assert all(torch.equal(first[1][name], gradient) for name, gradient in second[1].items())
 
 
-def test_one_graph_serves_all_layers_lengths_and_batches(model: WhisperForTraining) -> None:
-    whole = model.config.max_source_positions
+def test_one_graph_serves_all_layers_and_batches_and_one_more_all_merged_lengths(model: WhisperForTraining) -> None:
     own = compiled(model, "aot_eager")
     assert len(own.get_encoder().layers) > 1
-    for rows, positions in ((3, whole), (3, 64), (2, 32), (4, whole - 1)):
-        require_equal(trained_on(own, rows, positions), trained_on(model, rows, positions))
-        assert graphs() == 1
-    require_equal(trained_on(own, 1, whole), trained_on(model, 1, whole))
-    assert graphs() == 2  # torch takes one row for a case of its own
-
-
-def test_merged_padding_has_a_graph_of_its_own_for_all_lengths(model: WhisperForTraining) -> None:
-    whole = model.config.max_source_positions
-    own = compiled(model, "aot_eager")
-    for merged in (0, 20, 40, 50, 10):
-        batch = {"rows": 3, "positions": whole, "merged": merged}
-        require_equal(trained_on(own, **batch), trained_on(model, **batch))
-    assert graphs() == 2
+    for rows, kept, so_far in (
+        (3, None, 1),
+        (2, None, 1),
+        (3, 64, 2),
+        (2, 32, 2),
+        (4, 90, 2),
+        (3, 64, 2),
+        (5, None, 2),
+    ):
+        require_equal(trained_on(own, rows, kept), trained_on(model, rows, kept))
+        assert graphs() == so_far
+    require_equal(trained_on(own, 1), trained_on(model, 1))
+    assert graphs() == 3  # torch takes one row for a case of its own
 
 
 def test_the_graph_of_a_batch_does_not_depend_on_those_before_it(model: WhisperForTraining) -> None:
     """Or a resumed run would round otherwise than the unbroken one."""
-    whole, seen = model.config.max_source_positions, []
+    seen: list[torch.fx.GraphModule] = []
 
     def backend(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
         seen.append(graph)
         return graph.forward
 
-    used: list[list[str]] = []
-    for batches in ([(3, whole)], [(2, 32), (5, 64), (3, whole)]):
+    used: list[set[str]] = []
+    for batches in ([(3, None), (3, 64)], [(2, 32), (5, 90), (3, 64), (2, None), (3, None)]):
         torch._dynamo.reset()
         seen.clear()
         own = copy.deepcopy(model)
         compile_encoder_layers(own, device=CPU, backend=backend)
-        for rows, positions in batches:
-            trained_on(own, rows, positions)
-        used.append([graph.code for graph in seen])
+        for rows, kept in batches:
+            trained_on(own, rows, kept)
+        used.append({graph.print_readable(print_output=False) for graph in seen})
     assert used[0] == used[1]
 
 
 @pytest.mark.parametrize("is_bf16", [False, True])
 def test_checkpointed_layers_and_autocast_go_with_it(model: WhisperForTraining, is_bf16: bool) -> None:
     checkpoint_layers(model, "both")
-    own, whole = compiled(model, "aot_eager" if is_bf16 else "eager"), model.config.max_source_positions
+    own = compiled(model, "aot_eager" if is_bf16 else "eager")
     with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
-        for rows, positions in ((3, whole), (2, 64)):
-            require_equal(trained_on(own, rows, positions), trained_on(model, rows, positions))
+        for rows in (3, 2):
+            require_equal(trained_on(own, rows), trained_on(model, rows))
     assert graphs() == 1
 
 
@@ -145,22 +141,22 @@ def test_adapters_have_a_graph_for_the_first_layer_and_one_for_the_others(model:
         for name, weight in model.named_parameters():
             if ".lora_B." in name:
                 weight.fill_(0.1)
-    own, whole = compiled(model), model.config.max_source_positions
-    for rows, positions in ((3, whole), (2, 64), (4, 32)):
-        require_equal(trained_on(own, rows, positions), trained_on(model, rows, positions))
+    own = compiled(model)
+    for rows in (3, 2):
+        require_equal(trained_on(own, rows), trained_on(model, rows))
     assert graphs() == 2  # the input of the first needs no gradient
 
 
 def test_layers_that_are_frozen_have_a_graph_of_their_own(model: WhisperForTraining) -> None:
     freeze(model, [], encoder_layers=1)
-    own, whole = compiled(model), model.config.max_source_positions
-    for rows, positions in ((3, whole), (2, 64)):
-        require_equal(trained_on(own, rows, positions), trained_on(model, rows, positions))
+    own = compiled(model)
+    for rows in (3, 2):
+        require_equal(trained_on(own, rows), trained_on(model, rows))
     assert graphs() == 2
 
 
 def test_sharded_layers_are_gathered_around_it(model: WhisperForTraining) -> None:
-    own, whole = copy.deepcopy(model), model.config.max_source_positions
+    own = copy.deepcopy(model)
     distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
     try:
         mesh = init_device_mesh("cpu", (1,))
@@ -169,8 +165,8 @@ def test_sharded_layers_are_gathered_around_it(model: WhisperForTraining) -> Non
         compile_encoder_layers(own, device=CPU, backend="eager")
         counters.clear()
         for rows in (3, 2):
-            loss, gradients = trained_on(own, rows, whole)
-            expected_loss, expected = trained_on(model, rows, whole)
+            loss, gradients = trained_on(own, rows)
+            expected_loss, expected = trained_on(model, rows)
             assert torch.equal(loss, expected_loss)
             torch.testing.assert_close({name: whole_tensor(gradient) for name, gradient in gradients.items()}, expected)
         assert graphs() == 1
@@ -180,29 +176,29 @@ def test_sharded_layers_are_gathered_around_it(model: WhisperForTraining) -> Non
 
 
 def test_names_of_weights_and_copies_are_as_without_it(model: WhisperForTraining) -> None:
-    own, whole = compiled(model), model.config.max_source_positions
+    own = compiled(model)
     assert [*own.state_dict()] == [*model.state_dict()]
     other = copy.deepcopy(own)
     with torch.no_grad():
         other.get_encoder().layers[0].fc1.weight.zero_()
     changed = copy.deepcopy(model)
     changed.load_state_dict(other.state_dict())
-    require_equal(trained_on(other, 2, whole), trained_on(changed, 2, whole))
-    require_equal(trained_on(own, 2, whole), trained_on(model, 2, whole))
+    require_equal(trained_on(other, 2), trained_on(changed, 2))
+    require_equal(trained_on(own, 2), trained_on(model, 2))
 
 
 def test_weights_that_change_in_place_are_seen(model: WhisperForTraining) -> None:
-    own, whole = compiled(model), model.config.max_source_positions
+    own = compiled(model)
     average = MovingAverage(own, 0.5)
-    trained_on(own, 2, whole)
+    trained_on(own, 2)
     with torch.no_grad():
         for weights in (own.parameters(), model.parameters()):
             for weight in weights:
                 weight.mul_(0.9)
-    require_equal(trained_on(own, 2, whole), trained_on(model, 2, whole))
+    require_equal(trained_on(own, 2), trained_on(model, 2))
     with lent(own, average.tensors):
         model.load_state_dict(own.state_dict())
-        require_equal(trained_on(own, 2, whole), trained_on(model, 2, whole))
+        require_equal(trained_on(own, 2), trained_on(model, 2))
     assert graphs() == 1
 
 
@@ -217,10 +213,10 @@ def test_evaluation_runs_the_layers_as_they_are(model: WhisperForTraining) -> No
 def test_too_many_graphs_are_said_and_training_goes_on(
     model: WhisperForTraining, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own, whole = compiled(model), model.config.max_source_positions
+    own = compiled(model)
     with torch._dynamo.config.patch(recompile_limit=1):
         for rows in (3, 1, 3, 1):  # one row is another graph
-            require_equal(trained_on(own, rows, whole), trained_on(model, rows, whole))
+            require_equal(trained_on(own, rows), trained_on(model, rows))
     said = capsys.readouterr().err
     assert said.count("training.compile") == 1
     assert "uncompiled" in said
