@@ -4,14 +4,17 @@ transformers compiles the step of a greedy `generate` if its key/value cache is 
 every new shape. So all batches are padded to as many rows and have room for as many tokens: only the first batch waits
 for the compiler, later batches and evaluations do not, whatever training did to the weights. Where padding
 is merged there are up to three compilations: whole windows, the first length, and any length.
+
+`generate` would make a new cache for each batch, and a GPU then records its graphs anew. So the cache is our own, and
+stays where it is. Rows that have ended stay in their batch, as the shape is fixed.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from transformers import CompileConfig, WhisperForConditionalGeneration
+from transformers import CompileConfig, EncoderDecoderCache, StaticCache, WhisperForConditionalGeneration
 
 from accel_asr.data.loading.batches import EvaluationBatch
 from accel_asr.errors import UserError
@@ -20,10 +23,26 @@ from accel_asr.evaluation.decoding_settings import Decoding
 
 @dataclass(frozen=True)
 class CompiledDecoding:
-    """How many rows each batch is padded to, and the options for `generate`."""
+    """How many rows each batch is padded to, and the options for `generate`.
 
+    Args:
+        longest: Most tokens of a transcript, start tokens included.
+    """
+
+    model: WhisperForConditionalGeneration
     rows: int
-    options: dict[str, object]
+    longest: int
+    compile_config: CompileConfig
+    caches: dict[int, EncoderDecoderCache] = field(default_factory=dict)  # by positions of the encoder
+
+    def options(self, positions: int) -> dict[str, object]:
+        """The options for a batch with so many positions of the encoder."""
+        cache = self.caches.get(positions)
+        if cache is None:
+            parts = (StaticCache(self.model.config, max_cache_len=length) for length in (self.longest, positions))
+            cache = self.caches[positions] = EncoderDecoderCache(*parts)
+        cache.reset()
+        return {"past_key_values": cache, "compile_config": self.compile_config}
 
     def filled(self, tensor: torch.Tensor) -> torch.Tensor:
         """Pad a batch to (rows, ...) with copies of its last row, which never take longer than that row."""
@@ -50,12 +69,7 @@ def compiled_decoding(
     longest = min(max(batch.start_tokens for batch in batches) + decoding.max_new_tokens, positions)
     try:
         yield CompiledDecoding(
-            rows=max(len(batch.rows) for batch in batches),
-            options={
-                "cache_implementation": "static",
-                "max_cache_len": longest,
-                "compile_config": compile_config,
-            },
+            model, rows=max(len(batch.rows) for batch in batches), longest=longest, compile_config=compile_config
         )
     except BackendCompilerFailed as error:
         reason = " ".join(str(error.inner_exception).split())

@@ -138,8 +138,41 @@ def test_two_evaluations_with_training_between_them_compile_once(transcribe, mod
 
 
 @pytest.mark.usefixtures("traced_only")
+def test_all_batches_use_the_memory_of_the_first(transcribe, mixed_items, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a GPU would record its graphs anew for each of them."""
+    addresses = []
+    options_of = compiled_decoding.CompiledDecoding.options
+
+    def options(self, positions: int) -> dict[str, object]:
+        made = options_of(self, positions)
+        cache = made["past_key_values"]
+        for part in (cache.self_attention_cache, cache.cross_attention_cache):
+            layer = part.layers[0]
+            if layer.is_initialized:  # by the first batch
+                assert not layer.keys.any()
+                assert not layer.cumulative_length
+                addresses.append([tensor.data_ptr() for tensor in (layer.keys, layer.values, layer.cumulative_length)])
+        return made
+
+    monkeypatch.setattr(compiled_decoding.CompiledDecoding, "options", options)
+    assert transcribe(items=mixed_items, is_compiled=True) == transcribe(items=mixed_items)
+    assert compilations() == 1
+    batches = len(evaluation_batches(mixed_items, 3))
+    assert batches > 3
+    assert len(addresses) == 2 * (batches - 1)
+    assert len({tuple(pointers) for pointers in addresses}) == 2
+
+
+@pytest.mark.usefixtures("traced_only")
 def test_without_filling_up_a_short_batch_would_be_compiled_again(transcribe, monkeypatch: pytest.MonkeyPatch) -> None:
     """The test above can fail: the counter sees it."""
+    options_of = compiled_decoding.CompiledDecoding.options
+
+    def options_with_a_new_cache(self, positions: int) -> dict[str, object]:
+        self.caches.clear()
+        return options_of(self, positions)
+
+    monkeypatch.setattr(compiled_decoding.CompiledDecoding, "options", options_with_a_new_cache)
     monkeypatch.setattr(compiled_decoding.CompiledDecoding, "filled", lambda self, tensor: tensor)
     transcribe(is_compiled=True)
     assert compilations() == 2
