@@ -100,8 +100,9 @@ def test_one_graph_serves_all_layers_and_batches_and_one_more_all_merged_lengths
     ):
         require_equal(trained_on(own, rows, kept), trained_on(model, rows, kept))
         assert graphs() == so_far
-    require_equal(trained_on(own, 1), trained_on(model, 1))
-    assert graphs() == 3  # torch takes one row for a case of its own
+    # torch takes one row for a case of its own, lays its gradients out in another way, and so sums in another order
+    torch.testing.assert_close(trained_on(own, 1), trained_on(model, 1))
+    assert graphs() == 3
 
 
 def test_the_graph_of_a_batch_does_not_depend_on_those_before_it(model: WhisperForTraining) -> None:
