@@ -249,4 +249,4 @@ def test_a_kernel_that_refuses_says_why(folder: Path, monkeypatch: pytest.Monkey
     trial = Trial(torch.device("cpu"), True, folder)
     scores = new_scores(1, 1, 2, 4, trial)
     reason = "Flash Attention does not support non-null attn_mask."
-    assert attention.tried(refuses, scores, attention.KERNELS[0], scores.value, trial) == (None, None, reason)
+    assert attention.tried(refuses, scores, attention.KERNELS[0], [], trial) == ("", "", "", reason)
