@@ -12,6 +12,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import torch
+
 from accel_asr.config.command_line import parse_config
 from accel_asr.evaluation.comparing import compare
 from accel_asr.evaluation.run_files import read_record, read_scored
@@ -53,7 +55,7 @@ def main() -> None:
 def _heard_in_silence(model: str, settings: list[str]) -> str:
     """In how many clips words were heard, and which."""
     config = parse_config([*settings, "--model.name_or_path", model])
-    loaded = load_model(config.model, config.evaluation, language_of_rows=False)
+    loaded = load_model(config.model, config.evaluation, language_of_rows=False, device=torch.device("cpu"))
     heard = probe_silence(loaded.model.eval(), loaded.processor, loaded.encoder)
     words = Counter(clip.transcript for clip in heard if clip.transcript)
     wrote = ", ".join(f"{text!r} x {count}" for text, count in words.most_common(5))

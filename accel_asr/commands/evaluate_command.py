@@ -109,6 +109,7 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
                 datasets,
                 seed=config.training.seed,
                 num_workers=num_workers_of_rank(config.training.dataloader_num_workers, device=accelerator.device),
+                device=accelerator.device,
                 most_utterances=options.utterances,
             )
         if noise is not None:

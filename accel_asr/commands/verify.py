@@ -107,7 +107,7 @@ def verify(config: Config, *, most_utterances: int) -> int:
     schedule = plan_schedule(training, job.model, last_step=last_step, say=display.say)
     steps = steps_to_verify(plan, warmup_steps=schedule.warmup_steps, last_step=last_step)
     validation, batch_size = _utterances_to_score(
-        job.data.validation, most_utterances, accelerator.num_processes, config.evaluation.per_device_eval_batch_size
+        job.data.validation, most_utterances, accelerator.num_processes, job.decoding.batch_size
     )
     notes += _notes(
         num_processes=accelerator.num_processes,

@@ -213,8 +213,9 @@ class EvaluationConfig:
     """Score the untouched model first: the baseline."""
     eval_steps: int | None = None
     """Evaluate every N optimizer steps; by default after every epoch. The last step is always evaluated."""
-    per_device_eval_batch_size: int = 32
-    """Utterances in one generation batch on one device."""
+    per_device_eval_batch_size: int | None = None
+    """Utterances in one generation batch on one device; default is 32, and up to 128 on a GPU for models whose decoder
+    needs little memory for each."""
     generation_max_length: int = 225
     """Largest number of tokens in a transcript, without the start tokens; transcripts cut off there are counted."""
     audio_context: Literal["full", "merged"] = "full"

@@ -3,9 +3,29 @@
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import WhisperForConditionalGeneration
+import torch
+from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from accel_asr.evaluation.normalizers import Normalizer
+
+BATCH_SIZE, LARGEST_BATCH_SIZE = 32, 128
+BATCH_BYTES = 4 * 2**30  # of the decoder's keys and values of the encoder, in fp32, for more than BATCH_SIZE
+
+
+def evaluation_batch_size(
+    config: WhisperConfig, device: torch.device, *, wanted: int | None = None, num_beams: int = 1
+) -> int:
+    """Utterances in one generation batch: as many as are wanted, or what suits the device.
+
+    A GPU waits for the host in every step of the decoder, however many rows there are. It does not depend on the memory
+    that this GPU has: the ranks must make the same batches.
+    """
+    if wanted is not None:
+        return wanted
+    if device.type != "cuda":
+        return BATCH_SIZE
+    bytes_of_row = 2 * config.decoder_layers * config.max_source_positions * config.d_model * 4 * num_beams
+    return min(max(BATCH_BYTES // bytes_of_row, BATCH_SIZE), LARGEST_BATCH_SIZE)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from accelerate import Accelerator
 
 from accel_asr.config.settings import DataConfig, EvaluationConfig, ModelConfig
@@ -24,12 +25,14 @@ def load_model_and_sets(
     *,
     seed: int,
     num_workers: int = 0,
+    device: torch.device,
     most_utterances: int | None = None,
 ) -> tuple[LoadedModel, list[EvaluationSet], list[str]]:
     """A model, the sets as it takes them, and notices for the user.
 
     Args:
         num_workers: Processes that load the audio.
+        device: The one that will evaluate it.
         datasets, most_utterances: As for `load_evaluation_sets`.
 
     Raises:
@@ -41,6 +44,7 @@ def load_model_and_sets(
         language_of_rows=data.language_column is not None,
         num_workers=num_workers,
         keep_language=True,
+        device=device,
     )
     sets, notices = load_evaluation_sets(
         data,

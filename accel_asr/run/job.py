@@ -129,6 +129,7 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
         evaluation,
         language_of_rows=data_settings.language_column is not None,
         num_workers=num_workers_of_rank(training.dataloader_num_workers, device=device),
+        device=device,
     )
     model, processor, encoder = loaded.model, loaded.processor, loaded.encoder
     freeze(model, *frozen_parts(model_settings.freeze))

@@ -13,7 +13,7 @@ from accel_asr.data.loading.collator import Collator
 from accel_asr.data.selection.references import reference_faults
 from accel_asr.data.selection.utterances import Utterances
 from accel_asr.errors import UserError
-from accel_asr.evaluation.decoding_settings import Decoding
+from accel_asr.evaluation.decoding_settings import Decoding, evaluation_batch_size
 from accel_asr.evaluation.normalizers import load_normalizer
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.adapter_layers import add_adapters
@@ -59,6 +59,7 @@ def load_model(
     language_of_rows: bool,
     num_workers: int = 0,
     keep_language: bool = False,
+    device: torch.device,
 ) -> LoadedModel:
     """Load a model and tell it what to do.
 
@@ -66,6 +67,7 @@ def load_model(
         num_workers: Processes that load the audio of an evaluation.
         language_of_rows: The data may say what is spoken, so that `settings.language` need not.
         keep_language: Where `settings.language` is unset, it is what the model was tuned for.
+        device: The one that will evaluate it.
 
     Raises:
         UserError: as the parts of it raise.
@@ -89,7 +91,12 @@ def load_model(
         decoding=Decoding.of_model(
             model,
             normalizer=load_normalizer(evaluation.normalizer, processor.tokenizer),
-            batch_size=evaluation.per_device_eval_batch_size,
+            batch_size=evaluation_batch_size(
+                model.config,
+                device,
+                wanted=evaluation.per_device_eval_batch_size,
+                num_beams=evaluation.num_beams,
+            ),
             num_workers=num_workers,
             is_compiled=evaluation.compile_decoding,
         ),

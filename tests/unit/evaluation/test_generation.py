@@ -331,7 +331,7 @@ def test_features_made_on_the_device_give_the_same(transcribe, collator, merging
 def test_after_merged_padding_the_model_hears_the_whole_window_again(
     transcribe, collator, model_and_processor, accelerator, clip_items
 ) -> None:
-    model, processor = model_and_processor
+    model = model_and_processor[0]
     merging = dataclasses.replace(collator, merging=SilenceMerging(100, 0.02, margin_s=0.1, end_s=0.1))
     features = torch.stack([collator([item]).input_features[0] for item in clip_items.of([(0, 1), (0, 3)])])
     options = {"language": "en", "task": "transcribe", "max_new_tokens": 5}
