@@ -28,7 +28,7 @@ KERNELS = (
 IDLE_WORDS = re.compile("not used because|runtime disabled")  # of kernels that were not asked for, and headings
 EXTRA = 8  # dimensions, of which one is used: kernels want multiples of eight
 CALLS = 10
-# (queries, keys) of the encoder and of the decoder's cross-attention, on short clips; of 704 keys 64 are left over of 128
+# (queries, keys) of the encoder and of cross-attention, on short clips; of 704 keys 64 are left over of 128
 SHAPES = ((640, 640), (704, 704), (40, 704))
 
 

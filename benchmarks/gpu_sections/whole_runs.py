@@ -24,11 +24,11 @@ def reference_job(trial: Trial) -> Iterator[str]:
     shape = QUICK if trial.is_quick else REFERENCE
     bench = trial.bench("whisper-tiny", shape.batch_size)
     yield f"{describe(shape, bench)}; wall time; at most {TARGET_S} s after imports on an H200.\n"
-    yield heads("run", "seconds after imports", "seconds of an epoch with its evaluation")
+    yield heads("run", "seconds after imports", "seconds of an epoch with its evaluation", "share waiting for data")
     manifest = own_loop.write_recordings(bench.material, shape.train_rows + shape.validation_rows)
     for number in (1,) if trial.is_quick else (1, 2):
         times = run_job(bench, shape, manifest)
-        yield line([number, times["job_s"], times["epoch_s"]])
+        yield line([number, times["job_s"], times["epoch_s"], times["data_wait_share"]])
 
 
 def beside_the_trainer(trial: Trial) -> Iterator[str]:

@@ -87,7 +87,9 @@ def reference_job_rows(bench: Bench) -> list[Row]:
 
 
 def run_job(bench: Bench, shape: JobShape, manifest: Path, **more: Any) -> dict[str, float]:
-    """Train in a new process and a new folder, nothing cached; returns what `main` below prints.
+    """Train in a new process and a new folder, nothing cached.
+
+    Returns what `main` below prints, and the share of the last steps' time in which they waited for data.
 
     Args:
         more: Settings beside those of the job, by their names with the dot.
@@ -113,10 +115,12 @@ def run_job(bench: Bench, shape: JobShape, manifest: Path, **more: Any) -> dict[
         command = [sys.executable, "-m", "benchmarks.speed.reference_rows"]
         command += [part for name, value in settings.items() for part in (f"--{name}", str(value))]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"the reference job failed:\n{done.stderr[-3000:]}")
+        if done.returncode != 0:
+            raise RuntimeError(f"the reference job failed:\n{done.stderr[-3000:]}")
+        lines = (Path(folder) / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     times: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return times
+    shares = [record["data_wait_share"] for record in map(json.loads, lines) if record["kind"] == "train"]
+    return {**times, "data_wait_share": shares[-1]}
 
 
 def main() -> None:

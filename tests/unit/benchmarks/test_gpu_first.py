@@ -17,7 +17,7 @@ from benchmarks.gpu_sections import attention, environment, steps, whole_runs
 from benchmarks.gpu_sections.attention import WAYS, Scores, as_fp32, new_scores
 from benchmarks.gpu_sections.trial import Trial, line
 
-PRETENDED_S = {"job_s": 4.0, "epoch_s": 2.0}
+PRETENDED_S = {"job_s": 4.0, "epoch_s": 2.0, "data_wait_share": 0.25}
 BY_NAME = {section.name: section for section in SECTIONS}
 
 
@@ -171,7 +171,9 @@ def test_whole_runs_are_those_of_the_product(name: str, folder: Path, monkeypatc
     text = text_of(name, folder)
     merged = {"training.audio_context": "merged", "evaluation.audio_context": "merged"}
     assert runs == ([{}] if name == "job" else [{}, merged])
-    assert {"job": "| 1 | 4 | 2 |", "trainer": "| ours, merged | 1 |", "epochs": "merged is 2.00 times"}[name] in text
+    assert {"job": "| 1 | 4 | 2 | 0.25 |", "trainer": "| ours, merged | 1 |", "epochs": "merged is 2.00 times"}[
+        name
+    ] in text
 
 
 def test_a_cuda_device_that_is_not_there_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
