@@ -142,13 +142,14 @@ def transcribe(
     task: str | None = None,
     device: str | None = None,
     batch_size: int = 16,
+    audio_context: str = "full",
 ) -> list[dict[str, Any]]:
     """Transcribe recordings of any length, like `accel-asr transcribe --format json`.
 
     Args:
         model: Folder of a model or an adapter, a name on the Hub, or `quickstart`.
         recordings: Audio files, or folders of them.
-        language, task, device: As the command's options.
+        language, task, device, audio_context: As the command's options.
 
     Returns:
         Of each recording, in order: `file`, `duration_s`, `language`, `text`, and `segments` with `start_s`, `end_s`
@@ -165,7 +166,7 @@ def transcribe(
     quiet_library_imports()
     refuse_unfit_folder(model_source(str(model)), name=str(model), setting="model")
     inputs, _ = find_recordings([str(recording) for recording in recordings])
-    transcriber = load_transcriber(str(model), language=language, task=task, device=device)
+    transcriber = load_transcriber(str(model), language=language, task=task, device=device, audio_context=audio_context)
     transcripts = []
     for index, outcome in outcomes(transcriber, inputs, batch_size=batch_size, timed=True):
         if isinstance(outcome, str):

@@ -55,6 +55,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--num_beams", type=at_least_one, help="beams of the beam search; default is the model's own setting"
     )
+    parser.add_argument(
+        "--audio_context",
+        choices=("full", "merged"),
+        default="full",
+        help="merged: merge the padding of short recordings, which is faster and now and then another word "
+        "(default full)",
+    )
     fallback = parser.add_argument_group(
         "recordings longer than the window",
         "While the transcript of a window repeats itself or is improbable, the window is decoded again at the next "
@@ -143,6 +150,7 @@ def main(arguments: list[str]) -> int:
             task=options.task,
             num_beams=options.num_beams,
             fallback=fallback,
+            audio_context=options.audio_context,
         )
     return _transcribe_all(
         transcriber, recordings, files=files, output_format=output_format, batch_size=options.batch_size

@@ -224,8 +224,6 @@ def _transcribe_batch(
         if key_bias.of_batch is not None:
             key_bias.of_batch = compiled.filled(key_bias.of_batch)
         options = compiled.options(encoded.shape[1])
-    if key_bias.of_batch is not None:
-        key_bias.of_batch = key_bias.of_batch.repeat_interleave(decoding.num_beams, dim=0)
     # not Whisper's own `generate`, which also detects languages, goes from window to window, and copies the key/value
     # caches of every row to the CPU and back
     generated = GenerationMixin.generate(

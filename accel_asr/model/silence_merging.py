@@ -214,4 +214,7 @@ class KeyBias:
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         if self.of_batch is None:
             return None
-        return args, {**kwargs, "attention_mask": self.of_batch.to(args[0].dtype)}
+        bias = self.of_batch
+        if len(args[0]) != len(bias):  # a beam search hears each clip once for each beam
+            bias = bias.repeat_interleave(len(args[0]) // len(bias), dim=0)
+        return args, {**kwargs, "attention_mask": bias.to(args[0].dtype)}

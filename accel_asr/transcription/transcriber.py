@@ -14,7 +14,8 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 from accel_asr.errors import UserError
 from accel_asr.model.folder.generation_settings import is_multilingual
 from accel_asr.model.languages import known_language, require_english
-from accel_asr.model.pretrained import load_model_and_processor, quiet_libraries
+from accel_asr.model.pretrained import load_model_and_processor, quiet_libraries, window_s
+from accel_asr.model.silence_merging import KeyBias, SilenceMerging, encode_clips
 from accel_asr.model.spelling import Spelling
 from accel_asr.transcription.segments import Segment, TimedText, joined, one_segment, repeats_itself, spread, tidied
 
@@ -55,6 +56,7 @@ class Transcriber:
         num_beams: None is the model's own setting.
         assumes_language: `language` was not given by the user: it is the one that the model was tuned for.
         fallback: For recordings longer than the window.
+        merging: Of the padding of short recordings; None keeps the whole window.
     """
 
     model: WhisperForConditionalGeneration
@@ -64,6 +66,7 @@ class Transcriber:
     num_beams: int | None = None
     assumes_language: bool = False
     fallback: Fallback = Fallback()
+    merging: SilenceMerging | None = None
 
     @cached_property
     def spelling(self) -> Spelling:
@@ -157,8 +160,12 @@ class Transcriber:
         features = [
             extractor(clip, sampling_rate=extractor.sampling_rate, return_tensors="pt").input_features for clip in clips
         ]
+        durations_s = [len(clip) / extractor.sampling_rate for clip in clips]
+        kept = None if self.merging is None else self.merging.of_batch(durations_s)
+        frames = None if self.merging is None or kept is None else self.merging.frames_of(durations_s)
         # one pass of the encoder serves the detection of languages and both transcripts
-        encoded = self.model.get_encoder()(torch.cat(features).to(self.model.device)).last_hidden_state
+        heard = torch.cat(features)[..., :frames].to(self.model.device)
+        encoded = encode_clips(self.model, heard, kept and kept.to(self.model.device))
         options, languages = self._options(encoder_outputs=BaseModelOutput(last_hidden_state=encoded))
         untimed = self.model.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
@@ -170,7 +177,6 @@ class Transcriber:
         texts = [joined([self.spelling.text(row)]) for row in untimed.tolist()]
         end_of_text = self.model.generation_config.eos_token_id
         cut_off = [end_of_text not in row for row in untimed.tolist()]
-        durations_s = [len(clip) / extractor.sampling_rate for clip in clips]
         segments = [
             one_segment(text, duration_s=duration_s) for text, duration_s in zip(texts, durations_s, strict=True)
         ]
@@ -186,6 +192,7 @@ class Transcriber:
                 placed = spread(texts[row], self._segments(parts))
                 if placed is not None:
                     segments[row] = tidied(placed, duration_s=durations_s[row])
+        KeyBias.of_model(self.model).of_batch = None  # long recordings have whole windows
         columns = (texts, segments, durations_s, languages, cut_off)
         return [TimedText(*fields) for fields in zip(*columns, strict=True)]
 
@@ -235,6 +242,7 @@ def load_transcriber(
     task: str | None = None,
     num_beams: int | None = None,
     fallback: Fallback = Fallback(),
+    audio_context: str = "full",
 ) -> Transcriber:
     """Load a model, put it on a device, and check that it knows the language and task.
 
@@ -242,10 +250,14 @@ def load_transcriber(
         device: Such as `cpu`, `cuda:1`, `mps`; None takes an accelerator if there is one.
         language: Code or name; None is the one that the model was tuned for, or detected.
         task: None is the one that the model was tuned for, or `transcribe`.
+        audio_context: `full`, or `merged`: the padding of short recordings is merged.
 
     Raises:
         UserError: no such device or model, or it does not know that language or task.
     """
+    if audio_context not in ("full", "merged"):
+        remedy = "give full or merged"
+        raise UserError("there is no such context", setting="--audio_context", value=audio_context, remedy=remedy)
     chosen = find_device(device)
     quiet_libraries()
     model, processor = load_model_and_processor(name_or_path, revision=revision)
@@ -276,6 +288,7 @@ def load_transcriber(
         num_beams=num_beams,
         assumes_language=assumes_language,
         fallback=fallback,
+        merging=SilenceMerging.of_model(model, window_s=window_s(processor)) if audio_context == "merged" else None,
     )
 
 

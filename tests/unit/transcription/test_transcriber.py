@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from accel_asr.audio.decoding import to_float32
+from accel_asr.model.silence_merging import SilenceMerging
 from accel_asr.transcription.segments import Segment, TimedText
 from accel_asr.transcription.transcriber import Fallback, Transcriber, find_device, load_transcriber
 from tests.odd_tokenizers import KINDS, with_tokenizer
@@ -39,6 +40,42 @@ def test_batches_say_what_clips_say_alone(transcriber: Transcriber, clips: list[
     alone = [transcriber.transcribe_short([clip], timed=True)[0] for clip in clips]
     assert together == alone
     assert len({spoken.text for spoken in together}) > 3  # else they could have been mixed up
+
+
+MERGING = SilenceMerging(window_positions=100, position_s=0.02, margin_s=0.1, end_s=0.1)
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+@pytest.mark.parametrize("language", ["en", None])
+def test_with_merged_padding_batches_say_what_clips_say_alone(
+    transcriber: Transcriber, clips: list[np.ndarray], num_beams: int, language: str | None
+) -> None:
+    merging = replace(transcriber, num_beams=num_beams, language=language, merging=MERGING)
+    together = merging.transcribe_short(clips, timed=True)
+    assert together == [merging.transcribe_short([clip], timed=True)[0] for clip in clips]
+    plain = replace(merging, merging=None).transcribe_short(clips, timed=True)
+    assert replace(merging, merging=replace(MERGING, factor=1)).transcribe_short(clips, timed=True) == plain
+
+
+def test_merged_padding_reaches_the_encoder_and_leaves_long_recordings_as_they_are(
+    transcriber: Transcriber, clips: list[np.ndarray]
+) -> None:
+    long = np.concatenate(clips)
+    before = transcriber.transcribe_long(long)
+    encoded: list[tuple[int, ...]] = []
+    layer = transcriber.model.get_encoder().layers[0]
+    watch = layer.register_forward_hook(lambda *seen: encoded.append(tuple(seen[1][0].shape[:2])))
+    replace(transcriber, merging=MERGING).transcribe_short([clips[1]], timed=False)
+    watch.remove()
+    assert encoded == [(1, 64)]
+    assert replace(transcriber, merging=MERGING).transcribe_long(long) == before
+
+
+def test_another_context_is_refused(tiny_folder: Path) -> None:
+    with refused("--audio_context", value="speech", remedy="merged"):
+        load_transcriber(str(tiny_folder), audio_context="speech")
+    assert load_transcriber(str(tiny_folder), audio_context="merged").merging is not None
+    assert load_transcriber(str(tiny_folder)).merging is None
 
 
 @pytest.mark.parametrize("num_beams", [1, 3])
