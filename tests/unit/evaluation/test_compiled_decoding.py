@@ -24,6 +24,7 @@ from accel_asr.data.reading.rows import Row
 from accel_asr.evaluation import compiled_decoding, generation
 from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.model import pretrained as modeling
+from accel_asr.model.compiled_layers import compile_encoder_layers
 from accel_asr.model.silence_merging import SilenceMerging
 from accel_asr.ranks import agreement
 from tests.conftest import MAX_NEW_TOKENS, forget_accelerate
@@ -284,6 +285,20 @@ def test_a_copy_of_an_evaluated_model_transcribes_with_its_own_weights_and_compi
     assert wanted != transcribe(model)
     assert transcribe(other, is_compiled=True) == wanted
     assert compilations() == 1
+
+
+@pytest.mark.usefixtures("traced_only")
+def test_compiled_encoder_layers_in_the_same_model_change_nothing(transcribe, model_and_processor, mixed_items) -> None:
+    model, reference = model_and_processor[0], copy.deepcopy(model_and_processor[0])
+    compile_encoder_layers(model, device=torch.device("cpu"), backend="eager")
+    counters.clear()
+    for _ in range(2):
+        changed(model)
+        changed(reference)
+        expected = transcribe(reference, items=mixed_items)
+        assert transcribe(model, items=mixed_items, is_compiled=True) == expected
+    assert not counters["graph_break"]
+    assert counters["stats"]["unique_graphs"] == 2  # a layer and the decoder
 
 
 @pytest.mark.usefixtures("traced_only")
