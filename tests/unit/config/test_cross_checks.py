@@ -156,6 +156,7 @@ CACHED = {"model.cache_encoder_outputs": True, "model.freeze": ["encoder"]}
         ({"training.batch_seconds": 60.0}, "training.global_batch_size", 32, "training.batch_seconds"),
         (CACHED, "training.audio_context", "merged", "model.cache_encoder_outputs"),
         (CACHED, "training.pack", True, "model.cache_encoder_outputs"),
+        (CACHED, "training.compile", "encoder_layers", "model.cache_encoder_outputs"),
         ({**STREAM, "model.freeze": ["encoder"]}, "model.cache_encoder_outputs", True, "model.cache_encoder_outputs"),
         ({"evaluation.compile_decoding": True}, "evaluation.num_beams", 2, "evaluation.compile_decoding"),
     ],
