@@ -6,6 +6,7 @@ and noises of 10 s stand for the model and the recordings. On a CPU it is cut do
 
 import json
 import pkgutil
+import re
 import subprocess
 import sys
 import tempfile
@@ -115,6 +116,8 @@ def run_job(bench: Bench, shape: JobShape, manifest: Path, **more: Any) -> dict[
         command = [sys.executable, "-m", "benchmarks.speed.reference_rows"]
         command += [part for name, value in settings.items() for part in (f"--{name}", str(value))]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if missing := re.search(r"^ModuleNotFoundError: No module named '([\w.]+)'", done.stderr, re.M):
+            raise ModuleNotFoundError(missing[0], name=missing[1])
         if done.returncode != 0:
             raise RuntimeError(f"the reference job failed:\n{done.stderr[-3000:]}")
         lines = (Path(folder) / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()

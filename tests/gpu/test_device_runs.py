@@ -71,6 +71,8 @@ def stopped_after_two_steps(run: Path, copy: Path) -> Path:
 
 @pytest.mark.parametrize("is_deterministic", [True, pytest.param(False, marks=pytest.mark.gpu)])
 def test_two_resumes_end_alike(train: Train, tmp_path: Path, device: torch.device, is_deterministic: bool) -> None:
+    if device.type == "cpu" and not is_deterministic:
+        pytest.skip("on a CPU the setting changes nothing")
     settings = {"training.deterministic": is_deterministic}
     unbroken = train(tmp_path / "unbroken", **settings)
     resumed = [
@@ -78,9 +80,8 @@ def test_two_resumes_end_alike(train: Train, tmp_path: Path, device: torch.devic
         for name in ("first", "second")
     ]
     assert len(losses(unbroken)) == 4
-    is_exact = is_deterministic or device.type == "cpu"
-    bounds = {"rtol": 0, "atol": 0} if is_exact else {"rtol": 1e-3, "atol": 1e-4}
+    bounds = {"rtol": 0, "atol": 0} if is_deterministic else {"rtol": 1e-3, "atol": 1e-4}
     for folder in resumed:
-        assert losses(folder) == (losses(unbroken) if is_exact else pytest.approx(losses(unbroken), rel=1e-4))
+        assert losses(folder) == (losses(unbroken) if is_deterministic else pytest.approx(losses(unbroken), rel=1e-4))
         for name, weight in weights(folder).items():
             torch.testing.assert_close(weight, weights(unbroken)[name], **bounds)

@@ -1,5 +1,6 @@
 """The rows about a CUDA device, computed on the CPU as far as possible."""
 
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import torch
 from benchmarks.speed.device_rows import busy_row, busy_rows, ceiling_rows
 from benchmarks.speed.material import TINY, Material
 from benchmarks.speed.model_rows import Bench
-from benchmarks.speed.reference_rows import REFERENCE, JobShape, job_shape
+from benchmarks.speed.reference_rows import REFERENCE, JobShape, job_shape, run_job
 
 
 @pytest.fixture
@@ -53,3 +54,12 @@ def test_the_reference_job_is_whole_on_a_cuda_device_only(bench: Bench) -> None:
     on_cuda = SimpleNamespace(device=torch.device("cuda"), batch_size=2)
     assert job_shape(on_cuda) == REFERENCE  # type: ignore[arg-type]
     assert REFERENCE.train_rows + REFERENCE.validation_rows == 563  # clips of the reference job
+
+
+def test_a_package_that_the_job_lacks_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    errors = "Traceback (most recent call last):\nModuleNotFoundError: No module named 'jiwer'\n"
+    failed = SimpleNamespace(returncode=1, stdout="", stderr=errors)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        run_job(bench, JobShape(4, 1, 2, 2), tmp_path / "manifest.jsonl")
+    assert caught.value.name == "jiwer"
