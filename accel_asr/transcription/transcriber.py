@@ -17,6 +17,7 @@ from accel_asr.model.languages import known_language, require_english
 from accel_asr.model.pretrained import load_model_and_processor, quiet_libraries, window_s
 from accel_asr.model.silence_merging import KeyBias, SilenceMerging, encode_clips
 from accel_asr.model.spelling import Spelling
+from accel_asr.transcription.half_precision import half_precision
 from accel_asr.transcription.segments import Segment, TimedText, joined, one_segment, repeats_itself, spread, tidied
 
 START_TOKENS = 8  # start of the previous text, start, language, task, and room to spare
@@ -93,7 +94,11 @@ class Transcriber:
         heard = [index for index, clip in enumerate(clips) if len(clip)]
         results = [TimedText("", (), duration_s=0.0, language=self.language)] * len(clips)
         if heard:
-            for index, result in zip(heard, self._short_batch([clips[index] for index in heard], timed), strict=True):
+            features = self._features([clips[index] for index in heard])
+            durations_s = [len(clips[index]) / self.sampling_rate_hz for index in heard]
+            with half_precision(self.model.device):
+                spoken = self._short_batch(features, durations_s, timed)
+            for index, result in zip(heard, spoken, strict=True):
                 results[index] = result
         return results
 
@@ -129,10 +134,12 @@ class Transcriber:
             padding="longest",
             return_attention_mask=True,
             return_tensors="pt",
+            device=str(self.model.device),
         ).to(self.model.device)
         frame_s = extractor.hop_length / extractor.sampling_rate
-        options, languages = self._options(input_features=inputs.input_features)
-        with torch.random.fork_rng():
+        with half_precision(self.model.device):
+            options, languages = self._options(input_features=inputs.input_features)
+        with torch.random.fork_rng(), half_precision(self.model.device):
             torch.manual_seed(SAMPLING_SEED)
             generated = self.model.generate(
                 **inputs,
@@ -154,18 +161,18 @@ class Transcriber:
             cut_off=any(end_of_text not in _window_ids(part["result"]) for part in parts),
         )
 
+    def _features(self, clips: Sequence[np.ndarray]) -> torch.Tensor:
+        """(clips, mel bins, frames), computed by the model's device in fp32."""
+        extractor, device = self.processor.feature_extractor, self.model.device
+        options = {"sampling_rate": extractor.sampling_rate, "return_tensors": "pt", "device": str(device)}
+        return torch.cat([extractor(clip, **options).input_features for clip in clips]).to(device)
+
     @torch.no_grad()
-    def _short_batch(self, clips: Sequence[np.ndarray], timed: bool) -> list[TimedText]:
-        extractor = self.processor.feature_extractor
-        features = [
-            extractor(clip, sampling_rate=extractor.sampling_rate, return_tensors="pt").input_features for clip in clips
-        ]
-        durations_s = [len(clip) / extractor.sampling_rate for clip in clips]
+    def _short_batch(self, features: torch.Tensor, durations_s: list[float], timed: bool) -> list[TimedText]:
         kept = None if self.merging is None else self.merging.of_batch(durations_s)
         frames = None if self.merging is None or kept is None else self.merging.frames_of(durations_s)
         # one pass of the encoder serves the detection of languages and both transcripts
-        heard = torch.cat(features)[..., :frames].to(self.model.device)
-        encoded = encode_clips(self.model, heard, kept and kept.to(self.model.device))
+        encoded = encode_clips(self.model, features[..., :frames], kept and kept.to(self.model.device))
         options, languages = self._options(encoder_outputs=BaseModelOutput(last_hidden_state=encoded))
         untimed = self.model.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
