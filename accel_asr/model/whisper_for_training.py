@@ -59,7 +59,7 @@ class WhisperForTraining(WhisperForConditionalGeneration):
         """
         if self.dropout_seeds is not None:
             self.dropout_seeds.of_batch = row_seeds
-        if target_positions is not None:
+        if target_positions is not None or input_features is not None:
             KeyBias.of_model(self).of_batch = None if kept is None else kept.key_bias()
         if input_features is not None and kept is not None:
             encoded = encode_merged(self.get_encoder(), input_features, kept)

@@ -164,9 +164,8 @@ def training_checks(compared: Sequence[ComparedStep], changes: Likeness, *, allo
 
 def mean_token_loss(model: nn.Module, batch: Batch, *, label_smoothing: float) -> torch.Tensor:
     """The mean cross-entropy of a target token in nats, by torch alone, without the trainer's code."""
-    logits = model(
-        input_features=batch.input_features, decoder_input_ids=batch.decoder_input_ids, use_cache=False
-    ).logits
+    heard = {"input_features": batch.input_features} | ({} if batch.kept is None else {"kept": batch.kept})
+    logits = model(**heard, decoder_input_ids=batch.decoder_input_ids, use_cache=False).logits
     return F.cross_entropy(
         logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED_LABEL, label_smoothing=label_smoothing
     )

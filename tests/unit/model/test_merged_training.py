@@ -188,3 +188,16 @@ def test_attention_with_weighed_keys_keeps_the_fused_kernel(model, collators, it
     kernels = {event.key for event in profiled.key_averages() if "scaled_dot_product" in event.key}
     assert "aten::_scaled_dot_product_flash_attention_for_cpu" in kernels
     assert not [kernel for kernel in kernels if "math" in kernel]
+
+
+def test_logits_of_merged_padding_have_the_loss_and_leave_no_bias_behind(
+    model: WhisperForTraining, collators: dict[str, Collator], items: list[Item]
+) -> None:
+    model.eval()
+    whole, merged = collators["full"](items), collators["merged"](items)
+    plain = model(input_features=whole.input_features, decoder_input_ids=whole.decoder_input_ids).logits
+    logits = model(**merged.model_inputs(), decoder_input_ids=merged.decoder_input_ids).logits
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), merged.labels.flatten(), reduction="sum")
+    torch.testing.assert_close(loss_of(model, merged), expected, rtol=1e-5, atol=0)
+    again = model(input_features=whole.input_features, decoder_input_ids=whole.decoder_input_ids).logits
+    assert torch.equal(again, plain)
