@@ -51,7 +51,6 @@ ROWS = {
     "evaluation": "run_rows.evaluation_rows",
     "epoch": "run_rows.epoch_rows",
     "merged_step": "merged_rows.merged_step_rows",
-    "merged_evaluation": "merged_rows.merged_evaluation_rows",
     "merged_epoch": "merged_rows.merged_epoch_rows",
     "packing": "run_rows.packed_epoch_rows",
     "checkpoint": "run_rows.checkpoint_rows",

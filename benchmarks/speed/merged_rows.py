@@ -1,12 +1,15 @@
-"""Rows about `audio_context: merged`, where the encoder gets a window whose padding is merged."""
+"""Rows about `training.audio_context: merged`, where the encoder gets a window whose padding is merged.
+
+Evaluations with it stand beside exact ones, in `run_rows`.
+"""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from accel_asr.data.loading.collator import Collator
-from benchmarks.speed import hand_written, own_loop
-from benchmarks.speed.hand_written import HandWritten
-from benchmarks.speed.model_rows import Bench, as_labels
+from benchmarks.speed import own_loop, seq2seq_trainer
+from benchmarks.speed.model_rows import Bench
 from benchmarks.speed.own_loop import Own
 from benchmarks.speed.results import Row
 from benchmarks.speed.run_rows import assert_workers_have_ended
@@ -16,54 +19,55 @@ FULL = "ours, full context"
 
 def merged_step_rows(bench: Bench) -> list[Row]:
     """A training step on one batch in memory."""
-    batch = bench.material.batch(bench.batch_size).to(bench.device)
-    own, seed = _own(bench), HandWritten(bench.material, mixed_precision=bench.mixed_precision)
-    merged = _collator(own)(bench.material.items(bench.batch_size)).to(bench.device)
-    ways: dict[str, Callable[[], object]] = {
-        "ours": lambda: own.next_step([merged]),
-        FULL: lambda: own.next_step([batch]),
-        "seed": lambda: seed.train_step([as_labels(batch)]),
-    }
-    return _noted(bench, bench.timed("train step, merged", ways, unit=bench.unit), own)
-
-
-def merged_evaluation_rows(bench: Bench) -> list[Row]:
-    """Loss and transcripts of one batch with its features in memory."""
     items = bench.material.items(bench.batch_size)
-    batch = as_labels(bench.material.collator(items).to(bench.device))
-    own, seed = _own(bench), HandWritten(bench.material, mixed_precision=bench.mixed_precision)
-    prepared = own_loop.prepared_items(bench.material, items)
+    own = Own(bench.material, mixed_precision=bench.mixed_precision)
+    batch = bench.material.collator(items).to(bench.device)
+    merged = _collator(own)(items).to(bench.device)
+    trainer = seq2seq_trainer.StepsOfTrainer(bench.material, items, mixed_precision=bench.mixed_precision)
+    # in a thread, as the trainer has to be: there, a step was 6% slower than in the main thread
+    thread = ThreadPoolExecutor(1)
     ways: dict[str, Callable[[], object]] = {
-        "ours": lambda: own.evaluate(prepared, batch_size=len(items), collator=_collator(own)),
-        FULL: lambda: own.evaluate(prepared, batch_size=len(items)),
-        "seed": lambda: seed.evaluate([batch]),
+        "ours": lambda: thread.submit(own.next_step, [merged]).result(),
+        FULL: lambda: thread.submit(own.next_step, [batch]).result(),
+        "trainer": trainer.step,
     }
-    return _noted(bench, bench.timed("evaluation, merged", ways, unit=bench.unit), own)
+    try:
+        return _noted(bench, bench.timed("train step, merged", ways, unit=bench.unit), own)
+    finally:
+        trainer.close()
+        thread.shutdown()
 
 
 def merged_epoch_rows(bench: Bench) -> list[Row]:
-    """Fetching, two train steps, and an evaluation of half of a batch."""
+    """Fetching, two train steps, and an evaluation of half of a batch, all with merged padding."""
     material, size = bench.material, bench.batch_size
     train_rows, validation_rows = 2 * size, max(size // 2, 1)
     train, validation = own_loop.indexed_items(material, train_rows, validation_rows=validation_rows)
-    own, seed = _own(bench), HandWritten(material, mixed_precision=bench.mixed_precision)
-    prepared = hand_written.prepared_dataset(material, train_rows + validation_rows)
-    seed_parts = prepared.select(range(train_rows)), prepared.select(range(train_rows, len(prepared)))
+    own = Own(material, mixed_precision=bench.mixed_precision)
+    trainer = seq2seq_trainer.make_trainer(
+        material,
+        seq2seq_trainer.ComputedRows(material, range(train_rows)),
+        validation=seq2seq_trainer.ComputedRows(material, range(train_rows, train_rows + validation_rows)),
+        batch_size=size,
+        mixed_precision=bench.mixed_precision,
+        num_workers=bench.num_workers,
+    )
 
-    def epoch(collator: Collator) -> None:
+    def ours(collator: Collator) -> None:
         own.epoch(train, validation, batch_size=size, num_workers=bench.num_workers, collator=collator)
         assert_workers_have_ended()
 
+    def theirs() -> None:
+        trainer.train()
+        trainer.evaluate()
+        assert_workers_have_ended()
+
     ways: dict[str, Callable[[], object]] = {
-        "ours": lambda: epoch(_collator(own)),
-        FULL: lambda: epoch(material.collator),
-        "seed": lambda: seed.epoch(*seed_parts, batch_size=size),
+        "ours": lambda: ours(_collator(own)),
+        FULL: lambda: ours(material.collator),
+        "trainer": theirs,
     }
     return _noted(bench, bench.timed("mini-epoch, merged", ways, unit=bench.unit), own)
-
-
-def _own(bench: Bench) -> Own:
-    return Own(bench.material, mixed_precision=bench.mixed_precision)
 
 
 def _collator(own: Own) -> Collator:

@@ -29,7 +29,7 @@ runpy.run_module("benchmarks.speed", run_name="__main__", alter_sys=True)
 SPEED = ["-m", "benchmarks.speed"]
 ROWS = [
     *("fetch", "mel", "batch_mel", "step", "head", "gradients", "evaluation", "epoch", "checkpoint", "communication"),
-    *("merged_step", "merged_evaluation", "merged_epoch", "packing", "cached_step", "compiled_evaluation", "job"),
+    *("merged_step", "merged_epoch", "packing", "cached_step", "compiled_evaluation", "job"),
 ]
 
 

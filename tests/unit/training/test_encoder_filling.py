@@ -326,4 +326,4 @@ def test_a_batch_keeps_what_it_is_on_its_way_to_the_device(opened, clip_items: C
     assert batch.to(torch.device("cpu")).is_encoded
     [outputs] = batch.to(torch.device("cpu")).model_inputs()["encoder_outputs"]
     assert (outputs.dtype, outputs.shape) == (torch.float32, (1, 100, 16))
-    assert list(collator([]).model_inputs()) == ["input_features"]
+    assert list(collator([]).model_inputs()) == ["input_features", "kept"]
