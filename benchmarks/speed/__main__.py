@@ -87,8 +87,8 @@ def main() -> None:
     parser.add_argument("--from", type=Path, dest="results", help="a file of benchmarks/results")
     options = parser.parse_args()
     if options.page:
-        page, results = (path.read_text(encoding="utf-8") for path in (options.page, options.results))
-        options.page.write_text(with_page_table(page, results), encoding="utf-8")
+        page = with_page_table(options.page.read_text(encoding="utf-8"), options.results)
+        options.page.write_text(page, encoding="utf-8")
         return
     if (options.model_dir is None) != (options.manifest is None):
         parser.error("--model_dir and --manifest go together")

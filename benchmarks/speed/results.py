@@ -1,15 +1,18 @@
 """Results: a row for each comparison, its verdict, and the tables of them."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.speed.timing import WIDEST_INTERVAL, Ratio, Times, ratio
 
-TABLE_BEGIN = "<!-- speed: written by `python -m benchmarks.speed --page docs/speed.md --from RESULTS.md` -->"
-TABLE_END = "<!-- end of speed -->"
+TABLE_BEGIN = "<!-- {name}: written by `python -m benchmarks.speed --page docs/speed.md --from RESULTS.md` -->"
+TABLE_END = "<!-- end of {name} -->"
+RESULTS_NAME = re.compile(r"\d{4}-\d\d-\d\d-(?P<name>\w+)\.md")  # of a file of benchmarks/results
 FEWEST_ROUNDS = 5
 HOW = """\
 `seed` is a plain hand-written loop (`benchmarks/speed/hand_written.py`), `trainer` transformers' Seq2SeqTrainer with
@@ -228,11 +231,15 @@ def page_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def with_page_table(page: str, results: str) -> str:
-    """`page` with the table of the results file in its place."""
-    before, rest = page.split(TABLE_BEGIN)
-    _, after = rest.split(TABLE_END)
-    return f"{before}{TABLE_BEGIN}\n{page_table(line_of_page(results)['rows'])}\n{TABLE_END}{after}"
+def with_page_table(page: str, results: Path) -> str:
+    """`page` with the table of a results file in its place, which has the name of the file without its date."""
+    match = RESULTS_NAME.fullmatch(results.name)
+    assert match is not None, f"{results.name}: a results file is called DATE-NAME.md"
+    begin, end = (marker.format(name=match["name"]) for marker in (TABLE_BEGIN, TABLE_END))
+    before, rest = page.split(begin)
+    _, after = rest.split(end)
+    rows = line_of_page(results.read_text(encoding="utf-8"))["rows"]
+    return f"{before}{begin}\n{page_table(rows)}\n{end}{after}"
 
 
 def _number(value: float | None) -> str:

@@ -69,8 +69,9 @@ def test_a_target_in_seconds_is_shown_without_an_opponent() -> None:
     assert table.endswith("| reference job | after imports | 15.5 s |  |  | <= 15 s: missed |")
 
 
-def test_the_page_has_the_table_of_the_newest_results() -> None:
-    newest = max((REPOSITORY / "benchmarks" / "results").glob("*-speed.md")).read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["speed", "speed_real_weights", "speed_random_weights"])
+def test_the_page_has_the_tables_of_the_newest_results(name: str) -> None:
+    newest = max((REPOSITORY / "benchmarks" / "results").glob(f"*-{name}.md"))
     page = (REPOSITORY / "docs" / "speed.md").read_text(encoding="utf-8")
     assert with_page_table(page, newest) == page, "run: python -m benchmarks.speed --page docs/speed.md --from ..."
     broken = page.replace("| what | against | ours |", "| what | against | mine |")
