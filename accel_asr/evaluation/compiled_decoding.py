@@ -19,6 +19,7 @@ from transformers import CompileConfig, EncoderDecoderCache, StaticCache, Whispe
 from accel_asr.data.loading.batches import EvaluationBatch
 from accel_asr.errors import UserError
 from accel_asr.evaluation.decoding_settings import Decoding
+from accel_asr.model.whisper_for_training import CACHE_ARGUMENT
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class CompiledDecoding:
             parts = (StaticCache(self.model.config, max_cache_len=length) for length in (self.longest, positions))
             cache = self.caches[positions] = EncoderDecoderCache(*parts)
         cache.reset()
-        return {"past_key_values": cache, "compile_config": self.compile_config}
+        return {CACHE_ARGUMENT: cache, "compile_config": self.compile_config}
 
     def filled(self, tensor: torch.Tensor) -> torch.Tensor:
         """Pad a batch to (rows, ...) with copies of its last row, which never take longer than that row."""

@@ -24,6 +24,7 @@ from accel_asr.evaluation.scoring import Transcript
 from accel_asr.model.chunked_loss import summed_token_loss
 from accel_asr.model.silence_merging import KeyBias, encode_clips
 from accel_asr.model.spelling import Spelling
+from accel_asr.model.whisper_for_training import CACHE_ARGUMENT
 from accel_asr.ranks.agreement import POLL_S, Agreement
 
 
@@ -207,7 +208,7 @@ def _transcribe_batch(
     hidden = model.model(
         encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
         decoder_input_ids=batch.decoder_input_ids,
-        past_key_values=heard if is_greedy else None,
+        **{CACHE_ARGUMENT: heard if is_greedy else None},
         use_cache=is_greedy,
     ).last_hidden_state
     targets = hidden.flatten(0, 1)[batch.target_positions]
@@ -218,7 +219,7 @@ def _transcribe_batch(
     if is_greedy:
         # the loss has computed the keys and values of the encoder; those of its labels are forgotten
         cache = EncoderDecoderCache(DynamicCache(), heard.cross_attention_cache)
-        options = {"custom_generate": decode_greedily, "past_key_values": cache}
+        options = {"custom_generate": decode_greedily, CACHE_ARGUMENT: cache}
     if compiled:
         encoded, given = compiled.filled(encoded), compiled.filled(given)
         if key_bias.of_batch is not None:

@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from accel_asr.model.silence_merging import KeyBias
+from accel_asr.model.whisper_for_training import CACHE_ARGUMENT
 
 STEPS_BETWEEN_LOOKS_ON_GPU = 8
 
@@ -36,7 +37,7 @@ def decode_greedily(
         input_ids: The given ids, (batch, start tokens).
         prepared: By `generate`. Its cache and the model's `KeyBias` lose the rows that end.
     """
-    encoded, cache = prepared["encoder_outputs"].last_hidden_state, prepared["past_key_values"]
+    encoded, cache = prepared["encoder_outputs"].last_hidden_state, prepared[CACHE_ARGUMENT]
     key_bias = KeyBias.of_model(model)
     ids, given, padding = input_ids, input_ids.shape[1], generation_config.pad_token_id
     most = max(stopping_criteria.max_length - given, 1)
@@ -46,7 +47,7 @@ def decode_greedily(
     unread, step = ids, 0
     while step < most:
         states = model.model.decoder(
-            input_ids=unread, encoder_hidden_states=encoded, past_key_values=cache, use_cache=True
+            input_ids=unread, encoder_hidden_states=encoded, use_cache=True, **{CACHE_ARGUMENT: cache}
         ).last_hidden_state
         scores = logits_processor(ids, model.proj_out(states[:, -1]).float())
         unread = scores.argmax(-1).masked_fill(has_ended, padding)[:, None]

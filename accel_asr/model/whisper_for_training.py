@@ -11,16 +11,21 @@ weights are the same, and `save_model_folder` writes an ordinary WhisperForCondi
 """
 
 import functools
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import DynamicCache, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput, ModelOutput
+from transformers.models.whisper.modeling_whisper import WhisperDecoder
 
 from accel_asr.model.chunked_loss import summed_token_loss
 from accel_asr.model.row_dropout import RowSeeds
 from accel_asr.model.silence_merging import KeptPositions, KeyBias, encode_merged
+
+# of the decoder and of `generate`: transformers 5.24 has renamed it
+CACHE_ARGUMENT = "cache" if "cache" in inspect.signature(WhisperDecoder.forward).parameters else "past_key_values"
 
 
 @dataclass
@@ -68,7 +73,7 @@ class WhisperForTraining(WhisperForConditionalGeneration):
             return super().forward(input_features, *others, **options)
         # given an empty cache, transformers does not search the positions for packed sequences, for which the host
         # would wait until the encoder is done; without `use_cache` it stays empty, and attention needs no mask
-        options.setdefault("past_key_values", DynamicCache())
+        options.setdefault(CACHE_ARGUMENT, DynamicCache())
         hidden = self.model(input_features, *others, **options).last_hidden_state
         targets = hidden.flatten(0, 1)[target_positions]
         loss_sum = summed_token_loss(targets, self.proj_out.weight, target_labels, label_smoothing=label_smoothing)

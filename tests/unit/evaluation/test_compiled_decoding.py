@@ -26,6 +26,7 @@ from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.compiled_layers import compile_encoder_layers
 from accel_asr.model.silence_merging import SilenceMerging
+from accel_asr.model.whisper_for_training import CACHE_ARGUMENT
 from accel_asr.ranks import agreement
 from tests.conftest import MAX_NEW_TOKENS, forget_accelerate
 from tests.refusals import refused
@@ -147,7 +148,7 @@ def test_all_batches_use_the_memory_of_the_first(transcribe, mixed_items, monkey
 
     def options(self, positions: int) -> dict[str, object]:
         made = options_of(self, positions)
-        cache = made["past_key_values"]
+        cache = made[CACHE_ARGUMENT]
         for part in (cache.self_attention_cache, cache.cross_attention_cache):
             layer = part.layers[0]
             if layer.is_initialized:  # by the first batch
