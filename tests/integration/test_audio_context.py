@@ -9,6 +9,7 @@ from tests.tiny_models import make_tiny_whisper
 
 LAST_STEP = 12
 ALONE, TWO, RESUMED, WHOLE = "merged-one", "merged-two", "merged-resumed", "merged-not"
+SHARDED = "merged-sharded"
 KILL = {"moment": "step", "rank": 0, "count": 7, "signal": int(signal.SIGKILL)}
 
 
@@ -21,11 +22,12 @@ def job(tones: TonesJob) -> TonesJob:
     plan = [
         tones.launch(ALONE, (1, 8, 1), *merged),
         tones.launch(TWO, (2, 2, 2), *merged),
+        tones.launch(SHARDED, (2, 2, 2), *merged, "--training.gradient_checkpointing", "both", fsdp=True),
         tones.launch(RESUMED, (1, 8, 1), *merged, ends=KILL),
         tones.launch(RESUMED, (1, 8, 1), *merged, *RESUME),
         tones.launch(WHOLE, (1, 8, 1), *whole, "--training.max_steps", "1"),
     ]
-    assert tones.run_plan(plan) == [[0], [0, 0], [-signal.SIGKILL], [0], [0]], tones.logs(plan)
+    assert tones.run_plan(plan) == [[0], [0, 0], [0, 0], [-signal.SIGKILL], [0], [0]], tones.logs(plan)
     return tones
 
 
@@ -47,6 +49,13 @@ def test_two_processes_train_and_score_as_one(job: TonesJob) -> None:
     scores = [[(line["step"], line["wer"]) for line in job.metrics(name, "eval")] for name in (ALONE, TWO)]
     assert scores[0] == scores[1]
     assert job.metrics(TWO, "eval")[0]["loss"] == job.metrics(ALONE, "eval")[0]["loss"]
+
+
+def test_sharded_weights_and_checkpointed_layers_train_as_one_process(job: TonesJob) -> None:
+    alone, sharded = job.metrics(ALONE, "train"), job.metrics(SHARDED, "train")
+    for ours, expected in zip(sharded, alone, strict=True):
+        assert ours["loss"] == pytest.approx(expected["loss"], abs=1e-4)
+        assert ours["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-4)
 
 
 def test_a_killed_run_resumes_bit_for_bit(job: TonesJob) -> None:
