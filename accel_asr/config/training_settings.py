@@ -70,7 +70,7 @@ class TrainingConfig:
     the rest of the global batch, so that the update is the same. `config.yaml` records what was found."""
     audio_context: Literal["full", "merged"] = "full"
     """What the encoder gets: `full`, its whole window; or `merged`, the window with its padding merged, which hears the
-    same for well under half of the time where clips are short."""
+    same for about half of the time where clips are short."""
     gradient_accumulation_steps: int = 1
     """Micro-batches per device in one optimizer step; their token losses are summed, then divided once."""
     dataloader_drop_last: bool = True

@@ -1,4 +1,4 @@
-"""Merge the padding of Whisper's window: an encoder that hears the same for well under half of its cost.
+"""Merge the padding of Whisper's window: an encoder that hears the same and computes far less.
 
 Whisper pads every clip to its window (30 s), and its encoder spends as much on the padding as on the speech. To cut the
 padding off makes another model, one that loops. Here it stays, but neighbouring positions of it are stood for by one at

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from accel_asr.data.loading.collator import Collator
-from benchmarks.speed import own_loop, seq2seq_trainer
+from benchmarks.speed import seq2seq_trainer
 from benchmarks.speed.model_rows import Bench
 from benchmarks.speed.own_loop import Own
 from benchmarks.speed.results import Row
-from benchmarks.speed.run_rows import assert_workers_have_ended
+from benchmarks.speed.run_rows import epochs
 
 FULL = "ours, full context"
 
@@ -40,32 +40,12 @@ def merged_step_rows(bench: Bench) -> list[Row]:
 
 def merged_epoch_rows(bench: Bench) -> list[Row]:
     """Fetching, two train steps, and an evaluation of half of a batch, all with merged padding."""
-    material, size = bench.material, bench.batch_size
-    train_rows, validation_rows = 2 * size, max(size // 2, 1)
-    train, validation = own_loop.indexed_items(material, train_rows, validation_rows=validation_rows)
-    own = Own(material, mixed_precision=bench.mixed_precision)
-    trainer = seq2seq_trainer.make_trainer(
-        material,
-        seq2seq_trainer.ComputedRows(material, range(train_rows)),
-        validation=seq2seq_trainer.ComputedRows(material, range(train_rows, train_rows + validation_rows)),
-        batch_size=size,
-        mixed_precision=bench.mixed_precision,
-        num_workers=bench.num_workers,
-    )
-
-    def ours(collator: Collator) -> None:
-        own.epoch(train, validation, batch_size=size, num_workers=bench.num_workers, collator=collator)
-        assert_workers_have_ended()
-
-    def theirs() -> None:
-        trainer.train()
-        trainer.evaluate()
-        assert_workers_have_ended()
-
+    own = Own(bench.material, mixed_precision=bench.mixed_precision)
+    ours, of_trainer = epochs(bench, own)
     ways: dict[str, Callable[[], object]] = {
         "ours": lambda: ours(_collator(own)),
-        FULL: lambda: ours(material.collator),
-        "trainer": theirs,
+        FULL: lambda: ours(bench.material.collator),
+        "trainer": of_trainer,
     }
     return _noted(bench, bench.timed("mini-epoch, merged", ways, unit=bench.unit), own)
 

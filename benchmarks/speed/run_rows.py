@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 
+from accel_asr.data.loading.collator import Collator
 from benchmarks.speed import hand_written, own_loop, seq2seq_trainer
 from benchmarks.speed.hand_written import HandWritten
 from benchmarks.speed.material import Material
@@ -64,12 +65,34 @@ def evaluation_rows(bench: Bench) -> list[Row]:
 def epoch_rows(bench: Bench) -> list[Row]:
     """Fetching, two train steps, and an evaluation of half of a batch: 4 to 1, as in the reference job."""
     material, size = bench.material, bench.batch_size
-    train_rows, validation_rows = 2 * size, max(size // 2, 1)
-    train, validation = own_loop.indexed_items(material, train_rows, validation_rows=validation_rows)
+    train_rows, validation_rows = epoch_size(bench)
     own = Own(material, mixed_precision=bench.mixed_precision)
+    ours, of_trainer = epochs(bench, own)
     seed = HandWritten(material, mixed_precision=bench.mixed_precision)
     prepared = hand_written.prepared_dataset(material, train_rows + validation_rows)
     seed_parts = prepared.select(range(train_rows)), prepared.select(range(train_rows, len(prepared)))
+    ways: dict[str, Callable[[], object]] = {
+        "ours": lambda: ours(material.collator),
+        "seed": lambda: seed.epoch(*seed_parts, batch_size=size),
+        "trainer": of_trainer,
+    }
+    times = in_turns(ways, rounds=bench.rounds, clock=clock_of(bench.device))
+    bench.warmups["mini-epoch"] = times.warmup_s
+    workers = f"{bench.num_workers} workers for ours and trainer, none for seed"
+    note = f"2 steps of {size} clips, {validation_rows} evaluated; {workers}"
+    return [replace(row, note=note) for row in faster("mini-epoch", times, unit=bench.unit)]
+
+
+def epoch_size(bench: Bench) -> tuple[int, int]:
+    """(training rows, validation rows) of a small epoch: two steps, and an evaluation of half of a batch."""
+    return 2 * bench.batch_size, max(bench.batch_size // 2, 1)
+
+
+def epochs(bench: Bench, own: Own) -> tuple[Callable[[Collator], None], Callable[[], None]]:
+    """A small epoch of ours, whose batches a collator makes, and one of the trainer's."""
+    material, size = bench.material, bench.batch_size
+    train_rows, validation_rows = epoch_size(bench)
+    train, validation = own_loop.indexed_items(material, train_rows, validation_rows=validation_rows)
     trainer = seq2seq_trainer.make_trainer(
         material,
         seq2seq_trainer.ComputedRows(material, range(train_rows)),
@@ -79,25 +102,16 @@ def epoch_rows(bench: Bench) -> list[Row]:
         num_workers=bench.num_workers,
     )
 
+    def ours(collator: Collator) -> None:
+        own.epoch(train, validation, batch_size=size, num_workers=bench.num_workers, collator=collator)
+        assert_workers_have_ended()
+
     def of_trainer() -> None:
         trainer.train()
         trainer.evaluate()
         assert_workers_have_ended()
 
-    def ours() -> None:
-        own.epoch(train, validation, batch_size=size, num_workers=bench.num_workers)
-        assert_workers_have_ended()
-
-    ways: dict[str, Callable[[], object]] = {
-        "ours": ours,
-        "seed": lambda: seed.epoch(*seed_parts, batch_size=size),
-        "trainer": of_trainer,
-    }
-    times = in_turns(ways, rounds=bench.rounds, clock=clock_of(bench.device))
-    bench.warmups["mini-epoch"] = times.warmup_s
-    workers = f"{bench.num_workers} workers for ours and trainer, none for seed"
-    note = f"2 steps of {size} clips, {validation_rows} evaluated; {workers}"
-    return [replace(row, note=note) for row in faster("mini-epoch", times, unit=bench.unit)]
+    return ours, of_trainer
 
 
 def packed_epoch_rows(bench: Bench) -> list[Row]:
