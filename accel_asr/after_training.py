@@ -12,6 +12,7 @@ from accelerate import Accelerator
 
 from accel_asr.config.settings import Config, HubConfig
 from accel_asr.data.selection.utterances import Utterances
+from accel_asr.errors import UserError
 from accel_asr.model.pretrained import require_finite_folder
 from accel_asr.publishing.hub import check_may_push, push_run
 from accel_asr.publishing.upload_plan import BEST, BEST_ADAPTER
@@ -47,6 +48,13 @@ def finish_run(
     display.show_summary(scores, output_dir, report=report, has_curves="tensorboard" in config.tracking.report_to)
     if config.data.timestamps_probability == 0:
         display.say(note_on_times())
+    if hub.push_to_hub and "best" not in scores:
+        raise UserError(
+            "there is no best model to push: no evaluation held every guard",
+            setting="--hub.push_to_hub",
+            value=True,
+            remedy="see what was said of evaluation.guards",
+        )
     if hub.push_to_hub:
         require_finite_folder(output_dir / (BEST_ADAPTER if hub.push_adapter else BEST))
         address = push_run(

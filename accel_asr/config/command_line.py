@@ -15,6 +15,7 @@ from accel_asr.config.augmentation_settings import AugmentConfig
 from accel_asr.config.command_secrets import refuse_secrets
 from accel_asr.config.cross_checks import check_config
 from accel_asr.config.given_settings import refuse_wrong_values, settings_of_arguments, settings_of_section
+from accel_asr.config.guard_settings import GuardConfig
 from accel_asr.config.lora_settings import LoraConfig
 from accel_asr.config.settings import Config, DataConfig, SourceConfig
 from accel_asr.config.settings_files import check_arguments, settings_of_file, with_new_names
@@ -181,7 +182,7 @@ def build_parser(prog: str = "accel_asr/train.py") -> ArgumentParser:
         docstring_parse_attribute_docstrings=True,
         # else a name in data.sources, such as `module.Class`, is imported, and so its code run
         import_path_denylist=["*"],
-        import_path_allowlist=[f"{SourceConfig.__module__}.{SourceConfig.__qualname__}"],
+        import_path_allowlist=[f"{kind.__module__}.{kind.__qualname__}" for kind in (SourceConfig, GuardConfig)],
     )
     usage = f"{prog} [OPTION ...] [--config RECIPE_OR_YAML] [--SECTION.SETTING VALUE ...]"  # or all settings, twice
     parser = ArgumentParser(prog=prog, usage=usage, description=DESCRIPTION, exit_on_error=False, allow_abbrev=False)

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any, get_args
 
 from accel_asr.config.augmentation_settings import augment_errors
+from accel_asr.config.guard_settings import guard_errors
 from accel_asr.config.lora_settings import lora_errors
 from accel_asr.config.scheduler_arguments import scheduler_errors
 from accel_asr.config.setting_limits import name_errors, range_errors
@@ -38,6 +39,7 @@ def check_config(config: Config) -> None:
             *multiplier_errors(config.training.learning_rate_multipliers, freeze=config.model.freeze),
             *_source_errors(config.data),
             *_validation_errors(config.data),
+            *guard_errors(config.evaluation.guards, has_baseline=config.evaluation.eval_on_start),
             *_combination_errors(config),
             *_frozen_dtype_errors(config),
             *lora_errors(config.lora),
@@ -57,6 +59,9 @@ def _null_errors(config: Config) -> Iterator[UserError]:
     for number, source in enumerate(config.data.sources or (), start=1):
         place = f"{_SOURCES}: {{}} of source {number}"
         needed += [(place.format(setting.name), setting, getattr(source, setting.name)) for setting in fields(source)]
+    for number, guard in enumerate(config.evaluation.guards or (), start=1):
+        place = f"--evaluation.guards: {{}} of guard {number}"
+        needed += [(place.format(setting.name), setting, getattr(guard, setting.name)) for setting in fields(guard)]
     for place, setting, value in needed:
         if value is None and type(None) not in get_args(setting.type):
             remedy = "give a value, or leave it out for the default"

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import yaml
 
+from accel_asr.config.guard_settings import GuardConfig
 from accel_asr.config.settings import Config, SourceConfig, settings_of
 from accel_asr.errors import UserError, raise_all
 
@@ -22,6 +23,12 @@ _GONE = {
 }
 _VALUES_GONE = {("training.audio_context", "speech"): "give merged, which hears the whole window at half of its cost"}
 SECTIONS = {name.rpartition(".")[0] for name in SETTINGS} - {""}
+# settings that are lists of sections: of what kind, and what one is called
+_LISTS: dict[str, tuple[type, str]] = {
+    "data.sources": (SourceConfig, "source"),
+    "evaluation.guards": (GuardConfig, "guard"),
+}
+_SECTIONS_IN_WORDS = "a list of sections, such as [{name_or_path: ...}, {name_or_path: ...}]"
 _IN_WORDS = {
     int: "a whole number",
     float: "a number",
@@ -33,7 +40,8 @@ _IN_WORDS = {
     dict[str, int | float | str]: "a table, such as {num_cycles: 2}",
     list[str]: "a list in brackets, such as [one, two]",
     list[str | dict[str, int]]: "a list in brackets, such as [encoder] or [encoder_layers: 2, embeddings]",
-    list[SourceConfig]: "a list of sections, such as [{name_or_path: ...}, {name_or_path: ...}]",
+    list[SourceConfig]: _SECTIONS_IN_WORDS,
+    list[GuardConfig]: _SECTIONS_IN_WORDS,
 }
 
 
@@ -112,10 +120,10 @@ def refuse_wrong_values(settings: Sequence[tuple[str, Any]], reads: Callable[[Ma
     for name, value in settings:
         if fits(name, value):
             continue
-        if name == "data.sources":
-            in_sources = [*_source_errors(_sections_of(value), lambda source: fits("data.sources", [source]))]
-            errors += in_sources
-            if in_sources:
+        if name in _LISTS:
+            in_sections = [*_section_errors(name, value, fits)]
+            errors += in_sections
+            if in_sections:
                 continue
         if remedy := _VALUES_GONE.get((name, str(value)), ""):
             errors.append(UserError("there is no such value any more", setting=f"--{name}", value=value, remedy=remedy))
@@ -127,7 +135,7 @@ def refuse_wrong_values(settings: Sequence[tuple[str, Any]], reads: Callable[[Ma
 
 
 def _sections_of(value: Any) -> list[Mapping[Any, Any]]:
-    """The sections in a value of data.sources; none where it is something else."""
+    """The sections in a value of a list of them; none where it is something else."""
     if isinstance(value, str):
         with suppress(yaml.YAMLError):
             value = yaml.safe_load(value)
@@ -135,19 +143,18 @@ def _sections_of(value: Any) -> list[Mapping[Any, Any]]:
     return sections if all(isinstance(section, Mapping) for section in sections) else []
 
 
-def _source_errors(
-    sources: Sequence[Mapping[Any, Any]], fits: Callable[[Mapping[Any, Any]], bool]
-) -> Iterator[UserError]:
-    types = {setting.name: setting.type for setting in fields(SourceConfig)}
-    for number, source in enumerate(sources, start=1):
-        for name, value in source.items():
-            place = f"--data.sources: {name} of source {number}"
+def _section_errors(setting: str, value: Any, fits: Callable[[str, Any], bool]) -> Iterator[UserError]:
+    kind, noun = _LISTS[setting]
+    types = {known.name: known.type for known in fields(kind)}
+    for number, section in enumerate(_sections_of(value), start=1):
+        for name, inner in section.items():
+            place = f"--{setting}: {name} of {noun} {number}"
             if name not in types:
                 near = difflib.get_close_matches(str(name), types, n=1)
-                remedy = f"did you mean {near[0]}?" if near else f"a source has {', '.join(types)}"
+                remedy = f"did you mean {near[0]}?" if near else f"a {noun} has {', '.join(types)}"
                 yield UserError("there is no such setting", setting=place, remedy=remedy)
-            elif not fits({name: value}):
-                yield UserError("does not fit", setting=place, value=value, remedy=f"give {in_words(types[name])}")
+            elif not fits(setting, [{name: inner}]):
+                yield UserError("does not fit", setting=place, value=inner, remedy=f"give {in_words(types[name])}")
 
 
 def _unknown(name: str) -> UserError | None:

@@ -76,6 +76,7 @@ RANGES: dict[str, Range] = {
     "augment.max_bitrate": _KBITS,
     "augment.max_shift_s": Range(0, 3600, "a model hears 30 s at once", above_low=True),
     "evaluation.eval_steps": _STEPS,
+    "evaluation.guard_every": Range(1, 10**6),
     "evaluation.per_device_eval_batch_size": _BATCH,
     "evaluation.generation_max_length": Range(1, 10_000, "Whisper's decoder has 448 positions"),
     "evaluation.num_beams": Range(1, 100, "each beam takes the memory and time of one more transcript"),
@@ -130,6 +131,9 @@ def name_errors(settings: Mapping[str, Any]) -> Iterator[UserError]:
     named = {f"--{name}": _value(settings, name) for name in NAMES}
     for number, source in enumerate(settings["data"]["sources"], start=1):
         named |= {f"--data.sources: {name} of source {number}": source.get(name) for name in _NAMES_OF_SOURCES}
+    for number, guard in enumerate(settings["evaluation"]["guards"], start=1):
+        of_guard = ("split", *_NAMES_OF_SOURCES)
+        named |= {f"--evaluation.guards: {name} of guard {number}": guard.get(name) for name in of_guard}
     for setting, value in named.items():
         if value is None:
             continue

@@ -8,6 +8,7 @@ from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 from accel_asr.config.augmentation_settings import AugmentConfig, SpecAugmentConfig
+from accel_asr.config.guard_settings import GuardConfig
 from accel_asr.config.lora_settings import LoraConfig
 from accel_asr.config.training_settings import TrainingConfig
 
@@ -213,6 +214,11 @@ class EvaluationConfig:
     """Score the untouched model first: the baseline."""
     eval_steps: int | None = None
     """Evaluate every N optimizer steps; by default after every epoch. The last step is always evaluated."""
+    guards: list[GuardConfig] = field(default_factory=list)
+    """What training must not make worse: sets that are scored too, each a section in the YAML file. `best/` is the best
+    model among those that hold every guard, whose rates are above the untouched model's by no more than `margin`."""
+    guard_every: int = 1
+    """Score the guards at every N-th evaluation, and at the last. Only models with scored guards can become `best/`."""
     per_device_eval_batch_size: int | None = None
     """Utterances in one generation batch on one device; default is 32, and up to 128 on a GPU for models whose decoder
     needs little memory for each."""

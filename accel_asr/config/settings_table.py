@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 from docstring_parser import parse_from_object
 
+from accel_asr.config.guard_settings import GuardConfig
 from accel_asr.config.settings import Config, SourceConfig
 
 HEAD = """\
@@ -26,7 +27,8 @@ Set them in a YAML file under their section, or on the command line by their ful
 def settings_page() -> str:
     """Markdown: a heading and a list for each section. No table: on a telephone its columns would break the names."""
     parts = [HEAD]
-    for prefix, section in [*sections(Config), ("data.sources[].", SourceConfig)]:
+    lists = [("data.sources[].", SourceConfig), ("evaluation.guards[].", GuardConfig)]
+    for prefix, section in [*sections(Config), *lists]:
         parts.append(f"\n## {prefix.removesuffix('.') or 'The run'}\n\n{inspect.getdoc(section)}\n\n")
         for name, default, meaning in settings_of(section, prefix):
             parts.append(f"- **`{name}`**, default `{default}`<br>\n  {meaning}\n")

@@ -12,6 +12,7 @@ from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.run_files import read_record, read_scored, unreadable
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.files.run_folder import CONFIG_FILE
+from accel_asr.run.best_rule import remember
 
 BASELINE, BEST, LAST = "baseline", "best", "last"
 
@@ -102,7 +103,7 @@ def read_run(run_dir: Path, *, step: int | None = None) -> RunRecords:
         known = ", ".join(map(str, sorted(evals))) or "none"
         raise UserError("no evaluation at this step", setting="--step", value=step, remedy=f"those of the run: {known}")
     baseline = summary.get(BASELINE)
-    chosen = evals[step] if step is not None else summary.get(BEST, baseline)
+    chosen = evals[step] if step is not None else summary.get(BEST, summary.get(LAST, baseline))
 
     def evaluation(record: Mapping[str, Any] | None) -> Evaluation | None:
         if record is None:
@@ -147,11 +148,15 @@ def _measured_alike(lines: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]
 def _summary_of(evals: Mapping[int, dict[str, Any]], averages: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """As training would have written it: of equal scores the earlier is the best, and an undefined rate never is."""
     trained = [evals[step] for step in sorted(evals) if step > 0]
-    scored = [record for record in [*trained, *averages] if record.get("wer") is not None]
-    summary = {BASELINE: evals.get(0), BEST: min(scored, key=lambda record: record["wer"], default=None)}
-    summary[LAST] = trained[-1] if trained else None
-    summary |= {record["weights"]: record for record in averages}
-    return {name: record for name, record in summary.items() if record is not None}
+    records = {BASELINE: evals[0]} if 0 in evals else {}
+    guarded = any("guards" in record for record in evals.values())
+    for name, record in [
+        *((LAST, record) for record in trained),
+        *((record["weights"], record) for record in averages),
+    ]:
+        if record.get("wer") is not None:
+            remember(records, name, record, guarded=guarded)
+    return records
 
 
 def _read_metrics(path: Path) -> list[dict[str, Any]]:

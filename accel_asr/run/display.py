@@ -20,6 +20,7 @@ from accel_asr.console.public_text import visible, visible_lines
 from accel_asr.evaluation.run_files import context_in_words, weights_in_words
 from accel_asr.evaluation.score_tables import shown
 from accel_asr.evaluation.scoring import ScoredUtterance
+from accel_asr.run.best_rule import guard_in_words, guard_lines
 from accel_asr.run.forecast import RunForecast, duration
 from accel_asr.training.started_step import StepResult
 
@@ -131,9 +132,9 @@ class Display:
         """Throughput since the bar opened, evaluations not counted."""
         return self.audio_s / max(time.perf_counter() - self.started_s, 1e-9)
 
-    def evaluation_bar(self, utterances: int) -> Bar:
+    def evaluation_bar(self, utterances: int, *, name: str = "evaluate") -> Bar:
         """A bar over the utterances that this rank transcribes."""
-        return progress_bar(utterances, desc="evaluate", unit="utterances", is_shown=self.is_main)
+        return progress_bar(utterances, desc=name, unit="utterances", is_shown=self.is_main)
 
     def filling_bar(self, clips: int) -> Bar:
         """A bar over the training clips that are encoded before training, on all ranks."""
@@ -189,6 +190,7 @@ class Display:
             f"{percent(record['wer_ortho'])}, CER {percent(record['cer'])}, loss {record['loss']:.3f}, "
             f"{record['cut_off']} cut off{f', {remark}' if remark else ''}{more}"
         )
+        self._say_guards(record)
         self._evaluation_line_s, self._evaluations_unshown = time.monotonic(), 0
 
     def _show_table(self) -> None:
@@ -212,7 +214,15 @@ class Display:
             )
         self.console.print(table)
 
+    def _say_guards(self, record: Mapping[str, Any]) -> None:
+        for name, guard in record.get("guards", {}).items():
+            is_before = record["step"] == 0
+            self.say_line(
+                f"  guard {name}: {percent(guard['rate'])}" if is_before else f"  guard {guard_in_words(name, guard)}"
+            )
+
     def _show_details(self, record: Mapping[str, Any], scored: Sequence[ScoredUtterance]) -> None:
+        self._say_guards(record)
         for kind in ("language", "source"):
             parts = record.get(f"by_{kind}", {})
             for value, part in list(parts.items())[:SHOWN_PARTS]:
@@ -272,25 +282,30 @@ class Display:
             report: The page, if it was written.
             has_curves: TensorBoard's files were written.
         """
-        best, last, baseline = summary["best"], summary["last"], summary.get("baseline")
+        best, last, baseline = summary.get("best"), summary["last"], summary.get("baseline")
         before = f"{percent(baseline['wer'])} before, " if baseline else ""
+        chosen = "none best" if best is None else f"{percent(best['wer'])} best ({weights_in_words(best)})"
         self.say(
-            f"\nWER {before}{percent(best['wer'])} best ({weights_in_words(best)}), {percent(last['wer'])} last "
-            f"(step {last['step']}), on {best['utterances']} utterances"
-            f"{context_in_words(best)}"
+            f"\nWER {before}{chosen}, {percent(last['wer'])} last "
+            f"(step {last['step']}), on {last['utterances']} utterances{context_in_words(best or last)}"
         )
         for record in (record for name, record in summary.items() if name == record.get("weights") and record != best):
             self.say(f"WER {percent(record['wer'])} {weights_in_words(record)}")
-        if baseline and not best["wer"] < baseline["wer"]:
+        self.say_lines(guard_lines(summary))
+        if baseline and best and not best["wer"] < baseline["wer"]:
             self.say("note: no evaluation was better than the untouched model's")
+        model = output_dir / ("last" if best is None else "best")
+        push = f"publish     accel-asr push {shlex.quote(str(output_dir))} --hub_model_id USER/NAME"
+        publish = push if best is not None else ""
         adapter = output_dir / "best_adapter"
         adapters = f"; its adapters alone: {adapter}" if adapter.is_dir() else ""
         curves = f"curves      tensorboard --logdir {shlex.quote(str(output_dir))}\n" if has_curves else ""
         self.say(
-            (f"report      {report}\n" if report else "") + f"model       {output_dir / 'best'}{adapters}\n"
+            (f"report      {report}\n" if report else "")
+            + f"model       {model}{adapters}\n"
             f"scores      {output_dir / 'summary.json'}, {output_dir / 'evaluations'}\n"
-            f"transcribe  accel-asr transcribe --model {shlex.quote(str(output_dir / 'best'))} FILE...\n"
-            f"{curves}publish     accel-asr push {shlex.quote(str(output_dir))} --hub_model_id USER/NAME"
+            f"transcribe  accel-asr transcribe --model {shlex.quote(str(model))} FILE...\n"
+            f"{curves}{publish}".rstrip()
         )
 
 

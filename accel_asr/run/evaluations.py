@@ -1,7 +1,8 @@
 """The evaluations of a run: scored, shown, recorded, and the best model saved."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
@@ -11,9 +12,12 @@ from transformers import WhisperForConditionalGeneration
 from accel_asr.config.settings import EvaluationConfig
 from accel_asr.evaluation.evaluating import Evaluation, evaluate_model
 from accel_asr.evaluation.run_files import transcripts_file
+from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.files.atomic_writes import folder_written_whole, write_json, write_json_lines
 from accel_asr.ranks.agreement import Agreement
+from accel_asr.run.best_rule import broken_guards, remember
 from accel_asr.run.display import Display
+from accel_asr.run.guards import GuardResult, RunGuards, guard_file
 from accel_asr.run.job import Job
 from accel_asr.run.memory_shortage import MemoryShortage
 from accel_asr.run.run_outputs import RunOutputs
@@ -42,6 +46,10 @@ class RunEvaluations:
     progress: Progress
     outputs: RunOutputs
     display: Display
+    guards: RunGuards = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.guards = RunGuards(self.job, self.outputs.output_dir, self.accelerator, self.agreement, self.display)
 
     def before_training(self, save: Callable[[], None]) -> None:
         """Score the baseline of a new run, or redo the last evaluation of a resumed run if need be."""
@@ -49,7 +57,9 @@ class RunEvaluations:
         if step == 0:
             if self.settings.eval_on_start:
                 self.evaluate("baseline", step=0)
-        elif self.plan.cadence.evaluates_after(step) and self.progress.evaluated_step != step:
+            return
+        self.guards.require_baseline(self.progress.scores.get("baseline"))
+        if self.plan.cadence.evaluates_after(step) and self.progress.evaluated_step != step:
             self.evaluate("last", step)
             save()
         else:
@@ -66,14 +76,15 @@ class RunEvaluations:
         """
         whole = whole_model(self.accelerator, self.model)
         place, result = self._place(step), self._score(whole)
+        guarded = self.guards.score(whole) if self._guards_are_due(step) else {}
         self.progress.evaluated_step = step  # only now: a resumed run redoes an evaluation that was stopped
-        record: dict[str, Any] = {**place, **result.record()}
+        record: dict[str, Any] = {**place, **result.record(), **self._guard_records(name, guarded)}
         is_best = self._remember(name, record)
         self._show(record, result, kind="eval", remark="baseline" if name == "baseline" else "", is_best=is_best)
         self.display.say_time_of_evaluations(step)
         self._log_samples(result, step)
         self._say_if_it_ends(place)
-        self._keep(record, result, whole, is_best=is_best, turn=step)
+        self._keep(record, result, guarded, whole, is_best=is_best, turn=step)
 
     def evaluate_average(self, name: str, title: str, averaged: Mapping[str, Any], *, turn: int) -> None:
         """Score the model, which has been lent an average of the weights, as `evaluate` does. A collective.
@@ -88,32 +99,39 @@ class RunEvaluations:
             AgreedStopError: as `evaluate`.
         """
         whole = whole_model(self.accelerator, self.model)
-        result = self._score(whole)
+        result, guarded = self._score(whole), self.guards.score(whole)
         record = {**self._place(self.progress.step), "weights": name, **averaged, **result.record()}
+        record |= self._guard_records(name, guarded)
         is_best = self._remember(name, record)
         self._show(record, result, kind=f"eval_{name}", remark=title, is_best=is_best)
-        self._keep(record, result, whole, is_best=is_best, turn=turn)
+        self._keep(record, result, guarded, whole, is_best=is_best, turn=turn)
 
     def _place(self, step: int) -> dict[str, Any]:
         return {"step": step, "epoch": round(self.plan.order.epochs_at(step), 4)}
 
     def _show(self, record: dict[str, Any], result: Evaluation, *, kind: str, remark: str, is_best: bool) -> None:
         self.outputs.metrics.write(kind, **record)
-        self.display.evaluated(result.seconds)
+        guards_s = sum(guard["seconds"] for guard in record.get("guards", {}).values())
+        self.display.evaluated(result.seconds + guards_s)
         remarks = [remark, best_so_far(record, self.progress.scores.get("baseline")) if is_best else ""]
+        remarks += [f"breaks guard {name}" for name, _ in broken_guards(record)]
         self.display.show_scores(record, result.scored, remark=", ".join(filter(None, remarks)))
 
     def _keep(
         self,
         record: dict[str, Any],
         result: Evaluation,
+        guarded: Mapping[str, GuardResult],
         whole: WhisperForConditionalGeneration,
         *,
         is_best: bool,
         turn: int,
     ) -> None:
         """Write transcripts, summary.json and, if it is the best so far, the model."""
-        self._write_down(result, f"evaluations/{transcripts_file(record)}", turn)
+        folder = self.outputs.output_dir
+        self._write_down(result.scored, folder / "evaluations" / transcripts_file(record), turn)
+        for name, of_guard in guarded.items():
+            self._write_down(of_guard.scored, guard_file(folder, name, record), turn)
         if is_best:
             self.outputs.snapshot.take_weights(whole, step=turn)
         scores = dict(self.progress.scores)
@@ -145,17 +163,22 @@ class RunEvaluations:
                 on_batch=lambda utterances: bar.update(utterances * self.accelerator.num_processes),
             )
 
+    def _guards_are_due(self, step: int) -> bool:
+        """At the baseline, at every N-th evaluation, and at the last."""
+        evaluations = [0, *self.plan.cadence.evaluation_steps()]
+        return step in evaluations[:: self.settings.guard_every] or step >= evaluations[-1]
+
+    def _guard_records(self, name: str, results: Mapping[str, GuardResult]) -> dict[str, Any]:
+        if not results:
+            return {}
+        baseline = None if name == "baseline" else self.progress.scores["baseline"]["guards"]
+        return {"guards": self.guards.records(results, baseline)}
+
     def _remember(self, name: str, record: dict[str, Any]) -> bool:
         """Whether it is the best so far; ties keep the earlier."""
-        scores = self.progress.scores
-        best = scores.get("best")
-        is_best = name != "baseline" and (best is None or record["wer"] < best["wer"])
         if name == "last":
             self.plan.early_stopping.count(self.progress, record["wer"])
-        scores[name] = record
-        if is_best:
-            scores["best"] = record
-        return is_best
+        return remember(self.progress.scores, name, record, guarded=bool(self.job.guards))
 
     def _say_if_it_ends(self, place: dict[str, Any] | None) -> None:
         """Say that the run ends early, where it does, and write a line if it is at a new `place`."""
@@ -173,9 +196,8 @@ class RunEvaluations:
             step, [(transcript.utterance_id, transcript.reference, transcript.hypothesis) for transcript in shown]
         )
 
-    def _write_down(self, result: Evaluation, file: str, turn: int) -> None:
-        rows = (utterance.to_json() for utterance in result.scored)
-        path = self.outputs.output_dir / file
+    def _write_down(self, scored: Sequence[ScoredUtterance], path: Path, turn: int) -> None:
+        rows = (utterance.to_json() for utterance in scored)
         self.outputs.written.hand_over(lambda: write_json_lines(path, rows), step=turn)
 
 

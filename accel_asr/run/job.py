@@ -28,6 +28,7 @@ from accel_asr.data.streaming.stream_items import StreamItems, StreamWindows
 from accel_asr.data.streaming.streams import Place, StreamOrder
 from accel_asr.errors import UserError
 from accel_asr.evaluation.decoding_settings import Decoding
+from accel_asr.evaluation.guard_sets import Guard, load_guards
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.parts import freeze
 from accel_asr.run.loaded_model import LoadedModel, add_lora, load_model, merging_of, require_languages
@@ -47,6 +48,7 @@ class Job:
     validation_items: ClipItems
     collator: Collator
     train_collator: Collator  # differs from `collator` where training items hold encoder outputs, or are masked
+    guards: tuple[Guard, ...] = ()
 
     def windows(
         self,
@@ -160,6 +162,7 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
             "label has them; set it to 0.5 to have half of them learnt"
         )
     extractor = processor.feature_extractor
+    guards = _guards_of(loaded, config, data)
     collator = loaded.collator_for(device, features_on_device=data_settings.features_on_device)
     train_collator = replace(collator, merging=merging_of(training.audio_context, model, processor))
     if train_collator.merging is not None and model.config.apply_spec_augment and not spec_augment.enabled:
@@ -205,7 +208,24 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
         validation_items=validation_items,
         collator=collator,
         train_collator=train_collator,
+        guards=guards,
     )
+
+
+def _guards_of(loaded: LoadedModel, config: Config, data: RunData) -> tuple[Guard, ...]:
+    guards, notices = load_guards(
+        config.evaluation.guards,
+        config.data,
+        train=data.train if data.stream is None else None,
+        encoder=loaded.encoder,
+        sampling_rate_hz=loaded.processor.feature_extractor.sampling_rate,
+        window_s=modeling.window_s(loaded.processor),
+    )
+    data.notices.extend(notices)
+    for guard in guards:
+        if guard.utterances is not None and loaded.encoder.languages and config.model.language is None:
+            require_languages(loaded.model, guard.utterances)
+    return tuple(guards)
 
 
 def _masks_of(settings: SpecAugmentConfig) -> SpecAugment:

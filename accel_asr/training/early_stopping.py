@@ -20,8 +20,11 @@ class EarlyStopping:
 
     def count(self, progress: Progress, wer: float) -> None:
         """Count an evaluation of the model in training. Call before it becomes the best itself."""
-        best = progress.scores.get("best")
-        has_gained = best is None or best["wer"] - wer > self.threshold
+        # a model that broke a guard is not the best, and yet it has learnt
+        lowest = min(
+            (progress.scores[name]["wer"] for name in ("best", "unguarded") if name in progress.scores), default=None
+        )
+        has_gained = lowest is None or lowest - wer > self.threshold
         progress.evaluations_without_gain = 0 if has_gained else progress.evaluations_without_gain + 1
 
     def ends(self, progress: Progress) -> bool:

@@ -56,6 +56,7 @@ _OF_SETTING = {
     "training.ddp_timeout": HARMLESS,
     "evaluation.eval_on_start": HARMLESS,
     "evaluation.eval_steps": HARMLESS,
+    "evaluation.guard_every": HARMLESS,
     "evaluation.per_device_eval_batch_size": HARMLESS,
     "evaluation.compile_decoding": HARMLESS,
     "checkpoint.resume": ELSEWHERE,
@@ -72,6 +73,7 @@ _NOT_SHOWN = (
     "data.no_speech_dir",
     "data.sources",
     "data.cache_dir",
+    "evaluation.guards",
     "hub.",
 )
 
