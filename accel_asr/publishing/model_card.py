@@ -20,6 +20,7 @@ from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.model.languages import language_name
 from accel_asr.model.parts import parameters_in_words
 from accel_asr.publishing.upload_plan import PICTURES_DIR, pictures_of
+from accel_asr.run.best_rule import price_of_guards
 
 TEMPLATE = Path(__file__).parent / "model_card_template.md"
 RATES = ("wer", "wer_ortho", "cer")
@@ -67,6 +68,8 @@ def make_model_card(run_dir: Path, *, hub_model_id: str, adapter: bool = False) 
         scores=_score_rows(summary),
         average=weights_in_words(best) if "weights" in best else None,
         difference=_difference(_transcripts(run_dir, baseline), scored),
+        guards=_guard_rows(summary),
+        price_of_guards=price_of_guards(summary),
         parts=_part_rows(scored, without=config["data"]["group_column"]),
         limits=_limits(best, scored),
         evaluation=config["evaluation"],
@@ -269,6 +272,22 @@ def _score_rows(summary: dict[str, Any]) -> list[dict[str, str]]:
         for key in ("baseline", "best", "last", "ema", "average")
         if (record := summary.get(key))
         for name in [weights_in_words(record) if key == record.get("weights") else key]
+    ]
+
+
+def _guard_rows(summary: dict[str, Any]) -> list[dict[str, str]]:
+    """What training must not make worse, before it and in the best model; none without guards."""
+    before, after = (summary.get(name, {}).get("guards", {}) for name in ("baseline", "best"))
+    return [
+        {
+            "name": _cell(name),
+            "before": _rate(guard["rate"], guard["rate_interval"]),
+            "after": _rate(after[name]["rate"], after[name]["rate_interval"]),
+            "change": f"{100 * after[name]['change']:+.2f}",
+            "margin": f"{100 * guard['margin']:g}",
+        }
+        for name, guard in before.items()
+        if name in after
     ]
 
 

@@ -16,6 +16,7 @@ from accel_asr.reporting.wording import (
     number,
     wrong_words,
 )
+from accel_asr.run.best_rule import broken_guards, price_of_guards
 from accel_asr.training.early_stopping import early_stop_in_words
 
 RATES = {
@@ -83,6 +84,9 @@ def _title(records: RunRecords, comparison: Comparison | None) -> tuple[str, str
         return wrong_words(records.chosen.record["wer"]), "open"
     beginning, tone = VERDICTS[comparison.differences["wer"].verdict]
     change = wrong_words(records.chosen.record["wer"], number(records.baseline.record["wer"]))
+    broken = [name for name, _ in broken_guards(records.chosen.record)]
+    if broken:
+        return f"{beginning}, and worse than allowed on {', '.join(broken)}: {change}", "bad"
     return f"{beginning}: {change}", tone
 
 
@@ -109,6 +113,10 @@ def _sentences(records: RunRecords, comparison: Comparison | None) -> list[str]:
         sentences.append(
             "The model was not scored before training (evaluation.eval_on_start is false), so the gain is unknown."
         )
+    if price := price_of_guards(records.summary):
+        sentences.append(f"{price[:1].upper()}{price[1:]}.")
+    elif record.get("guards") and not any(broken_guards(record)):
+        sentences.append("It holds every guard.")
     if "audio_context" in record:
         sentences.append(
             "Scored with merged padding (evaluation.audio_context): at the whole window a word may differ now and then."

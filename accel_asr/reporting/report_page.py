@@ -17,6 +17,7 @@ from accel_asr.reporting import wording
 from accel_asr.reporting.charts import Charts
 from accel_asr.reporting.data_tables import data_account
 from accel_asr.reporting.error_sections import breakdown_tables, frequent_confusions, odd_kinds
+from accel_asr.reporting.guard_table import guard_table
 from accel_asr.reporting.headline import headline
 from accel_asr.reporting.media import Clips, SamplesOf
 from accel_asr.reporting.run_records import RunRecords
@@ -68,6 +69,7 @@ def render(records: RunRecords, charts: Charts, *, samples_of: SamplesOf | None 
         comparison=comparison,
         name=records.run_dir.resolve().name,
         headline=headline(records, comparison),
+        guards=guard_table(records),
         charts=charts,
         data=data_account(records),
         breakdowns=breakdown_tables(chosen, baseline) if chosen else [],

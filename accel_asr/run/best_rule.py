@@ -39,7 +39,7 @@ def remember(scores: dict[str, dict[str, Any]], name: str, record: dict[str, Any
     is_best = can_be_best and (best is None or record["wer"] < best["wer"])
     if is_best:
         scores[BEST] = record
-    if "guards" in record and (lowest is None or record["wer"] < lowest["wer"]):
+    if guarded and (lowest is None or record["wer"] < lowest["wer"]):
         scores.pop(UNGUARDED, None)
         if not is_best:
             scores[UNGUARDED] = record

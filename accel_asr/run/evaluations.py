@@ -80,7 +80,9 @@ class RunEvaluations:
         self.progress.evaluated_step = step  # only now: a resumed run redoes an evaluation that was stopped
         record: dict[str, Any] = {**place, **result.record(), **self._guard_records(name, guarded)}
         is_best = self._remember(name, record)
-        self._show(record, result, kind="eval", remark="baseline" if name == "baseline" else "", is_best=is_best)
+        self._show(
+            record, result, guarded, kind="eval", remark="baseline" if name == "baseline" else "", is_best=is_best
+        )
         self.display.say_time_of_evaluations(step)
         self._log_samples(result, step)
         self._say_if_it_ends(place)
@@ -103,16 +105,24 @@ class RunEvaluations:
         record = {**self._place(self.progress.step), "weights": name, **averaged, **result.record()}
         record |= self._guard_records(name, guarded)
         is_best = self._remember(name, record)
-        self._show(record, result, kind=f"eval_{name}", remark=title, is_best=is_best)
+        self._show(record, result, guarded, kind=f"eval_{name}", remark=title, is_best=is_best)
         self._keep(record, result, guarded, whole, is_best=is_best, turn=turn)
 
     def _place(self, step: int) -> dict[str, Any]:
         return {"step": step, "epoch": round(self.plan.order.epochs_at(step), 4)}
 
-    def _show(self, record: dict[str, Any], result: Evaluation, *, kind: str, remark: str, is_best: bool) -> None:
+    def _show(
+        self,
+        record: dict[str, Any],
+        result: Evaluation,
+        guarded: Mapping[str, GuardResult],
+        *,
+        kind: str,
+        remark: str,
+        is_best: bool,
+    ) -> None:
         self.outputs.metrics.write(kind, **record)
-        guards_s = sum(guard["seconds"] for guard in record.get("guards", {}).values())
-        self.display.evaluated(result.seconds + guards_s)
+        self.display.evaluated(result.seconds + sum(guard.seconds for guard in guarded.values()))
         remarks = [remark, best_so_far(record, self.progress.scores.get("baseline")) if is_best else ""]
         remarks += [f"breaks guard {name}" for name, _ in broken_guards(record)]
         self.display.show_scores(record, result.scored, remark=", ".join(filter(None, remarks)))

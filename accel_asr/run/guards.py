@@ -91,7 +91,6 @@ class RunGuards:
                 "change_interval": self._change_interval(guard.name, result),
                 "held": change <= guard.margin + 1e-12,
                 "utterances": len(result.scored),
-                "seconds": round(result.seconds, 3),
             }
         # the main process alone has read the baseline's transcripts of a resumed run
         shared: dict[str, dict[str, Any]] = broadcast_object_list([records])[0]
@@ -156,4 +155,4 @@ class RunGuards:
 
 def guard_file(output_dir: Path, name: str, record: Mapping[str, Any]) -> Path:
     """Where the transcripts of a guard in an evaluation are."""
-    return output_dir / "evaluations" / "guards" / name / transcripts_file(record)
+    return output_dir / "guards" / name / transcripts_file(record)

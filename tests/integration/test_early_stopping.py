@@ -1,4 +1,5 @@
-"""A run of trained parts, rates by part, a cosine, smoothed labels and early stopping: killed, it ends as a whole one.
+"""A run of trained parts, rates by part, a cosine, smoothed labels, early stopping and guards: killed, it ends as a
+whole one.
 
 On two ranks; once with weights sharded by FSDP2.
 """
@@ -25,12 +26,14 @@ TWO = TOPOLOGIES[2]
 @pytest.fixture(scope="module")
 def job(tones: TonesJob) -> TonesJob:
     """Whole; killed in step 8, after the checkpoint of step 6, and resumed twice; sharded."""
+    guard = f"{{name: tones, name_or_path: {tones.data}, split: 'train[27:31]', margin: 100}}"
+    guards = ("--evaluation.guards", f"[{guard}]", "--evaluation.guard_every", "2")
     killed = {"moment": "step", "rank": -1, **KILL, "count": 16}
     plan = [
-        tones.launch("early-whole", TWO, *TECHNIQUES),
-        tones.launch("early", TWO, *TECHNIQUES, ends=killed),
-        tones.launch("early", TWO, *TECHNIQUES, *RESUME),
-        tones.launch("early", TWO, *TECHNIQUES, *RESUME),
+        tones.launch("early-whole", TWO, *TECHNIQUES, *guards),
+        tones.launch("early", TWO, *TECHNIQUES, *guards, ends=killed),
+        tones.launch("early", TWO, *TECHNIQUES, *guards, *RESUME),
+        tones.launch("early", TWO, *TECHNIQUES, *guards, *RESUME),
         tones.launch("early-sharded", TWO, *TECHNIQUES, fsdp=True),
     ]
     codes = tones.run_plan(plan)
@@ -44,6 +47,18 @@ def test_a_killed_run_ends_at_the_same_step_as_a_whole_one_bit_for_bit(job: Tone
     assert (line["step"], line["last_step"], line["evaluations"], line["threshold"]) == (9, 12, 2, 50)
     assert max(path.name for path in (job.run_dir("early") / "checkpoints").iterdir()) == "step-00000009"
     assert json.loads((job.run_dir("early") / "summary.json").read_text())["last"]["step"] == 9
+
+
+def test_guards_are_held_against_the_untouched_model_after_a_resume_too(job: TonesJob) -> None:
+    whole, resumed = (job.metrics(name, "eval") for name in ("early-whole", "early"))
+    assert ["guards" in line for line in whole] == [True, False, True, False]  # steps 0, 3, 6, 9
+    assert [line.get("guards") for line in resumed] == [line.get("guards") for line in whole]
+    guard = whole[2]["guards"]["tones"]
+    assert guard["utterances"] == 4
+    assert guard["change"] == pytest.approx(guard["rate"] - whole[0]["guards"]["tones"]["rate"])
+    assert all(bound is not None for bound in guard["change_interval"])  # paired with transcripts of before the kill
+    files = sorted(path.name for path in (job.run_dir("early") / "guards" / "tones").iterdir())
+    assert files == ["ema.jsonl", "step-00000000.jsonl", "step-00000006.jsonl"]
 
 
 def test_sharded_weights_train_alike(job: TonesJob) -> None:

@@ -75,7 +75,7 @@ class TonesJob:
         self.forking_process = ForkingProcess()
         model = make_tiny_whisper(folder / "model", max_source_positions=100)
         data = make_minds14_like(folder / "data", rows=TRAIN_CLIPS + VALIDATION_CLIPS, other_rows=0)
-        parquet = next((data / "en-US").glob("*.parquet"))
+        self.data = parquet = next((data / "en-US").glob("*.parquet"))
         self.config = folder / "tones.yaml"
         self.config.write_text(CONFIG.replace("MODEL", str(model)).replace("DATA", str(parquet)))
 

@@ -34,7 +34,7 @@ def scores_of(*records: dict[str, Any], guarded: bool = True) -> dict[str, dict[
         ([(0.3, 0.0), (0.2, 0.05), (0.1, 0.06)], 1, 3),
         ([(0.3, 0.0), (0.3, 0.0)], 1, None),  # ties keep the earlier
         ([(0.2, 0.05), (0.3, 0.06)], None, 1),  # nothing holds it
-        ([(0.3, None), (0.35, 0.0)], 2, None),  # without scored guards an evaluation can't be chosen
+        ([(0.3, None), (0.35, 0.0)], 2, 1),  # without scored guards an evaluation can't be chosen
         ([(0.5, 0.0)], 1, None),
     ],
 )

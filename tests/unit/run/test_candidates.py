@@ -55,7 +55,17 @@ class EndOfRun:
         outputs = RunOutputs(folder, self.metrics, SimpleNamespace(utterances=[]), self.written, snapshot)  # type: ignore[arg-type]
         plan = SimpleNamespace(order=SimpleNamespace(epochs_at=lambda step: step / 4))
         display = Display(accelerator)
-        parts: tuple[Any, ...] = (SimpleNamespace(guards=()), model, plan, None, accelerator, None, self.progress, outputs, display)
+        parts: tuple[Any, ...] = (
+            SimpleNamespace(guards=()),
+            model,
+            plan,
+            None,
+            accelerator,
+            None,
+            self.progress,
+            outputs,
+            display,
+        )
         self.evaluations = RunEvaluations(*parts)
 
     def score(self, *, average_last: int | None = 3) -> None:
