@@ -11,6 +11,7 @@ import pytest
 from accel_asr.config import cross_checks, lora_settings
 from accel_asr.config.augmentation_settings import EFFECT_PROBABILITIES, AugmentConfig
 from accel_asr.config.cross_checks import check_config
+from accel_asr.config.guard_settings import GuardConfig
 from accel_asr.config.settings import Config, DataConfig, SourceConfig, TextConfig
 from accel_asr.config.training_settings import SchedulerType
 from accel_asr.errors import UserError
@@ -462,3 +463,27 @@ def test_clips_without_speech_need_rows_that_are_known_and_heard_anew() -> None:
     with refused("--data.no_speech_fraction", "out of range"):
         check_config(changed({"data.no_speech_fraction": 0.6}))
     check_config(changed({"data.no_speech_dir": "noise", "data.no_speech_fraction": 0.1}))
+
+
+# -- guards
+
+
+@pytest.mark.parametrize(
+    ("guard", "words", "remedy"),
+    [
+        ({}, "guard 1 has no name_or_path", "silence"),
+        ({"margin": -1}, "margin of guard 1", "between 0 and 100"),
+        ({"margin": float("nan")}, "margin of guard 1", "between 0 and 100"),
+        ({"name_or_path": "x", "utterances": 0}, "utterances of guard 1", "at least 1"),
+        ({"name_or_path": "silence", "split": "test"}, "split of guard 1 does nothing", "leave it out"),
+    ],
+)
+def test_a_guard_has_a_source_and_a_margin(guard: dict[str, Any], words: str, remedy: str) -> None:
+    with refused("--evaluation.guards", words, remedy=remedy):
+        check_config(changed({"evaluation.guards": [GuardConfig(**{"name_or_path": "", **guard})]}))
+
+
+def test_guards_need_the_untouched_models_score() -> None:
+    settings = {"evaluation.guards": [GuardConfig(name_or_path="silence")], "evaluation.eval_on_start": False}
+    with refused("--evaluation.eval_on_start", "--evaluation.guards", value=False):
+        check_config(changed(settings))
