@@ -199,6 +199,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
                 if cadence.saves_after(step) or plan.early_stopping.ends(progress):
                     checkpoints.save()
         score_candidates(evaluations, checkpoints, average_last=saving.average_last)
+        evaluations.examine_best()
     display.close_bar()
 
     # 6. Leave the last model behind

@@ -219,6 +219,9 @@ class EvaluationConfig:
     model among those that hold every guard, whose rates are above the untouched model's by no more than `margin`."""
     guard_every: int = 1
     """Score the guards at every N-th evaluation, and at the last. Only models with scored guards can become `best/`."""
+    no_speech: bool = True
+    """Before training, and at the end for the best model: transcribe made-up clips in which nobody speaks (silence,
+    hiss, hum, music, babble), and report in how many of them words are written."""
     per_device_eval_batch_size: int | None = None
     """Utterances in one generation batch on one device; default is 32, and up to 128 on a GPU for models whose decoder
     needs little memory for each."""

@@ -87,6 +87,17 @@ def paired_difference(
     )
 
 
+def share_interval(count: int, total: int) -> Interval:
+    """The 95% interval of the share `count` of `total`: Wilson's (1927), which is right near 0 and 1 too."""
+    if not total:
+        return float("nan"), float("nan")
+    z = 1.959964
+    share, square = count / total, z * z / total
+    middle = (share + square / 2) / (1 + square)
+    half = z * math.sqrt(share * (1 - share) / total + square / (4 * total)) / (1 + square)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
 def errors_and_lengths(
     scored: Sequence[ScoredUtterance], counts: Callable[[ScoredUtterance], EditCounts | None]
 ) -> np.ndarray:

@@ -21,6 +21,7 @@ from accel_asr.evaluation.run_files import context_in_words, weights_in_words
 from accel_asr.evaluation.score_tables import shown
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.run.best_rule import guard_in_words, guard_lines
+from accel_asr.run.examined_lines import examined_lines
 from accel_asr.run.forecast import RunForecast, duration
 from accel_asr.training.started_step import StepResult
 
@@ -291,7 +292,7 @@ class Display:
         )
         for record in (record for name, record in summary.items() if name == record.get("weights") and record != best):
             self.say(f"WER {percent(record['wer'])} {weights_in_words(record)}")
-        self.say_lines(guard_lines(summary))
+        self.say_lines([*guard_lines(summary), *examined_lines(summary)])
         if baseline and best and not best["wer"] < baseline["wer"]:
             self.say("note: no evaluation was better than the untouched model's")
         model = output_dir / ("last" if best is None else "best")

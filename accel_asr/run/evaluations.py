@@ -17,6 +17,7 @@ from accel_asr.files.atomic_writes import folder_written_whole, write_json, writ
 from accel_asr.ranks.agreement import Agreement
 from accel_asr.run.best_rule import broken_guards, remember
 from accel_asr.run.display import Display
+from accel_asr.run.examinations import Examinations
 from accel_asr.run.guards import GuardResult, RunGuards, guard_file
 from accel_asr.run.job import Job
 from accel_asr.run.memory_shortage import MemoryShortage
@@ -25,6 +26,8 @@ from accel_asr.run.training_plan import RunPlan
 from accel_asr.training.early_stopping import early_stop_in_words
 from accel_asr.training.launch.sharding import whole_model
 from accel_asr.training.saving.checkpoint_state import Progress
+
+AFTER_ALL = -2  # a turn of its own for what is written when everything has been scored
 
 
 @dataclass
@@ -47,9 +50,11 @@ class RunEvaluations:
     outputs: RunOutputs
     display: Display
     guards: RunGuards = field(init=False)
+    examinations: Examinations = field(init=False)
 
     def __post_init__(self) -> None:
         self.guards = RunGuards(self.job, self.outputs.output_dir, self.accelerator, self.agreement, self.display)
+        self.examinations = Examinations(self.job, self.settings, self.accelerator, self.agreement, self.display)
 
     def before_training(self, save: Callable[[], None]) -> None:
         """Score the baseline of a new run, or redo the last evaluation of a resumed run if need be."""
@@ -77,8 +82,10 @@ class RunEvaluations:
         whole = whole_model(self.accelerator, self.model)
         place, result = self._place(step), self._score(whole)
         guarded = self.guards.score(whole) if self._guards_are_due(step) else {}
+        examined = self.examinations.of_model(whole) if name == "baseline" else {}
         self.progress.evaluated_step = step  # only now: a resumed run redoes an evaluation that was stopped
         record: dict[str, Any] = {**place, **result.record(), **self._guard_records(name, guarded)}
+        record |= examined
         is_best = self._remember(name, record)
         self._show(
             record, result, guarded, kind="eval", remark="baseline" if name == "baseline" else "", is_best=is_best
@@ -107,6 +114,29 @@ class RunEvaluations:
         is_best = self._remember(name, record)
         self._show(record, result, guarded, kind=f"eval_{name}", remark=title, is_best=is_best)
         self._keep(record, result, guarded, whole, is_best=is_best, turn=turn)
+
+    def examine_best(self) -> None:
+        """Examine the model in `best/`, or the last where none is the best, when all has been scored. A collective.
+
+        Raises:
+            AgreedStopError: as `evaluate`.
+        """
+        scores = self.progress.scores
+        name = "best" if "best" in scores else "last"
+        record = scores.get(name)
+        if record is None or not self.examinations.are_due(record):
+            return
+        outputs = self.outputs
+        if record == scores["last"]:
+            examined = self.examinations.of_model(whole_model(self.accelerator, self.model))
+        else:
+            outputs.written.hand_over(lambda: None, step=AFTER_ALL)  # on return best/ is on disk
+            examined = self.examinations.of_folder(outputs.output_dir / name)
+        record |= examined
+        place = {key: record[key] for key in ("step", "epoch", "weights") if key in record}
+        outputs.metrics.write("examined", **place, **examined)
+        written = dict(scores)
+        outputs.written.hand_over(lambda: write_json(outputs.output_dir / "summary.json", written), step=AFTER_ALL)
 
     def _place(self, step: int) -> dict[str, Any]:
         return {"step": step, "epoch": round(self.plan.order.epochs_at(step), 4)}

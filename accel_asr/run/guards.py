@@ -19,6 +19,7 @@ from accel_asr.evaluation.run_files import read_transcripts, transcripts_file
 from accel_asr.evaluation.scoring import ScoredUtterance, corpus_score
 from accel_asr.ranks.agreement import Agreement
 from accel_asr.run.display import Display
+from accel_asr.run.examinations import no_speech_of_run
 from accel_asr.run.job import Job
 
 UTTERANCES, LONG_FORM, SILENCE = "utterances", "long_form", "silence"  # kinds
@@ -114,14 +115,19 @@ class RunGuards:
 
     def _score(self, guard: Guard, whole: WhisperForConditionalGeneration) -> GuardResult:
         started_s = time.perf_counter()
-        assert guard.utterances is not None
+        if guard.utterances is None:
+            no_speech = no_speech_of_run(
+                self.job, whole, self.accelerator, self.agreement, self.display, name=guard.name
+            )
+            seconds = time.perf_counter() - started_s
+            return GuardResult(SILENCE, no_speech.scored, seconds, no_speech.interval)
         items = ClipItems(
             guard.utterances,
             feature_extractor=self.job.processor.feature_extractor,
             encoder=self.job.validation_items.encoder,
         )
         with self.display.evaluation_bar(len(guard.utterances), name=guard.name) as bar:
-            evaluation = evaluate_model(
+            scored = evaluate_model(
                 whole,
                 items,
                 self.job.decoding,
@@ -129,8 +135,7 @@ class RunGuards:
                 collator=self.job.collator,
                 agreement=self.agreement,
                 on_batch=lambda utterances: bar.update(utterances * self.accelerator.num_processes),
-            )
-        scored = evaluation.scored
+            ).scored
         seconds = time.perf_counter() - started_s
         return GuardResult(UTTERANCES, scored, seconds, rate_intervals(scored)["wer"])
 

@@ -57,6 +57,7 @@ _OF_SETTING = {
     "evaluation.eval_on_start": HARMLESS,
     "evaluation.eval_steps": HARMLESS,
     "evaluation.guard_every": HARMLESS,
+    "evaluation.no_speech": HARMLESS,
     "evaluation.per_device_eval_batch_size": HARMLESS,
     "evaluation.compile_decoding": HARMLESS,
     "checkpoint.resume": ELSEWHERE,

@@ -1,0 +1,128 @@
+"""What a model writes where nobody speaks: Whisper models write words there, and fine-tuning may make that worse."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from accel_asr.audio.decoding import to_int16
+from accel_asr.audio.speechless_clips import speechless_clips
+from accel_asr.data.indexing.recordings import Recording
+from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.loading.clip_items import ClipItems
+from accel_asr.data.loading.collator import Collator
+from accel_asr.data.selection.utterances import Utterance
+from accel_asr.evaluation.decoding_settings import Decoding
+from accel_asr.evaluation.evaluating import evaluate_model
+from accel_asr.evaluation.intervals import Interval, share_interval
+from accel_asr.evaluation.scoring import EditCounts, ScoredUtterance
+from accel_asr.ranks.agreement import Agreement
+
+MOST_EXAMPLES = 10
+
+
+@dataclass(frozen=True)
+class MadeUpRecording(Recording):
+    """A recording that was never recorded."""
+
+    sound: np.ndarray | None = None
+
+    def samples(self) -> np.ndarray:
+        """int16, mono, at `sampling_rate_hz`, shape (samples,)."""
+        assert self.sound is not None
+        return self.sound
+
+
+@dataclass(frozen=True)
+class NoSpeechResult:
+    """What was written for each clip.
+
+    Args:
+        scored: In a fixed order; `words` counts 1 error of 1 for a clip that got words, 0 of 1 for any other.
+        kinds: Of each clip.
+    """
+
+    scored: list[ScoredUtterance]
+    kinds: list[str]
+
+    @property
+    def with_words(self) -> int:
+        return _with_words(self.scored)
+
+    @property
+    def interval(self) -> Interval:
+        """Of the share of clips that get words: Wilson's, 95%."""
+        return share_interval(self.with_words, len(self.scored))
+
+    def record(self) -> dict[str, Any]:
+        """As summary.json holds it; shares are fractions."""
+        by_kind: dict[str, list[ScoredUtterance]] = {}
+        for kind, clip in zip(self.kinds, self.scored, strict=True):
+            by_kind.setdefault(kind, []).append(clip)
+        written = [clip.transcript for clip in self.scored if clip.words and clip.words.errors]
+        return {
+            "clips": len(self.scored),
+            "with_words": self.with_words,
+            "share": self.with_words / len(self.scored),
+            "share_interval": list(self.interval),
+            "by_kind": {
+                kind: {"clips": len(clips), "with_words": _with_words(clips)} for kind, clips in by_kind.items()
+            },
+            "examples": [
+                {"clip": transcript.utterance_id, "transcript": transcript.hypothesis}
+                for transcript in written[:MOST_EXAMPLES]
+            ],
+        }
+
+
+def score_no_speech(
+    model: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    encoder: LabelEncoder,
+    decoding: Decoding,
+    *,
+    accelerator: Accelerator,
+    collator: Collator,
+    language: str | None = None,
+    agreement: Agreement | None = None,
+    on_batch: Callable[[int], object] = lambda clips: None,
+) -> NoSpeechResult:
+    """Transcribe clips without speech as an evaluation transcribes utterances. Every rank must call this.
+
+    Args:
+        language: For a model whose rows say their own: any that it knows.
+
+    Raises:
+        AgreedStopError: a rank was asked to stop; raised on every rank.
+    """
+    rate_hz = processor.feature_extractor.sampling_rate
+    clips = [*speechless_clips(rate_hz, longest_s=processor.feature_extractor.n_samples / rate_hz)]
+    utterances = [
+        Utterance(
+            clip.name,
+            "",
+            clip.duration_s,
+            MadeUpRecording(None, rate_hz, sound=to_int16(clip.samples)),
+            language=language,
+        )
+        for clip in clips
+    ]
+    items = ClipItems(utterances, feature_extractor=processor.feature_extractor, encoder=encoder)
+    evaluation = evaluate_model(
+        model, items, decoding, accelerator=accelerator, collator=collator, agreement=agreement, on_batch=on_batch
+    )
+    return NoSpeechResult([_as_counted(clip) for clip in evaluation.scored], [clip.kind for clip in clips])
+
+
+def _as_counted(clip: ScoredUtterance) -> ScoredUtterance:
+    """With 1 error of 1 where there are words; punctuation is none."""
+    has_words = any(letter.isalnum() for letter in clip.hypothesis_normalized)
+    counts = EditCounts(0, 0, int(has_words), 1)
+    return ScoredUtterance(clip.transcript, "", clip.hypothesis_normalized, counts, None, None, None)
+
+
+def _with_words(scored: Sequence[ScoredUtterance]) -> int:
+    return sum(clip.words.errors for clip in scored if clip.words)
