@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_asr.commands.option_types import at_least_one, probability, temperatures, threshold
+from accel_asr.config.fallback_settings import Fallback
 from accel_asr.console.printing import OptionParser, json_to_print, print_result, say, standard_output
 from accel_asr.console.public_text import visible
 from accel_asr.errors import UserError, setting_shown_as
@@ -132,7 +133,7 @@ def main(arguments: list[str]) -> int:
     for note in notes:
         say(f"note: {visible(note)}", to_stderr=True)
 
-    from accel_asr.transcription.transcriber import Fallback, load_transcriber
+    from accel_asr.transcription.transcriber import load_transcriber
 
     fallback = Fallback(
         temperature=options.temperature,

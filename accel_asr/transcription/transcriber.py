@@ -11,6 +11,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
+from accel_asr.config.fallback_settings import WHISPERS_FALLBACK, Fallback
 from accel_asr.errors import UserError
 from accel_asr.model.folder.generation_settings import is_multilingual
 from accel_asr.model.languages import known_language, require_english
@@ -22,29 +23,6 @@ from accel_asr.transcription.segments import Segment, TimedText, joined, one_seg
 
 START_TOKENS = 8  # start of the previous text, start, language, task, and room to spare
 SAMPLING_SEED = 0  # a recording always gives the same transcript
-
-
-@dataclass(frozen=True)
-class Fallback:
-    """When a window of a long recording is decoded again at a higher temperature, or skipped as silence: Whisper's
-    heuristics (Radford et al. 2022, section 4.5), with transformers' names and formulas.
-
-    Args:
-        temperature: Tried in this order until a transcript passes; 0 is greedy or beam search, above it samples.
-        compression_ratio_threshold: A transcript fails if zlib compresses its token ids by more than this. 1.35 for
-            token ids is about Whisper's 2.4 for letters. None never fails.
-        logprob_threshold: A transcript fails if the mean log-probability of its tokens is lower. None never fails.
-        no_speech_threshold: Such a transcript is dropped if the model's probability of silence is higher than this.
-            Needs `logprob_threshold`. None never drops.
-        condition_on_prev_tokens: Give the previous window's text to the decoder, unless it took a high temperature.
-            For models that have a token for it.
-    """
-
-    temperature: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-    compression_ratio_threshold: float | None = 1.35
-    logprob_threshold: float | None = -1.0
-    no_speech_threshold: float | None = 0.6
-    condition_on_prev_tokens: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,7 +44,7 @@ class Transcriber:
     task: str | None = None
     num_beams: int | None = None
     assumes_language: bool = False
-    fallback: Fallback = Fallback()
+    fallback: Fallback = WHISPERS_FALLBACK
     merging: SilenceMerging | None = None
 
     @cached_property
@@ -248,7 +226,7 @@ def load_transcriber(
     language: str | None = None,
     task: str | None = None,
     num_beams: int | None = None,
-    fallback: Fallback = Fallback(),
+    fallback: Fallback = WHISPERS_FALLBACK,
     audio_context: str = "full",
 ) -> Transcriber:
     """Load a model, put it on a device, and check that it knows the language and task.

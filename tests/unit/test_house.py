@@ -22,7 +22,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up: a room may import what stands before it, and never what stands after it.
 ORDER = [
     *("console", "errors", "files", "ranks", "config", "quickstart", "audio", "model", "data"),
-    *("training", "evaluation", "transcription", "run", "verification", "exporting", "publishing", "demonstration"),
+    *("training", "transcription", "evaluation", "run", "verification", "exporting", "publishing", "demonstration"),
     *("reporting", "after_training", "commands", "train", "api", "__main__"),
 ]
 # The same within `data`, whose own modules are rooms too.

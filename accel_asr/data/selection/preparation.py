@@ -1,6 +1,7 @@
 """From an index to utterances that can be trained on or scored: each dropped row has a reason; nothing is decoded."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -54,7 +55,13 @@ class Drops:
 
 
 def prepare_utterances(
-    part: Part, data: DataConfig, *, encoder: LabelEncoder, window_s: float, keep_empty_texts: bool = False
+    part: Part,
+    data: DataConfig,
+    *,
+    encoder: LabelEncoder,
+    window_s: float,
+    keep_empty_texts: bool = False,
+    keep_long: bool = False,
 ) -> tuple[Utterances, Drops]:
     """`sift` a part, and refuse what a run can't start with.
 
@@ -62,26 +69,35 @@ def prepare_utterances(
         UserError: more than `data.max_bad_fraction` of the rows can't be read, a language or task is unknown, or no row
             is left.
     """
-    kept, drops, refusals = sift(part, data, encoder=encoder, window_s=window_s, keep_empty_texts=keep_empty_texts)
+    kept, drops, refusals = sift(
+        part, data, encoder=encoder, window_s=window_s, keep_empty_texts=keep_empty_texts, keep_long=keep_long
+    )
     raise_all(refusals)
     return kept, drops
 
 
 def sift(
-    part: Part, data: DataConfig, *, encoder: LabelEncoder, window_s: float, keep_empty_texts: bool = False
+    part: Part,
+    data: DataConfig,
+    *,
+    encoder: LabelEncoder,
+    window_s: float,
+    keep_empty_texts: bool = False,
+    keep_long: bool = False,
 ) -> tuple[Utterances, Drops, list[UserError]]:
     """The rows of a part that can be used, in order; what was dropped; and why a run can't start with them, if so.
 
     Args:
         window_s: The model's window; it caps `data.max_duration_s`.
         keep_empty_texts: Keep rows whose text is empty rather than missing: nothing is spoken in them.
+        keep_long: Keep rows of any length: they are transcribed from window to window.
     """
     index = part.index
     durations_s = index.durations_s
-    max_duration_s = min(data.max_duration_s, window_s)
+    max_duration_s = math.inf if keep_long else min(data.max_duration_s, window_s)
     lengths = label_lengths(part, encoder)
     # the decoder reads all but the last token, which leaves room for the end time of a timestamped label
-    is_too_long = (lengths > encoder.max_label_tokens) & (data.long_labels != "cut")
+    is_too_long = (lengths > encoder.max_label_tokens) & (data.long_labels != "cut") & (not keep_long)
     no_text = lengths == 0
     if keep_empty_texts and no_text.any():
         no_text = np.array([text is None for texts in index.texts() for text in texts], dtype=bool)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from accel_asr.config.fallback_settings import Fallback
 from accel_asr.demonstration.listening import DemoError, Heard, listen
-from accel_asr.transcription.transcriber import Fallback, Transcriber
+from accel_asr.transcription.transcriber import Transcriber
 
 RATE_HZ = 16_000
 

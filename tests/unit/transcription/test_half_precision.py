@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from accel_asr.audio.decoding import to_float32
+from accel_asr.config.fallback_settings import Fallback
 from accel_asr.transcription import transcriber as transcriber_module
 from accel_asr.transcription.half_precision import half_precision
-from accel_asr.transcription.transcriber import Fallback, Transcriber
+from accel_asr.transcription.transcriber import Transcriber
 
 GREEDY = Fallback((0.0,), None, None, None)
 RATE_HZ = 16_000

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from accel_asr.audio.decoding import to_float32
+from accel_asr.config.fallback_settings import Fallback
 from accel_asr.model.silence_merging import SilenceMerging
 from accel_asr.transcription.segments import Segment, TimedText
-from accel_asr.transcription.transcriber import Fallback, Transcriber, find_device, load_transcriber
+from accel_asr.transcription.transcriber import Transcriber, find_device, load_transcriber
 from tests.odd_tokenizers import KINDS, with_tokenizer
 from tests.refusals import refused
 
