@@ -53,7 +53,7 @@ class TrainedRun:
 
     @property
     def scores(self) -> dict[str, Any]:
-        """summary.json: records of `baseline`, `best`, `last` (`ema`, `average`) with `wer`, `cer`, `step` and more."""
+        """summary.json: records of `baseline`, `best`, `last` (`ema`, `average`, `alpha-0.5`) with `wer` and more."""
         return _read_json(self.output_dir / "summary.json")
 
     @property

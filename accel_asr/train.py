@@ -160,7 +160,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
         optim=training.optim,
         window_sum=identity.geometry.window_sum(),
         evaluates_first=evaluation.eval_on_start,
-        average_last=saving.average_last,
+        saving=saving,
         accelerator=accelerator,
     )
 
@@ -198,7 +198,7 @@ def fine_tune(config: Config, accelerator: "Accelerator", display: "Display") ->
                     evaluations.evaluate("last", step)
                 if cadence.saves_after(step) or plan.early_stopping.ends(progress):
                     checkpoints.save()
-        score_candidates(evaluations, checkpoints, average_last=saving.average_last)
+        score_candidates(evaluations, checkpoints)
         evaluations.examine_best()
     display.close_bar()
 

@@ -188,6 +188,7 @@ _NOT_TOGETHER: dict[str, dict[str, str]] = {
         "model.cache_encoder_outputs": "which would round the encoder that computes them",
         "lora.use_dora": "which would round the weights whose lengths it trains",
     },
+    "checkpoint.interpolate": {"lora.use_dora": "which scales what adapters add, and DoRA adds nothing that scales"},
     "model.cache_encoder_outputs": {
         "data.streaming": "which needs the same clips in each epoch",
         "training.pack": "which needs the same windows in each epoch",

@@ -249,8 +249,11 @@ class CheckpointConfig:
     save_total_limit: int = 2
     """Keep this many of the newest checkpoints. `best/` and `last/` always stay."""
     average_last: int | None = None
-    """After the last step, score the mean of the trained weights of the last N checkpoints; it becomes `best/` if its
-    WER is the lowest. At most `save_total_limit`."""
+    """After the last step, score the mean of the trained weights of the last N checkpoints; it becomes `best/` if it
+    beats the best so far beyond chance, or holds a guard that the last model breaks. At most `save_total_limit`."""
+    interpolate: bool = False
+    """After the last step, score weights between those of the base model (alpha 0) and the last ones (alpha 1): 0.25,
+    0.5, 0.75 and two more around the most promising alpha. One becomes `best/` as with `average_last`."""
     resume: bool = False
     """Resume from the newest checkpoint in `output_dir`, or start from the beginning if there is none."""
     allow_changes: bool = False

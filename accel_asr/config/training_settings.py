@@ -96,8 +96,8 @@ class TrainingConfig:
     """Clip the gradient norm to this; 0 doesn't clip."""
     ema_decay: float | None = None
     """Keep an exponential moving average of the trained weights with this decay, such as 0.999. It is scored after the
-    last step, and becomes `best/` if its WER is the lowest. The decay rises to it: after n steps it is at most
-    (1 + n) / (10 + n)."""
+    last step, and becomes `best/` as with `checkpoint.average_last`. The decay rises to it: after n steps it is at
+    most (1 + n) / (10 + n)."""
     mixed_precision: MixedPrecision | None = None
     """`no`, `fp16` or `bf16`; default is the launcher's choice. Weights and optimizer stay in fp32."""
     deterministic: bool = False

@@ -26,12 +26,18 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def weights_in_words(record: Mapping[str, Any]) -> str:
-    """Which weights were scored: `step 300`, `moving average at step 300`, or `mean of steps 100, 200 and 300`."""
+    """Which weights were scored.
+
+    `step 300`, `moving average at step 300`, `mean of steps 100, 200 and 300`, or `interpolation at alpha 0.5 to step
+    300`.
+    """
     step = f"step {record['step']:,}"
     if "weights" not in record:
         return step
     if record["weights"] == "ema":
         return f"moving average at {step}"
+    if "alpha" in record:
+        return f"interpolation at alpha {record['alpha']:g} to {step}"
     *steps, last = (f"{step:,}" for step in record["steps"])
     return f"mean of steps {', '.join(steps)} and {last}"
 

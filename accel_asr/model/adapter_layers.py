@@ -92,6 +92,11 @@ def base_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     }
 
 
+def name_without_adapters(name: str) -> str:
+    """The name that a weight of the model's own, or one trained whole, has in the base model."""
+    return name.replace(".base_layer.", ".").replace(f".modules_to_save.{_NAME}.", ".")
+
+
 def without_weights(
     model: WhisperForConditionalGeneration, *, with_adapters: bool = True
 ) -> WhisperForConditionalGeneration:

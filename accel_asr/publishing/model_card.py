@@ -20,7 +20,7 @@ from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.model.languages import language_name
 from accel_asr.model.parts import parameters_in_words
 from accel_asr.publishing.upload_plan import PICTURES_DIR, pictures_of
-from accel_asr.run.best_rule import price_of_guards
+from accel_asr.run.best_rule import candidates, price_of_guards
 
 TEMPLATE = Path(__file__).parent / "model_card_template.md"
 RATES = ("wer", "wer_ortho", "cer")
@@ -67,6 +67,8 @@ def make_model_card(run_dir: Path, *, hub_model_id: str, adapter: bool = False) 
         text_processing=_text_processing(config["data"]["text"]),
         scores=_score_rows(summary),
         average=weights_in_words(best) if "weights" in best else None,
+        alpha=best.get("alpha"),
+        step=best["step"],
         difference=_difference(_transcripts(run_dir, baseline), scored),
         guards=_guard_rows(summary),
         price_of_guards=price_of_guards(summary),
@@ -269,7 +271,7 @@ def _score_rows(summary: dict[str, Any]) -> list[dict[str, str]]:
     return [
         {"name": name, "step": str(record["step"]), "utterances": f"{record['utterances']:,}"}
         | {rate: _rate(record[rate], record.get(f"{rate}_interval")) for rate in RATES}
-        for key in ("baseline", "best", "last", "ema", "average")
+        for key in ("baseline", "best", "last", *(record["weights"] for record in candidates(summary)))
         if (record := summary.get(key))
         for name in [weights_in_words(record) if key == record.get("weights") else key]
     ]

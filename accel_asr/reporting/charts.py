@@ -14,6 +14,7 @@ from accel_asr.files.atomic_writes import file_written_whole
 from accel_asr.reporting.chart_figures import BEFORE, INK, LINE_COLOURS, Chart, chart_style, new_axes
 from accel_asr.reporting.error_sections import column_title, largest_parts
 from accel_asr.reporting.run_records import RunRecords
+from accel_asr.reporting.trade_off import trade_off_charts
 from accel_asr.reporting.wording import number, percent_tick, small
 
 PLOTS_DIR = "plots"
@@ -29,10 +30,11 @@ WER, CER = "Word error rate", "Character error rate"
 
 @dataclass(frozen=True)
 class Charts:
-    """`curves` over optimizer steps; `parts`: error rates by part of the data, by column."""
+    """`curves` over optimizer steps; `parts`: error rates by part of the data, by column; `trade_offs`: by guard."""
 
     curves: list[Chart]
     parts: dict[str, Chart]
+    trade_offs: list[Chart]
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def draw_charts(records: RunRecords) -> Charts:
                 chart = bar_chart(name, column_title(column), now, before.get(column, []), model=model)
                 if chart is not None:
                     parts[column] = chart
-    return Charts(curves, parts)
+        trade_offs = trade_off_charts(records)
+    return Charts(curves, parts, trade_offs)
 
 
 def write_plots(charts: Charts, folder: Path) -> list[Path]:
@@ -74,7 +77,7 @@ def write_plots(charts: Charts, folder: Path) -> list[Path]:
         OSError: they can't be written.
     """
     paths = []
-    for chart in [*charts.curves, *charts.parts.values()]:
+    for chart in [*charts.curves, *charts.parts.values(), *charts.trade_offs]:
         path = folder / f"{chart.name}.png"
         with file_written_whole(path) as beside:
             beside.write_bytes(chart.png())

@@ -101,8 +101,7 @@ def _sentences(records: RunRecords, comparison: Comparison | None) -> list[str]:
         before = number(records.baseline.record["wer"]) if records.baseline else None
         sentences = [_in_a_hundred_words(rate, before, what=what)]
     if "weights" in record:
-        setting = "training.ema_decay" if record["weights"] == "ema" else "checkpoint.average_last"
-        sentences.append(f"Its weights are an average over steps ({setting}), not those after one step.")
+        sentences.append(_origin(record))
     if comparison is not None:
         sentences.append(difference_sentence(comparison.differences["wer"], what=what))
         changed = f"{comparison.changed_transcripts:,} of {counted(record['utterances'], 'transcript')}"
@@ -124,13 +123,25 @@ def _sentences(records: RunRecords, comparison: Comparison | None) -> list[str]:
     if records.early_stop is not None:
         rule = {name: records.early_stop[name] for name in ("step", "last_step", "evaluations", "threshold")}
         sentences.append(f"Training {early_stop_in_words(**rule)}.")
-    evaluations = sum(line["step"] > 0 for line in records.eval_lines) + len(records.averages)
+    evaluations = sum(line["step"] > 0 for line in records.eval_lines) + len(records.averages + records.interpolations)
     if records.is_best and evaluations > 1:
         sentences.append(
             f"It was chosen as the best of {evaluations} evaluations on these very recordings, so expect a few more "
             "errors on others."
         )
     return sentences
+
+
+def _origin(record: Mapping[str, Any]) -> str:
+    """How weights came about that are not those of a step."""
+    if "alpha" in record:
+        alpha = record["alpha"]
+        return (
+            f"Its weights are {1 - alpha:g} x those of the untouched model + {alpha:g} x those after step "
+            f"{record['step']:,} (alpha {alpha:g}, checkpoint.interpolate)."
+        )
+    setting = "training.ema_decay" if record["weights"] == "ema" else "checkpoint.average_last"
+    return f"Its weights are an average over steps ({setting}), not those after one step."
 
 
 def _in_a_hundred_words(rate: float, before: float | None, *, what: str) -> str:

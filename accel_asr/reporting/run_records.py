@@ -12,7 +12,7 @@ from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.run_files import read_record, read_scored, unreadable
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.files.run_folder import CONFIG_FILE
-from accel_asr.run.best_rule import remember
+from accel_asr.run.best_rule import candidates, choose_candidate, remember, remember_candidate
 
 BASELINE, BEST, LAST = "baseline", "best", "last"
 
@@ -65,7 +65,12 @@ class RunRecords:
     @property
     def averages(self) -> list[Mapping[str, Any]]:
         """The records of averages of the weights, which were scored after the last step."""
-        return [record for name, record in self.summary.items() if name == record.get("weights")]
+        return [record for record in candidates(self.summary) if "alpha" not in record]
+
+    @property
+    def interpolations(self) -> list[Mapping[str, Any]]:
+        """The records of weights between the base model's and the last ones, by alpha."""
+        return sorted((record for record in candidates(self.summary) if "alpha" in record), key=lambda r: r["alpha"])
 
     @property
     def last_logged_step(self) -> int:
@@ -150,12 +155,13 @@ def _summary_of(evals: Mapping[int, dict[str, Any]], averages: Sequence[dict[str
     trained = [evals[step] for step in sorted(evals) if step > 0]
     records = {BASELINE: evals[0]} if 0 in evals else {}
     guarded = any("guards" in record for record in evals.values())
-    for name, record in [
-        *((LAST, record) for record in trained),
-        *((record["weights"], record) for record in averages),
-    ]:
+    for record in trained:
         if record.get("wer") is not None:
-            remember(records, name, record, guarded=guarded)
+            remember(records, LAST, record, guarded=guarded)
+    for record in averages:
+        if record.get("wer") is not None:
+            remember_candidate(records, record["weights"], record)
+    choose_candidate(records)
     return records
 
 

@@ -1,9 +1,11 @@
 """Which evaluation of a run is the best: the lowest WER among those that hold every guard."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from accel_asr.console.printing import percent
+from accel_asr.evaluation.run_files import weights_in_words
 
 BEST, UNGUARDED = "best", "unguarded"  # in summary.json
 
@@ -28,7 +30,7 @@ def remember(scores: dict[str, dict[str, Any]], name: str, record: dict[str, Any
     `scores["unguarded"]` is the lowest WER whatever the guards, where it is another evaluation than the best one.
 
     Args:
-        name: `baseline`, `last`, or that of other weights.
+        name: `baseline` or `last`.
         guarded: The run has guards: an evaluation in which they were not scored can't be the best.
     """
     scores[name] = record
@@ -44,6 +46,63 @@ def remember(scores: dict[str, dict[str, Any]], name: str, record: dict[str, Any
         if not is_best:
             scores[UNGUARDED] = record
     return is_best
+
+
+def remember_candidate(scores: dict[str, dict[str, Any]], name: str, record: dict[str, Any]) -> None:
+    """Enter other weights than those of a step, scored at the end. `choose_candidate` may make them the best."""
+    scores[name] = record
+    lowest = scores.get(UNGUARDED) or scores.get(BEST)
+    if not holds_guards(record) and (lowest is None or record["wer"] < lowest["wer"]):
+        scores[UNGUARDED] = record
+
+
+def candidates(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The records of averages and interpolated weights, in the order in which they were scored."""
+    return [record for name, record in scores.items() if name == record.get("weights")]
+
+
+def choose_candidate(scores: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """Make that candidate the best which has the lowest WER of those that may be; None if the best stays.
+
+    Once, when all have been scored, so that their order does not matter. It depends on nothing but the records.
+    """
+    able = [record for record in candidates(scores) if may_become_best(record, last=scores["last"])]
+    chosen = min(able, key=lambda record: float(record["wer"]), default=None)
+    best, lowest = scores.get(BEST), scores.get(UNGUARDED)
+    if chosen is None or (
+        best is not None and chosen["weights"] == best.get("weights") and _step(chosen) == _step(best)
+    ):
+        return None
+    scores[BEST] = chosen
+    if lowest is not None and chosen["wer"] <= lowest["wer"]:
+        scores.pop(UNGUARDED)
+    return chosen
+
+
+def may_become_best(candidate: Record, *, last: Record) -> bool:
+    """Whether a candidate may replace the best of training.
+
+    It holds every guard, and has the lower WER: beyond chance, since one of many candidates is lower by chance; or by
+    any amount, where the last model, which it was made from, breaks a guard. Any that holds them may where no
+    evaluation of training did.
+    """
+    if not holds_guards(candidate) or candidate["wer"] is None or math.isnan(candidate["wer"]):
+        return False
+    if "versus_best" not in candidate:  # of an earlier version
+        return False
+    against = candidate["versus_best"]
+    if against is None:
+        return True
+    return _is_below_zero(against["difference"]) and (_is_below_zero(against["interval"][1]) or not holds_guards(last))
+
+
+def _is_below_zero(value: float | None) -> bool:
+    """JSON has null for a rate that is not defined."""
+    return value is not None and value < 0
+
+
+def _step(record: Record) -> int:
+    return int(record["step"])
 
 
 def guard_in_words(name: str, guard: Record) -> str:
@@ -75,7 +134,7 @@ def price_of_guards(summary: Mapping[str, Record]) -> str | None:
         for name, guard in broken_guards(lowest)
     )
     sentence = (
-        f"the lowest WER, {percent(lowest['wer'])} at step {lowest['step']:,}, was not chosen: it worsens {broken}"
+        f"the lowest WER, {percent(lowest['wer'])} ({weights_in_words(lowest)}), was not chosen: it worsens {broken}"
     )
     if best is not None:
         return f"{sentence}; holding the guards costs {100 * (best['wer'] - lowest['wer']):.2f} points of WER"

@@ -15,7 +15,7 @@ from accel_asr.evaluation.run_files import transcripts_file
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.files.atomic_writes import folder_written_whole, write_json, write_json_lines
 from accel_asr.ranks.agreement import Agreement
-from accel_asr.run.best_rule import broken_guards, remember
+from accel_asr.run.best_rule import broken_guards, remember, remember_candidate
 from accel_asr.run.display import Display
 from accel_asr.run.examinations import Examinations
 from accel_asr.run.guards import GuardResult, RunGuards, guard_file
@@ -93,27 +93,46 @@ class RunEvaluations:
         self.display.say_time_of_evaluations(step)
         self._log_samples(result, step)
         self._say_if_it_ends(place)
-        self._keep(record, result, guarded, whole, is_best=is_best, turn=step)
+        self._keep_transcripts(record, result, guarded, turn=step)
+        self._keep(whole, is_best=is_best, turn=step)
 
-    def evaluate_average(self, name: str, title: str, averaged: Mapping[str, Any], *, turn: int) -> None:
-        """Score the model, which has been lent an average of the weights, as `evaluate` does. A collective.
+    def evaluate_candidate(
+        self,
+        name: str,
+        title: str,
+        details: Mapping[str, Any],
+        *,
+        kind: str,
+        turn: int,
+        versus: Callable[[Sequence[ScoredUtterance]], dict[str, Any] | None],
+    ) -> None:
+        """Score the model, which has been lent other weights, as `evaluate` does. A collective.
+
+        Whether they become the best is decided when all have been scored.
 
         Args:
-            name: `ema` or `average`, in summary.json; the record says so in `weights`.
+            name: In summary.json; the record says so in `weights`.
             title: What the table of evaluations calls it.
-            averaged: What else the record says of it.
+            details: What else the record says of it.
+            kind: Of the line in metrics.jsonl.
             turn: A number of its own for its files, above that of any step: training is over.
+            versus: Compares it with the best of training; a collective.
 
         Raises:
             AgreedStopError: as `evaluate`.
         """
         whole = whole_model(self.accelerator, self.model)
         result, guarded = self._score(whole), self.guards.score(whole)
-        record = {**self._place(self.progress.step), "weights": name, **averaged, **result.record()}
-        record |= self._guard_records(name, guarded)
-        is_best = self._remember(name, record)
-        self._show(record, result, guarded, kind=f"eval_{name}", remark=title, is_best=is_best)
-        self._keep(record, result, guarded, whole, is_best=is_best, turn=turn)
+        record = {**self._place(self.progress.step), "weights": name, **details, **result.record()}
+        record |= {"versus_best": versus(result.scored), **self._guard_records(name, guarded)}
+        remember_candidate(self.progress.scores, name, record)
+        self._show(record, result, guarded, kind=kind, remark=title, is_best=False)
+        self._keep_transcripts(record, result, guarded, turn=turn)
+        self._keep(whole, is_best=False, turn=turn)
+
+    def keep_best(self, *, turn: int) -> None:
+        """Save the model, which has been lent the weights that were chosen, as `best/`. A collective."""
+        self._keep(whole_model(self.accelerator, self.model), is_best=True, turn=turn)
 
     def examine_best(self) -> None:
         """Examine the model in `best/`, or the last where none is the best, when all has been scored. A collective.
@@ -157,21 +176,16 @@ class RunEvaluations:
         remarks += [f"breaks guard {name}" for name, _ in broken_guards(record)]
         self.display.show_scores(record, result.scored, remark=", ".join(filter(None, remarks)))
 
-    def _keep(
-        self,
-        record: dict[str, Any],
-        result: Evaluation,
-        guarded: Mapping[str, GuardResult],
-        whole: WhisperForConditionalGeneration,
-        *,
-        is_best: bool,
-        turn: int,
+    def _keep_transcripts(
+        self, record: Mapping[str, Any], result: Evaluation, guarded: Mapping[str, GuardResult], *, turn: int
     ) -> None:
-        """Write transcripts, summary.json and, if it is the best so far, the model."""
         folder = self.outputs.output_dir
         self._write_down(result.scored, folder / "evaluations" / transcripts_file(record), turn)
         for name, of_guard in guarded.items():
             self._write_down(of_guard.scored, guard_file(folder, name, record), turn)
+
+    def _keep(self, whole: WhisperForConditionalGeneration, *, is_best: bool, turn: int) -> None:
+        """Write summary.json and, if it is the best so far, the model."""
         if is_best:
             self.outputs.snapshot.take_weights(whole, step=turn)
         scores = dict(self.progress.scores)

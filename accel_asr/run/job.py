@@ -30,8 +30,9 @@ from accel_asr.errors import UserError
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.guard_sets import Guard, load_guards
 from accel_asr.model import pretrained as modeling
+from accel_asr.model.base_weights import BaseWeights
 from accel_asr.model.parts import freeze
-from accel_asr.run.loaded_model import LoadedModel, add_lora, load_model, merging_of, require_languages
+from accel_asr.run.loaded_model import LoadedModel, add_lora, base_weights, load_model, merging_of, require_languages
 
 CPU = torch.device("cpu")
 
@@ -49,6 +50,7 @@ class Job:
     collator: Collator
     train_collator: Collator  # differs from `collator` where training items hold encoder outputs, or are masked
     guards: tuple[Guard, ...] = ()
+    base_weights: BaseWeights | None = None  # to interpolate from, where that is asked for
 
     def windows(
         self,
@@ -137,6 +139,7 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
     freeze(model, *frozen_parts(model_settings.freeze))
     if config.lora.enabled:
         add_lora(model, config.lora, model_settings, seed=training.seed)
+    base = base_weights(model, model_settings) if config.checkpoint.interpolate else None
     if model_settings.cache_encoder_outputs:
         modeling.require_constant_encoder(model)
     if data_settings.no_speech_fraction:
@@ -209,6 +212,7 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
         collator=collator,
         train_collator=train_collator,
         guards=guards,
+        base_weights=base,
     )
 
 

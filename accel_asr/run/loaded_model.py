@@ -16,7 +16,8 @@ from accel_asr.errors import UserError
 from accel_asr.evaluation.decoding_settings import Decoding, evaluation_batch_size
 from accel_asr.evaluation.normalizers import load_normalizer
 from accel_asr.model import pretrained as modeling
-from accel_asr.model.adapter_layers import add_adapters
+from accel_asr.model.adapter_layers import add_adapters, name_without_adapters
+from accel_asr.model.base_weights import BaseWeights
 from accel_asr.model.languages import known_language
 from accel_asr.model.silence_merging import SilenceMerging
 from accel_asr.quickstart import model_source
@@ -120,7 +121,7 @@ def add_lora(model: WhisperForConditionalGeneration, lora: LoraConfig, settings:
     Raises:
         UserError: the model is an adapter itself.
     """
-    if model.config._name_or_path != model_source(settings.name_or_path):
+    if _is_adapter(model, settings):
         raise UserError(
             "is itself an adapter, and adapters on top of it could not be loaded",
             setting="--model.name_or_path",
@@ -140,6 +141,37 @@ def add_lora(model: WhisperForConditionalGeneration, lora: LoraConfig, settings:
         use_dora=lora.use_dora,
         use_rslora=lora.use_rslora,
     )
+
+
+def base_weights(model: WhisperForConditionalGeneration, settings: ModelConfig) -> BaseWeights:
+    """The files of the base model, for `checkpoint.interpolate`; `model` has its trained parts and adapters.
+
+    Raises:
+        UserError: the model is an adapter itself, or its files hold its weights under other names.
+    """
+    if _is_adapter(model, settings):
+        raise UserError(
+            "is itself an adapter, and --checkpoint.interpolate reads a whole base model",
+            setting="--model.name_or_path",
+            value=settings.name_or_path,
+            remedy="give the merged model, best/ of its run, or leave out --checkpoint.interpolate",
+        )
+    weights = BaseWeights(model_source(settings.name_or_path), settings.revision)
+    trained = (name for name, weight in model.named_parameters() if weight.requires_grad and ".lora_" not in name)
+    missing = weights.missing(map(name_without_adapters, trained))
+    if missing:
+        raise UserError(
+            f"holds its weights under other names ({missing[0]} is not there), and --checkpoint.interpolate reads them",
+            setting="--model.name_or_path",
+            value=settings.name_or_path,
+            remedy="save the model once with transformers' save_pretrained and give that folder",
+        )
+    return weights
+
+
+def _is_adapter(model: WhisperForConditionalGeneration, settings: ModelConfig) -> bool:
+    """Whether what the settings name is an adapter, which was merged into another model."""
+    return bool(model.config._name_or_path != model_source(settings.name_or_path))
 
 
 def require_languages(model: WhisperForConditionalGeneration, utterances: Utterances) -> None:

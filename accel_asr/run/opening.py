@@ -3,11 +3,13 @@
 from accelerate import Accelerator
 from torch import nn
 
+from accel_asr.config.settings import CheckpointConfig
 from accel_asr.model.adapter_layers import has_adapters
 from accel_asr.model.frozen_weights import weight_bytes
 from accel_asr.model.pretrained import parameter_counts
 from accel_asr.run.display import Display
 from accel_asr.run.forecast import RunForecast, opening_lines, warmup_note
+from accel_asr.run.interpolation import FIRST_ALPHAS, MORE_ALPHAS
 from accel_asr.run.job import Job
 from accel_asr.run.training_plan import RunPlan
 from accel_asr.training.optimizers import state_bytes
@@ -24,7 +26,7 @@ def say_what_is_to_come(
     optim: str,
     window_sum: str,
     evaluates_first: bool,
-    average_last: int | None,
+    saving: CheckpointConfig,
     accelerator: Accelerator,
 ) -> None:
     """Say what is to come, and let the display foresee how long it takes.
@@ -32,14 +34,15 @@ def say_what_is_to_come(
     Args:
         window_sum: How the global batch comes about, as `Geometry.window_sum` words it.
         evaluates_first: A new run begins with the baseline.
-        average_last: The mean of so many checkpoints is scored at the end.
+        saving: Says what is scored at the end.
     """
     schedule, order = plan.schedule, plan.order
-    averages = (plan.training.ema_decay is not None) + (average_last is not None)
+    at_the_end = (plan.training.ema_decay is not None) + (saving.average_last is not None)
+    at_the_end += (len(FIRST_ALPHAS) + MORE_ALPHAS) * saving.interpolate
     forecast = RunForecast(
         first_step=progress.step + 1,
         last_step=plan.last_step,
-        evaluation_steps=plan.cadence.evaluation_steps() + [plan.last_step] * averages,
+        evaluation_steps=plan.cadence.evaluation_steps() + [plan.last_step] * at_the_end,
         device=accelerator.device,
     )
     display.forecast = forecast

@@ -124,7 +124,7 @@ class RunCheckpoints:
     log: StepLog
     finite_weights: FiniteWeights
     settings: CheckpointConfig
-    _saved: list[tuple[str, int]] = field(init=False)  # of the newest
+    _saved: list[tuple[object, ...]] = field(init=False)  # of the newest
 
     def __post_init__(self) -> None:
         self._saved = self._state()
@@ -154,9 +154,9 @@ class RunCheckpoints:
             average=self.average,
         )
 
-    def _state(self) -> list[tuple[str, int]]:
-        """What tells one state of the run from another: its step, and which steps were scored."""
-        scored = [(name, record["step"]) for name, record in self.progress.scores.items()]
+    def _state(self) -> list[tuple[object, ...]]:
+        """What tells one state of the run from another: its step, and which weights were scored."""
+        scored = [(name, record["step"], record.get("weights")) for name, record in self.progress.scores.items()]
         return [("step", self.progress.step), ("evaluated", self.progress.evaluated_step), *scored]
 
 

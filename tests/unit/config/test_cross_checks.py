@@ -185,6 +185,13 @@ def test_what_frozen_weights_in_bf16_do_not_go_with(settings: dict[str, Any], at
         check_config(changed({**settings, "model.frozen_dtype": "bfloat16"}))
 
 
+def test_dora_is_not_interpolated() -> None:
+    dora = {"lora.enabled": True, "lora.use_dora": True}
+    check_config(changed({"lora.enabled": True, "checkpoint.interpolate": True}))
+    with refused("--lora.use_dora", "checkpoint.interpolate", value=True, remedy="leave out"):
+        check_config(changed({**dora, "checkpoint.interpolate": True}))
+
+
 @pytest.mark.parametrize(
     ("settings", "name", "remedy"),
     [

@@ -35,7 +35,7 @@ def make_run(
 ) -> Path:
     """A run folder with evaluations by their steps (0 is the baseline), and a line of loss for each train step.
 
-    `averages` of the weights are those of the last step, by `ema` or `average`.
+    `averages` of the weights are those of the last step, by `ema`, `average` or `alpha-0.5`.
     """
     folder.mkdir(parents=True)
     write_config(
@@ -58,9 +58,16 @@ def make_run(
         if step and ("best" not in summary or record["wer"] < summary["best"]["wer"]):
             summary["best"] = record
     for name, scored in (averages or {}).items():
-        averaged = {"weights": name, **({"ema_decay": 0.99} if name == "ema" else {"steps": list(evaluations)[1:]})}
+        details = {"ema": {"ema_decay": 0.99}, "average": {"steps": list(evaluations)[1:]}}
+        averaged = {"weights": name, **(details.get(name) or {"alpha": float(name.removeprefix("alpha-"))})}
         record = {**record_of(max(evaluations), scored), **averaged}
-        lines.append({"kind": f"eval_{name}", **record})
+        difference = record["wer"] - summary["best"]["wer"]
+        record["versus_best"] = {
+            "step": summary["best"]["step"],
+            "difference": difference,
+            "interval": [difference] * 2,
+        }
+        lines.append({"kind": "eval_interpolation" if "alpha" in averaged else f"eval_{name}", **record})
         write_json_lines(folder / "evaluations" / f"{name}.jsonl", map(ScoredUtterance.to_json, scored))
         summary[name] = record
         if record["wer"] < summary["best"]["wer"]:

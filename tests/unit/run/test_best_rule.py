@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from accel_asr.run.best_rule import guard_lines, price_of_guards, remember
+from accel_asr.run.best_rule import choose_candidate, guard_lines, price_of_guards, remember, remember_candidate
+from accel_asr.run.interpolation import finer_alphas
 
 
 def evaluation(step: int, wer: float, change: float | None, *, margin: float = 0.01) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def test_what_was_given_up_is_said_with_its_price() -> None:
     )
     price = price_of_guards(scores)
     assert price is not None
-    assert "20.00% at step 2" in price
+    assert "20.00% (step 2)" in price
     assert "general by +5.00 points" in price
     assert "costs 10.00 points of WER" in price
 
@@ -70,3 +71,84 @@ def test_where_nothing_holds_the_guards_there_is_no_best_and_the_remedies_are_na
     assert price is not None
     assert "no best/" in price
     assert "replay" in price
+
+
+# WER, change of the guard; the margin is 0.01
+HOLDS, BREAKS = 0.0, 0.05
+BETTER, CHANCE = (-0.08, -0.01), (-0.08, 0.02)  # intervals of the difference to the best of training
+
+
+def candidate(
+    name: str, wer: float, change: float, interval: tuple[float, float] | None, *, best: float = 0.3
+) -> dict[str, Any]:
+    versus = (
+        None if interval is None else {"step": 1, "wer": best, "difference": wer - best, "interval": list(interval)}
+    )
+    return {**evaluation(2, wer, change), "weights": name, "versus_best": versus}
+
+
+@pytest.mark.parametrize(
+    ("of_training", "tried", "best", "unguarded"),
+    [
+        # the best of training is the last model, and holds the guard
+        ([(0.3, HOLDS)], [(0.25, HOLDS, BETTER)], "a", None),
+        ([(0.3, HOLDS)], [(0.25, HOLDS, CHANCE)], None, None),
+        ([(0.3, HOLDS)], [(0.2, BREAKS, BETTER)], None, "a"),
+        ([(0.3, HOLDS)], [(0.2, BREAKS, BETTER), (0.25, HOLDS, BETTER)], "b", "a"),
+        ([(0.3, HOLDS)], [(0.25, HOLDS, BETTER), (0.26, HOLDS, BETTER)], "a", None),
+        ([(0.3, HOLDS)], [(0.25, HOLDS, BETTER), (0.24, HOLDS, CHANCE)], "a", None),
+        ([(0.3, HOLDS)], [(0.25, HOLDS, BETTER), (0.25, HOLDS, BETTER)], "a", None),  # ties keep the earlier
+        # the last model breaks the guard, an earlier one holds it: any gain counts
+        ([(0.3, HOLDS), (0.2, BREAKS)], [(0.25, HOLDS, CHANCE)], "a", 2),
+        ([(0.3, HOLDS), (0.2, BREAKS)], [(0.35, HOLDS, (0.01, 0.09))], None, 2),
+        ([(0.3, HOLDS), (0.2, BREAKS)], [(0.19, HOLDS, BETTER)], "a", None),  # it costs nothing to hold the guard
+        # no evaluation of training held it
+        ([(0.2, BREAKS)], [(0.28, HOLDS, None), (0.25, HOLDS, None), (0.22, BREAKS, None)], "b", 1),
+        ([(0.2, BREAKS)], [(0.22, BREAKS, None)], None, 1),
+        ([(0.3, HOLDS)], [(float("nan"), HOLDS, (float("nan"), float("nan")))], None, None),
+    ],
+)
+def test_a_candidate_wins_beyond_chance_or_by_holding_a_guard(
+    of_training: list[tuple[float, float]],
+    tried: list[tuple[float, float, tuple[float, float] | None]],
+    best: str | None,
+    unguarded: str | int | None,
+) -> None:
+    scores = scores_of(*(evaluation(step, *values) for step, values in enumerate(of_training, start=1)))
+    before = scores.get("best")
+    for name, values in zip("abc", tried, strict=False):
+        remember_candidate(scores, name, candidate(name, *values))
+    chosen = choose_candidate(scores)
+    assert (None if chosen is None else chosen["weights"]) == best
+    assert scores.get("best") == (before if chosen is None else chosen)
+    lowest = scores.get("unguarded", {})
+    assert lowest.get("weights", lowest.get("step")) == unguarded
+    assert choose_candidate(scores) is None  # a resumed run chooses no other
+
+
+@pytest.mark.parametrize(
+    ("points", "finer"),
+    [
+        (
+            {0: (0.4, HOLDS), 0.25: (0.3, HOLDS), 0.5: (0.2, HOLDS), 0.75: (0.25, HOLDS), 1: (0.3, HOLDS)},
+            (0.375, 0.625),
+        ),
+        (
+            {0: (0.4, HOLDS), 0.25: (0.3, HOLDS), 0.5: (0.2, BREAKS), 0.75: (0.2, BREAKS), 1: (0.1, BREAKS)},
+            (0.125, 0.375),
+        ),
+        (
+            {0: (0.4, HOLDS), 0.25: (0.3, BREAKS), 0.5: (0.2, BREAKS), 0.75: (0.2, BREAKS), 1: (0.1, BREAKS)},
+            (0.0625, 0.125),
+        ),
+        (
+            {0: (0.4, HOLDS), 0.25: (0.3, HOLDS), 0.5: (0.2, HOLDS), 0.75: (0.2, HOLDS), 1: (0.1, HOLDS)},
+            (0.875, 0.9375),
+        ),
+        ({0.25: (0.3, HOLDS), 0.5: (0.2, HOLDS), 0.75: (0.2, HOLDS), 1: (0.3, HOLDS)}, (0.625, 0.875)),
+    ],
+)
+def test_it_is_looked_closer_around_the_lowest_that_holds_the_guards(
+    points: dict[float, tuple[float, float]], finer: tuple[float, ...]
+) -> None:
+    assert finer_alphas({alpha: evaluation(1, *values) for alpha, values in points.items()}) == finer
