@@ -12,6 +12,7 @@ from tests.integration.tones import TonesJob
 
 TWO_RANKS = (2, 2, 2)  # with accumulation; an evaluation gives them 2 batches and 1
 SIX_STEPS = ("--training.max_steps", "6", "--training.ema_decay", "0.9", "--checkpoint.average_last", "2")
+SIX_STEPS += ("--checkpoint.interpolate", "true")
 RESUME = (*SIX_STEPS, "--checkpoint.resume", "true")
 STOP = {"moment": "step", "count": 4, "signal": int(signal.SIGTERM), "rank": 1}  # in its second step
 
@@ -68,6 +69,16 @@ def test_averages_are_those_of_whole_weights(job: TonesJob, average: str) -> Non
         assert mine[0]["loss"] == pytest.approx(expected[0]["loss"], abs=1e-4)
         assert mine[0]["loss"] != pytest.approx(job.metrics(name, "eval")[-1]["loss"], abs=1e-4)  # of the last step
         assert mine[0]["wer"] == expected[0]["wer"]
+
+
+def test_interpolations_are_those_of_whole_weights(job: TonesJob) -> None:
+    for name in ("sharded", "stopped"):
+        mine, expected = job.metrics(name, "eval_interpolation"), job.metrics("unsharded", "eval_interpolation")
+        assert [line["alpha"] for line in mine] == [line["alpha"] for line in expected]
+        assert len(mine) == 5
+        assert [line["loss"] for line in mine] == pytest.approx([line["loss"] for line in expected], abs=1e-4)
+        assert [line["wer"] for line in mine] == [line["wer"] for line in expected]
+        assert len({line["loss"] for line in mine}) == 5
 
 
 def test_checkpointed_layers_of_sharded_weights_change_no_bit(job: TonesJob) -> None:

@@ -18,14 +18,15 @@ KILLS = {
     4: {"moment": "step", "rank": 2, **KILL},
 }
 
-# adapters at so high a rate that an average is better than any step
+# adapters at so high a rate that an average or an interpolation is better than any step
 AVERAGED = (
     *("--lora.enabled", "true", "--training.learning_rate", "1e-2", "--evaluation.eval_steps", "6"),
     *("--training.ema_decay", "0.9", "--checkpoint.save_total_limit", "3", "--checkpoint.average_last", "3"),
+    *("--checkpoint.interpolate", "true"),
 )
 KILLS_OF_AVERAGED = (
     {"moment": "checkpoint", "count": 8, "signal": int(signal.SIGKILL), "rank": 0},  # the second one's ema.safetensors
-    {"moment": "evaluation", "count": 7, "signal": int(signal.SIGKILL), "rank": 0},  # of the mean, after the average's
+    {"moment": "evaluation", "count": 11, "signal": int(signal.SIGKILL), "rank": 0},  # of alpha 0.5, the fourth
 )
 
 
@@ -80,8 +81,10 @@ def test_averages_of_the_weights_end_alike_after_kills(tones: TonesJob) -> None:
     summary = json.loads((never_stopped / "summary.json").read_text())
     assert json.loads((killed / "summary.json").read_text()) == summary
     best = summary["best"]
-    assert best == summary[best["weights"]]  # an average, or the last assertions would say little
-    assert best["wer"] < summary["last"]["wer"]
+    assert best == summary[best["weights"]]  # an interpolation, or the last assertions would say little
+    assert 0 < best["alpha"] < 1
+    assert best["versus_best"]["interval"][1] < 0
+    assert len(summary) == 3 + 2 + 5  # averages and interpolations
     # saved once more after the averages: a run that is made longer from here knows what best/ is
     state = json.loads((killed / "checkpoints" / "step-00000012" / "state.json").read_text())
     assert state["progress"]["scores"] == summary
@@ -90,13 +93,12 @@ def test_averages_of_the_weights_end_alike_after_kills(tones: TonesJob) -> None:
         assert same_tensors(killed / file, never_stopped / file)
     adapter = load_file(killed / "best_adapter" / "adapter_model.safetensors")
     ema = load_file(killed / "checkpoints" / "step-00000012" / "ema.safetensors")
-    three = [load_file(folder / "model.safetensors") for folder in sorted((killed / "checkpoints").iterdir())]
+    last = load_file(killed / "checkpoints" / "step-00000012" / "model.safetensors")
     assert len(adapter) == len(ema) - 1  # and the number of updates
-    assert len(three) == 3
     for name, tensor in adapter.items():
         own_name = name.removeprefix("base_model.model.").replace(".weight", ".default.weight")
-        mean = (sum(weights[own_name].double() for weights in three) / 3).float()
-        assert torch.equal(ema[own_name] if best["weights"] == "ema" else mean, tensor)
+        scale = best["alpha"] if ".lora_B." in name else 1
+        assert torch.equal(scale * last[own_name], tensor)
 
 
 def same_tensors(file: Path, other: Path) -> bool:
