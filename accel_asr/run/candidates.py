@@ -18,9 +18,9 @@ from accel_asr.evaluation.intervals import paired_difference
 from accel_asr.evaluation.run_files import read_scored, weights_in_words
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.files.run_folder import checkpoint_path
+from accel_asr.run.alphas import FIRST_ALPHAS, INTERPOLATION, finer_alphas, name_of
 from accel_asr.run.best_rule import BEST, candidates, choose_candidate
 from accel_asr.run.evaluations import RunEvaluations
-from accel_asr.run.interpolation import FIRST_ALPHAS, INTERPOLATION, finer_alphas, name_of
 from accel_asr.run.run_checkpoints import RunCheckpoints
 from accel_asr.training.averages import lent
 from accel_asr.training.interpolation import interpolated

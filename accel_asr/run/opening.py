@@ -7,9 +7,9 @@ from accel_asr.config.settings import CheckpointConfig
 from accel_asr.model.adapter_layers import has_adapters
 from accel_asr.model.frozen_weights import weight_bytes
 from accel_asr.model.pretrained import parameter_counts
+from accel_asr.run.alphas import FIRST_ALPHAS, MORE_ALPHAS
 from accel_asr.run.display import Display
 from accel_asr.run.forecast import RunForecast, opening_lines, warmup_note
-from accel_asr.run.interpolation import FIRST_ALPHAS, MORE_ALPHAS
 from accel_asr.run.job import Job
 from accel_asr.run.training_plan import RunPlan
 from accel_asr.training.optimizers import state_bytes

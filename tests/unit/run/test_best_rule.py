@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from accel_asr.run.alphas import finer_alphas
 from accel_asr.run.best_rule import choose_candidate, guard_lines, price_of_guards, remember, remember_candidate
-from accel_asr.run.interpolation import finer_alphas
 
 
 def evaluation(step: int, wer: float, change: float | None, *, margin: float = 0.01) -> dict[str, Any]:
