@@ -12,6 +12,7 @@ from accel_asr.ranks.processes import wait_passively
 
 COMMANDS = {  # name -> (module with main(arguments) -> exit code or None, what it does)
     "train": ("accel_asr.train", "fine-tune a model in this one process; `accelerate launch` starts several"),
+    "plan": ("accel_asr.commands.plan", "should this model be fine-tuned, and how? measured on your data"),
     "verify": ("accel_asr.commands.verify", "compare this launch with one process: gradients, updates, transcripts"),
     "evaluate": ("accel_asr.commands.evaluate_command", "score a model, also against another, on any data"),
     "check-data": (

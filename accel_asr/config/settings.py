@@ -219,6 +219,8 @@ class EvaluationConfig:
     model among those that hold every guard, whose rates are above the untouched model's by no more than `margin`."""
     guard_every: int = 1
     """Score the guards at every N-th evaluation, and at the last. Only models with scored guards can become `best/`."""
+    keywords: list[str] = field(default_factory=list)
+    """Words that matter most, such as names and terms. `accel-asr plan` measures what a prompt of them changes."""
     no_speech: bool = True
     """Before training, and at the end for the best model: transcribe made-up clips in which nobody speaks (silence,
     hiss, hum, music, babble), and report in how many of them words are written."""

@@ -62,7 +62,7 @@ def render(records: RunRecords, charts: Charts, *, samples_of: SamplesOf | None 
     worst = [cards.of_utterance(utterance) for utterance in worst_utterances(chosen.scored)] if chosen else []
     improved = [cards.of_change(change) for change in comparison.improved[:MAX_IMPROVED]] if comparison else []
     worsened = [cards.of_change(change) for change in comparison.worsened[:MAX_WORSENED]] if comparison else []
-    page = _environment().get_template(TEMPLATE)
+    page = page_environment().get_template(TEMPLATE)
     text = page.render(
         records=records,
         chosen=chosen,
@@ -108,7 +108,7 @@ def settings_tables(records: RunRecords) -> dict[str, list[tuple[str, str]]]:
     return {topic: rows for topic, rows in tables.items() if rows}
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
     """Every text is escaped, and an unknown name is an error."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

@@ -50,11 +50,12 @@ class GuardResult:
 class RunGuards:
     """Scores the guards of a run. Every method is a collective, and gives every rank the same.
 
-    `baseline` holds the untouched model's results by guard, where this process has scored them.
+    `output_dir` is None where nothing is written. `baseline` holds the untouched model's results by guard, where this
+    process has scored them.
     """
 
     job: Job
-    output_dir: Path
+    output_dir: Path | None
     accelerator: Accelerator
     agreement: Agreement | None
     display: Display
@@ -149,7 +150,7 @@ class RunGuards:
         return list(paired_difference(result.scored, before).interval)
 
     def _baseline_of(self, name: str) -> Sequence[ScoredUtterance]:
-        if name not in self.baseline and self.accelerator.is_main_process:
+        if name not in self.baseline and self.output_dir is not None and self.accelerator.is_main_process:
             try:
                 file = guard_file(self.output_dir, name, {"step": 0})
                 self.baseline[name] = read_transcripts(file, setting="--output_dir", remedy="")

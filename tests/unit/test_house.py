@@ -22,8 +22,8 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up: a room may import what stands before it, and never what stands after it.
 ORDER = [
     *("console", "errors", "files", "ranks", "config", "quickstart", "audio", "model", "data"),
-    *("training", "transcription", "evaluation", "run", "verification", "exporting", "publishing", "demonstration"),
-    *("reporting", "after_training", "commands", "train", "api", "__main__"),
+    *("training", "transcription", "evaluation", "run", "planning", "verification", "exporting", "publishing"),
+    *("demonstration", "reporting", "after_training", "commands", "train", "api", "__main__"),
 ]
 # The same within `data`, whose own modules are rooms too.
 DATA_ORDER = [
@@ -132,7 +132,7 @@ def test_only_entries_and_the_command_line_see_the_whole_configuration() -> None
     assert {
         seer
         for seer in seers
-        if seer.split(".")[0] not in ("train", "after_training", "api", "commands", "config", "run")
+        if seer.split(".")[0] not in ("train", "after_training", "api", "commands", "config", "run", "planning")
     } == set()
 
 

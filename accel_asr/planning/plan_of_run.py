@@ -1,0 +1,174 @@
+"""A plan from beginning to end: the models as they are, the ways of training, the answer."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from accelerate import Accelerator
+
+from accel_asr.config.settings import Config
+from accel_asr.data.selection.preparation import hours
+from accel_asr.errors import UserError, setting_shown_as
+from accel_asr.evaluation.evaluation_sets import DatasetName
+from accel_asr.evaluation.intervals import paired_difference
+from accel_asr.evaluation.keywords import keywords_prompt
+from accel_asr.planning.advice import Advice, Finding, advise
+from accel_asr.planning.baselines import Baseline, score_baseline
+from accel_asr.planning.probing import Probe, probe_way
+from accel_asr.planning.sample import Sample, loaded_of, sampled
+from accel_asr.planning.ways import Way, ways_of
+from accel_asr.run.display import Display
+from accel_asr.run.evaluation_job import load_model_and_sets
+from accel_asr.run.guards import RunGuards
+from accel_asr.run.job import load_job
+
+SHARE_OF_STEPS = 0.4  # of the time that is left for a way; the rest is for loading and scoring
+
+
+def plan_of_run(
+    config: Config,
+    *,
+    models: Sequence[str],
+    sample_size: int,
+    budget_s: float,
+    accelerator: Accelerator,
+    say: Callable[[str], object],
+) -> dict[str, Any]:
+    """What `accel-asr plan` finds for the settings of a run, as values for JSON; rates are fractions.
+
+    Args:
+        models: To compare with the run's own.
+        budget_s: Seconds that all of it may take; the ways of training share what the models leave.
+
+    Raises:
+        UserError: as loading a model and reading data raise.
+    """
+    began_s = time.perf_counter()
+    display = Display(accelerator)
+    job = load_job(config, accelerator.device)
+    sample = Sample.of_job(job, most=sample_size)
+    display.say_lines(job.data.notices)
+    keywords = config.evaluation.keywords
+    prompt = keywords_prompt(keywords) if keywords else None
+    name = str(config.model.name_or_path)
+    own = score_baseline(name, loaded_of(job), sample, accelerator=accelerator, prompt=prompt)
+    if sample.guards:
+        guards = RunGuards(replace(job, guards=sample.guards), None, accelerator, None, display)
+        own = replace(own, guards=guards.records(guards.score(job.model), None))
+    train_hours = None if job.data.stream is not None else hours(job.data.train)
+    del job
+    others = []
+    for other in models:
+        with setting_shown_as("--models", setting="--model.name_or_path"):
+            of_other = load_job(
+                replace(config, model=replace(config.model, name_or_path=other, revision=None)), accelerator.device
+            )
+        same = replace(sample, utterances=sampled(of_other.data.validation, most=sample_size))
+        others.append(score_baseline(other, loaded_of(of_other), same, accelerator=accelerator, prompt=prompt))
+    probes: list[Probe] = []
+    refusals: dict[str, str] = {}
+    ways = [*ways_of(config)]
+    for number, way in enumerate(ways):
+        left_s = budget_s - (time.perf_counter() - began_s)
+        say(f"{way.name}: {way.meaning}")
+        try:
+            probes.append(_probe(way, sample, own, left_s / (len(ways) - number), accelerator=accelerator))
+        except UserError as error:
+            refusals[way.name] = str(error)
+    guard_names = [guard.name for guard in sample.guards]
+    advice = _advice(own, probes, train_hours=train_hours, guards=guard_names)
+    return {
+        "models": [baseline.record() for baseline in (own, *others)],
+        "sample": len(sample.utterances),
+        "train_hours": train_hours,
+        "keywords": list(keywords),
+        "ways": [probe.record() for probe in probes],
+        "not_probed": refusals,
+        "answer": advice.answer,
+        "reasons": advice.reasons,
+        "settings": advice.settings,
+        "seconds": round(time.perf_counter() - began_s, 1),
+    }
+
+
+def plan_without_training(
+    config: Config,
+    datasets: Sequence[DatasetName],
+    *,
+    models: Sequence[str],
+    sample_size: int,
+    accelerator: Accelerator,
+) -> dict[str, Any]:
+    """What there is to find where nothing can be trained on: how good the models are, and where they fail.
+
+    Raises:
+        UserError: as loading a model and reading data raise.
+    """
+    began_s = time.perf_counter()
+    keywords = config.evaluation.keywords
+    prompt = keywords_prompt(keywords) if keywords else None
+    baselines: list[Baseline] = []
+    size = 0
+    for name in models:
+        loaded, sets, notices = load_model_and_sets(
+            replace(config.model, name_or_path=name),
+            config.evaluation,
+            config.data,
+            datasets,
+            seed=config.training.seed,
+            device=accelerator.device,
+        )
+        if not baselines:
+            Display(accelerator).say_lines(notices)
+        sample = Sample(sampled(sets[0].utterances, most=sample_size), ())
+        size = len(sample.utterances)
+        baselines.append(score_baseline(name, loaded, sample, accelerator=accelerator, prompt=prompt))
+    advice = _advice(baselines[0], [], train_hours=0.0, guards=[])
+    return {
+        "models": [baseline.record() for baseline in baselines],
+        "sample": size,
+        "train_hours": 0.0,
+        "keywords": list(keywords),
+        "ways": [],
+        "not_probed": {},
+        "answer": advice.answer,
+        "reasons": advice.reasons,
+        "settings": advice.settings,
+        "seconds": round(time.perf_counter() - began_s, 1),
+    }
+
+
+def _probe(way: Way, sample: Sample, own: Baseline, budget_s: float, *, accelerator: Accelerator) -> Probe:
+    return probe_way(
+        way,
+        sample,
+        accelerator=accelerator,
+        budget_s=max(budget_s, 0.0) * SHARE_OF_STEPS,
+        evaluation_s=own.seconds_an_utterance,
+        baseline_guards=own.guards,
+    )
+
+
+def _advice(own: Baseline, probes: Sequence[Probe], *, train_hours: float | None, guards: Sequence[str]) -> Advice:
+    record = own.evaluation.record()
+    return advise(
+        wer=record["wer"],
+        wer_interval=record["wer_interval"],
+        train_hours=train_hours,
+        prompted=own.prompt_difference,
+        findings=[_finding(probe, own) for probe in probes],
+        guards=guards,
+        settings_of={probe.way.name: probe.way.settings for probe in probes},
+    )
+
+
+def _finding(probe: Probe, own: Baseline) -> Finding:
+    return Finding(
+        probe.way.name,
+        change=paired_difference(probe.after.scored, own.evaluation.scored),
+        loss_change=probe.after.loss / own.evaluation.loss - 1,
+        step_s=probe.step_s,
+        fits=probe.largest_micro_batch > 0,
+        broken=tuple(name for name, guard in probe.guards.items() if not guard["held"]),
+    )
