@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any, get_args
 
 from accel_asr.config.augmentation_settings import augment_errors
+from accel_asr.config.fallback_settings import fallback_errors
 from accel_asr.config.guard_settings import guard_errors
 from accel_asr.config.lora_settings import lora_errors
 from accel_asr.config.scheduler_arguments import scheduler_errors
@@ -40,6 +41,7 @@ def check_config(config: Config) -> None:
             *_source_errors(config.data),
             *_validation_errors(config.data),
             *guard_errors(config.evaluation.guards, has_baseline=config.evaluation.eval_on_start),
+            *fallback_errors(config.evaluation.long_form_decoding),
             *_combination_errors(config),
             *_frozen_dtype_errors(config),
             *lora_errors(config.lora),

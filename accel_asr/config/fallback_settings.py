@@ -1,6 +1,13 @@
 """`evaluation.long_form_decoding`: how the windows of a long recording are decoded."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+
+from accel_asr.errors import UserError
+
+_TEMPERATURE = "--evaluation.long_form_decoding.temperature"
+MOST_TEMPERATURE = 10.0  # every token is then about as likely as any other
 
 
 @dataclass(frozen=True)
@@ -24,3 +31,21 @@ class Fallback:
 
 
 WHISPERS_FALLBACK = Fallback()
+
+
+def fallback_errors(fallback: Fallback) -> Iterator[UserError]:
+    """What is wrong with the settings together."""
+    temperatures = fallback.temperature
+    if not temperatures or not all(0 <= value <= MOST_TEMPERATURE for value in temperatures):
+        remedy = f"give a list of numbers between 0 and {MOST_TEMPERATURE:g}, such as [0, 0.4, 0.8]"
+        yield UserError("is no list of temperatures", setting=_TEMPERATURE, value=temperatures, remedy=remedy)
+    elif any(later <= earlier for earlier, later in pairwise(temperatures)):
+        remedy = "write them from low to high: the first is tried first"
+        yield UserError("does not rise", setting=_TEMPERATURE, value=temperatures, remedy=remedy)
+    if fallback.no_speech_threshold is not None and fallback.logprob_threshold is None:
+        yield UserError(
+            "needs a logprob_threshold: only improbable transcripts are dropped as silence",
+            setting="--evaluation.long_form_decoding.no_speech_threshold",
+            value=fallback.no_speech_threshold,
+            remedy="set it to null too",
+        )

@@ -77,6 +77,10 @@ RANGES: dict[str, Range] = {
     "augment.max_shift_s": Range(0, 3600, "a model hears 30 s at once", above_low=True),
     "evaluation.eval_steps": _STEPS,
     "evaluation.guard_every": Range(1, 10**6),
+    "evaluation.long_form_recordings": Range(1, 10_000, "each takes seconds or minutes, twice in a run"),
+    "evaluation.long_form_decoding.compression_ratio_threshold": Range(0, 1000, "no text compresses so well"),
+    "evaluation.long_form_decoding.logprob_threshold": Range(-1000, 0, "it is the logarithm of a probability"),
+    "evaluation.long_form_decoding.no_speech_threshold": Range(0, 1, "it is a probability"),
     "evaluation.per_device_eval_batch_size": _BATCH,
     "evaluation.generation_max_length": Range(1, 10_000, "Whisper's decoder has 448 positions"),
     "evaluation.num_beams": Range(1, 100, "each beam takes the memory and time of one more transcript"),
@@ -118,6 +122,7 @@ NAMES = (
     "data.cache_dir",
     "data.license",
     "augment.noise_dir",
+    "evaluation.long_form",
     "hub.license",
     "hub.hub_revision",
 )
@@ -156,8 +161,10 @@ def _is_too_long(name: str) -> bool:
 
 
 def _value(settings: Mapping[str, Any], dotted_name: str) -> Any:
-    section, _, name = dotted_name.partition(".")
-    return settings[section][name] if name else settings[section]
+    value: Any = settings
+    for name in dotted_name.split("."):
+        value = value[name]
+    return value
 
 
 def _is_in(value: float, allowed: Range) -> bool:

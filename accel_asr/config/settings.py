@@ -8,6 +8,7 @@ from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 from accel_asr.config.augmentation_settings import AugmentConfig, SpecAugmentConfig
+from accel_asr.config.fallback_settings import Fallback
 from accel_asr.config.guard_settings import GuardConfig
 from accel_asr.config.lora_settings import LoraConfig
 from accel_asr.config.training_settings import TrainingConfig
@@ -224,6 +225,14 @@ class EvaluationConfig:
     no_speech: bool = True
     """Before training, and at the end for the best model: transcribe made-up clips in which nobody speaks (silence,
     hiss, hum, music, babble), and report in how many of them words are written."""
+    long_form: str = "joined"
+    """Recordings longer than the model's window, which are transcribed from window to window before training, and at
+    the end by the best model: `joined`, validation clips of one group (`data.group_column`) or in order, with pauses
+    between them, 2 to 5 minutes long; a Hub dataset, a folder or a manifest with long rows; or `none`."""
+    long_form_recordings: int = 3
+    """At most so many of them."""
+    long_form_decoding: Fallback = field(default_factory=Fallback)
+    """Decoding of long recordings"""
     per_device_eval_batch_size: int | None = None
     """Utterances in one generation batch on one device; default is 32, and up to 128 on a GPU for models whose decoder
     needs little memory for each."""

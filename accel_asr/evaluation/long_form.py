@@ -1,12 +1,16 @@
 """Recordings longer than the model's window: transcribed from window to window, and scored as a whole."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
+import numpy as np
+import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.audio.decoding import AudioError
@@ -15,11 +19,16 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.selection.long_recordings import LongRecording
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.intervals import rate_intervals
+from accel_asr.evaluation.long_form_faults import LongFormFaults, Stretch, find_faults
 from accel_asr.evaluation.scoring import ScoredUtterance, Transcript, corpus_score, score_utterance
 from accel_asr.model.silence_merging import KeyBias
+from accel_asr.model.written_tokens import TimedWords
 from accel_asr.ranks.agreement import Agreement
 from accel_asr.transcription.segments import TimedText
 from accel_asr.transcription.transcriber import Transcriber
+
+MOST_EXAMPLES = 10  # of each kind of fault
+_WINDOWS_ASKED = 8
 
 
 @dataclass(frozen=True)
@@ -28,21 +37,59 @@ class LongFormResult:
 
     Args:
         scored: Each recording as one utterance.
+        faults: Of each.
         seconds: Wall time on this rank.
     """
 
     scored: list[ScoredUtterance]
+    faults: list[LongFormFaults]
     seconds: float
 
     def record(self) -> dict[str, Any]:
-        """The numbers as metrics.jsonl and summary.json hold them; `wer_interval` is resampled by recording."""
+        """The numbers as metrics.jsonl and summary.json hold them; `wer_interval` is resampled by recording.
+
+        `loop_words` are those after the first time, `missing_words` those that were deleted. The error of segment
+        times is None where no true time is known.
+        """
         score = corpus_score(self.scored)
+        loops = [loop for faults in self.faults for loop in faults.loops]
+        missing = [stretch for faults in self.faults for stretch in faults.missing]
+        errors_s = [error_s for faults in self.faults for error_s in faults.boundary_errors_s]
+        middle_s, high_s = np.percentile(errors_s, [50, 95]).round(3).tolist() if errors_s else (None, None)
         return {
             "wer": score.wer,
             "wer_interval": list(rate_intervals(self.scored)["wer"]),
+            "substitutions": score.substitutions,
+            "deletions": score.deletions,
+            "insertions": score.insertions,
+            "reference_words": score.reference_words,
             "recordings": len(self.scored),
             "audio_seconds": round(sum(line.transcript.duration_s for line in self.scored), 3),
+            "unreadable": score.unreadable,
+            "cut_off": score.cut_off,
+            **_counted("loop", loops),
+            **_counted("missing", missing),
+            "boundaries": len(errors_s),
+            "boundary_error_s": middle_s,
+            "boundary_error_95_s": high_s,
+            "seconds": round(self.seconds, 2),
+            "examples": {
+                name: [
+                    stretch.to_json()
+                    for stretch in sorted(stretches, key=lambda stretch: -stretch.words)[:MOST_EXAMPLES]
+                ]
+                for name, stretches in (("loops", loops), ("missing", missing))
+            },
         }
+
+
+def _counted(name: str, stretches: Sequence[Stretch]) -> dict[str, Any]:
+    plural = {"loop": "loops"}.get(name, name)
+    return {
+        plural: len(stretches),
+        f"{name}_words": sum(stretch.words for stretch in stretches),
+        f"{name}_s": round(sum(stretch.seconds for stretch in stretches), 2),
+    }
 
 
 def score_long_recordings(
@@ -89,11 +136,54 @@ def score_long_recordings(
         pass
     gathered = sorted(gather_object(heard), key=lambda line: line[0])
     assert [number for number, *_ in gathered] == list(range(len(recordings))), "a recording is missing or there twice"
-    scored = [
-        score_utterance(_transcript(recording, *line), decoding.normalizer)
-        for recording, (_, *line) in zip(recordings, gathered, strict=True)
-    ]
-    return LongFormResult(scored, time.perf_counter() - started_s)
+    scored, faults = [], []
+    for recording, (_, written, problem) in zip(recordings, gathered, strict=True):
+        scored.append(score_utterance(_transcript(recording, written, problem), decoding.normalizer))
+        timed = recording.timed
+        said = timed or [TimedWords(recording.text, 0.0, recording.duration_s)]
+        name = recording.recording_id
+        faults.append(find_faults(name, said, written.segments, decoding.normalizer, is_timed=bool(timed)))
+    return LongFormResult(scored, faults, time.perf_counter() - started_s)
+
+
+def why_no_times(
+    model: WhisperForConditionalGeneration,
+    recordings: Sequence[LongRecording],
+    *,
+    processor: WhisperProcessor,
+    encoder: LabelEncoder,
+    accelerator: Accelerator,
+) -> str | None:
+    """Why recordings can't be transcribed from window to window: by its times the model says where the next begins.
+
+    It is asked for the first token of some windows; one that has learnt times writes a time there. Every rank must call
+    this, and gets the answer of the main process.
+
+    Returns:
+        The reason; None for a model that has learnt times.
+    """
+    if getattr(model.generation_config, "no_timestamps_token_id", None) is None:
+        return "the model has no tokens for times"
+    extractor = processor.feature_extractor
+    clips = [*islice(_first_windows(recordings, samples=extractor.n_samples), _WINDOWS_ASKED)]
+    if not clips:
+        return "none of the long recordings can be decoded"
+    features = extractor(clips, sampling_rate=extractor.sampling_rate, return_tensors="pt")
+    first = recordings[0].first
+    start = encoder.prefix(first.language, first.task)[:-1]  # without <|notimestamps|>
+    was_training = model.training
+    model.eval()
+    with torch.no_grad(), accelerator.autocast():
+        hidden = model.model(
+            features.input_features.to(accelerator.device),
+            decoder_input_ids=torch.tensor([start] * len(clips), device=accelerator.device),
+        ).last_hidden_state[:, -1]
+        logits = model.proj_out(hidden)
+    model.train(was_training)
+    logits[:, encoder.no_timestamps_id] = -torch.inf
+    timed = int((logits.argmax(dim=-1) >= encoder.first_timestamp_id).sum())
+    is_timed = broadcast_object_list([2 * timed >= len(clips)])[0]
+    return None if is_timed else "the model has not learnt times, by which it would say where the next window begins"
 
 
 def _of_recording(
@@ -128,3 +218,10 @@ def _transcript(recording: LongRecording, heard: TimedText, problem: str | None)
         audio_problem=problem,
         columns=dict(first.columns),
     )
+
+
+def _first_windows(recordings: Sequence[LongRecording], *, samples: int) -> Iterator[np.ndarray]:
+    """The beginning of each recording that can be decoded, float32, shape (samples,)."""
+    for recording in recordings:
+        with suppress(AudioError):
+            yield recording.samples()[:samples]

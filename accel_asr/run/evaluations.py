@@ -145,12 +145,12 @@ class RunEvaluations:
         record = scores.get(name)
         if record is None or not self.examinations.are_due(record):
             return
-        outputs = self.outputs
+        outputs, baseline = self.outputs, scores.get("baseline")
         if record == scores["last"]:
-            examined = self.examinations.of_model(whole_model(self.accelerator, self.model))
+            examined = self.examinations.of_model(whole_model(self.accelerator, self.model), baseline=baseline)
         else:
             outputs.written.hand_over(lambda: None, step=AFTER_ALL)  # on return best/ is on disk
-            examined = self.examinations.of_folder(outputs.output_dir / name)
+            examined = self.examinations.of_folder(outputs.output_dir / name, baseline=baseline)
         record |= examined
         place = {key: record[key] for key in ("step", "epoch", "weights") if key in record}
         outputs.metrics.write("examined", **place, **examined)

@@ -1,4 +1,4 @@
-"""What a run examines twice, before training and for the model that it leaves as the best: clips without speech."""
+"""What a run examines before training and in the model that it leaves as the best: long recordings, no speech."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from transformers import WhisperForConditionalGeneration
 
 from accel_asr.config.settings import EvaluationConfig
+from accel_asr.evaluation.long_form import score_long_recordings, why_no_times
 from accel_asr.evaluation.no_speech import NoSpeechResult, score_no_speech
 from accel_asr.model.pretrained import load_model_and_processor
 from accel_asr.ranks.agreement import Agreement
@@ -28,10 +29,16 @@ class Examinations:
 
     def are_due(self, record: Mapping[str, Any]) -> bool:
         """Whether something is to be examined that the record does not have yet."""
-        return self.settings.no_speech and "no_speech" not in record
+        wanted = {"no_speech": self.settings.no_speech, "long_form": bool(self.job.long_recordings)}
+        return any(is_wanted and name not in record for name, is_wanted in wanted.items())
 
-    def of_model(self, whole: WhisperForConditionalGeneration) -> dict[str, Any]:
-        """What a record gains: `no_speech`; nothing that is switched off.
+    def of_model(
+        self, whole: WhisperForConditionalGeneration, *, baseline: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """What a record gains: `no_speech` and `long_form`; nothing that is switched off.
+
+        Args:
+            baseline: The record of the untouched model, unless this is that.
 
         Raises:
             AgreedStopError: a stop was asked for; on every rank.
@@ -40,13 +47,44 @@ class Examinations:
         if self.settings.no_speech:
             result = no_speech_of_run(self.job, whole, self.accelerator, self.agreement, self.display)
             record["no_speech"] = result.record()
+        if self.job.long_recordings:
+            record["long_form"] = self._long_form(whole, (baseline or {}).get("long_form"))
         return record
 
-    def of_folder(self, folder: Path) -> dict[str, Any]:
+    def of_folder(self, folder: Path, *, baseline: Mapping[str, Any] | None) -> dict[str, Any]:
         """The same of the model in `folder`, which every rank reads."""
         model, _ = load_model_and_processor(str(folder))
         model.generation_config = self.job.model.generation_config
-        return self.of_model(model.to(self.accelerator.device))
+        return self.of_model(model.to(self.accelerator.device), baseline=baseline)
+
+    def _long_form(self, whole: WhisperForConditionalGeneration, before: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The record of the long recordings, or why there is none: a model that never learnt times can't be scored.
+
+        Whether one that is tuned has lost them shows in its scores.
+        """
+        job, recordings = self.job, self.job.long_recordings
+        encoder = job.validation_items.encoder
+        if before is None:
+            skipped = why_no_times(
+                whole, recordings, processor=job.processor, encoder=encoder, accelerator=self.accelerator
+            )
+        else:
+            skipped = before.get("skipped")
+        if skipped:
+            return {"skipped": skipped}
+        with self.display.evaluation_bar(len(recordings), name="long recordings") as bar:
+            result = score_long_recordings(
+                whole,
+                recordings,
+                job.decoding,
+                processor=job.processor,
+                encoder=encoder,
+                fallback=self.settings.long_form_decoding,
+                accelerator=self.accelerator,
+                agreement=self.agreement,
+                on_recording=lambda: bar.update(1),
+            )
+        return result.record()
 
 
 def no_speech_of_run(

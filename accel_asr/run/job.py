@@ -20,6 +20,7 @@ from accel_asr.data.loading.worker_count import num_workers_of_rank
 from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.data.order.plan_protocol import Plan
 from accel_asr.data.run_data import RunData
+from accel_asr.data.selection.long_recordings import LongRecording
 from accel_asr.data.selection.preparation import fingerprint
 from accel_asr.data.selection.run_sources import cache_dir_of
 from accel_asr.data.selection.utterances import Utterances
@@ -29,6 +30,7 @@ from accel_asr.data.streaming.streams import Place, StreamOrder
 from accel_asr.errors import UserError
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.guard_sets import Guard, load_guards
+from accel_asr.evaluation.long_form_sets import load_long_recordings
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.base_weights import BaseWeights
 from accel_asr.model.parts import freeze
@@ -51,6 +53,7 @@ class Job:
     train_collator: Collator  # differs from `collator` where training items hold encoder outputs, or are masked
     guards: tuple[Guard, ...] = ()
     base_weights: BaseWeights | None = None  # to interpolate from, where that is asked for
+    long_recordings: tuple[LongRecording, ...] = ()
 
     def windows(
         self,
@@ -166,6 +169,7 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
         )
     extractor = processor.feature_extractor
     guards = _guards_of(loaded, config, data)
+    long_recordings = _long_recordings_of(loaded, config, data)
     collator = loaded.collator_for(device, features_on_device=data_settings.features_on_device)
     train_collator = replace(collator, merging=merging_of(training.audio_context, model, processor))
     if train_collator.merging is not None and model.config.apply_spec_augment and not spec_augment.enabled:
@@ -213,6 +217,7 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
         train_collator=train_collator,
         guards=guards,
         base_weights=base,
+        long_recordings=long_recordings,
     )
 
 
@@ -230,6 +235,23 @@ def _guards_of(loaded: LoadedModel, config: Config, data: RunData) -> tuple[Guar
         if guard.utterances is not None and loaded.encoder.languages and config.model.language is None:
             require_languages(loaded.model, guard.utterances)
     return tuple(guards)
+
+
+def _long_recordings_of(loaded: LoadedModel, config: Config, data: RunData) -> tuple[LongRecording, ...]:
+    recordings, notices = load_long_recordings(
+        config.evaluation.long_form,
+        config.data,
+        validation=data.validation,
+        most=config.evaluation.long_form_recordings,
+        encoder=loaded.encoder,
+        sampling_rate_hz=loaded.processor.feature_extractor.sampling_rate,
+        window_s=modeling.window_s(loaded.processor),
+    )
+    data.notices.extend(notices)
+    if loaded.encoder.languages and config.model.language is None:
+        for recording in recordings:
+            require_languages(loaded.model, recording.utterances)
+    return tuple(recordings)
 
 
 def _masks_of(settings: SpecAugmentConfig) -> SpecAugment:

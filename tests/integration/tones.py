@@ -29,7 +29,8 @@ data: {name_or_path: DATA, text_column: english_transcription, train_rows: 27}
 training:
   {learning_rate: 1e-4, warmup_steps: 3, lr_scheduler_type: constant_with_warmup,
   num_train_epochs: 3, dataloader_drop_last: false, dataloader_num_workers: 2}
-evaluation: {generation_max_length: 12, per_device_eval_batch_size: 5, eval_steps: 3, no_speech: false}
+evaluation: {generation_max_length: 12, per_device_eval_batch_size: 5, eval_steps: 3, no_speech: false,
+  long_form: none}
 checkpoint: {save_steps: 2}
 tracking: {logging_steps: 1}
 """

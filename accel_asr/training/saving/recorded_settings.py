@@ -58,6 +58,8 @@ _OF_SETTING = {
     "evaluation.eval_steps": HARMLESS,
     "evaluation.guard_every": HARMLESS,
     "evaluation.no_speech": HARMLESS,
+    "evaluation.long_form": HARMLESS,  # of no weight in choosing the best
+    "evaluation.long_form_recordings": HARMLESS,
     "evaluation.per_device_eval_batch_size": HARMLESS,
     "evaluation.compile_decoding": HARMLESS,
     "checkpoint.resume": ELSEWHERE,
@@ -75,7 +77,7 @@ _NOT_SHOWN = (
     "data.sources",
     "data.cache_dir",
     "evaluation.guards",
-    "hub.",
+    "evaluation.long_form",
 )
 
 
@@ -122,7 +124,7 @@ def recorded(configuration: Mapping[str, Any], **effective: Any) -> dict[str, An
         )
     flat |= {name.replace("__", "."): value for name, value in effective.items()}
     shown = {
-        name: f"#{xxh3_64_hexdigest(repr(value).encode())}" if name.startswith(_NOT_SHOWN) and value else value
+        name: f"#{xxh3_64_hexdigest(repr(value).encode())}" if _is_private(name) and value else value
         for name, value in flat.items()
     }
     plain: dict[str, Any] = json.loads(json.dumps(shown))
@@ -144,7 +146,7 @@ def differences(before: RecordedSettings, now: RecordedSettings) -> Differences:
             continue
         if isinstance(was, Mapping) and isinstance(new, Mapping):  # show only what differs
             was, new = ({key: side[key] for key in side if was.get(key) != new.get(key)} for side in (was, new))
-        line = f"{name}: {_shown(was)} -> {_shown(new)}" if not name.startswith(_NOT_SHOWN) else f"{name}: another"
+        line = f"{name}: {_shown(was)} -> {_shown(new)}" if not _is_private(name) else f"{name}: another"
         if effect in (TRAINING, BOTH):
             changes.training.append(line)
         if effect in (YARDSTICK, BOTH):
@@ -217,6 +219,10 @@ def _schedule(of: RecordedSettings) -> Schedule:
     names = ("learning_rate", "warmup_steps", "lr_scheduler_type", "lr_scheduler_kwargs")
     settings = {**_DEFAULTS, **of.settings}
     return Schedule.of_settings(last_step=of.last_step, **{name: settings[f"training.{name}"] for name in names})
+
+
+def _is_private(name: str) -> bool:
+    return name in _NOT_SHOWN or name.startswith("hub.")
 
 
 def _shown(value: Any) -> str:
