@@ -28,6 +28,7 @@ from accel_asr.transcription.segments import TimedText
 from accel_asr.transcription.transcriber import Transcriber
 
 MOST_EXAMPLES = 10  # of each kind of fault
+SHORTEST_WINDOW_S = 10.0  # in a shorter one many sentences do not end, and the next window begins after a whole one
 _WINDOWS_ASKED = 8
 
 
@@ -146,7 +147,7 @@ def score_long_recordings(
     return LongFormResult(scored, faults, time.perf_counter() - started_s)
 
 
-def why_no_times(
+def why_not_long(
     model: WhisperForConditionalGeneration,
     recordings: Sequence[LongRecording],
     *,
@@ -154,17 +155,20 @@ def why_no_times(
     encoder: LabelEncoder,
     accelerator: Accelerator,
 ) -> str | None:
-    """Why recordings can't be transcribed from window to window: by its times the model says where the next begins.
+    """Why a model can't go from window to window: by the times that it writes it says where the next one begins.
 
     It is asked for the first token of some windows; one that has learnt times writes a time there. Every rank must call
     this, and gets the answer of the main process.
 
     Returns:
-        The reason; None for a model that has learnt times.
+        The reason; None for a model that can.
     """
+    extractor = processor.feature_extractor
+    window_s = extractor.n_samples / extractor.sampling_rate
+    if window_s < SHORTEST_WINDOW_S:
+        return f"the model's window of {window_s:g} s is too short for whole sentences"
     if getattr(model.generation_config, "no_timestamps_token_id", None) is None:
         return "the model has no tokens for times"
-    extractor = processor.feature_extractor
     clips = [*islice(_first_windows(recordings, samples=extractor.n_samples), _WINDOWS_ASKED)]
     if not clips:
         return "none of the long recordings can be decoded"
@@ -183,7 +187,7 @@ def why_no_times(
     logits[:, encoder.no_timestamps_id] = -torch.inf
     timed = int((logits.argmax(dim=-1) >= encoder.first_timestamp_id).sum())
     is_timed = broadcast_object_list([2 * timed >= len(clips)])[0]
-    return None if is_timed else "the model has not learnt times, by which it would say where the next window begins"
+    return None if is_timed else "the model has not learnt to write times"
 
 
 def _of_recording(

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from transformers import WhisperForConditionalGeneration
 
 from accel_asr.config.settings import EvaluationConfig
-from accel_asr.evaluation.long_form import score_long_recordings, why_no_times
+from accel_asr.evaluation.long_form import score_long_recordings, why_not_long
 from accel_asr.evaluation.no_speech import NoSpeechResult, score_no_speech
 from accel_asr.model.pretrained import load_model_and_processor
 from accel_asr.ranks.agreement import Agreement
@@ -65,7 +65,7 @@ class Examinations:
         job, recordings = self.job, self.job.long_recordings
         encoder = job.validation_items.encoder
         if before is None:
-            skipped = why_no_times(
+            skipped = why_not_long(
                 whole, recordings, processor=job.processor, encoder=encoder, accelerator=self.accelerator
             )
         else:

@@ -131,6 +131,10 @@ def recorded(configuration: Mapping[str, Any], **effective: Any) -> dict[str, An
     return plain
 
 
+def _is_private(name: str) -> bool:
+    return name in _NOT_SHOWN or name.startswith("hub.")
+
+
 def differences(before: RecordedSettings, now: RecordedSettings) -> Differences:
     """What has changed between two runs, by what it changes.
 
@@ -219,10 +223,6 @@ def _schedule(of: RecordedSettings) -> Schedule:
     names = ("learning_rate", "warmup_steps", "lr_scheduler_type", "lr_scheduler_kwargs")
     settings = {**_DEFAULTS, **of.settings}
     return Schedule.of_settings(last_step=of.last_step, **{name: settings[f"training.{name}"] for name in names})
-
-
-def _is_private(name: str) -> bool:
-    return name in _NOT_SHOWN or name.startswith("hub.")
 
 
 def _shown(value: Any) -> str:

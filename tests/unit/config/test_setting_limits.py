@@ -13,22 +13,25 @@ from accel_asr.errors import UserError
 from tests.refusals import refused
 
 GOOD = Config(data=DataConfig(name_or_path="x", eval_rows=3))
-NUMBERS = [  # tables of numbers have checks of their own
+NUMBERS = [  # tables and lists of numbers have checks of their own
     name
     for name, field in settings_of(Config)
-    if get_origin(field.type) is not dict and {int, float} & {*get_args(field.type), field.type}
+    if get_origin(field.type) not in (dict, tuple) and {int, float} & {*get_args(field.type), field.type}
 ]
-MAY_BE_NEGATIVE = [  # decibels and semitones
-    f"augment.{end}_{name}" for end in ("min", "max") for name in ("gain_db", "snr_db", "semitones")
+MAY_BE_NEGATIVE = [  # decibels, semitones and logarithms
+    "evaluation.long_form_decoding.logprob_threshold",
+    *(f"augment.{end}_{name}" for end in ("min", "max") for name in ("gain_db", "snr_db", "semitones")),
 ]
 WITHOUT_END = ("training.learning_rate", "training.weight_decay", "training.max_grad_norm")
 
 
 def check(name: str, value: Any, config: Config = GOOD) -> None:
-    section, _, setting = name.partition(".")
-    check_config(
-        replace(config, **{section: replace(getattr(config, section), **{setting: value}) if setting else value})
-    )
+    check_config(with_setting(config, name, value))
+
+
+def with_setting(section: Any, name: str, value: Any) -> Any:
+    first, _, rest = name.partition(".")
+    return replace(section, **{first: with_setting(getattr(section, first), rest, value) if rest else value})
 
 
 def is_refused(name: str, value: Any) -> bool:
