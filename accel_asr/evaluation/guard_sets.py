@@ -15,6 +15,7 @@ from accel_asr.data.selection.run_sources import DEFAULT_VALIDATION_SPLIT, open_
 from accel_asr.data.selection.utterances import Utterances
 from accel_asr.errors import UserError, raise_all
 
+LONGEST_S = 4 * 3600.0  # of a row
 _SETTING = "--evaluation.guards"
 
 
@@ -62,7 +63,7 @@ def load_guards(
             continue
         try:
             utterances, guard_notices = _utterances_of(
-                settings, data, encoder=encoder, sampling_rate_hz=sampling_rate_hz, window_s=window_s
+                settings, data, encoder=encoder, sampling_rate_hz=sampling_rate_hz
             )
         except UserError as error:
             raise_all(
@@ -77,7 +78,7 @@ def load_guards(
 
 
 def _utterances_of(
-    settings: GuardConfig, data: DataConfig, *, encoder: LabelEncoder, sampling_rate_hz: int, window_s: float
+    settings: GuardConfig, data: DataConfig, *, encoder: LabelEncoder, sampling_rate_hz: int
 ) -> tuple[Utterances, list[str]]:
     own = replace(
         data,
@@ -93,14 +94,15 @@ def _utterances_of(
         prompt_column=None,
         breakdown_columns=[],
         audio_root=None,
-        max_duration_s=3600.0,
+        max_duration_s=LONGEST_S,
+        long_labels="cut",  # in the loss alone: the text that is scored stays whole
         streaming=False,
     )
     of_source = {name: getattr(settings, name) for name in SourceConfig.__dataclass_fields__ if hasattr(settings, name)}
     source = SourceConfig(**of_source | {"eval_name_or_path": settings.name_or_path, "eval_split": settings.split})
     split = settings.split or DEFAULT_VALIDATION_SPLIT
     part, notices = open_part(own, source, split, sampling_rate_hz=sampling_rate_hz, validates=True)
-    utterances, drops = prepare_utterances(part, own, encoder=encoder, window_s=window_s)
+    utterances, drops = prepare_utterances(part, own, encoder=encoder, window_s=LONGEST_S)
     notices.append(f"kept {len(utterances):,} of {len(part.index):,} utterances; {drops.sentence()}")
     return utterances[: settings.utterances], notices
 

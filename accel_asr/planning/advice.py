@@ -11,6 +11,7 @@ from accel_asr.planning.ways import ADAPTERS, FULL, MERGED
 GOOD_ENOUGH = 0.02  # WER: what is left is mostly spelling and noise in the references
 LEAST_HOURS = 0.1  # of training audio
 LOSS_GAIN = 0.02  # share of the validation loss that the probe's steps must take away to count as learning
+NEAR = 0.01  # WER: so near to the best way, a cheaper one is as good
 
 NOTHING, PROMPT = "do nothing", "prompt"
 
@@ -116,14 +117,10 @@ def advise(
 
 
 def _chosen(learning: Sequence[Finding]) -> Finding:
-    """The way with the lowest WER, but a cheaper one within chance of it; of those a way that breaks no guard."""
+    """The way with the lowest WER, or a cheaper one that is as near as NEAR; one that breaks no guard where one does."""
     holding = [finding for finding in learning if not finding.broken] or list(learning)
-    best = min(holding, key=lambda finding: finding.change.difference)
-    as_good = [
-        finding
-        for finding in holding
-        if finding.change.difference <= max(best.change.interval[1], best.change.difference)
-    ]
+    lowest = min(finding.change.difference for finding in holding)
+    as_good = [finding for finding in holding if finding.change.difference <= lowest + NEAR]
     return min(as_good, key=lambda finding: finding.step_s)
 
 

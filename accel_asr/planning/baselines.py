@@ -23,13 +23,14 @@ class Baseline:
 
     Args:
         prompted: With the prompt of keywords; None without keywords.
-        guards: Records of the guards.
+        guards: Records of the guards; guards_s: seconds that they took.
     """
 
     model: str
     evaluation: Evaluation
     prompted: Evaluation | None = None
     guards: dict[str, dict[str, Any]] = field(default_factory=dict)
+    guards_s: float = 0.0
 
     @property
     def prompt_difference(self) -> Difference | None:

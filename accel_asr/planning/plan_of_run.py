@@ -23,7 +23,8 @@ from accel_asr.run.evaluation_job import load_model_and_sets
 from accel_asr.run.guards import RunGuards
 from accel_asr.run.job import load_job
 
-SHARE_OF_STEPS = 0.4  # of the time that is left for a way; the rest is for loading and scoring
+LOADING_S = 8.0  # of a way, beside its steps and its evaluation: loading, and the steps that measure memory
+SHARE_OF_STEPS = 0.8  # of what that leaves: steps differ in length
 
 
 def plan_of_run(
@@ -55,7 +56,9 @@ def plan_of_run(
     own = score_baseline(name, loaded_of(job), sample, accelerator=accelerator, prompt=prompt)
     if sample.guards:
         guards = RunGuards(replace(job, guards=sample.guards), None, accelerator, None, display)
-        own = replace(own, guards=guards.records(guards.score(job.model), None))
+        results = guards.score(job.model)
+        guards_s = sum(result.seconds for result in results.values())
+        own = replace(own, guards=guards.records(results, None), guards_s=guards_s)
     train_hours = None if job.data.stream is not None else hours(job.data.train)
     del job
     others = []
@@ -140,11 +143,12 @@ def plan_without_training(
 
 
 def _probe(way: Way, sample: Sample, own: Baseline, budget_s: float, *, accelerator: Accelerator) -> Probe:
+    scoring_s = own.evaluation.seconds + own.guards_s
     return probe_way(
         way,
         sample,
         accelerator=accelerator,
-        budget_s=max(budget_s, 0.0) * SHARE_OF_STEPS,
+        budget_s=max(budget_s - scoring_s - LOADING_S, 0.0) * SHARE_OF_STEPS,
         evaluation_s=own.seconds_an_utterance,
         baseline_guards=own.guards,
     )

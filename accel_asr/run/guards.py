@@ -11,10 +11,12 @@ from accelerate.utils import broadcast_object_list
 from transformers import WhisperForConditionalGeneration
 
 from accel_asr.data.loading.clip_items import ClipItems
+from accel_asr.data.selection.long_recordings import LongRecording
 from accel_asr.errors import UserError
 from accel_asr.evaluation.evaluating import evaluate_model
 from accel_asr.evaluation.guard_sets import Guard
 from accel_asr.evaluation.intervals import Interval, paired_difference, rate_intervals
+from accel_asr.evaluation.long_form import score_long_recordings
 from accel_asr.evaluation.run_files import read_transcripts, transcripts_file
 from accel_asr.evaluation.scoring import ScoredUtterance, corpus_score
 from accel_asr.ranks.agreement import Agreement
@@ -122,6 +124,20 @@ class RunGuards:
             )
             seconds = time.perf_counter() - started_s
             return GuardResult(SILENCE, no_speech.scored, seconds, no_speech.interval)
+        if guard.is_long:
+            recordings = LongRecording.whole(guard.utterances)
+            with self.display.evaluation_bar(len(recordings), name=guard.name) as bar:
+                long_form = score_long_recordings(
+                    whole,
+                    recordings,
+                    self.job.decoding,
+                    processor=self.job.processor,
+                    encoder=self.job.validation_items.encoder,
+                    accelerator=self.accelerator,
+                    agreement=self.agreement,
+                    on_recording=lambda: bar.update(self.accelerator.num_processes),
+                )
+            return GuardResult(LONG_FORM, long_form.scored, long_form.seconds, rate_intervals(long_form.scored)["wer"])
         items = ClipItems(
             guard.utterances,
             feature_extractor=self.job.processor.feature_extractor,

@@ -58,6 +58,7 @@ def advice(*findings: Finding, **changed: Any) -> Advice:
         ([finding("full", fits=False), finding("adapters", CHANCE)], {}, "adapters"),
         ([finding("full"), finding("adapters", WORSE)], {}, "full"),
         ([finding("full", step_s=2.0), finding("adapters", step_s=1.0)], {}, "adapters"),  # as good, and cheaper
+        ([finding("full", step_s=2.0), finding("encoder", CHANCE, step_s=1.0)], {}, "full"),  # cheaper, and not as good
         ([finding("full", broken=("general",))], {}, "full, with replay"),
         ([finding("full", broken=("general",)), finding("adapters", CHANCE)], {}, "adapters"),  # it breaks nothing
     ],
