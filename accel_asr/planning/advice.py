@@ -117,7 +117,7 @@ def advise(
 
 
 def _chosen(learning: Sequence[Finding]) -> Finding:
-    """The way with the lowest WER, or a cheaper one that is as near as NEAR; one that breaks no guard where one does."""
+    """The way with the lowest WER, or a cheaper one within NEAR of it; ways that break no guard come first."""
     holding = [finding for finding in learning if not finding.broken] or list(learning)
     lowest = min(finding.change.difference for finding in holding)
     as_good = [finding for finding in holding if finding.change.difference <= lowest + NEAR]
