@@ -182,6 +182,8 @@ def whole_table(utterances: Sequence[Utterance], shares: Share) -> Transcription
             audio_problem=audio_problem,
             silent=silent,
             columns=dict(utterance.columns),
+            block=utterance.block,
+            block_column=utterance.block_column,
         )
         for utterance, (_, hypothesis, cut_off, silent, audio_problem) in zip(utterances, rows, strict=True)
     ]

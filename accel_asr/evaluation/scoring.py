@@ -1,7 +1,7 @@
 """Edit counts by jiwer, and corpus error rates: sums over all utterances, then one division."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any
 
 import jiwer
@@ -17,6 +17,8 @@ class Transcript:
         audio_problem: Why the recording could not be decoded; the hypothesis is empty, so every word is a deletion.
         silent: Nothing can be heard in the recording.
         columns: The row's cells of `data.breakdown_columns`.
+        block: What utterances share whose errors are alike, such as the speaker; intervals resample blocks whole.
+        block_column: The column that names the blocks, or `recording`.
     """
 
     utterance_id: str
@@ -29,6 +31,8 @@ class Transcript:
     audio_problem: str | None = None
     silent: bool = False
     columns: Mapping[str, str] = field(default_factory=dict)
+    block: str | None = None
+    block_column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,17 +72,27 @@ class ScoredUtterance:
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> "ScoredUtterance":
-        """The inverse of `to_json`.
+        """The inverse of `to_json`. Fields with a default may be missing, as in files of earlier versions.
 
         Raises:
             KeyError, TypeError: `line` has another form.
         """
         return cls(
-            transcript=Transcript(**{column.name: line[column.name] for column in fields(Transcript)}),
+            transcript=Transcript(
+                **{
+                    column.name: line[column.name]
+                    for column in fields(Transcript)
+                    if column.name in line or _is_required(column)
+                }
+            ),
             reference_normalized=line["reference_normalized"],
             hypothesis_normalized=line["hypothesis_normalized"],
             **{name: line[name] and EditCounts(**line[name]) for name in COUNTS},
         )
+
+
+def _is_required(column: Field[Any]) -> bool:
+    return column.default is MISSING and column.default_factory is MISSING
 
 
 COUNTS = ("words", "words_ortho", "characters", "characters_ortho")

@@ -73,6 +73,7 @@ class IndexedRow:
     end_s: float | None
     text: str | None
     group: str | None
+    speaker: str | None
     language: str | None
     task: str | None
     prompt: str | None
@@ -119,7 +120,7 @@ class Index:
             name: self._cell(name, row)
             for name in (
                 *("utterance_id", "content", "start_s", "end_s"),
-                *("text", "group", "language", "task", "prompt", "breakdown"),
+                *("text", "group", "speaker", "language", "task", "prompt", "breakdown"),
             )
         }
         kept_samples = [self._cell(name, row) for name in ("first_sample", "num_samples", "samples_hash")]

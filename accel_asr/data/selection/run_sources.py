@@ -81,6 +81,7 @@ def open_part(
         channel=data.channel,
         name=source.name if several else None,
         breakdown_columns=tuple(dict.fromkeys(data.breakdown_columns)),
+        group_column=None if data.group_column in (data.text_column, source.text_column) else data.group_column,
         language=source.language and language_name(source.language),
         task=source.task,
     )

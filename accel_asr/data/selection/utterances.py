@@ -6,7 +6,7 @@ from typing import overload
 
 import numpy as np
 
-from accel_asr.data.indexing.index import Index
+from accel_asr.data.indexing.index import Index, IndexedRow
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.model.languages import language_name
@@ -20,6 +20,7 @@ class Utterance:
     `text` is the processed text; `timed` are its parts with their times, where the source has them. `language`, `task`
     and `prompt` are the row's own, None to use the run's. Clips of one `group` stay on one side of a split. `source` is
     the name of its source in a mixture; `columns` are the cells by which scores are broken down.
+    `block` is the group, the speaker, or the recording of a segment, and `block_column` says which.
     """
 
     utterance_id: str
@@ -33,6 +34,8 @@ class Utterance:
     timed: tuple[TimedWords, ...] = ()
     source: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    block: str | None = None
+    block_column: str | None = None
 
     def samples(self) -> np.ndarray:
         """int16 at the model's rate, shape (samples,).
@@ -55,6 +58,7 @@ class Part:
     language: str | None = None  # of rows without their own
     task: str | None = None
     breakdown_columns: tuple[str, ...] = ()
+    group_column: str | None = None  # None also where rows are grouped by their text
 
     def utterance(self, row: int) -> Utterance:
         """The utterance of one row."""
@@ -73,6 +77,7 @@ class Part:
             kept=indexed.kept,
         )
         cells = zip(self.breakdown_columns, indexed.breakdown or (), strict=bool(indexed.breakdown))
+        block, block_column = self._block(indexed)
         return Utterance(
             utterance_id=self.prefix + indexed.utterance_id,
             text=self.text(indexed.text or ""),
@@ -85,7 +90,19 @@ class Part:
             prompt=self.text.previous(indexed.prompt),
             source=self.name,
             columns={name: cell for name, cell in cells if cell is not None},
+            block=None if block is None else self.prefix + block,
+            block_column=block_column,
         )
+
+    def _block(self, row: IndexedRow) -> tuple[str | None, str | None]:
+        """What the row shares with others, and the column that says so; both None if it shares nothing known."""
+        if self.group_column is not None and row.group is not None:
+            return row.group, self.group_column
+        if row.speaker is not None:
+            return row.speaker, self.index.facts.get("speaker_column") or "speaker"
+        if row.content is not None and (row.start_s is not None or row.end_s is not None):
+            return f"{row.content:016x}", "recording"
+        return None, None
 
     def language_and_task(self, language: str | None, task: str | None) -> tuple[str | None, str | None]:
         """Those of a row with these cells; None where the run's apply."""

@@ -85,6 +85,42 @@ def test_the_summary_adds_up_by_hand(load, folder: Path) -> None:
     assert summary["source"]["name_or_path"] == str(folder)
 
 
+def blocks(utterances: Utterances) -> list[tuple[str | None, str | None]]:
+    return [(utterance.block, utterance.block_column) for utterance in utterances]
+
+
+def test_a_block_is_the_group_or_the_speaker_but_never_the_text(load, folder: Path) -> None:
+    lines = [
+        f"{line},{tail}"
+        for line, tail in zip(
+            (folder / "metadata.csv").read_text().splitlines(),
+            ["Speaker ID,session", *(f"{'ab'[number % 2]},day {number // 4}" for number in range(10))],
+            strict=True,
+        )
+    ]
+    (folder / "metadata.csv").write_text("\n".join(lines))
+
+    def columns_of(**settings: object) -> list[tuple[str | None, str | None]]:
+        return blocks(load(DataConfig(name_or_path=str(folder), **settings)).validation)
+
+    assert columns_of(train_rows=5) == [("a", "Speaker ID"), ("b", "Speaker ID")]
+    assert {column for _, column in columns_of(eval_rows=1, group_column="session")} == {"session"}
+    assert {column for _, column in columns_of(eval_rows=3, group_column="text")} == {"Speaker ID"}
+
+
+def test_segments_of_a_recording_are_a_block_and_whole_recordings_are_none(load, folder: Path) -> None:
+    (folder / "metadata.csv").write_text(
+        "file_name,text,start,end,split\n0.wav,my card,,,train\n"
+        "8.wav,my card,0,0.4,test\n8.wav,the bill,0.4,0.8,test\n9.wav,hello,0.2,0.6,test\n1.wav,my card,,,test"
+    )
+    validation = load(DataConfig(name_or_path=str(folder), eval_split="test")).validation
+    first, second, third, whole = blocks(validation)
+    assert first == second
+    assert first[0] != third[0]
+    assert first[1] == third[1] == "recording"
+    assert whole == (None, None)
+
+
 def test_a_speaker_is_never_on_both_sides(load, folder: Path) -> None:
     lines = (folder / "metadata.csv").read_text().splitlines()
     speakers = ["speaker", *("ada" if number in (0, 5, 9) else "bo" for number in range(10))]

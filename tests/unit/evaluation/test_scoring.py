@@ -167,6 +167,8 @@ def test_a_line_of_the_evaluation_file_holds_text_and_counts() -> None:
         "audio_problem": None,
         "silent": False,
         "columns": {},
+        "block": None,
+        "block_column": None,
         "reference_normalized": "my card",
         "hypothesis_normalized": "my car",
         "words": {"substitutions": 1, "deletions": 0, "insertions": 0, "reference_length": 2},
@@ -176,6 +178,10 @@ def test_a_line_of_the_evaluation_file_holds_text_and_counts() -> None:
     }
     assert ScoredUtterance.from_json(line) == scored
     assert score_utterance(transcript("", "x"), str).to_json()["words"] is None
+    of_an_earlier_version = {name: value for name, value in line.items() if not name.startswith("block")}
+    assert ScoredUtterance.from_json(of_an_earlier_version) == scored
+    with pytest.raises(KeyError, match="hypothesis"):
+        ScoredUtterance.from_json({name: value for name, value in line.items() if name != "hypothesis"})
 
 
 # -- nasty texts, against jiwer and against our metric for `evaluate`
