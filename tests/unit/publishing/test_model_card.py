@@ -19,6 +19,7 @@ from tests.unit.publishing.made_up_records import ENVIRONMENT, SUMMARY, write_re
 QUICKSTART = ["--config", "quickstart"]
 EMA = {**SUMMARY["best"], "step": 60, "weights": "ema", "wer": 0.24}
 AVERAGE = {"step": 60, "weights": "average", "steps": [20, 40, 60], "wer": 0.23}
+ALPHA = {"step": 60, "weights": "alpha-0.375", "alpha": 0.375, "wer": 0.22}
 CLIPS = {"name_or_path": "lab/calls", "eval_rows": 3}
 
 
@@ -250,6 +251,23 @@ def test_the_tables_hold_the_numbers_of_the_run(make_run) -> None:
                 "`best`: not the model of a step, but the mean of steps 20, 40 and 60.",
             ],
             "nan",
+        ),
+        (
+            *(
+                [],
+                {
+                    **best_with(**ALPHA),
+                    "last": {**SUMMARY["last"], "step": 60},
+                    "alpha-0.375": {**SUMMARY["best"], **ALPHA},
+                },
+            ),
+            [
+                "| interpolation at alpha 0.375 to step 60 | 60 | 22.00 |",
+                "`best`: not the model of a step, but the interpolation at alpha 0.375 to step 60.",
+                "0.625 x those of the base model + 0.375 x those after step 60",
+                "`checkpoint.interpolate`",
+            ],
+            "adapter",
         ),
         (
             ["--data.text.lowercase", "true", "--data.text.remove_punctuation", "true"],

@@ -212,6 +212,35 @@ def test_interpolations_are_scored_twice_as_densely_around_the_best(end_of_run: 
     }
 
 
+def test_one_that_holds_the_guard_which_the_last_model_breaks_wins_by_any_amount(
+    end_of_run: Callable[..., EndOfRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = end_of_run()
+    run.average = MovingAverage(run.model, None)
+    run.interpolate_from(BASE)
+    # (0, 9) is 0.5 fewer errors than the best of training, which could be chance
+    run.errors |= {-0.5: 6, 0.0: (0, 9), 0.5: 2, -0.25: 6, 0.25: 3}
+
+    def records(*_: object) -> dict[str, Any]:
+        change = max(0.0, (_number(run.model.state_dict()) - BASE) / 40)  # 0.05 of the last, and 0.025 half way
+        return {"guards": {"general": {"rate": change, "change": change, "margin": 0.03, "held": change <= 0.03}}}
+
+    monkeypatch.setattr(RunEvaluations, "_guard_records", records)
+    run.progress.scores["last"] |= records()
+    run.score(average_last=None)
+    assert {name: record["guards"]["general"]["held"] for name, record in run.summary.items() if "alpha-" in name} == {
+        "alpha-0.25": True,
+        "alpha-0.5": True,
+        "alpha-0.75": False,
+        "alpha-0.375": True,
+        "alpha-0.625": False,
+    }
+    assert run.summary["best"]["weights"] == "alpha-0.5"
+    assert run.summary["best"]["versus_best"]["interval"][1] > 0
+    assert run.summary["unguarded"]["weights"] == "alpha-0.75"
+    assert run.best_number == 0.0
+
+
 def test_a_stopped_search_goes_on_where_it_was(end_of_run: Callable[..., EndOfRun]) -> None:
     run = end_of_run()
     run.average = MovingAverage(run.model, None)
