@@ -38,19 +38,29 @@ class Model:
 
 
 @dataclass(frozen=True)
+class TradeOffCell:
+    """A rate. `change`: of a guard since before training, in words; `tone`: good or bad."""
+
+    rate: str
+    interval: str
+    change: str = ""
+    tone: str = ""
+    is_on_front: bool = False
+
+
+@dataclass(frozen=True)
 class TradeOffRow:
-    """One line of the table; `cells` are (rate, its interval, remark, tone): the yardstick, then each guard."""
+    """One line of the table: the yardstick, then each guard."""
 
     name: str
-    cells: list[tuple[str, str, str, str]]
-    front: str
+    cells: list[TradeOffCell]
 
 
 @dataclass(frozen=True)
 class TradeOff:
-    """`columns`: the yardstick and the guards. `rows`: from the base model to the last, then the averages."""
+    """`rows`: from the base model to the last, then the averages, then the best of all steps."""
 
-    columns: list[str]
+    guards: list[str]
     rows: list[TradeOffRow]
 
 
@@ -99,11 +109,10 @@ def trade_off(records: RunRecords) -> TradeOff | None:
     for model in models:
         if model.name:
             record = model.record
-            cells = [(percent(record["wer"]), interval(record.get("wer_interval")), "", "")]
-            cells += [_guard_cell(record["guards"][guard]) for guard in guards]
-            front = ", ".join(guard for guard in guards if model in fronts[guard])
-            rows.append(TradeOffRow(f"{model.name}{': best' if model.is_best else ''}", cells, front))
-    return TradeOff(["Yardstick", *guards], rows)
+            cells = [TradeOffCell(percent(record["wer"]), interval(record.get("wer_interval")))]
+            cells += [_guard_cell(record["guards"][guard], model in fronts[guard]) for guard in guards]
+            rows.append(TradeOffRow(f"{model.name}{': best' if model.is_best else ''}", cells))
+    return TradeOff(guards, rows)
 
 
 def trade_off_charts(records: RunRecords) -> list[Chart]:
@@ -164,13 +173,14 @@ def _chart(models: Sequence[Model], guard: str, number_of: int) -> Chart:
 
 def _write_labels(axes: "Axes", models: Sequence[Model], guard: str, colour: str) -> None:
     for place, model in enumerate(models):
-        up = place % 2 == 0
+        is_right = place % 2 == 0  # neighbours are often close
         axes.annotate(
             model.label,
             (model.wer, model.rate(guard)),
-            xytext=(4, 4 if up else -4),
+            xytext=(5 if is_right else -5, 0),
             textcoords="offset points",
-            va="bottom" if up else "top",
+            ha="left" if is_right else "right",
+            va="center",
             fontsize=7,
             color=colour,
         )
@@ -189,9 +199,9 @@ def _in_words(model: Model, guard: str) -> str:
     return f"{percent(model.wer)} and {percent(model.rate(guard))}"
 
 
-def _guard_cell(guard: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    remark, tone = "", ""
+def _guard_cell(guard: Mapping[str, Any], is_on_front: bool) -> TradeOffCell:
+    change, tone = "", ""
     if guard["change"]:
         held = guard["held"]
-        remark, tone = f"{100 * guard['change']:+.2f}: {'held' if held else 'broken'}", "good" if held else "bad"
-    return percent(guard["rate"]), interval(guard["rate_interval"]), remark, tone
+        change, tone = f"{100 * guard['change']:+.2f}: {'held' if held else 'broken'}", "good" if held else "bad"
+    return TradeOffCell(percent(guard["rate"]), interval(guard["rate_interval"]), change, tone, is_on_front)

@@ -90,15 +90,15 @@ def test_a_chart_for_each_guard_has_the_path_by_alpha_the_front_and_the_best(gua
 def test_the_table_says_what_holds_and_which_guards_each_is_on_the_front_of(guarded: Path) -> None:
     table = trade_off(read_run(guarded))
     assert table is not None
-    assert table.columns == ["Yardstick", "general", "a <b> $"]
-    assert [(row.name, row.front.partition(",")[0]) for row in table.rows] == [
-        ("Before training (alpha 0)", "general"),
-        ("Alpha 0.25", "general"),
-        ("Alpha 0.5: best", "general"),
-        ("Last, step 20 (alpha 1)", ""),
-        ("Moving average at step 20", ""),
+    assert table.guards == ["general", "a <b> $"]
+    assert [(row.name, row.cells[1].is_on_front) for row in table.rows] == [
+        ("Before training (alpha 0)", True),
+        ("Alpha 0.25", True),
+        ("Alpha 0.5: best", True),
+        ("Last, step 20 (alpha 1)", False),
+        ("Moving average at step 20", False),
     ]
-    assert [row.cells[1][2:] for row in table.rows[:4]] == [
+    assert [(row.cells[1].change, row.cells[1].tone) for row in table.rows[:4]] == [
         ("", ""),
         ("+0.50: held", "good"),
         ("+1.00: held", "good"),
@@ -120,9 +120,9 @@ def test_without_guards_there_is_a_table_and_no_chart(tmp_path: Path) -> None:
     records = read_run(a_run(tmp_path / "run", averages={"alpha-0.5": score_pairs(SAID)}))
     table = trade_off(records)
     assert table is not None
-    assert table.columns == ["Yardstick"]
+    assert table.guards == []
     assert trade_off_charts(records) == []
-    assert "On the front" not in render(records, draw_charts(records))
+    assert "on the front" not in render(records, draw_charts(records))
 
 
 def test_a_run_of_steps_alone_has_no_such_section(tmp_path: Path) -> None:
