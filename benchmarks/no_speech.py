@@ -1,7 +1,7 @@
 """What clips without speech do to a model, and what they cost: `python -m benchmarks.no_speech MODEL OUTPUT SETTINGS`.
 
 Trains MODEL twice for as many steps, in OUTPUT: without such clips, and with `data.no_speech_fraction`. Prints what the
-untouched model and both tuned ones write for the nine clips without speech of `accel-asr evaluate`, how many
+untouched model and both tuned ones write for the clips without speech of `accel-asr evaluate`, how many
 utterances got no word, and the difference in WER with its paired interval. SETTINGS are those of a run, such as
 `--data.name_or_path`.
 """
@@ -13,11 +13,12 @@ from collections import Counter
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
 
 from accel_asr.config.command_line import parse_config
 from accel_asr.evaluation.comparing import compare
+from accel_asr.evaluation.no_speech import score_no_speech
 from accel_asr.evaluation.run_files import read_record, read_scored
-from accel_asr.evaluation.silence_probe import probe_silence
 from accel_asr.run.loaded_model import load_model
 
 
@@ -56,10 +57,16 @@ def _heard_in_silence(model: str, settings: list[str]) -> str:
     """In how many clips words were heard, and which."""
     config = parse_config([*settings, "--model.name_or_path", model])
     loaded = load_model(config.model, config.evaluation, language_of_rows=False, device=torch.device("cpu"))
-    heard = probe_silence(loaded.model.eval(), loaded.processor, loaded.encoder)
-    words = Counter(clip.transcript for clip in heard if clip.transcript)
-    wrote = ", ".join(f"{text!r} x {count}" for text, count in words.most_common(5))
-    return f"words for {words.total()} of {len(heard)} clips without speech" + (f": {wrote}" if words else "")
+    heard = score_no_speech(
+        loaded.model,
+        loaded.processor,
+        loaded.encoder,
+        loaded.decoding,
+        accelerator=Accelerator(cpu=True),
+        collator=loaded.collator,
+    ).record()
+    wrote = ", ".join(f"{text!r} x {count}" for text, count in Counter(heard["written"].values()).most_common(5))
+    return f"words for {heard['with_words']} of {heard['clips']} clips without speech" + (f": {wrote}" if wrote else "")
 
 
 def _say(line: str) -> None:

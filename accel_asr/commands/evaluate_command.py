@@ -22,8 +22,8 @@ from accel_asr.run.model_settings import settings_of_model
 
 if TYPE_CHECKING:
     from accel_asr.evaluation.evaluation_sets import EvaluationSet
+    from accel_asr.evaluation.no_speech import NoSpeechResult
     from accel_asr.evaluation.set_results import SetResult
-    from accel_asr.evaluation.silence_probe import HeardInSilence
     from accel_asr.run.loaded_model import LoadedModel
 
 DESCRIPTION = """Score a model: word and character error rates with 95% intervals, by duration and by any column,
@@ -80,7 +80,7 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
     from accel_asr.data.loading.worker_count import num_workers_of_rank
     from accel_asr.evaluation.evaluation_sets import DatasetName
     from accel_asr.run.display import Display
-    from accel_asr.run.evaluation_job import keep_common, load_model_and_sets, score_sets, score_silence
+    from accel_asr.run.evaluation_job import keep_common, load_model_and_sets, score_clips_without_speech, score_sets
     from accel_asr.training.launch.environment import describe_environment
     from accel_asr.training.launch.topology import shut_down, start_accelerator
 
@@ -129,12 +129,18 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
         for notice in keep_common(sets[names[0]], sets[names[1]]):
             display.say_line(notice)
     results: dict[str, list[SetResult]] = {}
-    silence: dict[str, list[HeardInSilence]] = {}
+    no_speech: dict[str, NoSpeechResult] = {}
     for name in names:
         results[name] = score_sets(
             models[name], sets[name], accelerator=accelerator, features_on_device=config.data.features_on_device
         )
-        silence[name] = [] if options.no_silence else score_silence(models[name], accelerator=accelerator)
+        if not options.no_silence:
+            no_speech[name] = score_clips_without_speech(
+                models[name],
+                sets[name],
+                accelerator=accelerator,
+                features_on_device=config.data.features_on_device,
+            )
         models[name].model.to("cpu")
     environment = describe_environment(accelerator)
     is_main = accelerator.is_main_process
@@ -145,24 +151,30 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
         return 0
 
     # written before it is shown: a terminal that has gone costs no scores
-    write_scores(output_dir, {"environment": environment}, results, silence, decoding)
-    _show(results, silence)
+    write_scores(output_dir, {"environment": environment}, results, no_speech, decoding)
+    _show(results, no_speech)
     display.say(f"scores      {output_dir / SCORES_FILE}\ntranscripts {output_dir / '*.jsonl'}")
     return 0
 
 
-def _show(results: "dict[str, list[SetResult]]", silence: "dict[str, list[HeardInSilence]]") -> None:
+def _show(results: "dict[str, list[SetResult]]", no_speech: "dict[str, NoSpeechResult]") -> None:
     """Tables of the first model, and of its differences from the second, if there is one."""
     from accel_asr.evaluation.comparing import compare
-    from accel_asr.evaluation.score_tables import score_console, show_comparison, show_details, show_sets, show_silence
+    from accel_asr.evaluation.score_tables import (
+        score_console,
+        show_comparison,
+        show_details,
+        show_no_speech,
+        show_sets,
+    )
 
     console = score_console()
     show_sets(console, results)
     model, *others = results
     for result in results[model]:
         show_details(console, result)
-    if silence[model]:
-        show_silence(console, silence[model])
+    if no_speech:
+        show_no_speech(console, {name: result.record() for name, result in no_speech.items()})
     for other in others:
         for own, against in zip(results[model], results[other], strict=True):
             comparison = compare(against.scored, own.scored)

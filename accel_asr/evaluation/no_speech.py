@@ -1,6 +1,7 @@
 """What a model writes where nobody speaks: Whisper models write words there, and fine-tuning may make that worse."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.audio.decoding import to_int16
 from accel_asr.audio.speechless_clips import speechless_clips
+from accel_asr.console.public_text import shortened
 from accel_asr.data.indexing.recordings import Recording
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.clip_items import ClipItems
@@ -21,7 +23,8 @@ from accel_asr.evaluation.intervals import Interval, share_interval
 from accel_asr.evaluation.scoring import EditCounts, ScoredUtterance
 from accel_asr.ranks.agreement import Agreement
 
-MOST_EXAMPLES = 10
+LONGEST_EXAMPLE = 100  # characters of what was written: a model may loop
+CHANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,9 @@ class NoSpeechResult:
             "by_kind": {
                 kind: {"clips": len(clips), "with_words": _with_words(clips)} for kind, clips in by_kind.items()
             },
-            "examples": [
-                {"clip": transcript.utterance_id, "transcript": transcript.hypothesis}
-                for transcript in written[:MOST_EXAMPLES]
-            ],
+            "written": {
+                transcript.utterance_id: shortened(transcript.hypothesis, LONGEST_EXAMPLE) for transcript in written
+            },
         }
 
 
@@ -115,6 +117,37 @@ def score_no_speech(
         model, items, decoding, accelerator=accelerator, collator=collator, agreement=agreement, on_batch=on_batch
     )
     return NoSpeechResult([_as_counted(clip) for clip in evaluation.scored], [clip.kind for clip in clips])
+
+
+@dataclass(frozen=True)
+class NoSpeechChange:
+    """Two models on the same clips: how many got words from only one of them, and how likely that is by chance.
+
+    Args:
+        p_value: Two-sided, by McNemar's test in its exact form (the sign test of the clips that differ).
+    """
+
+    only_before: int
+    only_after: int
+    p_value: float
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse`, `could be chance`, or `no difference`, as `Difference.verdict`."""
+        if not self.only_before and not self.only_after:
+            return "no difference"
+        if self.p_value >= CHANCE:
+            return "could be chance"
+        return "better" if self.only_before > self.only_after else "worse"
+
+
+def no_speech_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> NoSpeechChange:
+    """From the records of two models."""
+    first, second = set(before["written"]), set(after["written"])
+    only_before, only_after = len(first - second), len(second - first)
+    differing = only_before + only_after
+    as_uneven = sum(math.comb(differing, count) for count in range(min(only_before, only_after) + 1))
+    return NoSpeechChange(only_before, only_after, min(1.0, 2 * as_uneven / 2**differing))
 
 
 def _as_counted(clip: ScoredUtterance) -> ScoredUtterance:

@@ -1,25 +1,27 @@
 """The scores of an evaluation as a terminal shows them."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from accel_asr.console.printing import percent, table_console
+from accel_asr.console.printing import counted, percent, table_console
 from accel_asr.console.public_text import visible
 from accel_asr.evaluation.alignments import Confusion, confusions
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.comparing import Change, Comparison
 from accel_asr.evaluation.hallucinations import find_hallucinations
 from accel_asr.evaluation.intervals import Interval
+from accel_asr.evaluation.no_speech import no_speech_change
 from accel_asr.evaluation.set_results import SetResult
-from accel_asr.evaluation.silence_probe import HeardInSilence
 
 TABLE_WIDTH = 132  # also where the output is no terminal, for which rich takes 80
 SHOWN_PARTS = 20
 SHOWN_CHARACTERS = 400
-SILENCE_WIDTH = 100  # one line: an untuned model loops on silence
+MOST_WRITTEN = 5  # texts that are written where nobody speaks
 HALLUCINATIONS = {
     "insertion_only": "insertions as their only errors",
     "looping": "a piece of text over and over",
@@ -90,13 +92,38 @@ def show_details(console: Console, result: SetResult) -> None:
             _say(console, f"  hypothesis  {shown(utterances[0].transcript.hypothesis)}")
 
 
-def show_silence(console: Console, heard: Sequence[HeardInSilence]) -> None:
-    """The transcripts of clips without speech."""
-    wrong = [clip for clip in heard if clip.transcript]
-    _say(console, f"silence: words were written for {len(wrong)} of {len(heard)} clips without speech")
-    for clip in wrong:
-        label = f"  {clip.clip}, {clip.duration_s:g} s: "
-        _say(console, label + shown(clip.transcript, most=SILENCE_WIDTH - len(label)))
+def show_no_speech(console: Console, records: Mapping[str, Mapping[str, Any]]) -> None:
+    """In how many clips without speech words were written, by kind; and what the first model wrote.
+
+    Args:
+        records: Of each model, by its name; the second is what the first is compared with.
+    """
+    table = _table("clips without speech that got words, of so many, with 95% intervals")
+    table.add_column("")
+    for name in records:
+        table.add_column(shown(name), justify="right", overflow="fold")
+    model, *others = records.values()
+    counts = [f"{record['with_words']} of {record['clips']}" for record in records.values()]
+    rates = [with_interval(record["share"], record["share_interval"]) for record in records.values()]
+    shares = [f"{count}: {rate}" for count, rate in zip(counts, rates, strict=True)]
+    table.add_row("all", *shares)
+    for kind in model["by_kind"]:
+        parts = [record["by_kind"][kind] for record in records.values()]
+        table.add_row(kind, *(f"{part['with_words']} of {part['clips']}" for part in parts))
+    console.print(table)
+    for other in others:
+        change = no_speech_change(other, model)
+        _say(
+            console,
+            f"words from the first only: {change.only_after}, from the other only: {change.only_before}: "
+            f"{change.verdict} (exact McNemar test, p = {change.p_value:.2g})",
+        )
+    for text, clips in _by_text(model["written"])[:MOST_WRITTEN]:
+        _say(console, f"  {counted(clips, 'time')} {shown(text)}")
+
+
+def _by_text(written: Mapping[str, str]) -> list[tuple[str, int]]:
+    return Counter(written.values()).most_common()
 
 
 def show_comparison(console: Console, comparison: Comparison, *, name: str, model: str, other: str) -> None:

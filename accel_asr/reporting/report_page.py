@@ -20,6 +20,7 @@ from accel_asr.reporting.error_sections import breakdown_tables, frequent_confus
 from accel_asr.reporting.guard_table import guard_table
 from accel_asr.reporting.headline import headline
 from accel_asr.reporting.media import Clips, SamplesOf
+from accel_asr.reporting.no_speech_section import no_speech_section
 from accel_asr.reporting.run_records import RunRecords
 from accel_asr.reporting.trade_off import trade_off
 from accel_asr.reporting.utterance_cards import MAX_IMPROVED, MAX_WORSENED, CardMaker, worst_utterances
@@ -71,6 +72,7 @@ def render(records: RunRecords, charts: Charts, *, samples_of: SamplesOf | None 
         name=records.run_dir.resolve().name,
         headline=headline(records, comparison),
         guards=guard_table(records),
+        no_speech=no_speech_section(records),
         trade_off=trade_off(records),
         charts=charts,
         data=data_account(records),

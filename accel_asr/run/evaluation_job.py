@@ -11,8 +11,8 @@ from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.errors import UserError
 from accel_asr.evaluation.evaluating import evaluate_model
 from accel_asr.evaluation.evaluation_sets import DatasetName, EvaluationSet, load_evaluation_sets
+from accel_asr.evaluation.no_speech import NoSpeechResult, score_no_speech
 from accel_asr.evaluation.set_results import SetResult
-from accel_asr.evaluation.silence_probe import HeardInSilence, probe_silence
 from accel_asr.model import pretrained as modeling
 from accel_asr.run.loaded_model import LoadedModel, load_model, require_languages
 
@@ -131,9 +131,24 @@ def score_sets(
     return results
 
 
-def score_silence(loaded: LoadedModel, *, accelerator: Accelerator) -> list[HeardInSilence]:
-    """What the model writes for clips without speech; on the main process only, empty elsewhere. No collective."""
-    if not accelerator.is_main_process:
-        return []
-    with accelerator.autocast():
-        return probe_silence(loaded.model, loaded.processor, loaded.encoder)
+def score_clips_without_speech(
+    loaded: LoadedModel,
+    sets: Sequence[EvaluationSet],
+    *,
+    accelerator: Accelerator,
+    features_on_device: bool | None = None,
+) -> NoSpeechResult:
+    """What the model writes where nobody speaks, decoded as its sets are. Every rank must call this."""
+    language = None
+    if loaded.encoder.languages and loaded.decoding.language is None:  # any that the rows have will do
+        rows = (utterance for evaluated in sets for utterance in evaluated.utterances)
+        language = next((utterance.language for utterance in rows if utterance.language), None)
+    return score_no_speech(
+        loaded.model.to(accelerator.device),
+        loaded.processor,
+        loaded.encoder,
+        loaded.decoding,
+        accelerator=accelerator,
+        collator=loaded.collator_for(accelerator.device, features_on_device=features_on_device),
+        language=language,
+    )

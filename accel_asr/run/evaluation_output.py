@@ -10,8 +10,8 @@ from accel_asr.errors import UserError
 from accel_asr.files.atomic_writes import write_errors_explained, write_json, write_json_lines
 
 if TYPE_CHECKING:
+    from accel_asr.evaluation.no_speech import NoSpeechResult
     from accel_asr.evaluation.set_results import SetResult
-    from accel_asr.evaluation.silence_probe import HeardInSilence
 
 SCORES_FILE = "scores.json"
 AGAINST_DIR = "against"
@@ -67,7 +67,7 @@ def write_scores(
     output_dir: Path,
     scores: dict[str, Any],
     results: Mapping[str, Sequence["SetResult"]],
-    silence: Mapping[str, Sequence["HeardInSilence"]],
+    no_speech: Mapping[str, "NoSpeechResult"],
     decoding: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """The transcripts of each set, those of the other model in `against/`, and then scores.json.
@@ -76,7 +76,7 @@ def write_scores(
 
     Args:
         scores: What else scores.json holds.
-        results, silence, decoding: Of each model, by its name.
+        results, no_speech, decoding: Of each model, by its name; no_speech is empty where it was not asked for.
 
     Raises:
         UserError: a file can't be written.
@@ -92,7 +92,7 @@ def write_scores(
             "model": name,
             "decoding": decoding[name],
             "sets": sets,
-            "silence": [heard.to_json() for heard in silence[name]],
+            **({"no_speech": no_speech[name].record()} if name in no_speech else {}),
         }
 
     content = {"model": model, "decoding": decoding[model], **scores, **record_of(model)}

@@ -9,7 +9,7 @@ import torch
 from accel_asr.audio.log_mel import log_mel
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.intervals import share_interval
-from accel_asr.evaluation.no_speech import NoSpeechResult, _as_counted, score_no_speech
+from accel_asr.evaluation.no_speech import NoSpeechResult, _as_counted, no_speech_change, score_no_speech
 from accel_asr.evaluation.scoring import Transcript, score_utterance
 from tests.unit.evaluation.conftest import decoding_of
 
@@ -26,7 +26,7 @@ def test_punctuation_is_no_word(hypothesis: str, count: int) -> None:
     record = heard(hypothesis).record()
     assert (record["clips"], record["with_words"], record["share"]) == (1, count, count)
     assert record["by_kind"] == {"hum": {"clips": 1, "with_words": count}}
-    assert [example["transcript"] for example in record["examples"]] == [hypothesis] * count
+    assert record["written"] == ({"hum": hypothesis} if count else {})
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,19 @@ def test_a_model_whose_language_its_rows_say_hears_them(model_and_processor, enc
 
     decoding = decoding_of(model, batch_size=16)
     assert written(replace(decoding, language=None), "en") == written(decoding, None)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "p_value", "verdict"),
+    [
+        ("abc", "abc", 1.0, "no difference"),
+        ("abcd", "d", 0.25, "could be chance"),  # three of three: 2 / 2**3
+        ("abcdef", "", 2 / 2**6, "better"),
+        ("", "abcdef", 2 / 2**6, "worse"),
+        ("abcdefgh", "hi", 2 * (1 + 8) / 2**8, "could be chance"),  # seven against one
+    ],
+)
+def test_the_change_is_paired_by_clip(before: str, after: str, p_value: float, verdict: str) -> None:
+    change = no_speech_change({"written": dict.fromkeys(before)}, {"written": dict.fromkeys(after)})
+    assert change.p_value == pytest.approx(p_value)
+    assert change.verdict == verdict

@@ -1,7 +1,9 @@
 """What a terminal is given of the scores: texts of the data are only printed, whatever is in them."""
 
+import re
 from dataclasses import replace
 from io import StringIO
+from typing import Any
 
 import pytest
 
@@ -9,10 +11,9 @@ from accel_asr.console.printing import table_console
 from accel_asr.evaluation.comparing import compare
 from accel_asr.evaluation.evaluating import Evaluation
 from accel_asr.evaluation.evaluation_sets import EvaluationSet
-from accel_asr.evaluation.score_tables import show_comparison, show_details, show_sets, show_silence, shown
+from accel_asr.evaluation.score_tables import show_comparison, show_details, show_no_speech, show_sets, shown
 from accel_asr.evaluation.scoring import ScoredUtterance, corpus_score
 from accel_asr.evaluation.set_results import SetResult
-from accel_asr.evaluation.silence_probe import HeardInSilence
 from tests.unit.evaluation.made_up_scores import score_pairs
 
 
@@ -56,11 +57,23 @@ def test_a_very_long_text_is_cut_and_its_length_told() -> None:
     assert shown("x" * 10_000) == "x" * 400 + "... (10,000 characters)"
 
 
-def test_what_an_untuned_model_hears_in_silence_is_a_line() -> None:
-    heard = [HeardInSilence("50 Hz hum at -40 dBFS", 20.0, "thank you " * 67), HeardInSilence("hiss", 1.0, "")]
-    message = printed(show_silence, heard).splitlines()
-    assert message[0] == "silence: words were written for 1 of 2 clips without speech"
-    assert len(message) == 2
-    assert "thank you thank you" in message[1]
-    assert "(670 characters)" in message[1]
-    assert len(message[1]) <= 130
+def no_speech_record(*written: str) -> dict[str, Any]:
+    """Of ten clips of hiss and ten of hum; these got the word `you`."""
+    kinds = {"hiss": [name for name in written if "hiss" in name], "hum": [name for name in written if "hum" in name]}
+    return {
+        "clips": 20,
+        "with_words": len(written),
+        "share": len(written) / 20,
+        "share_interval": [0.1, 0.9],
+        "by_kind": {kind: {"clips": 10, "with_words": len(names)} for kind, names in kinds.items()},
+        "written": dict.fromkeys(written, "you"),
+    }
+
+
+def test_words_where_nobody_speaks_by_kind_and_against_another_model() -> None:
+    many = no_speech_record(*(f"hiss {number}" for number in range(8)), "hum 1")
+    out = printed(show_no_speech, {"tuned": no_speech_record("hum 1"), "base": many})
+    assert re.search(r"all .*1 of 20: 5.00% .*9 of 20: 45.00%", out)
+    assert re.search(r"hiss .*0 of 10 .*8 of 10", out)
+    assert "from the first only: 0, from the other only: 8: better (exact McNemar test, p = 0.0078)" in out
+    assert "1 time you" in out

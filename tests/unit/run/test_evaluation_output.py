@@ -24,8 +24,7 @@ def result_of(name: str) -> SetResult:
 
 def write(folder: Path, models: list[str], set_names: list[str]) -> None:
     results = {model: [result_of(name) for name in set_names] for model in models}
-    silence: dict[str, list] = {model: [] for model in models}
-    write_scores(folder, {"environment": {}}, results, silence, {model: {"language": model} for model in models})
+    write_scores(folder, {"environment": {}}, results, {}, {model: {"language": model} for model in models})
 
 
 def names_in(folder: Path) -> set[str]:
