@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
+from accel_asr.config.fallback_settings import WHISPERS_FALLBACK, Fallback
 from accel_asr.evaluation.normalizers import Normalizer
 
 BATCH_SIZE, LARGEST_BATCH_SIZE = 32, 128
@@ -44,6 +45,7 @@ class Decoding:
         batch_size: Utterances in one generation batch of one rank.
         num_workers: Processes of each rank that load the audio; 0 is none.
         is_compiled: Decode by a compiled step of the decoder, see `compiled_decoding`; greedy only.
+        fallback: For recordings longer than the window.
     """
 
     language: str | None
@@ -54,6 +56,7 @@ class Decoding:
     batch_size: int
     num_workers: int = 0
     is_compiled: bool = False
+    fallback: Fallback = WHISPERS_FALLBACK
 
     @classmethod
     def of_model(cls, model: WhisperForConditionalGeneration, **others: Any) -> "Decoding":

@@ -14,7 +14,6 @@ from accelerate.utils import broadcast_object_list, gather_object
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.audio.decoding import AudioError
-from accel_asr.config.fallback_settings import WHISPERS_FALLBACK, Fallback
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.selection.long_recordings import LongRecording
 from accel_asr.evaluation.decoding_settings import Decoding
@@ -101,7 +100,6 @@ def score_long_recordings(
     processor: WhisperProcessor,
     encoder: LabelEncoder,
     accelerator: Accelerator,
-    fallback: Fallback = WHISPERS_FALLBACK,
     agreement: Agreement | None = None,
     on_recording: Callable[[], object] = lambda: None,
 ) -> LongFormResult:
@@ -120,7 +118,7 @@ def score_long_recordings(
     started_s = time.perf_counter()
     agreement = agreement or Agreement(accelerator)
     longest_first = sorted(range(len(recordings)), key=lambda number: -recordings[number].duration_s)
-    transcriber = Transcriber(model, processor, num_beams=decoding.num_beams, fallback=fallback)
+    transcriber = Transcriber(model, processor, num_beams=decoding.num_beams, fallback=decoding.fallback)
     heard: list[tuple[int, TimedText, str | None]] = []
     was_training = model.training
     model.eval()
@@ -204,9 +202,12 @@ def _of_recording(
 def _heard(transcriber: Transcriber, recording: LongRecording, agreement: Agreement) -> tuple[TimedText, str | None]:
     """What the model hears, and why it hears nothing."""
     try:
-        return transcriber.transcribe_long(recording.samples(), on_progress=lambda _: agreement.in_time()), None
+        samples = recording.samples()
     except AudioError as error:
         return TimedText("", (), duration_s=recording.duration_s), str(error)
+    if not transcriber.is_long(samples):  # a guard may have such rows among others
+        return transcriber.transcribe_short([samples], timed=True)[0], None
+    return transcriber.transcribe_long(samples, on_progress=lambda _: agreement.in_time()), None
 
 
 def _transcript(recording: LongRecording, heard: TimedText, problem: str | None) -> Transcript:

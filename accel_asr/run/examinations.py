@@ -79,7 +79,6 @@ class Examinations:
                 job.decoding,
                 processor=job.processor,
                 encoder=encoder,
-                fallback=self.settings.long_form_decoding,
                 accelerator=self.accelerator,
                 agreement=self.agreement,
                 on_recording=lambda: bar.update(1),

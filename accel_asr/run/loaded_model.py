@@ -100,6 +100,7 @@ def load_model(
             ),
             num_workers=num_workers,
             is_compiled=evaluation.compile_decoding,
+            fallback=evaluation.long_form_decoding,
         ),
         encoder=LabelEncoder(
             processor.tokenizer,
