@@ -227,8 +227,8 @@ class EvaluationConfig:
     hiss, hum, music, babble), and report in how many of them words are written."""
     long_form: str = "joined"
     """Recordings longer than the model's window, which are transcribed from window to window before training, and at
-    the end by the best model: `joined`, validation clips of one group (`data.group_column`) or in order, with pauses
-    between them, 2 to 5 minutes long; a Hub dataset, a folder or a manifest with long rows; or `none`."""
+    the end by the best model: `joined`, validation clips with pauses between them, 2 to 5 minutes long, of one group,
+    speaker or recording where that is known; a Hub dataset, a folder or a manifest with long rows; or `none`."""
     long_form_recordings: int = 3
     """At most so many of them."""
     long_form_decoding: Fallback = field(default_factory=Fallback)

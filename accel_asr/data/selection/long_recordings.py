@@ -79,8 +79,8 @@ class LongRecording:
 def joined_recordings(utterances: Utterances, *, most: int, longer_than_s: float) -> list[LongRecording]:
     """At most so many recordings of 2 to 5 minutes, joined from clips of one block after the other.
 
-    A block is a group (`data.group_column`); where there is none, clips are joined in their order. A function of the
-    rows alone: every rank and every resumed run gets the same.
+    A block is a group, a speaker or a recording; where none is known, clips are joined in their order. A function of
+    the rows alone: every rank and every resumed run gets the same.
 
     Args:
         longer_than_s: The model's window: what is left of the clips becomes a shorter recording, if it is longer.
@@ -90,7 +90,7 @@ def joined_recordings(utterances: Utterances, *, most: int, longer_than_s: float
     by_kind: dict[tuple[str | None, str | None], dict[object, list[int]]] = {}
     for row, utterance in enumerate(some):
         kind = by_kind.setdefault((utterance.language, utterance.task), {})
-        kind.setdefault(utterance.group if utterance.group is not None else row, []).append(row)
+        kind.setdefault(row if utterance.block is None else utterance.block, []).append(row)
     pauses_s = np.array([_pause_s(name) for name in some.ids()])
     recordings: list[LongRecording] = []
     for blocks in by_kind.values():

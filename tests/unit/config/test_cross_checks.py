@@ -11,6 +11,7 @@ import pytest
 from accel_asr.config import cross_checks, lora_settings
 from accel_asr.config.augmentation_settings import EFFECT_PROBABILITIES, AugmentConfig
 from accel_asr.config.cross_checks import check_config
+from accel_asr.config.fallback_settings import Fallback
 from accel_asr.config.guard_settings import GuardConfig
 from accel_asr.config.settings import Config, DataConfig, SourceConfig, TextConfig
 from accel_asr.config.training_settings import SchedulerType
@@ -494,3 +495,27 @@ def test_guards_need_the_untouched_models_score() -> None:
     settings = {"evaluation.guards": [GuardConfig(name_or_path="silence")], "evaluation.eval_on_start": False}
     with refused("--evaluation.eval_on_start", "--evaluation.guards", value=False):
         check_config(changed(settings))
+
+
+# -- long recordings
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words", "remedy"),
+    [
+        ("temperature", (), "no list of temperatures", "between 0 and 10"),
+        ("temperature", (0.0, float("nan")), "no list of temperatures", "between 0 and 10"),
+        ("temperature", (0.0, 11.0), "no list of temperatures", "between 0 and 10"),
+        ("temperature", (0.4, 0.0), "does not rise", "low to high"),
+        ("logprob_threshold", None, "only improbable transcripts", "null too"),
+    ],
+)
+def test_what_is_no_fallback(name: str, value: Any, words: str, remedy: str) -> None:
+    decoding = replace(GOOD.evaluation.long_form_decoding, **{name: value})
+    setting = "no_speech_threshold" if name == "logprob_threshold" else name
+    with refused(f"--evaluation.long_form_decoding.{setting}", words, remedy=remedy):
+        check_config(changed({"evaluation.long_form_decoding": decoding}))
+
+
+def test_a_fallback_may_be_switched_off() -> None:
+    check_config(changed({"evaluation.long_form_decoding": Fallback((0.0,), None, None, None, False)}))

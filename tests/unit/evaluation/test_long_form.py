@@ -1,7 +1,7 @@
 """Long recordings on a model with a window of two seconds: as transcribing them alone, over ranks, and when to skip."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
