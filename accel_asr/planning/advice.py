@@ -34,6 +34,7 @@ class Finding:
     step_s: float
     fits: bool
     broken: tuple[str, ...] = ()
+    scored_guards: bool = True
 
     @property
     def learns(self) -> bool:
@@ -111,6 +112,8 @@ def advise(
         )
         answer += ", with replay"
         settings["checkpoint"] = {"interpolate": True}
+    elif guards and not chosen.scored_guards:
+        reasons.append("there was no time to score the guards after these steps: the run will, with each evaluation")
     elif not guards:
         reasons.append("no guard is set, so nobody will notice what training worsens elsewhere: set evaluation.guards")
     return Advice(answer, reasons, settings)

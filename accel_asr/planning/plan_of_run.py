@@ -17,7 +17,7 @@ from accel_asr.planning.advice import Advice, Finding, advise
 from accel_asr.planning.baselines import Baseline, score_baseline
 from accel_asr.planning.probing import Probe, probe_way
 from accel_asr.planning.sample import Sample, loaded_of, sampled
-from accel_asr.planning.ways import Way, ways_of
+from accel_asr.planning.ways import ways_of
 from accel_asr.run.display import Display
 from accel_asr.run.evaluation_job import load_model_and_sets
 from accel_asr.run.guards import RunGuards
@@ -73,10 +73,24 @@ def plan_of_run(
     refusals: dict[str, str] = {}
     ways = [*ways_of(config)]
     for number, way in enumerate(ways):
-        left_s = budget_s - (time.perf_counter() - began_s)
+        left_s = (budget_s - (time.perf_counter() - began_s)) / (len(ways) - number)
+        steps_s = (left_s - own.evaluation.seconds - LOADING_S) * SHARE_OF_STEPS
+        if steps_s < 0 and probes:
+            refusals[way.name] = "no time is left for it; give more --minutes"
+            continue
+        # guards take long: they are scored where they leave half of the time to the steps
+        guards_now = own.guards if own.guards_s * SHARE_OF_STEPS < steps_s / 2 else {}
         say(f"{way.name}: {way.meaning}")
         try:
-            probes.append(_probe(way, sample, own, left_s / (len(ways) - number), accelerator=accelerator))
+            probe = probe_way(
+                way,
+                sample,
+                accelerator=accelerator,
+                budget_s=max(steps_s - (own.guards_s if guards_now else 0.0), 0.0),
+                evaluation_s=own.seconds_an_utterance,
+                baseline_guards=guards_now,
+            )
+            probes.append(probe)
         except UserError as error:
             refusals[way.name] = str(error)
     guard_names = [guard.name for guard in sample.guards]
@@ -142,18 +156,6 @@ def plan_without_training(
     }
 
 
-def _probe(way: Way, sample: Sample, own: Baseline, budget_s: float, *, accelerator: Accelerator) -> Probe:
-    scoring_s = own.evaluation.seconds + own.guards_s
-    return probe_way(
-        way,
-        sample,
-        accelerator=accelerator,
-        budget_s=max(budget_s - scoring_s - LOADING_S, 0.0) * SHARE_OF_STEPS,
-        evaluation_s=own.seconds_an_utterance,
-        baseline_guards=own.guards,
-    )
-
-
 def _advice(own: Baseline, probes: Sequence[Probe], *, train_hours: float | None, guards: Sequence[str]) -> Advice:
     record = own.evaluation.record()
     return advise(
@@ -174,5 +176,6 @@ def _finding(probe: Probe, own: Baseline) -> Finding:
         loss_change=probe.after.loss / own.evaluation.loss - 1,
         step_s=probe.step_s,
         fits=probe.largest_micro_batch > 0,
+        scored_guards=bool(probe.guards),
         broken=tuple(name for name, guard in probe.guards.items() if not guard["held"]),
     )

@@ -32,10 +32,10 @@ def ways_of(config: Config) -> Iterator[Way]:
     if config.training.audio_context != "merged":
         merged = replace(plain, training=replace(plain.training, audio_context="merged"))
         yield Way(MERGED, "all weights, padding merged", merged, {"training": {"audio_context": "merged"}})
-    frozen = replace(plain, model=replace(model, freeze=["decoder"]))
-    yield Way(ENCODER, "the encoder alone", frozen, {"model": {"freeze": ["decoder"]}})
     if find_spec("peft") is not None:
         # adapters take other rates than weights: their own default
         training = replace(plain.training, learning_rate=None)
         with_adapters = replace(plain, training=training, lora=replace(config.lora, enabled=True))
         yield Way(ADAPTERS, "LoRA adapters", with_adapters, {"lora": {"enabled": True}})
+    frozen = replace(plain, model=replace(model, freeze=["decoder"]))
+    yield Way(ENCODER, "the encoder alone", frozen, {"model": {"freeze": ["decoder"]}})
