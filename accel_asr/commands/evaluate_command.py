@@ -237,7 +237,10 @@ def _add_own_options(parser: argparse.ArgumentParser) -> None:
         help="score all rows of this source (as data.name_or_path; split test unless given); may be repeated",
     )
     parser.add_argument(
-        "--by", action="append", metavar="COLUMN", help="break the scores down by this column; repeatable"
+        "--by",
+        action="append",
+        metavar="COLUMN",
+        help="break the scores down by this column, or two crossed, as language+gender; repeatable",
     )
     parser.add_argument(
         "--noise_dir",

@@ -165,7 +165,7 @@ class DataConfig:
     """Column with the previous text, the decoder's prompt: not part of the loss. If too long, its end is used."""
     breakdown_columns: list[str] = field(default_factory=list)
     """Columns, such as the speaker or the intent, by whose values the report and `accel-asr evaluate` break the scores
-    down."""
+    down; `language+gender` crosses two."""
     text: TextConfig = field(default_factory=TextConfig)
     """Text"""
     allow_outside_paths: bool = False

@@ -1,16 +1,19 @@
 """Scores of parts of the data: by language, by source, by any kept column, by duration."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from accel_asr.evaluation.intervals import Interval, rate_intervals
+from accel_asr.evaluation.intervals import Difference, Interval, paired_difference, rate_intervals
+from accel_asr.evaluation.many_comparisons import corrected_verdicts, resamples_for
 from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, grouped
 
 DURATION_BOUNDS_S = (1, 2, 4, 8, 15, 30)
 OWN = ("language", "source", "duration")
 UNSET = "unset"
+ENOUGH_UTTERANCES = 20  # of a part: the worst of many small ones is the worst by chance
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class PartScore:
     value: str
     score: CorpusScore
     interval: Interval
+    scored: Sequence[ScoredUtterance] = field(default=(), repr=False)
 
 
 def breakdowns(
@@ -44,6 +48,34 @@ def breakdowns(
                 parts[f"column {column}"] = by_cell
     parts["duration"] = _parts(scored, duration_bucket, order=lambda bucket: int(bucket.split(maxsplit=1)[0]))
     return {column: by_value for column, by_value in parts.items() if len(by_value) > 1}
+
+
+def worst_part(parts: Sequence[PartScore], *, least: int = ENOUGH_UTTERANCES) -> PartScore | None:
+    """The one with the highest WER of those with at least so many utterances; None if there are not two of them."""
+    able = [part for part in parts if part.score.utterances >= least and math.isfinite(part.score.wer)]
+    return max(able, key=lambda part: part.score.wer) if len(able) > 1 else None
+
+
+def part_verdicts(now: Sequence[PartScore], before: Sequence[PartScore]) -> dict[str, str]:
+    """Whether each part of the same utterances is better than before, corrected for the number of parts.
+
+    Parts of other utterances than before are left out.
+    """
+    befores = {part.value: part.scored for part in before}
+    pairs = {
+        part.value: (part.scored, befores[part.value])
+        for part in now
+        if part.scored and _ids(part.scored) == _ids(befores.get(part.value, ()))
+    }
+    resamples = resamples_for(len(pairs))
+    differences: list[Difference] = [
+        paired_difference(after, earlier, resamples=resamples) for after, earlier in pairs.values()
+    ]
+    return dict(zip(pairs, corrected_verdicts(differences), strict=True))
+
+
+def _ids(scored: Sequence[ScoredUtterance]) -> list[str]:
+    return [utterance.transcript.utterance_id for utterance in scored]
 
 
 def own_value(utterance: ScoredUtterance, name: str) -> str:
@@ -93,6 +125,6 @@ def _parts(
 ) -> list[PartScore]:
     by_value = grouped(scored, value_of)
     return [
-        PartScore(value, corpus_score(by_value[value]), rate_intervals(by_value[value])["wer"])
+        PartScore(value, corpus_score(by_value[value]), rate_intervals(by_value[value])["wer"], by_value[value])
         for value in sorted(by_value, key=order)
     ]

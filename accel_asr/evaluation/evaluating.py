@@ -10,6 +10,7 @@ from transformers import WhisperForConditionalGeneration
 
 from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Collator
+from accel_asr.evaluation.blocks import blocks_of
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.evaluation.intervals import rate_intervals
@@ -36,10 +37,18 @@ class Evaluation:
     def record(self) -> dict[str, Any]:
         """The numbers as metrics.jsonl and summary.json hold them; with several languages or sources, also of each.
 
-        `wer_interval` and so on are 95% bootstrap intervals, [low, high].
+        `wer_interval` and so on are 95% bootstrap intervals, [low, high]. They resample blocks, such as speakers, where
+        those are known; then `blocks` says how many of what, and `wer_interval_by_utterance` is the narrower one.
         """
         record = {**asdict(self.score), "loss": self.loss, **({"audio_context": "merged"} if self.is_merged else {})}
         record |= {f"{name}_interval": list(interval) for name, interval in rate_intervals(self.scored).items()}
+        blocks = blocks_of(self.scored)
+        if blocks is not None:
+            by_utterance = rate_intervals(self.scored, by_utterance=True)["wer"]
+            record |= {
+                "wer_interval_by_utterance": list(by_utterance),
+                "blocks": {"count": blocks.count, "column": blocks.column},
+            }
         parts_by = {
             "by_language": grouped(self.scored, lambda utterance: utterance.transcript.language or ""),
             "by_source": grouped(self.scored, lambda utterance: utterance.transcript.source or ""),

@@ -1,4 +1,6 @@
-"""Bootstrap confidence intervals of corpus rates: percentile, resampled by utterance, the same at every call.
+"""Bootstrap confidence intervals of corpus rates: percentile, the same at every call.
+
+Blocks of utterances are resampled whole where they are known (`blocks.py`), else single utterances.
 
 scipy.stats.bootstrap agrees to 1e-16, but takes 4.3 s where this takes 0.9 s (20,000 utterances).
 """
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from accel_asr.evaluation.blocks import blocks_of
 from accel_asr.evaluation.scoring import EditCounts, ScoredUtterance
 
 RESAMPLES = 1_000
@@ -30,11 +33,13 @@ class Difference:
     """The rate of one model minus another's on the same utterances, with its interval.
 
     share_not_better: the share of resamples in which the first model is not better.
+    p_value: two-sided, by the share of resamples on the other side of 0; at least 2 / (resamples + 1).
     """
 
     difference: float
     interval: Interval
     share_not_better: float
+    p_value: float = float("nan")
 
     @property
     def is_clear(self) -> bool:
@@ -53,9 +58,17 @@ class Difference:
         return "better" if self.difference < 0 else "worse"
 
 
-def rate_intervals(scored: Sequence[ScoredUtterance], *, resamples: int = RESAMPLES) -> dict[str, Interval]:
-    """The 95% interval of each rate in RATES; (nan, nan) where fewer than two utterances have that rate."""
+def rate_intervals(
+    scored: Sequence[ScoredUtterance], *, by_utterance: bool = False, resamples: int = RESAMPLES
+) -> dict[str, Interval]:
+    """The 95% interval of each rate in RATES; (nan, nan) where fewer than two utterances, or blocks, have that rate.
+
+    Args:
+        by_utterance: Pretend that utterances of one block are independent.
+    """
     sums = np.concatenate([errors_and_lengths(scored, counts) for counts in RATES.values()], axis=1)
+    blocks = None if by_utterance else blocks_of(scored)
+    sums = sums if blocks is None else blocks.sums(sums)
     rates = _resampled_rates(sums, resamples)  # (resamples, rates)
     rates[:, (sums[:, 1::2] > 0).sum(axis=0) < 2] = np.nan
     return {name: _percentiles(rates[:, number]) for number, name in enumerate(RATES)}
@@ -70,10 +83,12 @@ def paired_difference(
 ) -> Difference:
     """The rate of `ones` minus that of `others`, which are the same utterances in the same order.
 
-    Paired: each resample draws the same utterances for both, so utterances that are hard for both do not widen the
-    interval.
+    Paired: each resample draws the same utterances, or blocks of them, for both, so what is hard for both does not
+    widen the interval.
     """
     sums = np.concatenate([errors_and_lengths(scored, RATES[rate]) for scored in (ones, others)], axis=1)
+    blocks = blocks_of(ones) or blocks_of(others)  # either may be of a version that knew no blocks
+    sums = sums if blocks is None else blocks.sums(sums)
     with np.errstate(invalid="ignore", divide="ignore"):
         totals = sums.sum(axis=0)
         difference = float(totals[0] / totals[1] - totals[2] / totals[3])
@@ -84,7 +99,15 @@ def paired_difference(
         difference=difference,
         interval=_percentiles(differences),
         share_not_better=float(np.mean(defined >= 0)) if len(defined) else float("nan"),
+        p_value=_p_value(defined),
     )
+
+
+def _p_value(differences: np.ndarray) -> float:
+    if not len(differences):
+        return float("nan")
+    on_other_side = min(np.sum(differences >= 0), np.sum(differences <= 0))
+    return min(1.0, 2 * (int(on_other_side) + 1) / (len(differences) + 1))
 
 
 def share_interval(count: int, total: int) -> Interval:

@@ -11,7 +11,8 @@ from rich.table import Table
 from accel_asr.console.printing import counted, percent, table_console
 from accel_asr.console.public_text import visible
 from accel_asr.evaluation.alignments import Confusion, confusions
-from accel_asr.evaluation.breakdowns import PartScore, breakdowns
+from accel_asr.evaluation.blocks import blocks_in_words
+from accel_asr.evaluation.breakdowns import ENOUGH_UTTERANCES, PartScore, breakdowns, worst_part
 from accel_asr.evaluation.comparing import Change, Comparison
 from accel_asr.evaluation.hallucinations import find_hallucinations
 from accel_asr.evaluation.intervals import Interval
@@ -54,6 +55,13 @@ def show_sets(console: Console, results: Mapping[str, Sequence[SetResult]]) -> N
     for label in columns[0]:
         table.add_row(label, *(column[label] for column in columns))
     console.print(table)
+    for sets in results.values():
+        for result in sets:
+            record = result.evaluation.record()
+            words = blocks_in_words(record)
+            if words is not None:
+                _say(console, f"{result.evaluated.name}: {words}")
+        break  # the other model has the same utterances
 
 
 def _column(result: SetResult) -> dict[str, str]:
@@ -162,6 +170,10 @@ def _show_parts(console: Console, title: str, parts: Sequence[PartScore]) -> Non
         sentences = percent(part.score.sentence_error_rate)
         table.add_row(shown(part.value), f"{part.score.utterances:,}", wer, percent(part.score.cer), sentences)
     console.print(table)
+    worst = worst_part(parts)
+    if worst is not None:
+        wer = with_interval(worst.score.wer, worst.interval)
+        _say(console, f"  worst: {shown(worst.value)}, {wer}, of those with at least {ENOUGH_UTTERANCES} utterances")
     if len(parts) > SHOWN_PARTS:
         _say(console, f"  the {SHOWN_PARTS} with most errors; {len(parts) - SHOWN_PARTS:,} more are in scores.json")
 

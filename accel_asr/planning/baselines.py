@@ -6,7 +6,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from accel_asr.evaluation.alignments import confusions
-from accel_asr.evaluation.breakdowns import PartScore, breakdowns
+from accel_asr.evaluation.breakdowns import PartScore, breakdowns, worst_part
 from accel_asr.evaluation.evaluating import Evaluation
 from accel_asr.evaluation.intervals import Difference, paired_difference
 from accel_asr.evaluation.set_results import example
@@ -46,12 +46,9 @@ class Baseline:
 
     def worst_parts(self) -> list[tuple[str, PartScore]]:
         """(column, its part with the highest WER) of each breakdown that has parts of some size."""
-        worst = []
-        for column, parts in breakdowns(self.evaluation.scored).items():
-            large = [part for part in parts if part.score.utterances >= LEAST_OF_PART]
-            if len(large) > 1:
-                worst.append((column, max(large, key=lambda part: part.score.wer)))
-        return worst
+        by_column = breakdowns(self.evaluation.scored)
+        worst = {column: worst_part(parts, least=LEAST_OF_PART) for column, parts in by_column.items()}
+        return [(column, part) for column, part in worst.items() if part is not None]
 
     def record(self) -> dict[str, Any]:
         """As `--json` has it; rates are fractions."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from accel_asr.console.printing import percent
 from accel_asr.evaluation.alignments import Confusion, confusions
-from accel_asr.evaluation.breakdowns import PartScore
+from accel_asr.evaluation.breakdowns import PartScore, part_verdicts, worst_part
 from accel_asr.evaluation.hallucinations import find_hallucinations
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.reporting.run_records import Evaluation
@@ -28,24 +28,32 @@ ODD_KINDS = {
 
 @dataclass(frozen=True)
 class PartRow:
-    """The score of one part of the data; `before` is the rate before training, empty without a baseline."""
+    """The score of one part of the data; `before` is the rate before training, empty without a baseline.
+
+    verdict: against before, corrected for the number of parts; empty where it can't be compared.
+    """
 
     value: str
     utterances: int
     rate: str
     interval: str
     before: str
+    verdict: str
 
 
 @dataclass(frozen=True)
 class Breakdown:
-    """Scores by the values of one column; `left_out` values, with so many utterances, are not among `rows`."""
+    """Scores by the values of one column; `left_out` values, with so many utterances, are not among `rows`.
+
+    worst: the value with the highest rate of those with enough utterances, and that rate; empty if there are not two.
+    """
 
     column: str
     title: str
     rows: list[PartRow]
     left_out: int
     left_out_utterances: int
+    worst: str
 
 
 @dataclass(frozen=True)
@@ -79,19 +87,33 @@ def breakdown_tables(now: Evaluation, before: Evaluation | None) -> list[Breakdo
 def _breakdown(column: str, parts: Sequence[PartScore], before: Sequence[PartScore]) -> Breakdown:
     shown = largest_parts(parts)
     rates_before = {part.value: percent(part.score.wer) for part in before}
+    verdicts = part_verdicts(shown, before)
     rows = [
         PartRow(
-            value=part.value if len(part.value) <= MAX_PART_NAME else f"{part.value[:MAX_PART_NAME]}…",
+            value=_short(part.value),
             utterances=part.score.utterances,
             rate=percent(part.score.wer),
             interval=interval(part.interval),
             before=rates_before.get(part.value, ""),
+            verdict=verdicts.get(part.value, ""),
         )
         for part in shown
     ]
     utterances = sum(part.score.utterances for part in parts)
     shown_utterances = sum(part.score.utterances for part in shown)
-    return Breakdown(column, column_title(column), rows, len(parts) - len(shown), utterances - shown_utterances)
+    worst = worst_part(parts)
+    return Breakdown(
+        column,
+        column_title(column),
+        rows,
+        len(parts) - len(shown),
+        utterances - shown_utterances,
+        f"{_short(worst.value)}, {percent(worst.score.wer)} ({interval(worst.interval)})" if worst else "",
+    )
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= MAX_PART_NAME else f"{value[:MAX_PART_NAME]}…"
 
 
 def frequent_confusions(evaluation: Evaluation) -> list[Confusion]:

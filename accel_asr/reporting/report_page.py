@@ -9,6 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from accel_asr import __version__
 from accel_asr.console.printing import counted
 from accel_asr.console.public_text import public, visible_lines
+from accel_asr.evaluation.blocks import blocks_in_words
+from accel_asr.evaluation.breakdowns import ENOUGH_UTTERANCES
 from accel_asr.evaluation.comparing import compare
 from accel_asr.evaluation.run_files import weights_in_words
 from accel_asr.files.atomic_writes import write_text
@@ -89,6 +91,8 @@ def render(records: RunRecords, charts: Charts, *, samples_of: SamplesOf | None 
         version=__version__,
         made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         max_word=MAX_WORD,
+        blocks=blocks_in_words(chosen.record) if chosen else None,
+        enough_utterances=ENOUGH_UTTERANCES,
     )
     return visible_lines(text)  # names of files, columns and all
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from accel_asr.config.settings import DataConfig, SourceConfig
 from accel_asr.console.public_text import last_part
 from accel_asr.data.indexing.index_building import open_index
+from accel_asr.data.reading.crossed_columns import single_columns
 from accel_asr.data.reading.rows import RowColumns
 from accel_asr.data.reading.sources import SourceName, parts_of_split, rest_of_split
 from accel_asr.data.reading.time_columns import TimeSettings
@@ -119,7 +120,7 @@ def source_name(data: DataConfig, source: SourceConfig, split: str, *, validates
             data.language_column,
             data.task_column,
             data.prompt_column,
-            tuple(dict.fromkeys(data.breakdown_columns)),
+            single_columns(data.breakdown_columns),
         ),
         times=TimeSettings(
             source.start_column or data.start_column,

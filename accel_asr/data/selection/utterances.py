@@ -8,6 +8,7 @@ import numpy as np
 
 from accel_asr.data.indexing.index import Index, IndexedRow
 from accel_asr.data.indexing.recordings import Recording
+from accel_asr.data.reading.crossed_columns import crossed_cells
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.model.languages import language_name
 from accel_asr.model.written_tokens import TimedWords
@@ -76,7 +77,6 @@ class Part:
             dataset_audio=self.index.dataset_audio,
             kept=indexed.kept,
         )
-        cells = zip(self.breakdown_columns, indexed.breakdown or (), strict=bool(indexed.breakdown))
         block, block_column = self._block(indexed)
         return Utterance(
             utterance_id=self.prefix + indexed.utterance_id,
@@ -89,7 +89,7 @@ class Part:
             task=task,
             prompt=self.text.previous(indexed.prompt),
             source=self.name,
-            columns={name: cell for name, cell in cells if cell is not None},
+            columns=crossed_cells(self.breakdown_columns, indexed.breakdown or ()),
             block=None if block is None else self.prefix + block,
             block_column=block_column,
         )

@@ -108,6 +108,13 @@ def test_a_block_is_the_group_or_the_speaker_but_never_the_text(load, folder: Pa
     assert {column for _, column in columns_of(eval_rows=3, group_column="text")} == {"Speaker ID"}
 
 
+def test_crossed_columns_are_read_from_the_table(load, folder: Path) -> None:
+    data = load(DataConfig(name_or_path=str(folder), eval_split="test", breakdown_columns=["split+text", "split"]))
+    assert data.validation[0].columns == {"split+text": "test + my card 8", "split": "test"}
+    with refused("--data.breakdown_columns", "gender"):
+        load(DataConfig(name_or_path=str(folder), eval_split="test", breakdown_columns=["split+gender"]))
+
+
 def test_segments_of_a_recording_are_a_block_and_whole_recordings_are_none(load, folder: Path) -> None:
     (folder / "metadata.csv").write_text(
         "file_name,text,start,end,split\n0.wav,my card,,,train\n"

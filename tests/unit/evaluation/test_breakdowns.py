@@ -1,8 +1,11 @@
 """Scores of parts: which parts there are, that they add up, and their order."""
 
+from dataclasses import replace
+
 import pytest
 
-from accel_asr.evaluation.breakdowns import breakdowns, duration_bucket
+from accel_asr.evaluation.breakdowns import breakdowns, duration_bucket, part_verdicts, worst_part
+from accel_asr.evaluation.scoring import ScoredUtterance
 from tests.unit.evaluation.made_up_scores import score_pairs
 
 
@@ -73,3 +76,46 @@ def test_values_of_thousands_of_digits_have_an_order_too() -> None:
     values = ["9" * 5_000, "10", "9"]
     scored = [score_pairs([("a", "a")], columns={"id": value})[0] for value in values]
     assert [part.value for part in breakdowns(scored)["id"]] == ["9", "10", values[0]]
+
+
+def of_group(value: str, errors: int, *, utterances: int, first: int = 0) -> list[ScoredUtterance]:
+    """Utterances of ten words, so many wrong in each."""
+    text = "a b c d e f g h i j"
+    pairs = [(text, " ".join(["x"] * errors + text.split()[errors:]))] * utterances
+    scored = score_pairs(pairs, columns={"group": value}, duration_s=1.5)
+    return [
+        replace(line, transcript=replace(line.transcript, utterance_id=f"{value}{first + row}"))
+        for row, line in enumerate(scored)
+    ]
+
+
+def test_the_worst_part_is_one_with_enough_utterances() -> None:
+    scored = of_group("a", 1, utterances=20) + of_group("b", 3, utterances=20) + of_group("c", 9, utterances=19)
+    parts = breakdowns(scored)["group"]
+    worst = worst_part(parts)
+    assert worst is not None
+    assert (worst.value, worst.score.wer) == ("b", pytest.approx(0.3))
+    assert worst_part(parts[1:]) is None  # one alone is not the worst of any
+    smaller = worst_part(parts, least=19)
+    assert smaller is not None
+    assert smaller.value == "c"
+
+
+def test_parts_are_compared_with_before_after_a_correction() -> None:
+    def group(value: str, fixed: int, *, broken: int = 0) -> tuple[list[ScoredUtterance], list[ScoredUtterance]]:
+        before = of_group(value, 2, utterances=20)
+        now = of_group(value, 1, utterances=fixed) + of_group(value, 3, utterances=broken, first=fixed)
+        return now + of_group(value, 2, utterances=20 - fixed - broken, first=fixed + broken), before
+
+    # 4 of 20 better and none worse is clear alone, but not among many
+    groups = {"good": group("good", 20), "some": group("some", 4), "bad": group("bad", 0, broken=20)}
+    groups |= {f"same {number}": group(f"same {number}", 1, broken=1) for number in range(9)}
+
+    def verdicts(*names: str) -> dict[str, str]:
+        now, before = ([line for name in names for line in groups[name][side]] for side in (0, 1))
+        return part_verdicts(breakdowns(now)["group"], breakdowns(before)["group"])
+
+    assert verdicts("some", "good")["some"] == "better"
+    among_many = verdicts(*groups)
+    assert (among_many["good"], among_many["bad"], among_many["some"]) == ("better", "worse", "could be chance")
+    assert part_verdicts(breakdowns(of_group("a", 1, utterances=3) + of_group("b", 1, utterances=3))["group"], []) == {}
