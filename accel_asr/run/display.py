@@ -20,7 +20,7 @@ from accel_asr.console.public_text import visible, visible_lines
 from accel_asr.evaluation.run_files import context_in_words, weights_in_words
 from accel_asr.evaluation.score_tables import shown
 from accel_asr.evaluation.scoring import ScoredUtterance
-from accel_asr.run.best_rule import guard_in_words, guard_lines
+from accel_asr.run.best_rule import broken_guards, candidates, guard_in_words, guard_lines
 from accel_asr.run.examined_lines import examined_lines
 from accel_asr.run.forecast import RunForecast, duration
 from accel_asr.training.started_step import StepResult
@@ -290,8 +290,9 @@ class Display:
             f"\nWER {before}{chosen}, {percent(last['wer'])} last "
             f"(step {last['step']}), on {last['utterances']} utterances{context_in_words(best or last)}"
         )
-        for record in (record for name, record in summary.items() if name == record.get("weights") and record != best):
-            self.say(f"WER {percent(record['wer'])} {weights_in_words(record)}")
+        for record in (record for record in candidates(summary) if record != best):
+            broken = "".join(f", breaks guard {name}" for name, _ in broken_guards(record))
+            self.say_line(f"WER {percent(record['wer'])} {weights_in_words(record)}{broken}")
         self.say_lines([*guard_lines(summary), *examined_lines(summary)])
         if baseline and best and not best["wer"] < baseline["wer"]:
             self.say("note: no evaluation was better than the untouched model's")
