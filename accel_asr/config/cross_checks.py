@@ -117,14 +117,20 @@ def _source_errors(data: DataConfig) -> Iterator[UserError]:
         if not source.name_or_path:
             remedy = "give a Hub dataset, a folder or a manifest"
             yield UserError(f"source {number} has no name_or_path", setting=_SOURCES, remedy=remedy)
-    weights = [source.weight for source in data.sources]
+    replayed = [source.weight for source in data.sources if source.replay]
+    if any(weight is None or not 0 < weight < 1 for weight in replayed) or sum(filter(None, replayed)) >= 1:
+        remedy = "give each replayed source the share of an epoch that it fills, such as 0.2; together below 1"
+        yield UserError(f"the weights of replayed sources are {replayed}", setting=_SOURCES, remedy=remedy)
+    weights = [source.weight for source in data.sources if not source.replay]
     if any(weight is not None and not 0 < weight <= MOST_WEIGHT for weight in weights):
         remedy = f"give finite numbers above 0, and at most {MOST_WEIGHT:,}"
         yield UserError(f"the weights {weights} are out of range", setting=_SOURCES, remedy=remedy)
     elif None in weights and any(weights):
         remedy = "give every source a weight, or none to train on every row"
         yield UserError(f"the weights are {weights}", setting=_SOURCES, remedy=remedy)
-    if not any(source.validate for source in data.sources):
+    if not weights:
+        yield UserError("all of them are replayed", setting=_SOURCES, remedy="add the source that is to be learnt")
+    elif not any(source.validate and not source.replay for source in data.sources):
         yield UserError(
             "validate is false for all of them", setting=_SOURCES, remedy="leave some source to validate on"
         )

@@ -72,6 +72,9 @@ class SourceConfig:
     weight: float | None = None
     """Its share of an epoch's training utterances, relative to the other weights. Without weights, every row is
     used."""
+    replay: bool = False
+    """General data that is mixed in so that the model keeps what it could do: `weight` is its share of an epoch (0.2 is
+    a fifth), so many of its rows are drawn, and it is not validated on. The other sources need no weights."""
     validate: bool = True
     """Whether to validate on its rows."""
     subset: str | None = None

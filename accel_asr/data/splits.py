@@ -21,6 +21,7 @@ from accel_asr.data.selection.preparation import (
     prepare_utterances,
 )
 from accel_asr.data.selection.recording_gaps import RecordingGaps
+from accel_asr.data.selection.replay import with_replay
 from accel_asr.data.selection.run_sources import (
     DEFAULT_VALIDATION_SPLIT,
     open_part,
@@ -72,12 +73,16 @@ def load_train_and_validation(
     for trained, mask in zip(train, settled.left_out, strict=True):
         all_drops.add(VALIDATED_ON, int(mask.sum()), [(name, "") for name in trained.select(mask)[:MAX_EXAMPLES].ids()])
     notices += settled.notices
-    together = Utterances.together(settled.train)
+    weights = None
+    kept = settled.train
+    if any(source.replay for source in sources):
+        kept, weights, replay_notices = with_replay(sources, kept, seed=seed)
+        notices += replay_notices
+    elif len(sources) > 1 and sources[0].weight is not None:
+        weights = tuple(float(source.weight or 0) for source in sources)
+    together = Utterances.together(kept)
     shared = shared_values(data, together, validation)
     notices += notices_of(shared, is_held_out=data.eval_fraction is not None or data.eval_rows is not None)
-    weights = None
-    if len(sources) > 1 and sources[0].weight is not None:
-        weights = tuple(float(source.weight or 0) for source in sources)
     no_speech = None
     if data.no_speech_fraction:
         no_speech, no_speech_notices = _no_speech_rows(

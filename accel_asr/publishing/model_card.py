@@ -162,6 +162,7 @@ def _sources(data: dict[str, Any]) -> list[dict[str, Any]]:
     names = ("name_or_path", "subset", "revision", "license")
     return [
         {name: value and public(str(value)) for name in names for value in [source.get(name) or data.get(name)]}
+        | {"replay": f"{source['weight']:.0%}" if source.get("replay") else None}
         for source in data["sources"] or [data]
     ]
 

@@ -86,6 +86,7 @@ def _sources(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
             for name in SOURCE_FACTS
             if (value := source.get(name)) is not None
         ]
+        facts += ["replayed"] if source.get("replay") else []
         facts += ["not in the validation data"] if source.get("validate") is False else []
         if source.get("name_or_path"):
             title = ": ".join(filter(None, [source.get("name"), source["name_or_path"]]))

@@ -33,7 +33,8 @@ def resolved_sources(data: DataConfig) -> list[SourceConfig]:
         names = chain([base], (f"{base}-{number}" for number in count(2)))
         name = next(name for name in names if name not in taken)
         taken.add(name)
-        resolved.append(_with_defaults(replace(source, name=name), data))
+        validate = source.validate and not source.replay
+        resolved.append(_with_defaults(replace(source, name=name, validate=validate), data))
     return resolved
 
 

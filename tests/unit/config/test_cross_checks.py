@@ -519,3 +519,28 @@ def test_what_is_no_fallback(name: str, value: Any, words: str, remedy: str) -> 
 
 def test_a_fallback_may_be_switched_off() -> None:
     check_config(changed({"evaluation.long_form_decoding": Fallback((0.0,), None, None, None, False)}))
+
+
+@pytest.mark.parametrize(
+    ("sources", "words", "remedy"),
+    [
+        ([{}, {"replay": True}], "replayed sources are [None]", "0.2"),
+        ([{}, {"replay": True, "weight": 1.0}], "replayed sources are [1.0]", "below 1"),
+        ([{}, {"replay": True, "weight": 0.5}, {"replay": True, "weight": 0.5}], "replayed", "below 1"),
+        ([{"replay": True, "weight": 0.5}], "all of them are replayed", "to be learnt"),
+        ([{"validate": False}, {"replay": True, "weight": 0.5}], "validate is false", "to validate on"),
+    ],
+)
+def test_replay_is_a_share_of_an_epoch_beside_what_is_learnt(
+    sources: list[dict[str, Any]], words: str, remedy: str
+) -> None:
+    data = DataConfig(sources=[SourceConfig(name_or_path="x", **source) for source in sources], eval_rows=5)
+    with refused("--data.sources", words, remedy=remedy):
+        check_config(Config(data=data))
+    check_config(
+        Config(
+            data=DataConfig(
+                sources=[SourceConfig(name_or_path="x"), SourceConfig("y", weight=0.1, replay=True)], eval_rows=5
+            )
+        )
+    )

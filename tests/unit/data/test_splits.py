@@ -219,3 +219,34 @@ def test_of_several_sources_one_file_of_its_own_validates_all_or_each_has_its_ow
     data = load(DataConfig(sources=own))
     assert ids(data.validation) == ["a/8.wav", "a/9.wav"]
     assert len(data.train) == 14
+
+
+# -- replay
+
+
+def test_a_replayed_source_fills_its_share_of_an_epoch_and_is_not_validated_on(
+    load, folder: Path, tmp_path: Path
+) -> None:
+    general = tmp_path / "general"
+    general.mkdir()
+    lines = ["file_name,text"]
+    for number in range(30):
+        samples = np.full(1600, number + 1, dtype=np.int16) / 32_768
+        (general / f"g{number}.wav").write_bytes(wav_bytes(samples, sampling_rate_hz=RATE_HZ))
+        lines.append(f"g{number}.wav,general {number}")
+    (general / "metadata.csv").write_text("\n".join(lines))
+    replayed = SourceConfig(name_or_path=str(general), name="general", replay=True, weight=0.3)
+    data = load(DataConfig(sources=[SourceConfig(name_or_path=str(folder), name="calls"), replayed], eval_rows=2))
+    assert all(name.startswith("calls/") for name in ids(data.validation))
+    sizes = data.rows_of_parts()
+    assert sizes == (5, 2)  # of seven two are held out; 30% of an epoch of seven
+    assert data.weights == pytest.approx((0.7, 0.3))
+    assert "general: 30% of an epoch is replayed from it, 2 of its 30 utterances" in data.notices
+    assert data.summary["sources"][1]["replay"] is True
+    again = load(DataConfig(sources=[SourceConfig(name_or_path=str(folder), name="calls"), replayed], eval_rows=2))
+    assert ids(again.train) == ids(data.train)
+    few = dataclasses.replace(replayed, name_or_path=str(folder), weight=0.5)
+    data = load(DataConfig(sources=[SourceConfig(name_or_path=str(general), name="calls"), few], eval_rows=2))
+    assert data.rows_of_parts() == (28, 7)
+    assert data.weights == pytest.approx((0.5, 0.5))
+    assert any("each comes 4.0 times in an epoch" in notice for notice in data.notices)
