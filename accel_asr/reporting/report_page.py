@@ -21,6 +21,7 @@ from accel_asr.reporting.data_tables import data_account
 from accel_asr.reporting.error_sections import breakdown_tables, frequent_confusions, odd_kinds
 from accel_asr.reporting.guard_table import guard_table
 from accel_asr.reporting.headline import headline
+from accel_asr.reporting.long_form_section import long_form_section
 from accel_asr.reporting.media import Clips, SamplesOf
 from accel_asr.reporting.no_speech_section import no_speech_section
 from accel_asr.reporting.run_records import RunRecords
@@ -76,6 +77,7 @@ def render(records: RunRecords, charts: Charts, *, samples_of: SamplesOf | None 
         guards=guard_table(records),
         no_speech=no_speech_section(records),
         trade_off=trade_off(records),
+        long_form=long_form_section(records),
         charts=charts,
         data=data_account(records),
         breakdowns=breakdown_tables(chosen, baseline) if chosen else [],
