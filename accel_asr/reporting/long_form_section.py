@@ -13,7 +13,7 @@ _ROWS = {
     "Word error rate": "of the whole text of each recording",
     "Missing stretches": "ten words or more in a row that were not written",
     "Loops": "a piece of text four times or more in a row, which was not said so",
-    "Segment times": "from the true start or end of a segment, half of them; 95% of them",
+    "Segment times": "how far its starts and ends are from the true ones: the median, and 95% within",
 }
 
 
