@@ -169,6 +169,9 @@ class DataConfig:
     breakdown_columns: list[str] = field(default_factory=list)
     """Columns, such as the speaker or the intent, by whose values the report and `accel-asr evaluate` break the scores
     down; `language+gender` crosses two."""
+    reference_columns: list[str] = field(default_factory=list)
+    """Columns with further references, such as other translations or transcripts, besides `text_column`: in evaluations
+    each utterance is scored against the nearest one. Never trained on."""
     text: TextConfig = field(default_factory=TextConfig)
     """Text"""
     allow_outside_paths: bool = False

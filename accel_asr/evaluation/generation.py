@@ -20,7 +20,7 @@ from accel_asr.data.selection.utterances import Utterance
 from accel_asr.evaluation.compiled_decoding import CompiledDecoding, compiled_decoding
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.greedy_decoding import decode_greedily
-from accel_asr.evaluation.scoring import Transcript
+from accel_asr.evaluation.scoring import TRANSLATE, Transcript
 from accel_asr.model.chunked_loss import summed_token_loss
 from accel_asr.model.silence_merging import KeyBias, encode_clips
 from accel_asr.model.spelling import Spelling
@@ -84,7 +84,8 @@ def transcribe_utterances(
         )
     while not agreement.all_done(is_done=True):
         pass
-    return whole_table(items.utterances, Share(rows=gather_object(share.rows), losses=gather_object(share.losses)))
+    shares = Share(rows=gather_object(share.rows), losses=gather_object(share.losses))
+    return whole_table(items.utterances, shares, task=decoding.task)
 
 
 def transcribe_batches(
@@ -158,8 +159,11 @@ def _as_agreed(loaded: MadeAhead[Any, Batch], agreement: Agreement | None) -> It
             yield batch
 
 
-def whole_table(utterances: Sequence[Utterance], shares: Share) -> Transcription:
+def whole_table(utterances: Sequence[Utterance], shares: Share, *, task: str | None = None) -> Transcription:
     """The table of all utterances, in their order, from the results of all ranks.
+
+    Args:
+        task: Of rows without their own.
 
     Raises:
         AssertionError: an utterance is missing, or there twice.
@@ -184,6 +188,8 @@ def whole_table(utterances: Sequence[Utterance], shares: Share) -> Transcription
             columns=dict(utterance.columns),
             block=utterance.block,
             block_column=utterance.block_column,
+            task=TRANSLATE if (utterance.task or task) == TRANSLATE else None,
+            references=utterance.references,
         )
         for utterance, (_, hypothesis, cut_off, silent, audio_problem) in zip(utterances, rows, strict=True)
     ]

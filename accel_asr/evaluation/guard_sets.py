@@ -93,6 +93,7 @@ def _utterances_of(
         task_column=None,
         prompt_column=None,
         breakdown_columns=[],
+        reference_columns=[],
         audio_root=None,
         max_duration_s=LONGEST_S,
         long_labels="cut",  # in the loss alone: the text that is scored stays whole

@@ -6,6 +6,8 @@ from typing import Any
 
 import jiwer
 
+TRANSLATE = "translate"
+
 
 @dataclass(frozen=True)
 class Transcript:
@@ -19,6 +21,8 @@ class Transcript:
         columns: The row's cells of `data.breakdown_columns`.
         block: What utterances share whose errors are alike, such as the speaker; intervals resample blocks whole.
         block_column: The column that names the blocks, or `recording`.
+        task: `translate` for a translation into English.
+        references: What would be right too, besides `reference`: the row's cells of `data.reference_columns`.
     """
 
     utterance_id: str
@@ -33,6 +37,8 @@ class Transcript:
     columns: Mapping[str, str] = field(default_factory=dict)
     block: str | None = None
     block_column: str | None = None
+    task: str | None = None
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class ScoredUtterance:
     """One line of `evaluations/*.jsonl`.
 
     `words` and `characters` count edits between the normalised texts, those with `_ortho` between the texts as written.
-    None where the reference is empty, so that no rate is defined.
+    None where the reference is empty, so that no rate is defined. Of several references it is the nearest one's, with
+    the fewest word errors.
     """
 
     transcript: Transcript
@@ -77,14 +84,13 @@ class ScoredUtterance:
         Raises:
             KeyError, TypeError: `line` has another form.
         """
+        values = {
+            column.name: line[column.name]
+            for column in fields(Transcript)
+            if column.name in line or _is_required(column)
+        }
         return cls(
-            transcript=Transcript(
-                **{
-                    column.name: line[column.name]
-                    for column in fields(Transcript)
-                    if column.name in line or _is_required(column)
-                }
-            ),
+            transcript=Transcript(**values | {"references": tuple(line.get("references", ()))}),
             reference_normalized=line["reference_normalized"],
             hypothesis_normalized=line["hypothesis_normalized"],
             **{name: line[name] and EditCounts(**line[name]) for name in COUNTS},
@@ -145,16 +151,33 @@ def _edits(process: Callable[..., Any], reference: str, hypothesis: str) -> Edit
 
 
 def score_utterance(transcript: Transcript, normalize: Callable[[str], str]) -> ScoredUtterance:
-    """Count the edits of one utterance, as written and normalised."""
-    reference, hypothesis = normalize(transcript.reference), normalize(transcript.hypothesis)
+    """Count the edits of one utterance, as written and normalised.
+
+    Of several references, all counts are of the one with the fewest errors in normalised words; of equal ones, of the
+    one with the fewest errors in characters, then of the first. Its length counts, too. One that is empty after
+    normalisation is used only if all are.
+    """
+    scored = [_scored(transcript, text, normalize) for text in (transcript.reference, *transcript.references)]
+    with_words = [utterance for utterance in scored if utterance.words is not None]
+    return min(with_words, key=_distance) if with_words else scored[0]
+
+
+def _distance(scored: ScoredUtterance) -> tuple[int, int]:
+    assert scored.words is not None
+    assert scored.characters is not None
+    return scored.words.errors, scored.characters.errors
+
+
+def _scored(transcript: Transcript, reference: str, normalize: Callable[[str], str]) -> ScoredUtterance:
+    reference_normalized, hypothesis_normalized = normalize(reference), normalize(transcript.hypothesis)
     return ScoredUtterance(
         transcript=transcript,
-        reference_normalized=reference,
-        hypothesis_normalized=hypothesis,
-        words=word_edits(reference, hypothesis),
-        words_ortho=word_edits(transcript.reference, transcript.hypothesis),
-        characters=character_edits(reference, hypothesis),
-        characters_ortho=character_edits(transcript.reference, transcript.hypothesis),
+        reference_normalized=reference_normalized,
+        hypothesis_normalized=hypothesis_normalized,
+        words=word_edits(reference_normalized, hypothesis_normalized),
+        words_ortho=word_edits(reference, transcript.hypothesis),
+        characters=character_edits(reference_normalized, hypothesis_normalized),
+        characters_ortho=character_edits(reference, transcript.hypothesis),
     )
 
 

@@ -34,7 +34,7 @@ def compare_evaluation(
     """
     batches = evaluation_batches(items, decoding.batch_size)
     share = transcribe_batches(model, items, batches, decoding, accelerator=accelerator, collator=collator)
-    alone = whole_table(items.utterances, share)
+    alone = whole_table(items.utterances, share, task=decoding.task)
     score = corpus_score([score_utterance(transcript, decoding.normalizer) for transcript in alone.transcripts])
     together = evaluate_model(model, items, decoding, accelerator=accelerator, collator=collator)
     transcripts = [row.transcript for row in together.scored]

@@ -1,7 +1,7 @@
 """From the table of any source to rows: each is one recording, or a segment of one, with its text."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class Row:
         group: What rows that must stay in one split share, such as the speaker.
         language: As the source gives it; so is `task`.
         prompt: The text that came before.
-        breakdown: The cells of the columns by which scores are broken down.
+        breakdown: The cells of the columns by which scores are broken down, then those of further references.
         stated_s: How long the source says that the recording is.
         problem: Why the row can't be used.
         speaker: The cell of a column with a speaker's usual names.
@@ -66,13 +66,15 @@ class Row:
 
 @dataclass(frozen=True)
 class RowColumns:
-    """Names of the columns that say more about a row; None for no column. Scores are broken down by `breakdown`."""
+    """Names of the columns that say more about a row; None for no column. Scores are broken down by `breakdown`;
+    `references` hold further texts that would be right."""
 
     group: str | None = None
     language: str | None = None
     task: str | None = None
     prompt: str | None = None
     breakdown: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def rows_of(
     details = _details(table, columns, text_column=main.text, rows=len(audios))
     speaker_column = speaker_column_of(table)
     speakers = column_as_text(table[speaker_column]) if speaker_column else [None] * len(audios)
-    breakdowns = _breakdowns(table, columns.breakdown, rows=len(audios))
+    breakdowns = _breakdowns(table, columns, rows=len(audios))
     id_column = source.id_column or (_column_of_ids(table) if source.is_manifest else None)
     subfolder = ""
     if source.is_manifest and source.paths and (main.audio, main.text) == COMMON_VOICE_COLUMNS:
@@ -253,15 +255,16 @@ def _details(table: Table, columns: RowColumns, *, text_column: str, rows: int) 
     return cells
 
 
-def _breakdowns(table: Table, names: Sequence[str], *, rows: int) -> list[tuple[str | None, ...]]:
-    """The cells of the columns by which scores are broken down.
+def _breakdowns(table: Table, columns: RowColumns, *, rows: int) -> list[tuple[str | None, ...]]:
+    """The cells of the columns by which scores are broken down, and then those of further references.
 
     Raises:
         UserError: a column is missing.
     """
-    for name in names:
-        require_column(table, "--data.breakdown_columns", name)
-    cells = [column_as_text(table[name]) for name in names]
+    for setting, names in (("breakdown", columns.breakdown), ("reference", columns.references)):
+        for name in names:
+            require_column(table, f"--data.{setting}_columns", name)
+    cells = [column_as_text(table[name]) for name in (*columns.breakdown, *columns.references)]
     return list(zip(*cells, strict=True)) if cells else [()] * rows
 
 

@@ -20,7 +20,8 @@ class Utterance:
 
     `text` is the processed text; `timed` are its parts with their times, where the source has them. `language`, `task`
     and `prompt` are the row's own, None to use the run's. Clips of one `group` stay on one side of a split. `source` is
-    the name of its source in a mixture; `columns` are the cells by which scores are broken down.
+    the name of its source in a mixture; `columns` are the cells by which scores are broken down; `references` are
+    further texts that would be right in an evaluation.
     `block` is the group, the speaker, or the recording of a segment, and `block_column` says which.
     """
 
@@ -37,6 +38,7 @@ class Utterance:
     columns: Mapping[str, str] = field(default_factory=dict)
     block: str | None = None
     block_column: str | None = None
+    references: tuple[str, ...] = ()
 
     def samples(self) -> np.ndarray:
         """int16 at the model's rate, shape (samples,).
@@ -59,6 +61,7 @@ class Part:
     language: str | None = None  # of rows without their own
     task: str | None = None
     breakdown_columns: tuple[str, ...] = ()
+    reference_columns: tuple[str, ...] = ()
     group_column: str | None = None  # None also where rows are grouped by their text
 
     def utterance(self, row: int) -> Utterance:
@@ -77,6 +80,8 @@ class Part:
             dataset_audio=self.index.dataset_audio,
             kept=indexed.kept,
         )
+        cells = indexed.breakdown or []
+        first = max(len(cells) - len(self.reference_columns), 0)  # as `Row.breakdown` says
         block, block_column = self._block(indexed)
         return Utterance(
             utterance_id=self.prefix + indexed.utterance_id,
@@ -89,9 +94,10 @@ class Part:
             task=task,
             prompt=self.text.previous(indexed.prompt),
             source=self.name,
-            columns=crossed_cells(self.breakdown_columns, indexed.breakdown or ()),
+            columns=crossed_cells(self.breakdown_columns, cells[:first]),
             block=None if block is None else self.prefix + block,
             block_column=block_column,
+            references=tuple(self.text(cell) for cell in cells[first:] if cell),
         )
 
     def _block(self, row: IndexedRow) -> tuple[str | None, str | None]:

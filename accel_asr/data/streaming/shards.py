@@ -206,7 +206,8 @@ def row_of(cells: Mapping[str, Any], name: SourceName, columns: Columns, *, utte
         text_of(cells.get(column)) or None if column else None
         for column in (columns.text, language_column, name.columns.task, name.columns.prompt)
     )
-    breakdown = tuple((text_of(cells.get(column)) or "").strip() or None for column in name.columns.breakdown)
+    further = (*name.columns.breakdown, *name.columns.references)
+    breakdown = tuple((text_of(cells.get(column)) or "").strip() or None for column in further)
     row = Row(utterance_id, content, text, language=language, task=task, prompt=prompt, breakdown=breakdown)
     table.setdefault(columns.audio, [None])
     others = columns_in_use(columns.text, name.columns)

@@ -33,6 +33,7 @@ _OF_SETTING = {
     "model.frozen_dtype": HARMLESS,
     "model.language": BOTH,
     "model.task": BOTH,
+    "data.reference_columns": YARDSTICK,
     "data.timestamps_probability": TRAINING,
     "data.long_labels": TRAINING,
     "data.no_speech_fraction": BOTH,  # with it, transcripts may be empty

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from dataclasses import replace
 
 import jiwer
 import pytest
@@ -169,6 +170,8 @@ def test_a_line_of_the_evaluation_file_holds_text_and_counts() -> None:
         "columns": {},
         "block": None,
         "block_column": None,
+        "task": None,
+        "references": [],
         "reference_normalized": "my card",
         "hypothesis_normalized": "my car",
         "words": {"substitutions": 1, "deletions": 0, "insertions": 0, "reference_length": 2},
@@ -178,7 +181,9 @@ def test_a_line_of_the_evaluation_file_holds_text_and_counts() -> None:
     }
     assert ScoredUtterance.from_json(line) == scored
     assert score_utterance(transcript("", "x"), str).to_json()["words"] is None
-    of_an_earlier_version = {name: value for name, value in line.items() if not name.startswith("block")}
+    of_an_earlier_version = {
+        name: value for name, value in line.items() if not name.startswith(("block", "task", "references"))
+    }
     assert ScoredUtterance.from_json(of_an_earlier_version) == scored
     with pytest.raises(KeyError, match="hypothesis"):
         ScoredUtterance.from_json({name: value for name, value in line.items() if name != "hypothesis"})
@@ -242,3 +247,24 @@ def test_our_metric_for_evaluate_gives_the_same_on_nasty_texts(normalize: bool) 
     basic = BasicTextNormalizer()
     expected = corpus_score(score(pairs, normalize=(lambda text: basic(text).strip()) if normalize else str))
     assert found["wer"] == pytest.approx(expected.wer, rel=1e-12)
+
+
+def test_of_several_references_the_nearest_one_counts_with_its_own_length() -> None:
+    row = replace(transcript("the car is red now", "A red car"), references=("...", "a red car", "one red car there"))
+    scored = score_utterance(row, lambda text: text.lower().strip("."))
+    assert scored.reference_normalized == "a red car"
+    assert scored.words == EditCounts(0, 0, 0, 3)
+    assert scored.words_ortho == EditCounts(1, 0, 0, 3)  # of the same reference
+    assert ScoredUtterance.from_json(json.loads(json.dumps(scored.to_json()))) == scored
+
+
+def test_of_equally_near_references_fewer_wrong_characters_and_then_the_first_count() -> None:
+    row = transcript("cat", "car")
+    assert score_utterance(replace(row, references=("bus", "cab")), str).reference_normalized == "cat"
+    assert score_utterance(replace(row, reference="bus", references=("cab", "cat")), str).reference_normalized == "cab"
+
+
+def test_one_empty_reference_of_several_is_left_out_and_all_of_them_leave_no_rate() -> None:
+    row = transcript("", "a b")
+    assert score_utterance(replace(row, references=("c d e",)), str).words == EditCounts(2, 1, 0, 3)
+    assert score_utterance(replace(row, references=("",)), str).words is None

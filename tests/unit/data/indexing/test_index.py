@@ -128,6 +128,17 @@ def test_cells_to_tell_scores_by_are_kept_with_the_utterances(cache: Path) -> No
     assert dict(plain.utterance(0).columns) == {}
 
 
+def test_further_references_are_processed_as_the_text_is(cache: Path) -> None:
+    rows = [
+        Row("a", clip(0.1), "x", breakdown=("s1", "One", None)),
+        Row("b", clip(0.1), "x", breakdown=(None, "A", "B")),
+    ]
+    text = TextProcessing(lowercase=True)
+    part = Part(of_rows(rows, cache), text, RATE_HZ, breakdown_columns=("speaker",), reference_columns=("t1", "t2"))
+    assert [part.utterance(row).references for row in range(2)] == [("one",), ("a", "b")]
+    assert [dict(part.utterance(row).columns) for row in range(2)] == [{"speaker": "s1"}, {}]
+
+
 def test_rows_beyond_the_first_batch_are_found(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (index_building, sys.modules[Index.__module__]):
         monkeypatch.setattr(module, "BATCH_ROWS", 3)
