@@ -103,4 +103,12 @@ def _validation_part(
         read=lambda: first_rows(stream, most),
         purpose=f"the first {most} rows of a stream of checksum {stream.checksum}",
     )
-    return Part(index, TextProcessing(**asdict(data.text)), sampling_rate_hz, channel=data.channel), []
+    part = Part(
+        index,
+        TextProcessing(**asdict(data.text)),
+        sampling_rate_hz,
+        channel=data.channel,
+        breakdown_columns=tuple(dict.fromkeys(data.breakdown_columns)),
+        reference_columns=tuple(dict.fromkeys(data.reference_columns)),
+    )
+    return part, []

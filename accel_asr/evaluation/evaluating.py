@@ -15,6 +15,7 @@ from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.evaluation.intervals import rate_intervals
 from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, grouped, score_utterance
+from accel_asr.evaluation.translations import translation_record
 from accel_asr.ranks.agreement import Agreement
 
 
@@ -26,6 +27,8 @@ class Evaluation:
         loss: Mean of a target token, in nats.
         seconds: Wall time on this rank.
         is_merged: The padding was merged, which may change a word now and then.
+        batch_size, processes, device: What the speed was measured with: utterances in one batch of one process, how
+            many processes transcribed, and on what.
     """
 
     score: CorpusScore
@@ -33,6 +36,9 @@ class Evaluation:
     seconds: float
     scored: list[ScoredUtterance]
     is_merged: bool = False
+    batch_size: int = 1
+    processes: int = 1
+    device: str = "cpu"
 
     def record(self) -> dict[str, Any]:
         """The numbers as metrics.jsonl and summary.json hold them; with several languages or sources, also of each.
@@ -49,6 +55,9 @@ class Evaluation:
                 "wer_interval_by_utterance": list(by_utterance),
                 "blocks": {"count": blocks.count, "column": blocks.column},
             }
+        translation = translation_record(self.scored)
+        if translation is not None:
+            record["translation"] = translation
         parts_by = {
             "by_language": grouped(self.scored, lambda utterance: utterance.transcript.language or ""),
             "by_source": grouped(self.scored, lambda utterance: utterance.transcript.source or ""),
@@ -95,4 +104,7 @@ def evaluate_model(
         seconds=time.perf_counter() - started_s,
         scored=scored,
         is_merged=collator.merging is not None,
+        batch_size=decoding.batch_size,
+        processes=accelerator.num_processes,
+        device=accelerator.device.type,
     )

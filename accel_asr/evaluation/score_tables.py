@@ -53,7 +53,7 @@ def show_sets(console: Console, results: Mapping[str, Sequence[SetResult]]) -> N
             table.add_column(title, justify="right", overflow="fold")
             columns.append(_column(result))
     for label in columns[0]:
-        table.add_row(label, *(column[label] for column in columns))
+        table.add_row(label, *(column.get(label, "n/a") for column in columns))
     console.print(table)
     for sets in results.values():
         for result in sets:
@@ -61,6 +61,9 @@ def show_sets(console: Console, results: Mapping[str, Sequence[SetResult]]) -> N
             words = blocks_in_words(record)
             if words is not None:
                 _say(console, f"{result.evaluated.name}: {words}")
+            if translation := record.get("translation"):
+                _say(console, f"{result.evaluated.name}: BLEU {translation['bleu_signature']}")
+                _say(console, f"{result.evaluated.name}: chrF {translation['chrf_signature']}")
         break  # the other model has the same utterances
 
 
@@ -75,8 +78,24 @@ def _column(result: SetResult) -> dict[str, str]:
         "substitutions": f"{score.substitutions:,}",
         "deletions": f"{score.deletions:,}",
         "insertions": f"{score.insertions:,}",
-        "seconds for a second of audio": f"{result.real_time_factor:.4f}",
+        **_translation_cells(record.get("translation")),
+        "RTFx (audio seconds a second)": _speed(result),
     }
+
+
+def _translation_cells(translation: Mapping[str, Any] | None) -> dict[str, str]:
+    names = {} if translation is None else {"BLEU": "bleu", "chrF": "chrf"}
+    return {
+        label: score_with_interval(translation[name], translation[f"{name}_interval"])
+        for label, name in names.items()
+        if translation is not None
+    }
+
+
+def _speed(result: SetResult) -> str:
+    evaluation = result.evaluation
+    processes = counted(evaluation.processes, "process", "processes")
+    return f"{result.rtfx:.1f} (batch {evaluation.batch_size}, {processes}, {evaluation.device})"
 
 
 def show_details(console: Console, result: SetResult) -> None:
@@ -213,6 +232,12 @@ def shown(text: str, *, most: int = SHOWN_CHARACTERS) -> str:
 def points(difference: float) -> str:
     """-0.0512 as `-5.12`: percentage points."""
     return "n/a" if math.isnan(difference) else f"{100 * difference:+.2f}"
+
+
+def score_with_interval(score: float, interval: Sequence[float]) -> str:
+    """`31.2 (28.9 to 33.6)`, of a score from 0 to 100; without the interval where there is none."""
+    low, high = interval
+    return f"{score:.1f}" if math.isnan(low) else f"{score:.1f} ({low:.1f} to {high:.1f})"
 
 
 def with_interval(rate: float, interval: Interval | Sequence[float]) -> str:

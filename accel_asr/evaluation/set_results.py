@@ -31,9 +31,10 @@ class SetResult:
         return sum(utterance.transcript.duration_s for utterance in self.scored)
 
     @property
-    def real_time_factor(self) -> float:
-        """Wall-clock seconds for a second of audio, on all processes together."""
-        return self.evaluation.seconds / self.audio_s if self.audio_s else float("nan")
+    def rtfx(self) -> float:
+        """Seconds of audio in a second of wall-clock time, all processes together: reading, transcribing and scoring,
+        but not the loading of the model."""
+        return self.audio_s / self.evaluation.seconds if self.evaluation.seconds else float("nan")
 
     def to_json(self) -> dict[str, Any]:
         """Where the rows came from, scores, intervals, breakdowns, confusions, hallucinations with examples."""
@@ -44,7 +45,8 @@ class SetResult:
             **self.evaluation.record(),
             "seconds": round(self.evaluation.seconds, 3),
             "audio_seconds": round(self.audio_s, 3),
-            "real_time_factor": self.real_time_factor,
+            "rtfx": self.rtfx,
+            "rtfx_with": {name: getattr(self.evaluation, name) for name in ("batch_size", "processes", "device")},
             "breakdowns": {name: list(map(part_json, parts)) for name, parts in breakdowns(self.scored).items()},
             "confusions": [asdict(confusion) for confusion in confusions(self.scored, most=EXAMPLES)],
             "hallucinations": {

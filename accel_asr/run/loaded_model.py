@@ -15,6 +15,8 @@ from accel_asr.data.selection.utterances import Utterances
 from accel_asr.errors import UserError
 from accel_asr.evaluation.decoding_settings import Decoding, evaluation_batch_size
 from accel_asr.evaluation.normalizers import load_normalizer
+from accel_asr.evaluation.scoring import TRANSLATE
+from accel_asr.evaluation.translations import WITHOUT_SACREBLEU, has_sacrebleu
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.adapter_layers import add_adapters, name_without_adapters
 from accel_asr.model.base_weights import BaseWeights
@@ -50,7 +52,9 @@ class LoadedModel:
         faults = reference_faults(utterances, encoder=self.encoder, normalizer=normalizer, max_new_tokens=most)
         if problem := faults.problem(normalizer_name=evaluation.normalizer):
             raise problem
-        return faults.warnings(normalizer_name=evaluation.normalizer, max_new_tokens=most, room=self.encoder.room)
+        warnings = faults.warnings(normalizer_name=evaluation.normalizer, max_new_tokens=most, room=self.encoder.room)
+        translated = any((utterance.task or self.decoding.task) == TRANSLATE for utterance in utterances)
+        return [*warnings, WITHOUT_SACREBLEU] if translated and not has_sacrebleu() else warnings
 
 
 def load_model(
