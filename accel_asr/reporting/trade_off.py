@@ -172,15 +172,20 @@ def _chart(models: Sequence[Model], guard: str, number_of: int) -> Chart:
 
 
 def _write_labels(axes: "Axes", models: Sequence[Model], guard: str, colour: str) -> None:
-    for place, model in enumerate(models):
-        is_right = place % 2 == 0  # neighbours are often close
+    """Beside the points, in turn above and below, and across the way that they go: neighbours are often close."""
+    points = [(model.wer, model.rate(guard)) for model in models]
+    for place, (model, point) in enumerate(zip(models, points, strict=True)):
+        before, after = points[max(place - 1, 0)], points[min(place + 1, len(points) - 1)]
+        rises = (after[0] - before[0]) * (after[1] - before[1]) > 0  # to the right
+        is_above = place % 2 == 0
+        is_left = is_above == rises
         axes.annotate(
             model.label,
-            (model.wer, model.rate(guard)),
-            xytext=(5 if is_right else -5, 0),
+            point,
+            xytext=(-3 if is_left else 3, 3 if is_above else -3),
             textcoords="offset points",
-            ha="left" if is_right else "right",
-            va="center",
+            ha="right" if is_left else "left",
+            va="bottom" if is_above else "top",
             fontsize=7,
             color=colour,
         )

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from accel_asr.console.printing import percent
+from accel_asr.evaluation.many_comparisons import LEVEL, holm
 from accel_asr.evaluation.run_files import weights_in_words
 
 BEST, UNGUARDED = "best", "unguarded"  # in summary.json
@@ -66,7 +67,13 @@ def choose_candidate(scores: dict[str, dict[str, Any]]) -> dict[str, Any] | None
 
     Once, when all have been scored, so that their order does not matter. It depends on nothing but the records.
     """
-    able = [record for record in candidates(scores) if may_become_best(record, last=scores["last"])]
+    able = [record for record in candidates(scores) if _is_able(record)]
+    p_values = holm([_number((record["versus_best"] or {}).get("p_value")) for record in able])
+    able = [
+        record
+        for record, p_value in zip(able, p_values, strict=True)
+        if may_become_best(record, p_value=p_value, last=scores["last"])
+    ]
     chosen = min(able, key=lambda record: float(record["wer"]), default=None)
     best, lowest = scores.get(BEST), scores.get(UNGUARDED)
     if chosen is None or (
@@ -79,26 +86,29 @@ def choose_candidate(scores: dict[str, dict[str, Any]]) -> dict[str, Any] | None
     return chosen
 
 
-def may_become_best(candidate: Record, *, last: Record) -> bool:
-    """Whether a candidate may replace the best of training.
+def may_become_best(candidate: Record, *, p_value: float, last: Record) -> bool:
+    """Whether a candidate that holds every guard may replace the best of training.
 
-    It holds every guard, and has the lower WER: beyond chance, since one of many candidates is lower by chance; or by
-    any amount, where the last model, which it was made from, breaks a guard. Any that holds them may where no
-    evaluation of training did.
+    Its WER is lower: beyond chance, or by any amount where the last model, which it was made from, breaks a guard.
+    Where no evaluation of training held the guards, any may.
+
+    Args:
+        p_value: Of its difference to the best of training, corrected: of many candidates one is lower by chance.
     """
-    if not holds_guards(candidate) or candidate["wer"] is None or math.isnan(candidate["wer"]):
-        return False
-    if "versus_best" not in candidate:  # of an earlier version
-        return False
     against = candidate["versus_best"]
     if against is None:
         return True
-    return _is_below_zero(against["difference"]) and (_is_below_zero(against["interval"][1]) or not holds_guards(last))
+    return _number(against["difference"]) < 0 and (p_value < LEVEL or not holds_guards(last))
 
 
-def _is_below_zero(value: float | None) -> bool:
+def _is_able(candidate: Record) -> bool:
+    """Whether it holds every guard, and has a WER that an earlier version did not compare otherwise."""
+    return holds_guards(candidate) and "versus_best" in candidate and not math.isnan(_number(candidate["wer"]))
+
+
+def _number(value: float | None) -> float:
     """JSON has null for a rate that is not defined."""
-    return value is not None and value < 0
+    return math.nan if value is None else value
 
 
 def _step(record: Record) -> int:

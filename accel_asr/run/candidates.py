@@ -3,6 +3,7 @@
 They are averages over steps, and weights between the base model's and the last ones.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -14,7 +15,7 @@ from torch import nn
 
 from accel_asr.console.printing import percent
 from accel_asr.errors import UserError
-from accel_asr.evaluation.intervals import paired_difference
+from accel_asr.evaluation.intervals import Difference, paired_difference
 from accel_asr.evaluation.run_files import read_scored, weights_in_words
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.files.run_folder import checkpoint_path
@@ -185,20 +186,25 @@ class _Rival:
     scored: list[ScoredUtterance]
 
     def versus(self, scored: Sequence[ScoredUtterance]) -> dict[str, Any] | None:
-        """A candidate's WER minus the rival's, paired, with its 95% interval; None without a rival. A collective."""
+        """A candidate's WER minus the rival's, paired: with 95% interval and p-value; None without a rival.
+
+        A collective.
+        """
         if self.record is None:
             return None
-        difference, bounds = float("nan"), (float("nan"), float("nan"))
+        unknown = math.nan
+        result = Difference(unknown, (unknown, unknown), unknown, unknown)
         ids, own_ids = ([line.transcript.utterance_id for line in lines] for lines in (scored, self.scored))
         if ids == own_ids:
             result = paired_difference(scored, self.scored)
-            difference, bounds = result.difference, result.interval
-        where = {name: self.record[name] for name in ("step", "weights", "wer") if name in self.record}
-        # the main process alone has read the transcripts
-        shared: dict[str, Any] = broadcast_object_list([{**where, "difference": difference, "interval": list(bounds)}])[
-            0
-        ]
-        return shared
+        compared = {
+            **{name: self.record[name] for name in ("step", "weights", "wer") if name in self.record},
+            "difference": result.difference,
+            "interval": list(result.interval),
+            "p_value": result.p_value,
+        }
+        shared: list[dict[str, Any]] = broadcast_object_list([compared])  # the main process has read the transcripts
+        return shared[0]
 
 
 def choice_in_words(chosen: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> str:
@@ -207,7 +213,8 @@ def choice_in_words(chosen: Mapping[str, Any] | None, before: Mapping[str, Any] 
         if before is None:
             return "no average and no interpolation holds every guard either"
         return (
-            f"best/ stays the {weights_in_words(before)}: no average or interpolation of its weights is clearly better"
+            f"best/ stays that of {weights_in_words(before)}: no average and no interpolation that holds every guard "
+            "beats it beyond chance"
         )
     against = chosen["versus_best"]
     name = f"best/ is now the {weights_in_words(chosen)}, WER {percent(chosen['wer'])}"

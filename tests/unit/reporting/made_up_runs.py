@@ -66,6 +66,7 @@ def make_run(
             "step": summary["best"]["step"],
             "difference": difference,
             "interval": [difference] * 2,
+            "p_value": 0.002,
         }
         lines.append({"kind": "eval_interpolation" if "alpha" in averaged else f"eval_{name}", **record})
         write_json_lines(folder / "evaluations" / f"{name}.jsonl", map(ScoredUtterance.to_json, scored))

@@ -75,15 +75,11 @@ def test_where_nothing_holds_the_guards_there_is_no_best_and_the_remedies_are_na
 
 # WER, change of the guard; the margin is 0.01
 HOLDS, BREAKS = 0.0, 0.05
-BETTER, CHANCE = (-0.08, -0.01), (-0.08, 0.02)  # intervals of the difference to the best of training
+BETTER, CHANCE, ALONE = 0.002, 0.2, 0.03  # p-values; the last is clear for one candidate, and not for two
 
 
-def candidate(
-    name: str, wer: float, change: float, interval: tuple[float, float] | None, *, best: float = 0.3
-) -> dict[str, Any]:
-    versus = (
-        None if interval is None else {"step": 1, "wer": best, "difference": wer - best, "interval": list(interval)}
-    )
+def candidate(name: str, wer: float, change: float, p_value: float | None, *, best: float = 0.3) -> dict[str, Any]:
+    versus = None if p_value is None else {"step": 1, "wer": best, "difference": wer - best, "p_value": p_value}
     return {**evaluation(2, wer, change), "weights": name, "versus_best": versus}
 
 
@@ -98,19 +94,22 @@ def candidate(
         ([(0.3, HOLDS)], [(0.25, HOLDS, BETTER), (0.26, HOLDS, BETTER)], "a", None),
         ([(0.3, HOLDS)], [(0.25, HOLDS, BETTER), (0.24, HOLDS, CHANCE)], "a", None),
         ([(0.3, HOLDS)], [(0.25, HOLDS, BETTER), (0.25, HOLDS, BETTER)], "a", None),  # ties keep the earlier
+        ([(0.3, HOLDS)], [(0.25, HOLDS, ALONE)], "a", None),
+        ([(0.3, HOLDS)], [(0.25, HOLDS, ALONE), (0.26, HOLDS, CHANCE)], None, None),
+        ([(0.3, HOLDS)], [(0.25, HOLDS, ALONE), (0.2, BREAKS, BETTER)], "a", "b"),  # those that break one don't count
         # the last model breaks the guard, an earlier one holds it: any gain counts
         ([(0.3, HOLDS), (0.2, BREAKS)], [(0.25, HOLDS, CHANCE)], "a", 2),
-        ([(0.3, HOLDS), (0.2, BREAKS)], [(0.35, HOLDS, (0.01, 0.09))], None, 2),
+        ([(0.3, HOLDS), (0.2, BREAKS)], [(0.35, HOLDS, BETTER)], None, 2),
         ([(0.3, HOLDS), (0.2, BREAKS)], [(0.19, HOLDS, BETTER)], "a", None),  # it costs nothing to hold the guard
         # no evaluation of training held it
         ([(0.2, BREAKS)], [(0.28, HOLDS, None), (0.25, HOLDS, None), (0.22, BREAKS, None)], "b", 1),
         ([(0.2, BREAKS)], [(0.22, BREAKS, None)], None, 1),
-        ([(0.3, HOLDS)], [(float("nan"), HOLDS, (float("nan"), float("nan")))], None, None),
+        ([(0.3, HOLDS)], [(float("nan"), HOLDS, float("nan"))], None, None),
     ],
 )
 def test_a_candidate_wins_beyond_chance_or_by_holding_a_guard(
     of_training: list[tuple[float, float]],
-    tried: list[tuple[float, float, tuple[float, float] | None]],
+    tried: list[tuple[float, float, float | None]],
     best: str | None,
     unguarded: str | int | None,
 ) -> None:
