@@ -195,7 +195,8 @@ def test_python_on_a_page_compiles(block: Block) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_settings_that_a_page_names_exist(page: Path) -> None:
-    known = {name.removeprefix("--") for name in setting_flags()} | {*SECTIONS, "data.text", "evaluation.long_form_decoding"}
+    sections = {*SECTIONS, "data.text", "evaluation.long_form_decoding"}
+    known = {name.removeprefix("--") for name in setting_flags()} | sections
     named = re.findall(rf"`(?:--)?((?:{'|'.join(SECTIONS)})\.[a-z_.]+)", page.read_text(encoding="utf-8"))
     assert {name.rstrip(".") for name in named} - known == set()
 
