@@ -1,7 +1,9 @@
-"""`accel-asr check-data [--json FILE|-] [--write_clean FILE.jsonl] [settings of a run]`: is the data fit to train on?
+"""`accel-asr check-data [--model M] [--json FILE|-] [--write_clean FILE.jsonl] [settings of a run]`: is the data fit to
+train on?
 
 Reads all that a training run with these settings would read, without torch, and says what would be dropped or refused
-and what is worth a look.
+and what is worth a look. With --model, that model listens to the training rows, and ranks them by how badly their texts
+fit; also under `accelerate launch -m accel_asr check-data ...`.
 """
 
 import argparse
@@ -10,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from accel_asr.commands.option_types import share
 from accel_asr.config.command_line import parse_config, split_arguments
 from accel_asr.config.settings import Config
 from accel_asr.console.printing import json_to_print, print_result, say
@@ -20,22 +23,30 @@ from accel_asr.model.folder.examination import say_notes
 
 DESCRIPTION = """Decode every recording and read every text of a run's sources; report what training would drop or
 refuse, and duplicates, overlap of validation with training, silence, clipping, and texts that do not fit their
-recordings. Takes the settings of a run, trains nothing. Exit code 0 if every row would be used, 1 if a row would be
+recordings. Takes the settings of a run, trains nothing. With --model, rank the training rows by how badly their texts
+fit what that model hears. Exit code 0 if every row would be used, 1 if a row would be
 dropped or training refused (other findings do not count), 2 for bad input."""
 OPTIONS = (
     ("json", "FILE", "write the report as JSON, to standard output in place of the tables if it is -"),
     ("write_clean", "FILE.jsonl", "write the rows that are kept as a manifest to train on"),
     ("extract_audio", "FOLDER", "with --write_clean: write recordings that are not files to this folder"),
+    ("model", "FOLDER_OR_NAME", "listen to the training rows with this model, and rank them; stands for the run's own"),
+    ("page", "FILE.html", "with --model: write a page with players of the worst 50 rows"),
 )
-OVERWRITE_HELP = "let --json, --write_clean and --extract_audio overwrite files"
+SHARES = (
+    ("worst_share", "SHARE", "with --model and --write_clean: leave out this share of the rows, the worst; such as 0.05"),
+    ("threshold", "SCORE", "with --model and --write_clean: leave out the rows with at least this score, 0 to 1"),
+)
+OVERWRITE_HELP = "let --json, --write_clean, --extract_audio and --page overwrite files"
 
 
 def main(arguments: list[str]) -> int:
     """Check; returns 0 when every row would be used, else 1. Bad input ends in one message and exit code 2."""
-    with user_errors_exit():
+    with user_errors_exit(same_on_every_rank=True):
         options, settings = _take_own_options(arguments)
-        config = parse_config(settings)
+        config = _configuration(options, settings)
         _refuse_impossible(options, config)
+    with user_errors_exit():
         return check_data(config, options)
 
 
@@ -45,7 +56,7 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
     Raises:
         UserError: model or data can't be read, or something can't be written.
     """
-    from accel_asr.data.checking.check import check
+    from accel_asr.data.checking.check import check, without_training_rows
     from accel_asr.data.checking.clean_manifests import write_clean_manifests
     from accel_asr.data.checking.data_report import report_of
     from accel_asr.data.checking.model_limits import load_model_limits
@@ -69,10 +80,24 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
         references = {"normalizer": config.evaluation.normalizer, "max_new_tokens": most, **asdict(faults)}
     report: dict[str, Any] = report_of(checked, model_name=config.model.name_or_path, references=references)
     report["clean_manifests"] = []
+    ranking = None
+    if options.model is not None:
+        from accel_asr.run.row_ranking import rank_training_rows
+
+        ranking = rank_training_rows(config, checked.train, worst_share=options.worst_share, threshold=options.threshold)
+        if ranking is None:  # another rank has it
+            return 0
+        report["rows"] = ranking.to_json()
     try:
+        if ranking is not None and options.page is not None:
+            from accel_asr.reporting.rows_page import write_rows_page
+
+            with write_errors_explained(options.page, setting="--page"):
+                write_rows_page(ranking, checked.train, options.page, model_name=config.model.name_or_path)
         if options.write_clean is not None:
+            kept = checked if ranking is None else without_training_rows(checked, [row.row for row in ranking.left_out])
             written = write_clean_manifests(
-                checked, options.write_clean, extract_to=options.extract_audio, overwrite=options.overwrite
+                kept, options.write_clean, extract_to=options.extract_audio, overwrite=options.overwrite
             )
             report["clean_manifests"] = [
                 {
@@ -91,6 +116,10 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
             _print_json(report)
         else:
             print_report(report)
+            if ranking is not None:
+                from accel_asr.evaluation.row_table import show_rows
+
+                show_rows(ranking, page=options.page)
     if options.json not in (None, "-"):
         with write_errors_explained(Path(options.json), setting="--json"):
             write_text(Path(options.json), json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
@@ -103,6 +132,9 @@ def _add_own_options(parser: argparse.ArgumentParser) -> None:
     for name, metavar, text in OPTIONS:
         spellings = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
         parser.add_argument(*spellings, dest=name, metavar=metavar, help=text)
+    for name, metavar, text in SHARES:
+        spellings = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
+        parser.add_argument(*spellings, dest=name, metavar=metavar, type=share, help=text)
     parser.add_argument("--overwrite", action="store_true", help=OVERWRITE_HELP)
 
 
@@ -115,10 +147,28 @@ def _take_own_options(arguments: list[str]) -> tuple[argparse.Namespace, list[st
     options, settings = split_arguments(
         arguments, _add_own_options, prog="accel-asr check-data", description=DESCRIPTION
     )
-    for name in ("write_clean", "extract_audio"):
+    for name in ("write_clean", "extract_audio", "page"):
         if getattr(options, name) is not None:
             setattr(options, name, Path(getattr(options, name)))
     return options, settings
+
+
+def _configuration(options: argparse.Namespace, settings: list[str]) -> Config:
+    """The settings; with --model, that model's, and those of its run where it is in the folder of one.
+
+    Raises:
+        UserError: as `parse_config` raises, or the model is none.
+    """
+    if options.model is None:
+        return parse_config(settings)
+    from accel_asr.model.folder.examination import refuse_unfit_folder
+    from accel_asr.quickstart import model_source
+    from accel_asr.run.model_settings import settings_of_model
+
+    refuse_unfit_folder(model_source(options.model), name=options.model, setting="--model")
+    # its padding merged, which is several times as fast, unless the command line says otherwise
+    own = [f"--model.name_or_path={options.model}", "--model.revision=null", "--evaluation.audio_context=merged"]
+    return parse_config([*settings_of_model(options.model, settings), *own, *settings], trains=False)
 
 
 def _refuse_impossible(options: argparse.Namespace, config: Config) -> None:
@@ -139,8 +189,18 @@ def _refuse_impossible(options: argparse.Namespace, config: Config) -> None:
     if options.write_clean is not None and options.write_clean.suffix != ".jsonl":
         problem, value = "does not end with .jsonl", options.write_clean
         errors.append(UserError(problem, setting="--write_clean", value=value, remedy="give a name that does"))
+    given = {name: getattr(options, name) for name in ("page", "worst_share", "threshold")}
+    for name, value in given.items():
+        needed = ["model"] if name == "page" else ["model", "write_clean"]
+        lacks = [f"--{other}" for other in needed if getattr(options, other) is None]
+        if value is not None and lacks:
+            problem = f"needs {' and '.join(lacks)}"
+            errors.append(UserError(problem, setting=f"--{name}", value=value, remedy="give both, or neither"))
+    if options.worst_share is not None and options.threshold is not None:
+        remedy = "give only one of them"
+        errors.append(UserError("does not go with --worst_share", setting="--threshold", remedy=remedy))
     several = len(config.data.sources) > 1  # then each manifest has the name of its source, too
-    targets = {"--write_clean": None if several else options.write_clean, "--json": options.json}
+    targets = {"--write_clean": None if several else options.write_clean, "--json": options.json, "--page": options.page}
     for option, path in targets.items():
         if path not in (None, "-"):
             try:

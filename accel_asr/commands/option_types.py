@@ -57,6 +57,14 @@ def probability(text: str) -> float | None:
     return value
 
 
+def share(text: str) -> float:
+    """A number above 0 and below 1."""
+    value = _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; give a number between 0 and 1, such as 0.05")
+    return value
+
+
 def _number(text: str) -> float:
     try:
         return float(text)

@@ -30,19 +30,45 @@ from accel_asr.ranks.agreement import POLL_S, Agreement
 
 @dataclasses.dataclass(frozen=True)
 class Transcription:
-    """All transcripts, in the order of the utterances, and the mean loss of a target token in nats."""
+    """All transcripts, in the order of the utterances, and the mean loss of a target token in nats.
+
+    `details`: what `closer_look` found of each, None where the audio can't be decoded; empty without one.
+    """
 
     transcripts: list[Transcript]
     loss: float
+    details: list[Any] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class HeardBatch:
+    """A transcribed batch, for a closer look at its rows. Tensors start with an axis of the rows.
+
+    Args:
+        encoded: The encoder's outputs, (rows, positions, width).
+        hidden: The decoder's for `batch.decoder_input_ids`, (rows, tokens, width).
+        generated: Token ids of the transcripts, padded, (rows, tokens).
+        start_tokens: How many tokens came before them, and come before the text in each label.
+    """
+
+    batch: Batch
+    encoded: torch.Tensor
+    hidden: torch.Tensor
+    generated: torch.Tensor
+    start_tokens: int
+
+
+CloserLook = Callable[[WhisperForConditionalGeneration, HeardBatch], Sequence[Any]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """One rank's results: (row, hypothesis, cut off, silent, audio problem) of each utterance, and (first row, summed
-    token loss, target tokens) of each batch."""
+    """One rank's results: (row, hypothesis, cut off, silent, audio problem) of each utterance, (first row, summed token
+    loss, target tokens) of each batch, and (row, detail) of each utterance that was looked at closer."""
 
     rows: list[tuple[int, str, bool, bool, str | None]]
     losses: list[tuple[int, float, int]]
+    details: list[tuple[int, Any]] = dataclasses.field(default_factory=list)
 
 
 def transcribe_utterances(
@@ -53,6 +79,7 @@ def transcribe_utterances(
     accelerator: Accelerator,
     collator: Collator,
     agreement: Agreement | None = None,
+    closer_look: CloserLook | None = None,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Transcription:
     """Generate a transcript for each utterance. Every rank must call this; every rank gets the whole table.
@@ -60,6 +87,7 @@ def transcribe_utterances(
     Args:
         model: Unwrapped. Each row's own language, task and prompt are given to its decoder.
         agreement: Lets the ranks stop together before the end; without it they only fail together.
+        closer_look: Called for each batch of this rank; returns a detail of each row, which can be gathered.
         on_batch: Called after each batch of this rank with the number of utterances in it.
 
     Raises:
@@ -80,12 +108,14 @@ def transcribe_utterances(
             collator=collator,
             compiled=compiled,
             agreement=agreement,
+            closer_look=closer_look,
             on_batch=on_batch,
         )
     while not agreement.all_done(is_done=True):
         pass
-    shares = Share(rows=gather_object(share.rows), losses=gather_object(share.losses))
-    return whole_table(items.utterances, shares, task=decoding.task)
+    rows, losses = gather_object(share.rows), gather_object(share.losses)
+    details = [] if closer_look is None else gather_object(share.details)
+    return whole_table(items.utterances, Share(rows, losses, details), task=decoding.task)
 
 
 def transcribe_batches(
@@ -98,6 +128,7 @@ def transcribe_batches(
     collator: Collator,
     compiled: CompiledDecoding | None = None,
     agreement: Agreement | None = None,
+    closer_look: CloserLook | None = None,
     on_batch: Callable[[int], object] = lambda utterances: None,
 ) -> Share:
     """Transcribe these batches of rows of `items` on this rank.
@@ -122,17 +153,19 @@ def transcribe_batches(
             rows = [row for row in planned.rows if names.get(row) not in failed]
             if rows:
                 with torch.no_grad(), accelerator.autocast():
-                    hypotheses, cut_off, loss_sum = _transcribe_batch(
+                    hypotheses, cut_off, loss_sum, details = _transcribe_batch(
                         model,
                         batch,
                         decoding,
                         spelling=items.encoder.spelling,
                         start_tokens=planned.start_tokens,
                         compiled=compiled,
+                        closer_look=closer_look,
                     )
                 silent = is_silent(batch.input_features).tolist()
                 share.rows.extend((*result, None) for result in zip(rows, hypotheses, cut_off, silent, strict=True))
                 share.losses.append((rows[0], loss_sum, len(batch.target_positions)))
+                share.details.extend(zip(rows, details, strict=closer_look is not None))
             on_batch(len(planned.rows))
     KeyBias.of_model(model).of_batch = None  # whoever generates next hears the whole window
     model.train(was_training)
@@ -193,7 +226,9 @@ def whole_table(utterances: Sequence[Utterance], shares: Share, *, task: str | N
         )
         for utterance, (_, hypothesis, cut_off, silent, audio_problem) in zip(utterances, rows, strict=True)
     ]
-    return Transcription(transcripts=transcripts, loss=loss)
+    by_row = dict(shares.details)
+    details = [by_row.get(row) for row in range(len(utterances))] if by_row else []
+    return Transcription(transcripts=transcripts, loss=loss, details=details)
 
 
 def _transcribe_batch(
@@ -204,8 +239,9 @@ def _transcribe_batch(
     spelling: Spelling,
     start_tokens: int,
     compiled: CompiledDecoding | None,
-) -> tuple[list[str], list[bool], float]:
-    """(hypotheses, cut off, summed token loss) of one batch, from one pass of the encoder.
+    closer_look: CloserLook | None,
+) -> tuple[list[str], list[bool], float, Sequence[Any]]:
+    """(hypotheses, cut off, summed token loss, details) of one batch, from one pass of the encoder.
 
     Args:
         start_tokens: How many tokens of each row's label `generate` is given: previous text, start, language, task.
@@ -224,6 +260,8 @@ def _transcribe_batch(
     given = batch.decoder_input_ids[:, :start_tokens]
     options: dict[str, object] = {}
     key_bias = KeyBias.of_model(model)
+    whole_bias = None if closer_look is None or key_bias.of_batch is None else key_bias.of_batch.clone()
+    encoded_clips = encoded
     if is_greedy:
         # the loss has computed the keys and values of the encoder; those of its labels are forgotten
         cache = EncoderDecoderCache(DynamicCache(), heard.cross_attention_cache)
@@ -245,4 +283,8 @@ def _transcribe_batch(
     )[: len(batch.labels), start_tokens:]
     # a row without an end-of-text token was cut off
     cut_off = [model.generation_config.eos_token_id not in row for row in generated.tolist()]
-    return [spelling.text(row) for row in generated.tolist()], cut_off, loss_sum
+    details: Sequence[Any] = ()
+    if closer_look is not None:
+        key_bias.of_batch = whole_bias  # greedy decoding has dropped the rows that ended
+        details = closer_look(model, HeardBatch(batch, encoded_clips, hidden, generated, start_tokens))
+    return [spelling.text(row) for row in generated.tolist()], cut_off, loss_sum, details

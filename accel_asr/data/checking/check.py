@@ -3,7 +3,7 @@
 Everything is decoded while it is indexed, to find now what training would only meet later.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -115,6 +115,18 @@ def check(data: DataConfig, limits: ModelLimits, *, seed: int) -> Checked:
                 parts[number] = _without(parts[number], train[number].select(mask))
             train = settled.train
     return Checked(data, limits, parts, Utterances.together(train), validation, refusals, notices)
+
+
+def without_training_rows(checked: Checked, rows: Sequence[int]) -> Checked:
+    """Keep these rows of `checked.train` neither in it nor in its part; rows that are validated on stay."""
+    left_out = checked.train.select(np.asarray(rows, dtype=np.int64))
+    parts = []
+    for part in checked.parts:
+        mine = [number for number, other in enumerate(left_out.parts) if other is part.part and not part.validates]
+        gone = left_out.row_of[np.isin(left_out.part_of, mine)]
+        parts.append(replace(part, kept=part.kept.select(~np.isin(part.kept.row_of, gone))))
+    stays = ~np.isin(np.arange(len(checked.train)), rows)
+    return replace(checked, parts=parts, train=checked.train.select(stays))
 
 
 def _without(checked: CheckedPart, validated: Utterances) -> CheckedPart:
