@@ -10,7 +10,7 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accel_asr.commands.option_types import share
 from accel_asr.config.command_line import parse_config, split_arguments
@@ -21,6 +21,11 @@ from accel_asr.errors import UserError, raise_all, user_errors_exit
 from accel_asr.files.atomic_writes import write_errors_explained, write_text
 from accel_asr.model.folder.examination import say_notes
 
+if TYPE_CHECKING:
+    from accel_asr.data.checking.check import Checked
+    from accel_asr.data.selection.utterances import Utterances
+    from accel_asr.evaluation.row_scores import Ranking
+
 DESCRIPTION = """Decode every recording and read every text of a run's sources; report what training would drop or
 refuse, and duplicates, overlap of validation with training, silence, clipping, and texts that do not fit their
 recordings. Takes the settings of a run, trains nothing. With --model, rank the training rows by how badly their texts
@@ -30,11 +35,15 @@ OPTIONS = (
     ("json", "FILE", "write the report as JSON, to standard output in place of the tables if it is -"),
     ("write_clean", "FILE.jsonl", "write the rows that are kept as a manifest to train on"),
     ("extract_audio", "FOLDER", "with --write_clean: write recordings that are not files to this folder"),
-    ("model", "FOLDER_OR_NAME", "listen to the training rows with this model, and rank them; stands for the run's own"),
+    ("model", "FOLDER_OR_NAME", "listen to the training rows with this model, and rank them"),
     ("page", "FILE.html", "with --model: write a page with players of the worst 50 rows"),
 )
 SHARES = (
-    ("worst_share", "SHARE", "with --model and --write_clean: leave out this share of the rows, the worst; such as 0.05"),
+    (
+        "worst_share",
+        "SHARE",
+        "with --model and --write_clean: leave out this share of the rows, the worst; such as 0.05",
+    ),
     ("threshold", "SCORE", "with --model and --write_clean: leave out the rows with at least this score, 0 to 1"),
 )
 OVERWRITE_HELP = "let --json, --write_clean, --extract_audio and --page overwrite files"
@@ -57,7 +66,6 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
         UserError: model or data can't be read, or something can't be written.
     """
     from accel_asr.data.checking.check import check, without_training_rows
-    from accel_asr.data.checking.clean_manifests import write_clean_manifests
     from accel_asr.data.checking.data_report import report_of
     from accel_asr.data.checking.model_limits import load_model_limits
     from accel_asr.data.checking.tables import print_report
@@ -69,6 +77,7 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
     say_notes(limits.notes, name=config.model.name_or_path)
     normalizer = load_normalizer(config.evaluation.normalizer, limits.encoder.tokenizer)
     checked = check(data, limits, seed=config.training.seed)
+    all_rows = checked.train
     references = None
     if checked.validation:
         most = min(config.evaluation.generation_max_length, limits.encoder.room)
@@ -84,32 +93,18 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
     if options.model is not None:
         from accel_asr.run.row_ranking import rank_training_rows
 
-        ranking = rank_training_rows(config, checked.train, worst_share=options.worst_share, threshold=options.threshold)
-        if ranking is None:  # another rank has it
+        ranking = rank_training_rows(
+            config, checked.train, worst_share=options.worst_share, threshold=options.threshold
+        )
+        if ranking is None:  # the main process has it
             return 0
         report["rows"] = ranking.to_json()
+        checked = without_training_rows(checked, [row.row for row in ranking.left_out])
     try:
-        if ranking is not None and options.page is not None:
-            from accel_asr.reporting.rows_page import write_rows_page
-
-            with write_errors_explained(options.page, setting="--page"):
-                write_rows_page(ranking, checked.train, options.page, model_name=config.model.name_or_path)
         if options.write_clean is not None:
-            kept = checked if ranking is None else without_training_rows(checked, [row.row for row in ranking.left_out])
-            written = write_clean_manifests(
-                kept, options.write_clean, extract_to=options.extract_audio, overwrite=options.overwrite
-            )
-            report["clean_manifests"] = [
-                {
-                    "source": manifest.source,
-                    "path": str(manifest.path),
-                    "rows": manifest.rows,
-                    "other_rows": manifest.other_rows,
-                    "left_out": manifest.left_out,
-                    "settings": manifest.settings,
-                }
-                for manifest in written
-            ]
+            report["clean_manifests"] = _write_clean(checked, options)
+        if ranking is not None and options.page is not None:
+            _write_page(ranking, all_rows, options.page, language=limits.language)
     finally:  # what took long to find is shown in any case
         report = public_values(report)
         if options.json == "-":
@@ -125,6 +120,34 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
             write_text(Path(options.json), json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
         say(f"report     {options.json}")
     return int(report["exit_code"])
+
+
+def _write_clean(checked: "Checked", options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Write the manifests; returns what the report says of each."""
+    from accel_asr.data.checking.clean_manifests import write_clean_manifests
+
+    written = write_clean_manifests(
+        checked, options.write_clean, extract_to=options.extract_audio, overwrite=options.overwrite
+    )
+    return [
+        {
+            "source": manifest.source,
+            "path": str(manifest.path),
+            "rows": manifest.rows,
+            "other_rows": manifest.other_rows,
+            "left_out": manifest.left_out,
+            "settings": manifest.settings,
+        }
+        for manifest in written
+    ]
+
+
+def _write_page(ranking: "Ranking", rows: "Utterances", page: Path, *, language: str | None) -> None:
+    from accel_asr.reporting.rows_page import write_rows_page
+    from accel_asr.reporting.validation_audio import samples_by_id
+
+    with write_errors_explained(page, setting="--page"):
+        write_rows_page(ranking, page, samples_of=samples_by_id(rows), language=language)
 
 
 def _add_own_options(parser: argparse.ArgumentParser) -> None:
@@ -200,7 +223,11 @@ def _refuse_impossible(options: argparse.Namespace, config: Config) -> None:
         remedy = "give only one of them"
         errors.append(UserError("does not go with --worst_share", setting="--threshold", remedy=remedy))
     several = len(config.data.sources) > 1  # then each manifest has the name of its source, too
-    targets = {"--write_clean": None if several else options.write_clean, "--json": options.json, "--page": options.page}
+    targets = {
+        "--write_clean": None if several else options.write_clean,
+        "--json": options.json,
+        "--page": options.page,
+    }
     for option, path in targets.items():
         if path not in (None, "-"):
             try:

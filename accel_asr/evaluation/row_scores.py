@@ -24,6 +24,7 @@ SURE_LANGUAGE = 0.5  # from this probability on, another language than the label
 LONG_STRETCH = 3  # words in a row that only one side has
 ANOTHER_TEXT_EDITS, ANOTHER_TEXT_FIT = 0.6, 0.3  # from this edit rate on, and up to this fit
 SAME_TEXT_EDITS = 0.35  # up to which a transcript is that of another row's text
+NO_REASON = "none of these"
 COMMON_WORD_SHARE = 0.2  # of the rows: such a word finds none of them
 
 
@@ -48,6 +49,16 @@ class RankedRow:
     other_row: str | None
     reasons: dict[str, str]
     scored: ScoredUtterance
+
+    @property
+    def why(self) -> str:
+        """The reasons in one line; what was measured where there is none."""
+        words = self.scored.words
+        if self.reasons:
+            return "; ".join(self.reasons.values())
+        if words is not None and words.errors:
+            return f"{words.errors:,} of {counted(words.reference_length, 'word')} heard otherwise"
+        return "nothing odd"
 
     def to_json(self) -> dict[str, Any]:
         transcript = self.scored.transcript
@@ -77,6 +88,11 @@ class Ranking:
     audio_context: str
     rows: list[RankedRow]
     left_out: list[RankedRow]
+
+    @staticmethod
+    def kinds(rows: Sequence[RankedRow]) -> dict[str, int]:
+        """How many rows have each kind of reason as their first, the most frequent kind first."""
+        return dict(Counter(next(iter(row.reasons), NO_REASON) for row in rows).most_common())
 
     def to_json(self) -> dict[str, Any]:
         return {

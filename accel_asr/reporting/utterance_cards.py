@@ -60,9 +60,9 @@ class CardMaker:
         self.anchors: dict[str, str] = {}  # utterance id -> the card that has its recording
         self.made = 0
 
-    def of_utterance(self, utterance: ScoredUtterance) -> Card:
-        """The card of a transcript."""
-        return self._card(utterance, _errors(utterance), before=None)
+    def of_utterance(self, utterance: ScoredUtterance, *, heading: str | None = None) -> Card:
+        """The card of a transcript; its heading says how many words are wrong, unless another is given."""
+        return self._card(utterance, heading or _errors(utterance), before=None)
 
     def of_change(self, change: Change) -> Card:
         """The card of a transcript beside the one before training."""
