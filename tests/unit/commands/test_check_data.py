@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from accel_asr.data.checking import data_report
 from accel_asr.data.checking.tables import bar
 from accel_asr.data.run_data import RunData
 from accel_asr.data.splits import load_train_and_validation
+from tests.conftest import forget_accelerate
 from tests.tiny_datasets import wav_bytes
 from tests.unit.data.local_sources import load
 
@@ -537,3 +539,70 @@ def test_json_that_can_not_be_printed_is_an_error(
         check_data.main([*settings, "--json", "-"])
     assert exit_info.value.code == 2
     assert "--json '-': standard output can't be written" in capsys.readouterr().err
+
+
+# -- with a model that ranks the rows
+
+
+@pytest.fixture
+def one_process() -> Iterator[None]:
+    """Accelerate's process-wide state is that of other tests before and after."""
+    forget_accelerate()
+    yield
+    forget_accelerate()
+
+
+@pytest.mark.usefixtures("one_process")
+def test_a_model_ranks_the_training_rows_and_the_worst_are_left_out(
+    settings: list[str], folder: Path, tiny_folder: Path, tmp_path: Path, capsys
+) -> None:
+    rewrite(folder, {5: "Another text altogether, and <a> long one"})
+    clean, page, findings = tmp_path / "clean.jsonl", tmp_path / "rows.html", tmp_path / "found.json"
+    outputs = ["--write_clean", str(clean), "--page", str(page), "--json", str(findings)]
+    assert check_data.main([*settings, "--model", str(tiny_folder), *outputs, "--worst_share", "0.25"]) == 0
+    out = capsys.readouterr().out
+    rows = json.loads(findings.read_text(encoding="utf-8"))["rows"]
+    ranked = rows["ranked"]
+    assert len(ranked) == 8  # the two of split test are validated on
+    assert [row["rank"] for row in ranked] == list(range(1, 9))
+    assert [row["score"] for row in ranked] == sorted((row["score"] for row in ranked), reverse=True)
+    assert rows["left_out"] == [row["id"] for row in ranked[:2]]
+    assert rows["audio_context"] == "merged"
+    assert {row["expected_language"] for row in ranked} == {"en"}
+    lines = [json.loads(line) for line in clean.read_text(encoding="utf-8").splitlines()]
+    names = {row["id"] for row in ranked[2:]} | {"8.wav", "sub/9.wav"}
+    assert {line["audio"].removeprefix("clips/") for line in lines} == names
+    assert "left out   2 rows" in out
+    html = page.read_text(encoding="utf-8")
+    assert html.count('<li class="card"') == html.count("<audio") == 8
+    assert "&lt;a&gt; long one" in html
+    assert "<a>" not in html
+
+
+def test_without_a_model_nothing_is_ranked(settings: list[str], folder: Path, capsys) -> None:
+    good_only(folder)
+    assert "rows" not in report(settings, capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "setting", "words"),
+    [
+        (["--page", "p.html"], "--page", "--model"),
+        (["--threshold", "0.8", "--write_clean", "c.jsonl"], "--threshold", "--model"),
+        (["--worst_share", "0.1", "--model", "quickstart"], "--worst_share", "--write_clean"),
+        (["--worst_share", "1.5"], "--worst_share", "between 0 and 1"),
+        (["--threshold", "much"], "--threshold", "no number"),
+        (["--model", "there/is/none"], "--model", "there/is/none"),
+    ],
+)
+def test_a_ranking_that_can_not_be_made_is_refused_at_once(
+    settings: list[str], options: list[str], setting: str, words: str, capsys
+) -> None:
+    message = refused([*settings, *options], capsys)
+    assert message.startswith(setting)
+    assert words in message
+
+
+def test_share_and_threshold_are_not_given_both(settings: list[str], tiny_folder: Path, capsys) -> None:
+    both = ["--model", str(tiny_folder), "--write_clean", "c.jsonl", "--worst_share", "0.1", "--threshold", "0.5"]
+    assert refused([*settings, *both], capsys).startswith("--threshold")
