@@ -1,8 +1,5 @@
-"""How likely a model finds the text of each row: beside its own transcript, and beside the same text for another
-recording; and which language it hears.
-"""
+"""How likely a model finds the text of each row, beside its own transcript of it, and which language it hears."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +9,11 @@ from transformers import WhisperForConditionalGeneration
 
 from accel_asr.data.loading.collator import IGNORED_LABEL
 from accel_asr.evaluation.generation import HeardBatch
-from accel_asr.model.silence_merging import KeyBias
 
 
 @dataclass(frozen=True)
 class RowLosses:
-    """Losses are means over tokens, in nats, with the end token: of the text, of the model's own transcript, and of the
-    text for another recording of the batch (None where there is none).
+    """Losses are means over tokens, in nats: of the text, and of the model's own transcript; both with the end token.
 
     `language` is the code of the language that is heard, with its probability among all languages; None for a model
     without languages. `expected_language` is the code that the label has.
@@ -26,7 +21,6 @@ class RowLosses:
 
     text_loss: float
     own_loss: float
-    elsewhere_loss: float | None = None
     language: str | None = None
     language_probability: float | None = None
     expected_language: str | None = None
@@ -34,7 +28,7 @@ class RowLosses:
 
 @torch.no_grad()
 def row_losses(model: WhisperForConditionalGeneration, heard: HeardBatch) -> list[RowLosses]:
-    """Those of each row of a batch: two more passes of the decoder, and for languages one more token.
+    """Those of each row of a batch: one more pass of the decoder, and for languages one more token.
 
     A `closer_look` of `transcribe_utterances`.
     """
@@ -45,8 +39,10 @@ def row_losses(model: WhisperForConditionalGeneration, heard: HeardBatch) -> lis
     hidden = _decoder_states(model, inputs, heard.encoded)
     own = _mean_losses(model, hidden[:, start - 1 :], labels)
     languages = _languages(model, heard)
-    elsewhere = _elsewhere(model, heard)
-    return [RowLosses(*fields[:3], *fields[3]) for fields in zip(texts, own, elsewhere, languages, strict=True)]
+    return [
+        RowLosses(text_loss, own_loss, *language)
+        for text_loss, own_loss, language in zip(texts, own, languages, strict=True)
+    ]
 
 
 def _own_transcripts(model: WhisperForConditionalGeneration, heard: HeardBatch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -57,18 +53,6 @@ def _own_transcripts(model: WhisperForConditionalGeneration, heard: HeardBatch) 
     after_end = is_end.cumsum(1) - is_end > 0  # the end token itself is a target
     inputs = torch.cat([heard.batch.decoder_input_ids[:, : heard.start_tokens], generated[:, :-1]], dim=1)
     return inputs, generated.masked_fill(after_end, IGNORED_LABEL)
-
-
-def _elsewhere(model: WhisperForConditionalGeneration, heard: HeardBatch) -> Sequence[float | None]:
-    """The loss of each text for the recording of the row before it; the first has the last one's."""
-    batch, start, key_bias = heard.batch, heard.start_tokens, KeyBias.of_model(model)
-    if len(batch.labels) == 1:
-        return [None]
-    own_bias = key_bias.of_batch
-    key_bias.of_batch = None if own_bias is None else own_bias.roll(1, 0)
-    hidden = _decoder_states(model, batch.decoder_input_ids, heard.encoded.roll(1, 0))
-    key_bias.of_batch = own_bias
-    return _mean_losses(model, hidden[:, start - 1 :], batch.labels[:, start - 1 :])
 
 
 def _decoder_states(

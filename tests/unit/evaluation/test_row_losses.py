@@ -49,24 +49,6 @@ def test_losses_are_those_of_transformers_clip_by_clip(
         assert row.own_loss == pytest.approx(loss_of(model, features, given, own), rel=1e-4)
 
 
-def test_the_loss_for_another_recording_is_that_of_the_row_before(
-    model_and_processor, utterances, clip_items, encoder, accelerator, collator
-) -> None:
-    model, processor = model_and_processor
-    by_length = sorted(range(7), key=lambda row: -utterances[row].duration_s)
-    details = found(model, clip_items, accelerator, collator, batch_size=7)
-    given = list(encoder.prefix("en", "transcribe"))
-    for place, row in enumerate(by_length):
-        other = utterances[by_length[place - 1]]
-        features = processor.feature_extractor(
-            to_float32(other.samples()), sampling_rate=16_000, return_tensors="pt"
-        ).input_features
-        text = list(encoder.encode(utterances[row].text).token_ids)[len(given) :]
-        assert details[row].elsewhere_loss == pytest.approx(loss_of(model, features, given, text), rel=1e-4)
-    alone = found(model, clip_items, accelerator, collator, batch_size=1)
-    assert [row.elsewhere_loss for row in alone] == [None] * 7
-
-
 def test_the_language_heard_is_the_most_probable_after_the_start(
     model_and_processor, utterances, clip_items, accelerator, collator
 ) -> None:
