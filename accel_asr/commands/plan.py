@@ -122,9 +122,12 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _settings(options: argparse.Namespace, settings: list[str]) -> Config:
-    """The run's; with `--dataset`, of a run that needs no training data."""
+    """The run's; with `--dataset`, of a run that needs no training data, whose model may be the first to compare."""
     if options.dataset is None:
         return parse_config(settings)
     own = [f"--{name}={value}" for name, value in WHOLE_SETS.items()]
     own += [f"--data.name_or_path={options.dataset}", "--data.eval_split=test"]
+    named = {argument.partition("=")[0] for argument in settings}
+    if options.models and not named & {"--config", "--model.name_or_path"}:
+        own.append(f"--model.name_or_path={options.models[0]}")
     return parse_config([*own, *settings], trains=False)

@@ -90,7 +90,7 @@ def advise(
         return Advice(NOTHING, reasons)
     if helps and prompted is not None and wer + prompted.interval[1] <= GOOD_ENOUGH:
         reasons.append("with the prompt little is left to gain")
-        return Advice(PROMPT, reasons, {"evaluation": {"keywords_prompt": True}})
+        return Advice(PROMPT, reasons)
     if train_hours is not None and train_hours < LEAST_HOURS:
         amount = f"{60 * train_hours:.0f} minutes" if train_hours else "nothing"
         reasons.append(

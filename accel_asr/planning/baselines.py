@@ -9,6 +9,7 @@ from accel_asr.evaluation.alignments import confusions
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns, worst_part
 from accel_asr.evaluation.evaluating import Evaluation
 from accel_asr.evaluation.intervals import Difference, paired_difference
+from accel_asr.evaluation.no_speech import NoSpeechResult, score_no_speech
 from accel_asr.evaluation.set_results import example
 from accel_asr.planning.sample import Sample, score_sample
 from accel_asr.run.loaded_model import LoadedModel
@@ -24,6 +25,7 @@ class Baseline:
     Args:
         prompted: With the prompt of keywords; None without keywords.
         guards: Records of the guards; guards_s: seconds that they took.
+        no_speech: On clips in which nobody speaks; None where `evaluation.no_speech` is off.
     """
 
     model: str
@@ -31,6 +33,7 @@ class Baseline:
     prompted: Evaluation | None = None
     guards: dict[str, dict[str, Any]] = field(default_factory=dict)
     guards_s: float = 0.0
+    no_speech: NoSpeechResult | None = None
 
     @property
     def prompt_difference(self) -> Difference | None:
@@ -64,6 +67,7 @@ class Baseline:
             "prompted": self.prompted and self.prompted.record(),
             "prompt_difference": difference and vars(difference) | {"verdict": difference.verdict},
             "guards": self.guards,
+            "no_speech": self.no_speech and self.no_speech.record(),
             "worst_parts": [
                 {"column": column, "value": part.value, "wer": part.score.wer, "utterances": part.score.utterances}
                 for column, part in self.worst_parts()
@@ -74,12 +78,19 @@ class Baseline:
 
 
 def score_baseline(
-    name: str, loaded: LoadedModel, sample: Sample, *, accelerator: Accelerator, prompt: str | None
+    name: str,
+    loaded: LoadedModel,
+    sample: Sample,
+    *,
+    accelerator: Accelerator,
+    prompt: str | None,
+    with_no_speech: bool,
 ) -> Baseline:
-    """Score a model on the sample, with and without the prompt.
+    """Score a model on the sample, with and without the prompt, and on clips in which nobody speaks.
 
     Args:
         prompt: None where there are no keywords.
+        with_no_speech: As `evaluation.no_speech`.
     """
     model = loaded.model.to(accelerator.device)
     evaluation = score_sample(model, sample, loaded, accelerator=accelerator, name=name)
@@ -88,4 +99,18 @@ def score_baseline(
         prompted = score_sample(
             model, sample, loaded, accelerator=accelerator, prompt=prompt, name=f"{name}, with keywords"
         )
-    return Baseline(name, evaluation, prompted)
+    no_speech = None
+    if with_no_speech:
+        language = None
+        if loaded.encoder.languages and loaded.decoding.language is None:  # any that the rows have will do
+            language = next((utterance.language for utterance in sample.utterances if utterance.language), None)
+        no_speech = score_no_speech(
+            model,
+            loaded.processor,
+            loaded.encoder,
+            loaded.decoding,
+            accelerator=accelerator,
+            collator=loaded.collator,
+            language=language,
+        )
+    return Baseline(name, evaluation, prompted, no_speech=no_speech)

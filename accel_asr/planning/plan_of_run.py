@@ -53,7 +53,12 @@ def plan_of_run(
     keywords = config.evaluation.keywords
     prompt = keywords_prompt(keywords) if keywords else None
     name = str(config.model.name_or_path)
-    own = score_baseline(name, loaded_of(job), sample, accelerator=accelerator, prompt=prompt)
+    scoring: dict[str, Any] = {
+        "accelerator": accelerator,
+        "prompt": prompt,
+        "with_no_speech": config.evaluation.no_speech,
+    }
+    own = score_baseline(name, loaded_of(job), sample, **scoring)
     if sample.guards:
         guards = RunGuards(replace(job, guards=sample.guards), None, accelerator, None, display)
         results = guards.score(job.model)
@@ -68,7 +73,7 @@ def plan_of_run(
                 replace(config, model=replace(config.model, name_or_path=other, revision=None)), accelerator.device
             )
         same = replace(sample, utterances=sampled(of_other.data.validation, most=sample_size))
-        others.append(score_baseline(other, loaded_of(of_other), same, accelerator=accelerator, prompt=prompt))
+        others.append(score_baseline(other, loaded_of(of_other), same, **scoring))
     probes: list[Probe] = []
     refusals: dict[str, str] = {}
     ways = [*ways_of(config)]
@@ -88,6 +93,7 @@ def plan_of_run(
                 accelerator=accelerator,
                 budget_s=max(steps_s - (own.guards_s if guards_now else 0.0), 0.0),
                 evaluation_s=own.seconds_an_utterance,
+                guards_s=own.guards_s,
                 baseline_guards=guards_now,
             )
             probes.append(probe)
@@ -100,7 +106,8 @@ def plan_of_run(
         "sample": len(sample.utterances),
         "train_hours": train_hours,
         "keywords": list(keywords),
-        "ways": [probe.record() for probe in probes],
+        "prompt": prompt,
+        "ways": [_way_record(probe, own) for probe in probes],
         "not_probed": refusals,
         "answer": advice.answer,
         "reasons": advice.reasons,
@@ -140,13 +147,22 @@ def plan_without_training(
             Display(accelerator).say_lines(notices)
         sample = Sample(sampled(sets[0].utterances, most=sample_size), ())
         size = len(sample.utterances)
-        baselines.append(score_baseline(name, loaded, sample, accelerator=accelerator, prompt=prompt))
+        baseline = score_baseline(
+            name,
+            loaded,
+            sample,
+            accelerator=accelerator,
+            prompt=prompt,
+            with_no_speech=config.evaluation.no_speech,
+        )
+        baselines.append(baseline)
     advice = _advice(baselines[0], [], train_hours=0.0, guards=[])
     return {
         "models": [baseline.record() for baseline in baselines],
         "sample": size,
         "train_hours": 0.0,
         "keywords": list(keywords),
+        "prompt": prompt,
         "ways": [],
         "not_probed": {},
         "answer": advice.answer,
@@ -167,6 +183,13 @@ def _advice(own: Baseline, probes: Sequence[Probe], *, train_hours: float | None
         guards=guards,
         settings_of={probe.way.name: probe.way.settings for probe in probes},
     )
+
+
+def _way_record(probe: Probe, own: Baseline) -> dict[str, Any]:
+    """Of a probe, with what its steps changed on the sample."""
+    finding = _finding(probe, own)
+    change = vars(finding.change) | {"verdict": finding.change.verdict}
+    return probe.record() | {"change": change, "loss_change": finding.loss_change}
 
 
 def _finding(probe: Probe, own: Baseline) -> Finding:

@@ -10,21 +10,24 @@ from rich.table import Table
 from accel_asr.console.printing import percent
 from accel_asr.console.public_text import visible
 from accel_asr.evaluation.score_tables import score_console, shown
+from accel_asr.planning.advice import PROMPT
 from accel_asr.run.forecast import duration, gigabytes
+
+NO_SPEECH = "words where nobody speaks"
 
 
 def show_plan(record: Mapping[str, Any]) -> None:
     """Print the models, where the first fails, the ways, the answer and its reasons."""
     console = score_console()
     table = Table(title=f"as they are, on {record['sample']} utterances, with 95% intervals", title_justify="left")
-    columns = ("model", "WER", "WER with keywords", "CER") if record["keywords"] else ("model", "WER", "CER")
+    columns = ["model", "WER", *(["WER with keywords"] if record["keywords"] else []), "CER", NO_SPEECH]
     for column in columns:
         table.add_column(column, justify="left" if column == "model" else "right", overflow="fold")
     for model in record["models"]:
         rates = [rate_cell(model, "wer"), rate_cell(model, "cer")]
         if model["prompted"]:
             rates.insert(1, rate_cell(model["prompted"], "wer"))
-        table.add_row(shown(model["model"]), *rates)
+        table.add_row(shown(model["model"]), *rates, no_speech_cell(model))
     console.print(table)
     own = record["models"][0]
     for name, guard in own["guards"].items():
@@ -45,6 +48,8 @@ def show_plan(record: Mapping[str, Any]) -> None:
         console.print(f"  - {visible(reason)}")
     if record["settings"]:
         console.print("\nsettings to add:\n" + settings_to_add(record))
+    if record["answer"] == PROMPT:
+        console.print(f"\nprompt: {visible(record['prompt'])}")
     console.print(f"took {duration(record['seconds'])}")
 
 
@@ -89,6 +94,15 @@ def rate_cell(record: Mapping[str, Any], rate: str) -> str:
     low, high = record[f"{rate}_interval"]
     between = f" ({100 * low:.2f} to {100 * high:.2f})" if low is not None and math.isfinite(low) else ""
     return f"{percent(record[rate])}{between}"
+
+
+def no_speech_cell(model: Mapping[str, Any]) -> str:
+    """Of a model's clips without speech, those with words, and the interval of their share."""
+    found = model["no_speech"]
+    if not found:
+        return "not scored"
+    low, high = found["share_interval"]
+    return f"{found['with_words']} of {found['clips']} ({100 * low:.0f} to {100 * high:.0f}%)"
 
 
 def confusion_in_words(confusion: Mapping[str, Any]) -> str:

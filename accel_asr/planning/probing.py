@@ -85,6 +85,7 @@ def probe_way(
     accelerator: Accelerator,
     budget_s: float,
     evaluation_s: float,
+    guards_s: float,
     baseline_guards: dict[str, Any],
 ) -> Probe:
     """Make up to STEPS steps in `budget_s`, with fewer utterances in each if need be, and score the sample.
@@ -93,6 +94,7 @@ def probe_way(
 
     Args:
         evaluation_s: Seconds that an utterance of the validation data takes.
+        guards_s: Seconds that the guards take at an evaluation.
         baseline_guards: Records of the guards before training.
 
     Raises:
@@ -123,8 +125,10 @@ def probe_way(
     if baseline_guards:
         run_guards = RunGuards(replace(job, guards=sample.guards), None, accelerator, None, quiet)
         guards = run_guards.records(run_guards.score(whole), baseline_guards)
-    evaluations = len(plan.cadence.evaluation_steps()) + 1
-    run_s = plan.last_step * step_s + evaluations * evaluation_s * len(job.data.validation)
+    evaluated = plan.cadence.evaluation_steps()
+    with_guards = {*evaluated[:: way.config.evaluation.guard_every], *evaluated[-1:]}
+    evaluations_s = (len(evaluated) + 1) * evaluation_s * len(job.data.validation) + (len(with_guards) + 1) * guards_s
+    run_s = plan.last_step * step_s + evaluations_s
     probe = Probe(
         way,
         steps=timed.count,

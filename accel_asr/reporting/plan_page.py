@@ -6,7 +6,14 @@ from typing import Any
 
 from accel_asr import __version__
 from accel_asr.console.public_text import visible_lines
-from accel_asr.planning.plan_tables import WAY_COLUMNS, confusion_in_words, rate_cell, settings_to_add, way_cells
+from accel_asr.planning.plan_tables import (
+    WAY_COLUMNS,
+    confusion_in_words,
+    no_speech_cell,
+    rate_cell,
+    settings_to_add,
+    way_cells,
+)
 from accel_asr.reporting.report_page import page_environment
 from accel_asr.run.forecast import duration
 
@@ -37,6 +44,7 @@ def render_plan(record: Mapping[str, Any]) -> str:
             columns=WAY_COLUMNS,
             way_cells=way_cells,
             rate_cell=rate_cell,
+            no_speech_cell=no_speech_cell,
             confusion_in_words=confusion_in_words,
             settings=settings_to_add(record) if record["settings"] else "",
             duration=duration,

@@ -34,6 +34,7 @@ case "$*" in *processes*) set -- "$1" --main_process_port 0 "${{@:2}}" ;; esac
 exec {PYTHON} -m accelerate.commands.accelerate_cli "$@" """,
     "accel-asr": f"""
 case "$*" in *my.yaml*) set -- "$@" {SMALL_MODEL} ;; esac
+case "$*" in plan*) set -- "$@" --sample 8 --minutes 0.1 ;; esac
 case "$*" in *rescore*) ;; evaluate*|export*) set -- "$@" --utterances 8 ;; esac
 exec {PYTHON} -m accel_asr "$@" """,
 }

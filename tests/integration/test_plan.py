@@ -30,6 +30,7 @@ def test_the_quickstart_is_worth_training_and_each_way_has_its_cost(folder: Path
     assert own["utterances"] == found["sample"] == 24
     assert own["wer_interval"][0] < own["wer"] < own["wer_interval"][1]
     assert own["prompted"]["wer"] == pytest.approx(own["wer"] + own["prompt_difference"]["difference"])
+    assert own["no_speech"]["clips"] == 39
     ways = {way["way"]: way for way in found["ways"]}
     assert set(ways) == {"full", "encoder", "adapters", "merged"}
     assert ways["full"]["after"]["wer"] < own["wer"]
@@ -39,6 +40,7 @@ def test_the_quickstart_is_worth_training_and_each_way_has_its_cost(folder: Path
         assert way["hours"] * 3600 > way["step_s"] * way["run_steps"]
         assert way["largest_micro_batch"] >= 1
         assert way["guards"]["silence"]["held"]
+        assert way["change"]["difference"] == pytest.approx(way["after"]["wer"] - own["wer"])
     assert (
         ways["adapters"]["trained_parameters"]
         < ways["encoder"]["trained_parameters"]
@@ -54,12 +56,11 @@ def test_the_page_has_the_answer_and_nothing_of_a_run_is_left(folder: Path) -> N
 
 def test_without_training_data_it_says_how_good_the_model_is_and_where_it_fails(folder: Path) -> None:
     sets = ["--dataset", f"{QUICKSTART}@train", "--data.text_column", "english_transcription"]
-    planned = console(
-        ["plan", "--model.name_or_path", "quickstart", *sets, "--sample", "20", "--json", "-"], cwd=folder
-    )
+    planned = console(["plan", "--models", "quickstart", *sets, "--sample", "20", "--json", "-"], cwd=folder)
     assert planned.code == 0, planned.err
     found = json.loads(planned.out[planned.out.index("{\n") :])
     assert (found["answer"], found["ways"]) == ("do nothing", [])
+    assert [model["model"] for model in found["models"]] == ["quickstart"]
     assert found["models"][0]["utterances"] == 20
     assert found["models"][0]["worst"]
     assert "nothing to train on" in " ".join(found["reasons"])

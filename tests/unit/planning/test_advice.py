@@ -82,3 +82,9 @@ def test_a_broken_guard_is_answered_by_replay_and_interpolation() -> None:
 def test_without_guards_it_says_that_nobody_will_notice() -> None:
     assert any("evaluation.guards" in reason for reason in advice(finding("full"), guards=[]).reasons)
     assert not any("evaluation.guards" in reason for reason in advice(finding("full")).reasons)
+
+
+def test_a_prompt_adds_no_settings_and_comes_with_its_numbers() -> None:
+    given = advice(finding("full"), wer=0.05, wer_interval=(0.03, 0.07), prompted=NEARLY_ALL)
+    assert given.settings == {}
+    assert any("-4.00 points (-4.50 to -3.50): better" in reason for reason in given.reasons)
