@@ -15,6 +15,7 @@ COMMANDS = {  # name -> (module with main(arguments) -> exit code or None, what 
     "plan": ("accel_asr.commands.plan", "should this model be fine-tuned, and how? measured on your data"),
     "verify": ("accel_asr.commands.verify", "compare this launch with one process: gradients, updates, transcripts"),
     "evaluate": ("accel_asr.commands.evaluate_command", "score a model, also against another, on any data"),
+    "compare": ("accel_asr.commands.compare", "runs side by side: scores, settings, seeds, differences beyond chance"),
     "check-data": (
         "accel_asr.commands.check_data",
         "report what training would drop of its data, and what is odd in it",

@@ -62,6 +62,10 @@ class Chart:
         """At 300 dots an inch."""
         return self._saved("png", dpi=DOTS_PER_INCH)
 
+    def svg_file(self) -> bytes:
+        """An SVG file of its own, in the colours of the PNG."""
+        return self._saved("svg", metadata={"Date": None})
+
     def _saved(self, kind: str, **options: Any) -> bytes:
         buffer = io.BytesIO()
         with chart_style(self.name), warnings.catch_warnings():

@@ -23,7 +23,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     *("console", "errors", "files", "ranks", "config", "quickstart", "audio", "model", "data"),
     *("training", "transcription", "evaluation", "run", "planning", "verification", "exporting", "publishing"),
-    *("demonstration", "reporting", "after_training", "commands", "train", "api", "__main__"),
+    *("demonstration", "reporting", "run_comparison", "after_training", "commands", "train", "api", "__main__"),
 ]
 # The same within `data`, whose own modules are rooms too.
 DATA_ORDER = [
