@@ -27,7 +27,7 @@ TWO = TOPOLOGIES[2]
 def job(tones: TonesJob) -> TonesJob:
     """Whole; killed in step 8, after the checkpoint of step 6, and resumed twice; sharded."""
     guard = f"{{name: tones, name_or_path: {tones.data}, split: 'train[27:31]', margin: 100}}"
-    guards = ("--evaluation.guards", f"[{guard}]", "--evaluation.guard_every", "2")
+    guards = ("--evaluation.guards", f"[{guard}]", "--evaluation.guard_every", "2", "--evaluation.long_form", "joined")
     killed = {"moment": "step", "rank": -1, **KILL, "count": 16}
     plan = [
         tones.launch("early-whole", TWO, *TECHNIQUES, *guards),
@@ -59,6 +59,14 @@ def test_guards_are_held_against_the_untouched_model_after_a_resume_too(job: Ton
     assert all(bound is not None for bound in guard["change_interval"])  # paired with transcripts of before the kill
     files = sorted(path.name for path in (job.run_dir("early") / "guards" / "tones").iterdir())
     assert files == ["ema.jsonl", "step-00000000.jsonl", "step-00000006.jsonl"]
+
+
+def test_long_recordings_are_examined_before_training_and_at_the_end(job: TonesJob) -> None:
+    for name in ("early-whole", "early"):
+        summary = json.loads((job.run_dir(name) / "summary.json").read_text())
+        skipped = [summary[record]["long_form"]["skipped"] for record in ("baseline", "best")]
+        assert skipped == ["the model's window of 2 s is too short for whole sentences"] * 2
+    assert "long recordings: not transcribed" in job.said_in_one_line("early")
 
 
 def test_sharded_weights_train_alike(job: TonesJob) -> None:
