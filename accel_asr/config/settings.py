@@ -13,7 +13,7 @@ from accel_asr.config.guard_settings import GuardConfig
 from accel_asr.config.lora_settings import LoraConfig
 from accel_asr.config.training_settings import TrainingConfig
 
-NormalizerName = Literal["basic", "english", "multilingual", "none"]
+NormalizerName = Literal["basic", "english", "multilingual", "open_asr", "none"]
 TrackerName = Literal["tensorboard", "trackio", "wandb"]
 
 
@@ -254,7 +254,8 @@ class EvaluationConfig:
     it pays only for many batches. Meant for GPUs, but tested on CPUs only."""
     normalizer: NormalizerName = "basic"
     """Normaliser of both texts for the normalised scores: Whisper's `basic` or `english`; `multilingual`, which is
-    `basic` but keeps combining marks (Thai, Hindi, Arabic); or `none`."""
+    `basic` but keeps combining marks (Thai, Hindi, Arabic); `open_asr`, the rules of the Open ASR leaderboard of 2026,
+    English or multilingual by the language of each row; or `none`."""
 
 
 @dataclass(frozen=True)

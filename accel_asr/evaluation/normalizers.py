@@ -8,24 +8,29 @@ from transformers import WhisperTokenizer
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
 
 from accel_asr.errors import UserError
+from accel_asr.evaluation.open_asr import ENGLISH, OpenAsr
 
 Normalizer = Callable[[str], str]
 
 
-def load_normalizer(name: str, tokenizer: WhisperTokenizer) -> Normalizer:
+def load_normalizer(name: str, tokenizer: WhisperTokenizer, *, language: str | None = ENGLISH) -> Normalizer:
     """`normalizer_named`, with the spelling table of the tokenizer's folder."""
-    return normalizer_named(name, spelling=tokenizer.english_spelling_normalizer)
+    return normalizer_named(name, spelling=tokenizer.english_spelling_normalizer, language=language)
 
 
-def normalizer_named(name: str, *, spelling: Mapping[str, str] | None) -> Normalizer:
+def normalizer_named(name: str, *, spelling: Mapping[str, str] | None, language: str | None = ENGLISH) -> Normalizer:
     """The function that reference and hypothesis go through before the normalised scores.
 
     `basic` lowercases and turns punctuation into spaces; `english` also spells out contractions and numbers, and
     Americanises spellings by the table in the model's folder; `multilingual` is `basic`, but keeps combining marks,
-    which `basic` turns into spaces within Thai, Hindi or Arabic words; `none` only trims.
+    which `basic` turns into spaces within Thai, Hindi or Arabic words; `open_asr` is the Open ASR leaderboard's, by the
+    language of each utterance; `none` only trims.
+
+    Args:
+        language: Of utterances without their own, for `open_asr`.
 
     Raises:
-        UserError: `english` for a tokenizer without a spelling table.
+        UserError: `english` or `open_asr` for a tokenizer without a spelling table; or as `OpenAsr` raises.
     """
     if name == "none":
         return str.strip
@@ -38,9 +43,11 @@ def normalizer_named(name: str, *, spelling: Mapping[str, str] | None) -> Normal
         raise UserError(
             "it needs the spelling table normalizer.json, which the model's folder lacks",
             setting="--evaluation.normalizer",
-            value="english",
+            value=name,
             remedy="choose basic",
         )
+    if name == "open_asr":
+        return OpenAsr(spelling, language=language)
     english = EnglishTextNormalizer(spelling)
     return lambda text: english(text).strip()
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import jiwer
 
+from accel_asr.evaluation.open_asr import ENGLISH, OpenAsr
+
 TRANSLATE = "translate"
 
 
@@ -169,7 +171,11 @@ def _distance(scored: ScoredUtterance) -> tuple[int, int]:
 
 
 def _scored(transcript: Transcript, reference: str, normalize: Callable[[str], str]) -> ScoredUtterance:
-    reference_normalized, hypothesis_normalized = normalize(reference), normalize(transcript.hypothesis)
+    if isinstance(normalize, OpenAsr):
+        language = ENGLISH if transcript.task == TRANSLATE else transcript.language
+        reference_normalized, hypothesis_normalized = normalize.pair(reference, transcript.hypothesis, language)
+    else:
+        reference_normalized, hypothesis_normalized = normalize(reference), normalize(transcript.hypothesis)
     return ScoredUtterance(
         transcript=transcript,
         reference_normalized=reference_normalized,

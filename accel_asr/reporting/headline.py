@@ -25,7 +25,11 @@ RATES = {
     "cer": ("Wrong characters", "character error rate (CER), {normalised}"),
     "sentence_error_rate": ("Utterances with any error", "sentence error rate"),
 }
-NORMALISED = {"basic": "ignoring punctuation and capitals", "none": "as written"}
+NORMALISED = {
+    "basic": "ignoring punctuation and capitals",
+    "open_asr": "by the rules of the Open ASR leaderboard",
+    "none": "as written",
+}
 VERDICTS = {  # how the title begins, and its tone
     "better": ("Better beyond chance", "good"),
     "worse": ("Worse beyond chance", "bad"),

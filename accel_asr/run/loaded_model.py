@@ -15,12 +15,14 @@ from accel_asr.data.selection.utterances import Utterances
 from accel_asr.errors import UserError
 from accel_asr.evaluation.decoding_settings import Decoding, evaluation_batch_size
 from accel_asr.evaluation.normalizers import load_normalizer
+from accel_asr.evaluation.open_asr import ENGLISH
 from accel_asr.evaluation.scoring import TRANSLATE
 from accel_asr.evaluation.translations import WITHOUT_SACREBLEU, has_sacrebleu
 from accel_asr.model import pretrained as modeling
 from accel_asr.model.adapter_layers import add_adapters, name_without_adapters
 from accel_asr.model.base_weights import BaseWeights
-from accel_asr.model.languages import known_language
+from accel_asr.model.folder.generation_settings import is_multilingual
+from accel_asr.model.languages import known_language, language_name
 from accel_asr.model.silence_merging import SilenceMerging
 from accel_asr.quickstart import model_source
 
@@ -95,7 +97,7 @@ def load_model(
         processor=processor,
         decoding=Decoding.of_model(
             model,
-            normalizer=load_normalizer(evaluation.normalizer, processor.tokenizer),
+            normalizer=load_normalizer(evaluation.normalizer, processor.tokenizer, language=_language_of(model)),
             batch_size=evaluation_batch_size(
                 model.config,
                 device,
@@ -118,6 +120,15 @@ def load_model(
             merging=merging_of(evaluation.audio_context, model, processor),
         ),
     )
+
+
+def _language_of(model: WhisperForConditionalGeneration) -> str | None:
+    """What is spoken in rows that do not say so; None where each must."""
+    generation = model.generation_config
+    if not is_multilingual(generation):
+        return ENGLISH
+    language = getattr(generation, "language", None)
+    return None if language is None else language_name(language)
 
 
 def add_lora(model: WhisperForConditionalGeneration, lora: LoraConfig, settings: ModelConfig, *, seed: int) -> None:

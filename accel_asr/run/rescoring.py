@@ -33,7 +33,14 @@ def build_parser() -> argparse.ArgumentParser:
         default="basic",
         help="what is done to both texts before they are compared (default basic)",
     )
-    parser.add_argument("--model", type=Path, help="model folder, for its spelling table, which `english` needs")
+    parser.add_argument(
+        "--model", type=Path, help="model folder, for its spelling table, which `english` and `open_asr` need"
+    )
+    parser.add_argument(
+        "--language",
+        default="en",
+        help="for `open_asr`: the language of transcripts that state none (default en)",
+    )
     parser.add_argument(
         "--output_dir", type=Path, metavar="FOLDER", help="write the rescored transcripts and scores.json into it"
     )
@@ -45,11 +52,13 @@ def main(arguments: list[str]) -> int:
     """Score stored transcripts anew, and print the rates.
 
     Raises:
-        UserError: transcripts are not there, or none; `english` without a spelling table; output would be replaced.
+        UserError: transcripts are not there, or none; no spelling table for `english` or `open_asr`; output would be
+            replaced.
     """
     options = build_parser().parse_args(arguments)
     files = _transcript_files(options.rescore)
-    spelling = _spelling(options.model) if options.normalizer == "english" else None
+    needs_spelling = options.normalizer in ("english", "open_asr")
+    spelling = _spelling(options.model, options.normalizer) if needs_spelling else None
     targets = {} if options.output_dir is None else _targets(files, options.output_dir, overwrite=options.overwrite)
 
     from rich.table import Table
@@ -60,8 +69,9 @@ def main(arguments: list[str]) -> int:
     from accel_asr.evaluation.score_tables import score_console, shown, with_interval
     from accel_asr.evaluation.scoring import corpus_score, score_utterance
     from accel_asr.files.atomic_writes import write_json, write_json_lines
+    from accel_asr.model.languages import language_name
 
-    normalize = normalizer_named(options.normalizer, spelling=spelling)
+    normalize = normalizer_named(options.normalizer, spelling=spelling, language=language_name(options.language))
     table = Table(title=f"scored by the normaliser {options.normalizer}, with 95% intervals", title_justify="left")
     for column in ("transcripts", "utterances", *RATES, "WER before"):
         table.add_column(column, justify="left" if column == "transcripts" else "right", overflow="fold")
@@ -99,26 +109,26 @@ def _transcript_files(given: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-def _spelling(model: Path | None) -> dict[str, str]:
+def _spelling(model: Path | None, normalizer: str) -> dict[str, str]:
     if model is None:
         raise UserError(
             "needs the spelling table of a model",
             setting="--normalizer",
-            value="english",
+            value=normalizer,
             remedy="add --model FOLDER, or choose basic",
         )
     try:
         table = json.loads((model / SPELLING_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _no_spelling(model, f"can't be read ({error})") from error
+        raise _no_spelling(model, normalizer, f"can't be read ({error})") from error
     if not isinstance(table, dict) or not table:
-        raise _no_spelling(model, "holds no table of spellings")
+        raise _no_spelling(model, normalizer, "holds no table of spellings")
     return table
 
 
-def _no_spelling(model: Path, problem: str) -> UserError:
+def _no_spelling(model: Path, normalizer: str, problem: str) -> UserError:
     return UserError(
-        f"its {SPELLING_FILE}, which the normaliser english needs, {problem}",
+        f"its {SPELLING_FILE}, which the normaliser {normalizer} needs, {problem}",
         setting="--model",
         value=model,
         remedy="give another model folder, or choose basic",
