@@ -247,6 +247,13 @@ def _combination_errors(config: Config) -> Iterator[UserError]:
             value=config.evaluation.num_beams,
             remedy="leave out one of them",
         )
+    if config.evaluation.keywords_prompt and not config.evaluation.keywords:
+        yield UserError(
+            "needs keywords",
+            setting="--evaluation.keywords_prompt",
+            value=True,
+            remedy="add --evaluation.keywords [Anna, IBAN], or leave it out",
+        )
     if config.model.cache_encoder_outputs and "encoder" not in config.model.freeze:
         yield UserError(
             "needs an encoder that is not trained",

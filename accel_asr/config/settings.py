@@ -227,7 +227,11 @@ class EvaluationConfig:
     guard_every: int = 1
     """Score the guards at every N-th evaluation, and at the last. Only models with scored guards can become `best/`."""
     keywords: list[str] = field(default_factory=list)
-    """Words that matter most, such as names and terms. `accel-asr plan` measures what a prompt of them changes."""
+    """Words and phrases that matter most, such as names and terms: how many are recognised is scored, and `accel-asr
+    plan` measures what a prompt of them changes. An entry that ends with `.txt` is a file with one on each line."""
+    keywords_prompt: bool = False
+    """Give the keywords to the decoder as the previous text of every utterance that is scored, in place of
+    `data.prompt_column`. Long recordings are transcribed without."""
     no_speech: bool = True
     """Before training, and at the end for the best model: transcribe made-up clips in which nobody speaks (silence,
     hiss, hum, music, babble), and report in how many of them words are written."""

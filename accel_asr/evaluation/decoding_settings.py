@@ -46,6 +46,8 @@ class Decoding:
         num_workers: Processes of each rank that load the audio; 0 is none.
         is_compiled: Decode by a compiled step of the decoder, see `compiled_decoding`; greedy only.
         fallback: For recordings longer than the window.
+        keywords: Words and phrases whose recognition is scored.
+        prompt: Previous text for every utterance, in place of the rows' own; who makes the items gives it to them.
     """
 
     language: str | None
@@ -57,6 +59,8 @@ class Decoding:
     num_workers: int = 0
     is_compiled: bool = False
     fallback: Fallback = WHISPERS_FALLBACK
+    keywords: tuple[str, ...] = ()
+    prompt: str | None = None
 
     @classmethod
     def of_model(cls, model: WhisperForConditionalGeneration, **others: Any) -> "Decoding":

@@ -14,6 +14,7 @@ from accel_asr.evaluation.blocks import blocks_of
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.evaluation.intervals import rate_intervals
+from accel_asr.evaluation.keywords import keyword_record
 from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, grouped, score_utterance
 from accel_asr.evaluation.translations import translation_record
 from accel_asr.ranks.agreement import Agreement
@@ -29,6 +30,7 @@ class Evaluation:
         is_merged: The padding was merged, which may change a word now and then.
         batch_size, processes, device: What the speed was measured with: utterances in one batch of one process, how
             many processes transcribed, and on what.
+        keywords: As `keyword_record` gives it; None where none were given.
     """
 
     score: CorpusScore
@@ -39,6 +41,7 @@ class Evaluation:
     batch_size: int = 1
     processes: int = 1
     device: str = "cpu"
+    keywords: dict[str, Any] | None = None
 
     def record(self) -> dict[str, Any]:
         """The numbers as metrics.jsonl and summary.json hold them; with several languages or sources, also of each.
@@ -58,6 +61,7 @@ class Evaluation:
         translation = translation_record(self.scored)
         if translation is not None:
             record["translation"] = translation
+        record |= {"keywords": self.keywords} if self.keywords else {}
         parts_by = {
             "by_language": grouped(self.scored, lambda utterance: utterance.transcript.language or ""),
             "by_source": grouped(self.scored, lambda utterance: utterance.transcript.source or ""),
@@ -107,4 +111,5 @@ def evaluate_model(
         batch_size=decoding.batch_size,
         processes=accelerator.num_processes,
         device=accelerator.device.type,
+        keywords=keyword_record(scored, decoding.keywords, decoding.normalizer),
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accel_asr.evaluation.blocks import blocks_of
+from accel_asr.evaluation.blocks import Blocks, blocks_of
 from accel_asr.evaluation.scoring import EditCounts, ScoredUtterance
 
 RESAMPLES = 1_000
@@ -68,10 +68,19 @@ def rate_intervals(
     """
     sums = np.concatenate([errors_and_lengths(scored, counts) for counts in RATES.values()], axis=1)
     blocks = None if by_utterance else blocks_of(scored)
+    return dict(zip(RATES, ratio_intervals(sums, blocks=blocks, resamples=resamples), strict=True))
+
+
+def ratio_intervals(sums: np.ndarray, *, blocks: Blocks | None, resamples: int = RESAMPLES) -> list[Interval]:
+    """The 95% interval of each ratio of sums; (nan, nan) where fewer than two utterances, or blocks, have that ratio.
+
+    Args:
+        sums: Numerator and denominator of each ratio in turn, float64, (utterances, 2 x ratios).
+    """
     sums = sums if blocks is None else blocks.sums(sums)
-    rates = _resampled_rates(sums, resamples)  # (resamples, rates)
+    rates = _resampled_rates(sums, resamples)  # (resamples, ratios)
     rates[:, (sums[:, 1::2] > 0).sum(axis=0) < 2] = np.nan
-    return {name: _percentiles(rates[:, number]) for number, name in enumerate(RATES)}
+    return [_percentiles(rates[:, number]) for number in range(rates.shape[1])]
 
 
 def paired_difference(

@@ -112,7 +112,9 @@ def score_no_speech(
         )
         for clip in clips
     ]
-    items = ClipItems(utterances, feature_extractor=processor.feature_extractor, encoder=encoder)
+    items = ClipItems(
+        utterances, feature_extractor=processor.feature_extractor, encoder=encoder, prompt=decoding.prompt
+    )
     evaluation = evaluate_model(
         model, items, decoding, accelerator=accelerator, collator=collator, agreement=agreement, on_batch=on_batch
     )

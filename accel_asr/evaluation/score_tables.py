@@ -16,6 +16,7 @@ from accel_asr.evaluation.breakdowns import ENOUGH_UTTERANCES, PartScore, breakd
 from accel_asr.evaluation.comparing import Change, Comparison
 from accel_asr.evaluation.hallucinations import find_hallucinations
 from accel_asr.evaluation.intervals import Interval
+from accel_asr.evaluation.keywords import KEYWORD_COUNTS, KEYWORD_RATES
 from accel_asr.evaluation.no_speech import no_speech_change
 from accel_asr.evaluation.set_results import SetResult
 
@@ -101,6 +102,8 @@ def _speed(result: SetResult) -> str:
 def show_details(console: Console, result: SetResult) -> None:
     """Breakdowns, confusions and hallucinations of one set, and what could not be scored."""
     score = result.evaluation.score
+    if result.evaluation.keywords:
+        show_keywords(console, result.evaluated.name, result.evaluation.keywords)
     for column, parts in breakdowns(result.scored).items():
         _show_parts(console, f"{result.evaluated.name} by {column}", parts)
     _show_confusions(console, f"{result.evaluated.name}: most frequent confusions", confusions(result.scored, most=10))
@@ -117,6 +120,19 @@ def show_details(console: Console, result: SetResult) -> None:
             _say(console, f"{result.evaluated.name}: {len(utterances):,} with {HALLUCINATIONS[kind]}, such as")
             _say(console, f"  reference   {shown(utterances[0].transcript.reference)}")
             _say(console, f"  hypothesis  {shown(utterances[0].transcript.hypothesis)}")
+
+
+def show_keywords(console: Console, name: str, record: Mapping[str, Any]) -> None:
+    """How many keywords were recognised: all of them, then those with the most errors."""
+    table = _table(f"{name}: keywords, with 95% bootstrap intervals")
+    for column in ("keyword", "occurrences", "recognised", "false alarms", "recall", "precision", "error rate"):
+        table.add_column(column, justify="left" if column == "keyword" else "right", overflow="fold")
+    rates = [with_interval(record[rate], record[f"{rate}_interval"]) for rate in KEYWORD_RATES]
+    table.add_row("all", *(f"{record[count]:,}" for count in KEYWORD_COUNTS), *rates)
+    for keyword, of_keyword in [*record["by_keyword"].items()][:SHOWN_PARTS]:
+        counts = (f"{of_keyword[count]:,}" for count in KEYWORD_COUNTS)
+        table.add_row(shown(keyword), *counts, *(percent(of_keyword[rate]) for rate in KEYWORD_RATES))
+    console.print(table)
 
 
 def show_no_speech(console: Console, records: Mapping[str, Mapping[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from accel_asr.data.selection.preparation import hours
 from accel_asr.errors import UserError, setting_shown_as
 from accel_asr.evaluation.evaluation_sets import DatasetName
 from accel_asr.evaluation.intervals import paired_difference
-from accel_asr.evaluation.keywords import keywords_prompt
+from accel_asr.evaluation.keywords import keywords_prompt, listed_keywords
 from accel_asr.planning.advice import Advice, Finding, advise
 from accel_asr.planning.baselines import Baseline, score_baseline
 from accel_asr.planning.probing import Probe, probe_way
@@ -50,7 +50,7 @@ def plan_of_run(
     job = load_job(config, accelerator.device)
     sample = Sample.of_job(job, most=sample_size)
     display.say_lines(job.data.notices)
-    keywords = config.evaluation.keywords
+    keywords = listed_keywords(config.evaluation.keywords)
     prompt = keywords_prompt(keywords) if keywords else None
     name = str(config.model.name_or_path)
     scoring: dict[str, Any] = {
@@ -130,7 +130,7 @@ def plan_without_training(
         UserError: as loading a model and reading data raise.
     """
     began_s = time.perf_counter()
-    keywords = config.evaluation.keywords
+    keywords = listed_keywords(config.evaluation.keywords)
     prompt = keywords_prompt(keywords) if keywords else None
     baselines: list[Baseline] = []
     size = 0

@@ -108,6 +108,7 @@ def score_sets(
             evaluated.utterances,
             feature_extractor=extractor,
             encoder=loaded.encoder,
+            prompt=loaded.decoding.prompt,
             augmentation=evaluated.noise.augmentation(extractor.sampling_rate) if evaluated.noise is not None else None,
         )
         bar = progress_bar(

@@ -142,6 +142,7 @@ class RunGuards:
             guard.utterances,
             feature_extractor=self.job.processor.feature_extractor,
             encoder=self.job.validation_items.encoder,
+            prompt=self.job.decoding.prompt,
         )
         with self.display.evaluation_bar(len(guard.utterances), name=guard.name) as bar:
             scored = evaluate_model(

@@ -205,7 +205,9 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
         augmentation=augmentation,
         no_speech=data.no_speech,
     )
-    validation_items = ClipItems(data.validation, feature_extractor=extractor, encoder=encoder)
+    validation_items = ClipItems(
+        data.validation, feature_extractor=extractor, encoder=encoder, prompt=loaded.decoding.prompt
+    )
     return Job(
         model=model,
         processor=processor,

@@ -14,6 +14,7 @@ from accel_asr.data.selection.references import reference_faults
 from accel_asr.data.selection.utterances import Utterances
 from accel_asr.errors import UserError
 from accel_asr.evaluation.decoding_settings import Decoding, evaluation_batch_size
+from accel_asr.evaluation.keywords import keywords_prompt, listed_keywords
 from accel_asr.evaluation.normalizers import load_normalizer
 from accel_asr.evaluation.open_asr import ENGLISH
 from accel_asr.evaluation.scoring import TRANSLATE
@@ -92,6 +93,7 @@ def load_model(
         language_of_rows=language_of_rows,
         stand_ins=settings.language_stand_ins,
     )
+    keywords = listed_keywords(evaluation.keywords)
     return LoadedModel(
         model=model,
         processor=processor,
@@ -107,6 +109,8 @@ def load_model(
             num_workers=num_workers,
             is_compiled=evaluation.compile_decoding,
             fallback=evaluation.long_form_decoding,
+            keywords=keywords,
+            prompt=keywords_prompt(keywords) if evaluation.keywords_prompt else None,
         ),
         encoder=LabelEncoder(
             processor.tokenizer,

@@ -38,6 +38,7 @@ class ClipItems:
         encoder_cache: EncoderCache | None = None,
         augmentation: Augmentation | None = None,
         no_speech: NoSpeechRows | None = None,
+        prompt: str | None = None,
     ) -> None:
         self.utterances = utterances
         self.feature_extractor = feature_extractor
@@ -47,6 +48,7 @@ class ClipItems:
         self.encoder_cache = encoder_cache  # filled: items hold encoder outputs instead of audio
         self.augmentation = augmentation  # None: clips are heard as they are
         self.no_speech = no_speech
+        self.prompt = prompt  # previous text, in place of the rows' own
 
     def __getitem__(self, key: RowKey) -> Item | FailedItem:
         epoch, row = key
@@ -64,7 +66,7 @@ class ClipItems:
             utterance.text,
             language=utterance.language,
             task=utterance.task,
-            prompt=utterance.prompt,
+            prompt=self.prompt or utterance.prompt,
             timed=_moved(utterance.timed, rate=heard.rate, begin_s=begin_s) if is_timed else (),
         )
         if is_timed and not utterance.timed:

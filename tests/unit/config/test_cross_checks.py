@@ -544,3 +544,9 @@ def test_replay_is_a_share_of_an_epoch_beside_what_is_learnt(
             )
         )
     )
+
+
+def test_a_prompt_of_keywords_needs_keywords() -> None:
+    check_config(changed({"evaluation.keywords_prompt": True, "evaluation.keywords": ["Anna"]}))
+    with refused("--evaluation.keywords_prompt", "keywords", value=True, remedy="--evaluation.keywords"):
+        check_config(changed({"evaluation.keywords_prompt": True}))
