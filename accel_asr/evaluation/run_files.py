@@ -47,6 +47,18 @@ def context_in_words(record: Mapping[str, Any]) -> str:
     return ", with merged padding" if record.get("audio_context") == "merged" else ""
 
 
+def translation_in_words(record: Mapping[str, Any]) -> str | None:
+    """BLEU and chrF of an evaluation with sacrebleu's signatures; None where nothing was translated."""
+    translation = record.get("translation")
+    if translation is None:
+        return None
+    scores = [
+        f"{label} {translation[name]:.1f} ({translation[f'{name}_signature']})"
+        for label, name in (("BLEU", "bleu"), ("chrF", "chrf"))
+    ]
+    return f"{' and '.join(scores)} on {translation['utterances']:,} translated utterances; higher is better"
+
+
 def transcripts_file(record: Mapping[str, Any]) -> str:
     """The file in `evaluations/` for the transcripts of an evaluation."""
     return f"{record['weights']}.jsonl" if "weights" in record else f"step-{record['step']:08d}.jsonl"

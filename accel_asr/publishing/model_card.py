@@ -15,7 +15,13 @@ from accel_asr.errors import UserError
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns
 from accel_asr.evaluation.comparing import compare
 from accel_asr.evaluation.hallucinations import find_hallucinations
-from accel_asr.evaluation.run_files import context_in_words, read_record, read_scored, weights_in_words
+from accel_asr.evaluation.run_files import (
+    context_in_words,
+    read_record,
+    read_scored,
+    translation_in_words,
+    weights_in_words,
+)
 from accel_asr.evaluation.scoring import ScoredUtterance
 from accel_asr.model.languages import language_name
 from accel_asr.model.parts import parameters_in_words
@@ -70,6 +76,7 @@ def make_model_card(run_dir: Path, *, hub_model_id: str, adapter: bool = False) 
         alpha=best.get("alpha"),
         step=best["step"],
         difference=_difference(_transcripts(run_dir, baseline), scored),
+        translation=translation_in_words(best),
         guards=_guard_rows(summary),
         price_of_guards=price_of_guards(summary),
         parts=_part_rows(scored, without=config["data"]["group_column"]),

@@ -7,7 +7,7 @@ from typing import Any
 
 from accel_asr.console.printing import counted, percent
 from accel_asr.evaluation.comparing import Comparison
-from accel_asr.evaluation.run_files import weights_in_words
+from accel_asr.evaluation.run_files import translation_in_words, weights_in_words
 from accel_asr.reporting.run_records import BASELINE, BEST, LAST, RunRecords, is_same
 from accel_asr.reporting.wording import (
     difference_sentence,
@@ -104,6 +104,8 @@ def _sentences(records: RunRecords, comparison: Comparison | None) -> list[str]:
     else:
         before = number(records.baseline.record["wer"]) if records.baseline else None
         sentences = [_in_a_hundred_words(rate, before, what=what)]
+    if translation := translation_in_words(record):
+        sentences.append(f"{translation}.")
     if "weights" in record:
         sentences.append(_origin(record))
     if comparison is not None:

@@ -7,6 +7,7 @@ import pytest
 
 from accel_asr.evaluation import translations
 from accel_asr.evaluation.evaluating import Evaluation
+from accel_asr.evaluation.run_files import translation_in_words
 from accel_asr.evaluation.scoring import TRANSLATE, ScoredUtterance, Transcript, corpus_score, score_utterance
 from accel_asr.evaluation.translations import translation_record
 
@@ -62,3 +63,10 @@ def test_without_translations_or_sacrebleu_there_is_no_record(monkeypatch: pytes
     assert "translation" not in evaluation([row("a", hypothesis="a", task=None)]).record()
     monkeypatch.setattr(translations, "find_spec", lambda name: None)
     assert translation_record(of_readme()) is None
+
+
+def test_the_report_and_the_card_say_both_with_their_signatures() -> None:
+    words = translation_in_words(evaluation(of_readme()).record())
+    assert words is not None
+    assert all(part in words for part in ("BLEU 48.5 (nrefs:2|", "chrF 59.7 (nrefs:2|", "3 translated utterances"))
+    assert translation_in_words({"wer": 0.1}) is None
