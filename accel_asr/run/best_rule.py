@@ -121,17 +121,35 @@ def guard_in_words(name: str, guard: Record) -> str:
     return f"{name}: {percent(guard['rate'])} ({100 * guard['change']:+.2f} points: {held}, {_allowed(guard)} allowed)"
 
 
-def guard_lines(summary: Mapping[str, Record]) -> list[str]:
-    """Each guard before training, of the best and of the last model; and what was not chosen because of them."""
-    baseline, best, last = (summary.get(name) for name in ("baseline", BEST, "last"))
-    lines = []
-    for name, before in (baseline or {}).get("guards", {}).items():
-        parts = [f"guard {name}: {percent(before['rate'])} before"]
-        for title, record in ((BEST, best), ("last", last)):
-            if record is not None and name in record.get("guards", {}):
-                parts.append(f"{title} {guard_in_words('', record['guards'][name]).removeprefix(': ')}")
-        lines.append(", ".join(parts))
-    return [*lines, *filter(None, [price_of_guards(summary)])]
+def table_of_guards(summary: Mapping[str, Record]) -> list[list[str]]:
+    """Rows of cells, the first being the titles: the WER and each guard before training, of the best and of the last
+    model, with 95% intervals. Empty for a run without guards.
+    """
+    models = {"before": summary.get("baseline"), BEST: summary.get(BEST), "last": summary.get("last")}
+    records = {title: record for title, record in models.items() if record is not None}
+    guards = (models["before"] or {}).get("guards", {})
+    if not guards:
+        return []
+    rows = [["", *records], ["WER", *(_rate(record, "wer") for record in records.values())]]
+    for name in guards:
+        cells = [record.get("guards", {}).get(name) for record in records.values()]
+        rows.append([f"guard {name}", *(_cell(cell, is_before=not place) for place, cell in enumerate(cells))])
+    return rows
+
+
+def _cell(guard: Record | None, *, is_before: bool) -> str:
+    if guard is None:
+        return "not scored"
+    change = f"{100 * guard['change']:+.2f} of {_allowed(guard)}: {'held' if guard['held'] else 'broken'}"
+    return _rate(guard, "rate") + ("" if is_before else f"\n{change}")
+
+
+def _rate(record: Record, name: str) -> str:
+    """`12.34% (10.00 to 15.00)`, as far as it is defined."""
+    low, high = record.get(f"{name}_interval") or (None, None)
+    if low is None or high is None or not math.isfinite(low + high):
+        return percent(record[name])
+    return f"{percent(record[name])} ({100 * low:.2f} to {100 * high:.2f})"
 
 
 def price_of_guards(summary: Mapping[str, Record]) -> str | None:

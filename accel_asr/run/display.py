@@ -20,7 +20,7 @@ from accel_asr.console.public_text import visible, visible_lines
 from accel_asr.evaluation.run_files import context_in_words, weights_in_words
 from accel_asr.evaluation.score_tables import shown
 from accel_asr.evaluation.scoring import ScoredUtterance
-from accel_asr.run.best_rule import broken_guards, candidates, guard_in_words, guard_lines
+from accel_asr.run.best_rule import broken_guards, candidates, guard_in_words, price_of_guards, table_of_guards
 from accel_asr.run.examined_lines import examined_lines
 from accel_asr.run.forecast import RunForecast, duration
 from accel_asr.training.started_step import StepResult
@@ -269,6 +269,20 @@ class Display:
         if unreadable:
             self.say(f"could not be decoded in training: {len(unreadable):,} recordings, see metrics.jsonl")
 
+    def _show_guards(self, summary: Mapping[str, Mapping[str, Any]]) -> None:
+        """The WER and the guards with their intervals, and what was not chosen because of them."""
+        rows = table_of_guards(summary)
+        if not rows or not self.is_main:
+            return
+        table = Table(title="with 95% intervals; a guard's change in points, of those allowed", title_justify="left")
+        for title in rows[0]:
+            table.add_column(title, justify="right" if title else "left", overflow="fold")
+        for name, *cells in rows[1:]:
+            table.add_row(visible(name), *cells)
+        self.console.print(table)
+        if price := price_of_guards(summary):
+            self.say_line(price)
+
     def show_summary(
         self,
         summary: Mapping[str, Mapping[str, Any]],
@@ -293,7 +307,8 @@ class Display:
         for record in (record for record in candidates(summary) if record != best):
             broken = "".join(f", breaks guard {name}" for name, _ in broken_guards(record))
             self.say_line(f"WER {percent(record['wer'])} {weights_in_words(record)}{broken}")
-        self.say_lines([*guard_lines(summary), *examined_lines(summary)])
+        self._show_guards(summary)
+        self.say_lines(examined_lines(summary))
         if baseline and best and not best["wer"] < baseline["wer"]:
             self.say("note: no evaluation was better than the untouched model's")
         model = output_dir / ("last" if best is None else "best")

@@ -5,14 +5,15 @@ from typing import Any
 import pytest
 
 from accel_asr.run.alphas import finer_alphas
-from accel_asr.run.best_rule import choose_candidate, guard_lines, price_of_guards, remember, remember_candidate
+from accel_asr.run.best_rule import choose_candidate, price_of_guards, remember, remember_candidate, table_of_guards
 
 
 def evaluation(step: int, wer: float, change: float | None, *, margin: float = 0.01) -> dict[str, Any]:
     """An evaluation whose guard is `change` above the baseline's 5%; None: its guards were not scored."""
-    record: dict[str, Any] = {"step": step, "wer": wer}
+    record: dict[str, Any] = {"step": step, "wer": wer, "wer_interval": [float("nan")] * 2}
     if change is not None:
-        guard = {"rate": 0.05 + change, "change": change, "margin": margin, "held": change <= margin}
+        guard: dict[str, Any] = {"rate": 0.05 + change, "change": change, "margin": margin, "held": change <= margin}
+        guard["rate_interval"] = [0.04, 0.06]
         record["guards"] = {"general": guard}
     return record
 
@@ -55,10 +56,16 @@ def test_without_guards_it_is_the_lowest_wer() -> None:
 
 def test_what_was_given_up_is_said_with_its_price() -> None:
     scores = scores_of(evaluation(1, 0.3, 0.0), evaluation(2, 0.2, 0.05))
-    assert guard_lines(scores)[0] == (
-        "guard general: 5.00% before, best 5.00% (+0.00 points: held, 1 allowed), "
-        "last 10.00% (+5.00 points: broken, 1 allowed)"
-    )
+    assert table_of_guards(scores) == [
+        ["", "before", "best", "last"],
+        ["WER", "40.00%", "30.00%", "20.00%"],
+        [
+            "guard general",
+            "5.00% (4.00 to 6.00)",
+            "5.00% (4.00 to 6.00)\n+0.00 of 1: held",
+            "10.00% (4.00 to 6.00)\n+5.00 of 1: broken",
+        ],
+    ]
     price = price_of_guards(scores)
     assert price is not None
     assert "20.00% (step 2)" in price
