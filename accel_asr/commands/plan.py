@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import time
 from pathlib import Path
 
 from accel_asr.commands.evaluate_command import WHOLE_SETS
@@ -39,6 +40,8 @@ def plan(config: Config, options: argparse.Namespace) -> int:
     Raises:
         UserError: as loading a model and reading data raise; or several processes.
     """
+    import psutil
+
     from accel_asr.evaluation.evaluation_sets import DatasetName
     from accel_asr.planning.plan_of_run import plan_of_run, plan_without_training
     from accel_asr.planning.plan_tables import show_plan
@@ -60,7 +63,7 @@ def plan(config: Config, options: argparse.Namespace) -> int:
             config,
             models=others,
             sample_size=options.sample,
-            budget_s=60 * options.minutes,
+            budget_s=60 * options.minutes - (time.time() - psutil.Process().create_time()),
             accelerator=accelerator,
             say=say,
         )

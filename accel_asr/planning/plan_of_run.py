@@ -23,7 +23,7 @@ from accel_asr.run.evaluation_job import load_model_and_sets
 from accel_asr.run.guards import RunGuards
 from accel_asr.run.job import load_job
 
-LOADING_S = 8.0  # of a way, beside its steps and its evaluation: loading, and the steps that measure memory
+LOADING_S = 8.0  # of the first way, beside its steps and evaluation: loading, and the steps that measure memory
 SHARE_OF_STEPS = 0.8  # of what that leaves: steps differ in length
 
 
@@ -77,15 +77,17 @@ def plan_of_run(
     probes: list[Probe] = []
     refusals: dict[str, str] = {}
     ways = [*ways_of(config)]
+    beside_steps_s = own.evaluation.seconds + LOADING_S  # of the next way, as the ways before it were
     for number, way in enumerate(ways):
         left_s = (budget_s - (time.perf_counter() - began_s)) / (len(ways) - number)
-        steps_s = (left_s - own.evaluation.seconds - LOADING_S) * SHARE_OF_STEPS
+        steps_s = (left_s - beside_steps_s) * SHARE_OF_STEPS
         if steps_s < 0 and probes:
             refusals[way.name] = "no time is left for it; give more --minutes"
             continue
         # guards take long: they are scored where they leave half of the time to the steps
         guards_now = own.guards if own.guards_s * SHARE_OF_STEPS < steps_s / 2 else {}
         say(f"{way.name}: {way.meaning}")
+        started_s = time.perf_counter()
         try:
             probe = probe_way(
                 way,
@@ -97,6 +99,8 @@ def plan_of_run(
                 baseline_guards=guards_now,
             )
             probes.append(probe)
+            guards_s = own.guards_s if guards_now else 0.0
+            beside_steps_s = max(time.perf_counter() - started_s - probe.steps_took_s - guards_s, beside_steps_s)
         except UserError as error:
             refusals[way.name] = str(error)
     guard_names = [guard.name for guard in sample.guards]

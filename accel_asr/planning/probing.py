@@ -42,7 +42,7 @@ class Probe:
 
     Args:
         step_s: A whole step of the run: the median of the steps, times how many utterances it has more.
-        steps, utterances_a_step: What was made.
+        steps, utterances_a_step: What was made; steps_took_s: in so many seconds.
         peak_bytes: While they were made: resident memory on a CPU, allocated memory on a GPU.
         disk_bytes: All that the run will keep.
         hours: From the start to the end of the run, with its evaluations.
@@ -54,6 +54,7 @@ class Probe:
     way: Way
     steps: int
     utterances_a_step: int
+    steps_took_s: float
     step_s: float
     peak_bytes: int
     disk_bytes: int
@@ -133,6 +134,7 @@ def probe_way(
         way,
         steps=timed.count,
         utterances_a_step=utterances,
+        steps_took_s=timed.seconds,
         step_s=step_s,
         peak_bytes=peak_bytes,
         disk_bytes=_disk_bytes(way, model, whole),
