@@ -16,6 +16,7 @@ MISSING_TOLERANCE_S = 0.05  # shorter than any word: writers lose a last buffer,
 MAX_LEVEL = 10  # 20 dB above full scale: integers written as floats, or damage
 RATES_HZ = range(1_000, 768_001)  # others are damage, and would be resampled to gigabytes or to nothing
 # libsndfile's formats whose end torn_files.py or the decoder checks
+MOST_MISJUDGED = 0.95  # the table also counts what encoder and decoder delay
 FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST", "FLAC", "OGG", "MP3")
 SOUNDFILE_ERRORS = (soundfile.SoundFileError, OSError, ValueError, TypeError, MemoryError)
 _BLOCK_VALUES = 1 << 22  # 16 MiB of float32: a header may promise more samples than there is memory
@@ -93,7 +94,12 @@ def open_recording(content: bytes | Path, ending: Ending) -> SequentialFile:
     Raises:
         SOUNDFILE_ERRORS: libsndfile does not know it, or it is broken.
     """
-    return SequentialFile(ending.mended or content, has_no_length=ending.has_no_length)
+    file = SequentialFile(ending.mended or content, has_no_length=ending.has_no_length)
+    # libsndfile takes the length of some MP3s to be three quarters of what their table says, and would stop there
+    if ending.promised_samples and file.frames < MOST_MISJUDGED * ending.promised_samples:
+        file.close()
+        return SequentialFile(ending.mended or content, has_no_length=True)
+    return file
 
 
 def has_last_frame(file: SequentialFile) -> bool:

@@ -26,6 +26,7 @@ class Ending:
         ends_s: How much of an Ogg stream without its end mark can be used.
         mended: The file with a header by which libsndfile reads it to its end.
         fault: Why the recording can't be used at all.
+        promised_samples: Of an MP3, by the table in its first frame.
     """
 
     share: float = 1.0
@@ -34,6 +35,7 @@ class Ending:
     ends_s: float | None = None
     mended: bytes | None = None
     fault: str | None = None
+    promised_samples: int | None = None
 
 
 def read_at(file: BinaryIO, position: int, count: int) -> bytes:
@@ -107,7 +109,12 @@ def mp3_ending(file: BinaryIO, size: int) -> Ending:
     for mark in (b"Xing", b"Info"):
         place = frame.find(mark, 0, _MP3_TABLE_WITHIN)
         if place >= 0 and frame[place + 7] & 1:
+            frames = int.from_bytes(frame[place + 8 : place + 12], "big")
             promised_bytes = int.from_bytes(frame[place + 12 : place + 16], "big")
             has_bytes = bool(frame[place + 7] & 2)
-            return Ending(is_certain=has_bytes and 0 < promised_bytes <= size - position - sync.start())
+            samples_of_frame = 1152 if frame[1] & 0x18 == 0x18 else 576  # MPEG-1, and the versions of lower rates
+            return Ending(
+                is_certain=has_bytes and 0 < promised_bytes <= size - position - sync.start(),
+                promised_samples=frames * samples_of_frame,
+            )
     return Ending(has_no_length=True)

@@ -105,3 +105,13 @@ def test_the_same_sound_comes_out_of_every_wrapping(realdata: Path) -> None:
 def test_a_wrong_ending_does_not_matter(realdata: Path) -> None:
     aac, m4a = (decode_native(realdata / "odd-pydub" / name) for name in ("wrong_extension.aac", "format_test.m4a"))
     np.testing.assert_array_equal(aac[0], m4a[0])
+
+
+def test_long_recordings_are_read_to_their_end_whatever_libsndfile_makes_of_their_tables(realdata: Path) -> None:
+    for line in (realdata / "longform" / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        length_s = record.get("duration")
+        if length_s is not None:
+            samples, rate_hz = decode_native(realdata / "longform" / record["file"])
+            assert len(samples) / rate_hz == pytest.approx(length_s, abs=0.1), record["file"]
+            assert probe(realdata / "longform" / record["file"]).duration_s == pytest.approx(length_s, abs=0.1)
