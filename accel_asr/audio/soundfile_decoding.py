@@ -85,7 +85,7 @@ class SequentialFile(soundfile.SoundFile):
     @property
     def knows_its_length(self) -> bool:
         """Whether `frames` is what the header says; a FLAC from a pipe and an MP3 without a table say nothing."""
-        return bool(self.frames < _UNKNOWN_FRAMES)
+        return not self.has_no_length and bool(self.frames < _UNKNOWN_FRAMES)
 
 
 def open_recording(content: bytes | Path, ending: Ending) -> SequentialFile:
