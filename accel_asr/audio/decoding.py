@@ -179,7 +179,7 @@ def probe(
         with file:
             rate_hz, channels = file.samplerate, file.channels
             check_header(rate_hz=rate_hz, channels=channels, channel=channel, file_format=file.format)
-            if ending.is_certain or has_last_frame(file):
+            if (ending.is_certain and file.knows_its_length) or has_last_frame(file):
                 first, stop = place_of_segment(file, ending, start_s=start_s, end_s=end_s)
                 frames = stop - first
                 missing_s = 0.0 if end_s is not None else missing_at_end_s(file, ending)
