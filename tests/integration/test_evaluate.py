@@ -62,7 +62,7 @@ def test_the_scores_are_those_of_the_transcripts_beside_them(alone: Finished, to
         sum(utterance.transcript.duration_s for utterance in scored), abs=1e-3
     )
     assert scores["rtfx"] == pytest.approx(scores["audio_seconds"] / scores["seconds"], rel=1e-2)
-    assert scores["rtfx_with"] == {"batch_size": 32, "processes": 1, "device": "cpu"}
+    assert scores["rtfx_with"] == {"batch_size": 5, "processes": 1, "device": "cpu"}
     intents = {utterance.transcript.columns["intent_class"] for utterance in scored}
     assert {part["value"] for part in scores["breakdowns"]["intent_class"]} == intents
     assert len(intents) > 1
