@@ -16,7 +16,8 @@ MISSING_TOLERANCE_S = 0.05  # shorter than any word: writers lose a last buffer,
 MAX_LEVEL = 10  # 20 dB above full scale: integers written as floats, or damage
 RATES_HZ = range(1_000, 768_001)  # others are damage, and would be resampled to gigabytes or to nothing
 # libsndfile's formats whose end torn_files.py or the decoder checks
-MOST_MISJUDGED = 0.95  # the table also counts what encoder and decoder delay
+MOST_MISJUDGED = 0.95
+_DELAYED = 4 * 1152  # samples of encoder and decoder, which the table counts too
 FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST", "FLAC", "OGG", "MP3")
 SOUNDFILE_ERRORS = (soundfile.SoundFileError, OSError, ValueError, TypeError, MemoryError)
 _BLOCK_VALUES = 1 << 22  # 16 MiB of float32: a header may promise more samples than there is memory
@@ -96,7 +97,7 @@ def open_recording(content: bytes | Path, ending: Ending) -> SequentialFile:
     """
     file = SequentialFile(ending.mended or content, has_no_length=ending.has_no_length)
     # libsndfile takes the length of some MP3s to be three quarters of what their table says, and would stop there
-    if ending.promised_samples and file.frames < MOST_MISJUDGED * ending.promised_samples:
+    if ending.promised_samples and file.frames + _DELAYED < MOST_MISJUDGED * ending.promised_samples:
         file.close()
         return SequentialFile(ending.mended or content, has_no_length=True)
     return file
