@@ -24,6 +24,7 @@ from accel_asr.model.folder.examination import say_notes
 if TYPE_CHECKING:
     from accel_asr.data.checking.check import Checked
     from accel_asr.data.selection.utterances import Utterances
+    from accel_asr.evaluation.normalizers import Normalizer
     from accel_asr.evaluation.row_scores import Ranking
 
 DESCRIPTION = """Decode every recording and read every text of a run's sources; report what training would drop or
@@ -69,7 +70,6 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
     from accel_asr.data.checking.data_report import report_of
     from accel_asr.data.checking.model_limits import load_model_limits
     from accel_asr.data.checking.tables import print_report
-    from accel_asr.data.selection.references import reference_faults
     from accel_asr.evaluation.normalizers import load_normalizer
 
     data = config.data
@@ -78,24 +78,12 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
     normalizer = load_normalizer(config.evaluation.normalizer, limits.encoder.tokenizer)
     checked = check(data, limits, seed=config.training.seed)
     all_rows = checked.train
-    references = None
-    if checked.validation:
-        most = min(config.evaluation.generation_max_length, limits.encoder.room)
-        faults = reference_faults(
-            checked.validation, encoder=limits.encoder, normalizer=normalizer, max_new_tokens=most
-        )
-        if problem := faults.problem(normalizer_name=config.evaluation.normalizer):
-            checked.refusals.append(str(problem))
-        references = {"normalizer": config.evaluation.normalizer, "max_new_tokens": most, **asdict(faults)}
+    references = _references(checked, config, normalizer)
     report: dict[str, Any] = report_of(checked, model_name=config.model.name_or_path, references=references)
     report["clean_manifests"] = []
     ranking = None
     if options.model is not None:
-        from accel_asr.run.row_ranking import rank_training_rows
-
-        ranking = rank_training_rows(
-            config, checked.train, worst_share=options.worst_share, threshold=options.threshold
-        )
+        ranking = _rank(checked, config, options)
         if ranking is None:  # the main process has it
             return 0
         report["rows"] = ranking.to_json()
@@ -103,8 +91,6 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
     try:
         if options.write_clean is not None:
             report["clean_manifests"] = _write_clean(checked, options)
-        if ranking is not None and options.page is not None:
-            _write_page(ranking, all_rows, options.page, language=limits.language)
     finally:  # what took long to find is shown in any case
         report = public_values(report)
         if options.json == "-":
@@ -114,12 +100,40 @@ def check_data(config: Config, options: argparse.Namespace) -> int:
             if ranking is not None:
                 from accel_asr.evaluation.row_table import show_rows
 
-                show_rows(ranking, page=options.page)
+                show_rows(ranking)
     if options.json not in (None, "-"):
         with write_errors_explained(Path(options.json), setting="--json"):
             write_text(Path(options.json), json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
         say(f"report     {options.json}")
+    if ranking is not None and options.page is not None:
+        _write_page(ranking, all_rows, options.page, language=limits.language)
+        if options.json != "-":
+            say(f"page       {options.page}")
     return int(report["exit_code"])
+
+
+def _references(checked: "Checked", config: Config, normalizer: "Normalizer") -> dict[str, Any] | None:
+    """That section of the report; what training would refuse of them is added to the refusals."""
+    from accel_asr.data.selection.references import reference_faults
+
+    if not checked.validation:
+        return None
+    encoder = checked.limits.encoder
+    most = min(config.evaluation.generation_max_length, encoder.room)
+    faults = reference_faults(checked.validation, encoder=encoder, normalizer=normalizer, max_new_tokens=most)
+    if problem := faults.problem(normalizer_name=config.evaluation.normalizer):
+        checked.refusals.append(str(problem))
+    return {"normalizer": config.evaluation.normalizer, "max_new_tokens": most, **asdict(faults)}
+
+
+def _rank(checked: "Checked", config: Config, options: argparse.Namespace) -> "Ranking | None":
+    """Rank the training rows, once a clean manifest is known to be possible; None on all but the main process."""
+    from accel_asr.data.checking.clean_manifests import refuse_unwritable
+    from accel_asr.run.row_ranking import rank_training_rows
+
+    if options.write_clean is not None:
+        refuse_unwritable(checked, options.write_clean, extract_to=options.extract_audio, overwrite=options.overwrite)
+    return rank_training_rows(config, checked.train, worst_share=options.worst_share, threshold=options.threshold)
 
 
 def _write_clean(checked: "Checked", options: argparse.Namespace) -> list[dict[str, Any]]:

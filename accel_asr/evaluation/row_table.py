@@ -1,7 +1,5 @@
 """The ranking of training rows as a terminal shows it."""
 
-from pathlib import Path
-
 from accel_asr.console.printing import counted, say
 from accel_asr.evaluation.row_scores import Ranking
 from accel_asr.evaluation.score_tables import score_console, shown
@@ -10,7 +8,7 @@ MOST_ROWS = 10
 MOST_CHARACTERS = 80
 
 
-def show_rows(ranking: Ranking, *, page: Path | None) -> None:
+def show_rows(ranking: Ranking) -> None:
     """The worst rows, and what is left out."""
     from rich.table import Table
 
@@ -34,8 +32,6 @@ def show_rows(ranking: Ranking, *, page: Path | None) -> None:
         say(f"left out   {counted(len(ranking.left_out), 'row')}, those with a score of {least:.2f} and more")
         for reason, count in ranking.kinds(ranking.left_out).items():
             say(f"           {count:,}: {reason}")
-    if page is not None:
-        say(f"page       {page}")
 
 
 def _cut(text: str) -> str:

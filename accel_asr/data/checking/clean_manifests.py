@@ -70,9 +70,23 @@ def write_clean_manifests(
         UserError: a file exists already, or is the source itself; there are recordings that are not files, and no
             folder for them; something can't be written.
     """
-    paths = manifest_paths(path, checked)
-    sources = [part for part in checked.parts if not part.validates]
-    groups = [[part for part in checked.parts if part.source is source.source] for source in sources]
+    refuse_unwritable(checked, path, extract_to=extract_to, overwrite=overwrite)
+    paths, groups = manifest_paths(path, checked), _parts_of_sources(checked)
+    written = []
+    with write_errors_explained(path, setting="--write_clean"):
+        for target, parts in zip(paths, groups, strict=True):
+            folder = extract_to / target.stem if extract_to and len(paths) > 1 else extract_to
+            written.append(_write(checked.data, target, parts, extract_to=folder))
+    return written
+
+
+def refuse_unwritable(checked: Checked, path: Path, *, extract_to: Path | None, overwrite: bool) -> None:
+    """Refuse what `write_clean_manifests` would, before anything that takes long.
+
+    Raises:
+        UserError: as there.
+    """
+    paths, groups = manifest_paths(path, checked), _parts_of_sources(checked)
     if not any(len(part.kept) for part in checked.parts):
         raise UserError("no row is kept that could be written", setting="--write_clean", remedy="fix the data first")
     if extract_to is None:
@@ -87,12 +101,12 @@ def write_clean_manifests(
     for target, parts in zip(paths, groups, strict=True):
         _refuse_own_source(target, parts)
         require_new(target, "--write_clean", overwrite=overwrite)
-    written = []
-    with write_errors_explained(path, setting="--write_clean"):
-        for target, parts in zip(paths, groups, strict=True):
-            folder = extract_to / target.stem if extract_to and len(paths) > 1 else extract_to
-            written.append(_write(checked.data, target, parts, extract_to=folder))
-    return written
+
+
+def _parts_of_sources(checked: Checked) -> list[list[CheckedPart]]:
+    """The parts of each source, in the order of `manifest_paths`."""
+    sources = [part for part in checked.parts if not part.validates]
+    return [[part for part in checked.parts if part.source is source.source] for source in sources]
 
 
 def require_new(path: Path, option: str, *, overwrite: bool) -> None:

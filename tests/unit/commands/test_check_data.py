@@ -23,6 +23,7 @@ from accel_asr.data.checking import data_report
 from accel_asr.data.checking.tables import bar
 from accel_asr.data.run_data import RunData
 from accel_asr.data.splits import load_train_and_validation
+from accel_asr.run import row_ranking
 from tests.conftest import forget_accelerate
 from tests.tiny_datasets import wav_bytes
 from tests.unit.data.local_sources import load
@@ -601,6 +602,17 @@ def test_a_ranking_that_can_not_be_made_is_refused_at_once(
     message = refused([*settings, *options], capsys)
     assert message.startswith(setting)
     assert words in message
+
+
+def test_what_could_not_be_written_is_refused_before_a_model_listens(
+    settings: list[str], tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr(row_ranking, "rank_training_rows", lambda *_, **__: pytest.fail("it has listened"))
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "note.txt").write_text("mine")
+    outputs = ["--write_clean", str(tmp_path / "c.jsonl"), "--extract_audio", str(tmp_path / "taken")]
+    message = refused([*settings, "--model", str(tiny_folder), *outputs, "--threshold", "0.8"], capsys)
+    assert message.startswith("--extract_audio")
 
 
 def test_share_and_threshold_are_not_given_both(settings: list[str], tiny_folder: Path, capsys) -> None:
