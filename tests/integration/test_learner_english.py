@@ -27,6 +27,15 @@ def test_fine_tuning_takes_away_a_quarter_of_the_errors(
     settings = ["--config", "learner_english", "--model.name_or_path", str(whisper_tiny_en), "--output_dir", "run"]
     settings += ["--data.name_or_path", str(realdata / "speechocean762"), "--tracking.report_to", "[]"]
     settings += ["--training.num_train_epochs", "2"]  # of 4: half the time, and no worse on these clips
+    # what other tests are for costs minutes here
+    settings += [
+        "--evaluation.audio_context",
+        "merged",
+        "--evaluation.long_form",
+        "none",
+        "--evaluation.no_speech",
+        "false",
+    ]
     # on one thread, as all tests: another process of tests has the other core
     finished = run([*ACCELERATE, TRAIN, *settings], cwd=tmp_path, deadline_s=DEADLINE_S)
     assert finished.code == 0, finished.err[-4000:]
