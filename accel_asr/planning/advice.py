@@ -61,6 +61,7 @@ def advise(
     prompted: Difference | None,
     findings: Sequence[Finding],
     guards: Sequence[str],
+    untried: Sequence[str] = (),
     settings_of: Mapping[str, Mapping[str, Any]],
 ) -> Advice:
     """The answer.
@@ -71,6 +72,7 @@ def advise(
         prompted: WER with the prompt of keywords minus without; None without keywords.
         findings: Of the ways that could be probed.
         guards: Names of those that are set.
+        untried: Ways for which there was no time.
         settings_of: What each way adds to the run's settings.
     """
     reasons: list[str] = []
@@ -103,6 +105,8 @@ def advise(
         return Advice(PROMPT if helps else NOTHING, reasons)
     chosen = _chosen(learning)
     reasons += _reasons_of(chosen, learning)
+    if untried:
+        reasons.append(f"there was no time to try {', '.join(untried)}: give more --minutes to compare them")
     settings = {name: dict(values) for name, values in settings_of.get(chosen.way, {}).items()}
     answer = "adapters" if chosen.way == ADAPTERS else "full" if chosen.way in (FULL, MERGED) else chosen.way
     if chosen.broken:

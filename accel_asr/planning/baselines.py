@@ -1,6 +1,6 @@
 """How good models are before any training, with and without a prompt of keywords, and where they fail."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from accelerate import Accelerator
@@ -15,6 +15,7 @@ from accel_asr.planning.sample import Sample, score_sample
 from accel_asr.run.loaded_model import LoadedModel
 
 MOST_CONFUSIONS, MOST_WORST = 8, 8
+CLIPS = 39  # in which nobody speaks
 LEAST_OF_PART = 5  # utterances of a part of the data, to be called the worst
 
 
@@ -25,7 +26,7 @@ class Baseline:
     Args:
         prompted: With the prompt of keywords; None without keywords.
         guards: Records of the guards; guards_s: seconds that they took.
-        no_speech: On clips in which nobody speaks; None where `evaluation.no_speech` is off.
+        no_speech: On clips in which nobody speaks; None where `evaluation.no_speech` is off, or time is short.
     """
 
     model: str
@@ -84,13 +85,13 @@ def score_baseline(
     *,
     accelerator: Accelerator,
     prompt: str | None,
-    with_no_speech: bool,
+    no_speech_s: float,
 ) -> Baseline:
     """Score a model on the sample, with and without the prompt, and on clips in which nobody speaks.
 
     Args:
         prompt: None where there are no keywords.
-        with_no_speech: As `evaluation.no_speech`.
+        no_speech_s: Most seconds for the clips in which nobody speaks, judged by the sample's; 0 for none of them.
     """
     model = loaded.model.to(accelerator.device)
     evaluation = score_sample(model, sample, loaded, accelerator=accelerator, name=name)
@@ -99,12 +100,12 @@ def score_baseline(
         prompted = score_sample(
             model, sample, loaded, accelerator=accelerator, prompt=prompt, name=f"{name}, with keywords"
         )
-    no_speech = None
-    if with_no_speech:
+    baseline = Baseline(name, evaluation, prompted)
+    if CLIPS * baseline.seconds_an_utterance < no_speech_s:
         language = None
         if loaded.encoder.languages and loaded.decoding.language is None:  # any that the rows have will do
             language = next((utterance.language for utterance in sample.utterances if utterance.language), None)
-        no_speech = score_no_speech(
+        clips = score_no_speech(
             model,
             loaded.processor,
             loaded.encoder,
@@ -113,4 +114,5 @@ def score_baseline(
             collator=loaded.collator,
             language=language,
         )
-    return Baseline(name, evaluation, prompted, no_speech=no_speech)
+        baseline = replace(baseline, no_speech=clips)
+    return baseline

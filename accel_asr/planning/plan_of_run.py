@@ -1,5 +1,6 @@
 """A plan from beginning to end: the models as they are, the ways of training, the answer."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,6 +25,8 @@ from accel_asr.run.guards import RunGuards
 from accel_asr.run.job import load_job
 
 LOADING_S = 8.0  # of the first way, beside its steps and evaluation: loading, and the steps that measure memory
+NO_SPEECH_SHARE = 0.1  # of the time, for clips without speech
+NO_TIME = "no time is left for it; give more --minutes"
 SHARE_OF_STEPS = 0.8  # of what that leaves: steps differ in length
 
 
@@ -56,7 +59,7 @@ def plan_of_run(
     scoring: dict[str, Any] = {
         "accelerator": accelerator,
         "prompt": prompt,
-        "with_no_speech": config.evaluation.no_speech,
+        "no_speech_s": NO_SPEECH_SHARE * budget_s if config.evaluation.no_speech else 0.0,
     }
     own = score_baseline(name, loaded_of(job), sample, **scoring)
     if sample.guards:
@@ -82,7 +85,7 @@ def plan_of_run(
         left_s = (budget_s - (time.perf_counter() - began_s)) / (len(ways) - number)
         steps_s = (left_s - beside_steps_s) * SHARE_OF_STEPS
         if steps_s < 0 and probes:
-            refusals[way.name] = "no time is left for it; give more --minutes"
+            refusals[way.name] = NO_TIME
             continue
         # guards take long: they are scored where they leave half of the time to the steps
         guards_now = own.guards if own.guards_s * SHARE_OF_STEPS < steps_s / 2 else {}
@@ -104,7 +107,8 @@ def plan_of_run(
         except UserError as error:
             refusals[way.name] = str(error)
     guard_names = [guard.name for guard in sample.guards]
-    advice = _advice(own, probes, train_hours=train_hours, guards=guard_names)
+    untried = [way for way, problem in refusals.items() if problem == NO_TIME]
+    advice = _advice(own, probes, train_hours=train_hours, guards=guard_names, untried=untried)
     return {
         "models": [baseline.record() for baseline in (own, *others)],
         "sample": len(sample.utterances),
@@ -157,10 +161,10 @@ def plan_without_training(
             sample,
             accelerator=accelerator,
             prompt=prompt,
-            with_no_speech=config.evaluation.no_speech,
+            no_speech_s=math.inf if config.evaluation.no_speech else 0.0,
         )
         baselines.append(baseline)
-    advice = _advice(baselines[0], [], train_hours=0.0, guards=[])
+    advice = _advice(baselines[0], [], train_hours=0.0, guards=[], untried=[])
     return {
         "models": [baseline.record() for baseline in baselines],
         "sample": size,
@@ -176,7 +180,14 @@ def plan_without_training(
     }
 
 
-def _advice(own: Baseline, probes: Sequence[Probe], *, train_hours: float | None, guards: Sequence[str]) -> Advice:
+def _advice(
+    own: Baseline,
+    probes: Sequence[Probe],
+    *,
+    train_hours: float | None,
+    guards: Sequence[str],
+    untried: Sequence[str],
+) -> Advice:
     record = own.evaluation.record()
     return advise(
         wer=record["wer"],
@@ -185,6 +196,7 @@ def _advice(own: Baseline, probes: Sequence[Probe], *, train_hours: float | None
         prompted=own.prompt_difference,
         findings=[_finding(probe, own) for probe in probes],
         guards=guards,
+        untried=untried,
         settings_of={probe.way.name: probe.way.settings for probe in probes},
     )
 

@@ -42,7 +42,7 @@ def show_plan(record: Mapping[str, Any]) -> None:
     if record["ways"]:
         console.print(_ways_table(record))
     for way, problem in record["not_probed"].items():
-        console.print(f"{way}: not possible here: {visible(problem)}")
+        console.print(f"{way} was not probed: {visible(problem)}")
     console.print(f"\nanswer: {record['answer']}")
     for reason in record["reasons"]:
         console.print(f"  - {visible(reason)}")

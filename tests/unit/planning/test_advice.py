@@ -88,3 +88,7 @@ def test_a_prompt_adds_no_settings_and_comes_with_its_numbers() -> None:
     given = advice(finding("full"), wer=0.05, wer_interval=(0.03, 0.07), prompted=NEARLY_ALL)
     assert given.settings == {}
     assert any("-4.00 points (-4.50 to -3.50): better" in reason for reason in given.reasons)
+
+
+def test_ways_without_time_are_named() -> None:
+    assert any("no time to try adapters" in reason for reason in advice(finding("full"), untried=["adapters"]).reasons)
