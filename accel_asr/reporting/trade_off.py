@@ -163,7 +163,7 @@ def _chart(models: Sequence[Model], guard: str, number_of: int) -> Chart:
     axes.yaxis.set_major_formatter(lambda rate, _: percent_tick(rate))
     axes.set_xlabel("WER on the yardstick")
     axes.set_ylabel(f"guard {guard}"[:40])
-    figure.legend(loc="outside lower center", ncols=3)
+    figure.legend(loc="outside lower center", ncols=2)
     best = next((model for model in models if model.is_best), None)
     words = f"from {_in_words(models[0], guard)} before training to {_in_words(_last(models), guard)} at the last step"
     if best is not None:
