@@ -126,7 +126,8 @@ def evaluation_batches(items: ClipItems, batch_size: int) -> list[EvaluationBatc
     encoder = items.encoder
     by_start: dict[int, list[tuple[float, int]]] = {}
     for row, utterance in enumerate(items.utterances):
-        prompt_tokens = encoder.encode(utterance.text, prompt=utterance.prompt).prompt_tokens if utterance.prompt else 0
+        prompt = items.prompt_of(utterance)
+        prompt_tokens = encoder.encode(utterance.text, prompt=prompt).prompt_tokens if prompt else 0
         by_start.setdefault(prompt_tokens + len(encoder.prefix()), []).append((-utterance.duration_s, row))
     batches = []
     for start_tokens, clips in sorted(by_start.items()):

@@ -66,7 +66,7 @@ class ClipItems:
             utterance.text,
             language=utterance.language,
             task=utterance.task,
-            prompt=self.prompt or utterance.prompt,
+            prompt=self.prompt_of(utterance),
             timed=_moved(utterance.timed, rate=heard.rate, begin_s=begin_s) if is_timed else (),
         )
         if is_timed and not utterance.timed:
@@ -101,6 +101,10 @@ class ClipItems:
         """The utterance ids of these keys."""
         rows = [row for _, rows in keys for row in (rows if isinstance(rows, tuple) else (rows,))]
         return [self._name(row) for row in rows]
+
+    def prompt_of(self, utterance: Utterance) -> str | None:
+        """The previous text that its decoder is given."""
+        return self.prompt or utterance.prompt
 
     def first(self, count: int) -> "ClipItems":
         """The items of the first `count` utterances."""

@@ -286,6 +286,25 @@ def test_when_no_recording_is_left_all_hypotheses_are_empty(clip_files: ClipItem
 # -- what a row says of itself
 
 
+def test_a_prompt_for_all_is_what_each_row_would_say_itself(
+    transcribe, model_and_processor, encoder, tmp_path: Path
+) -> None:
+    extractor = model_and_processor[1].feature_extractor
+    clips = [(words, wav_bytes(clip)) for words, clip in tone_utterances(4)]
+    prompt = "pay, the, bill."
+
+    def hypotheses(own: str | None, for_all: str | None) -> list[str]:
+        rows = [Row(f"clip-{n}", clip, " ".join(words), prompt=own) for n, (words, clip) in enumerate(clips)]
+        utterances = utterances_of(rows, tmp_path)
+        items = ClipItems(utterances, feature_extractor=extractor, encoder=encoder, prompt=for_all)
+        return [row.hypothesis for row in transcribe(items=items).transcripts]
+
+    prompted = hypotheses(prompt, None)
+    assert hypotheses(None, prompt) == prompted
+    assert hypotheses("card", prompt) == prompted, "it takes the place of the row's own"
+    assert hypotheses(None, None) != prompted
+
+
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_each_row_is_transcribed_in_its_own_language_and_after_its_own_prompt(
     transcribe, model_and_processor, encoder, utterances, tmp_path: Path, batch_size: int
