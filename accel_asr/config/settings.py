@@ -166,6 +166,8 @@ class DataConfig:
     """Column with `transcribe` or `translate` for each row; empty cells mean `model.task`."""
     prompt_column: str | None = None
     """Column with the previous text, the decoder's prompt: not part of the loss. If too long, its end is used."""
+    keywords_column: str | None = None
+    """Column with a row's own keywords, `;` between them, which are scored beside `evaluation.keywords`."""
     breakdown_columns: list[str] = field(default_factory=list)
     """Columns, such as the speaker or the intent, by whose values the report and `accel-asr evaluate` break the scores
     down; `language+gender` crosses two."""

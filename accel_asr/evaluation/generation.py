@@ -219,6 +219,7 @@ def whole_table(utterances: Sequence[Utterance], shares: Share, *, task: str | N
             audio_problem=audio_problem,
             silent=silent,
             columns=dict(utterance.columns),
+            keywords=utterance.keywords,
             block=utterance.block,
             block_column=utterance.block_column,
             task=TRANSLATE if (utterance.task or task) == TRANSLATE else None,

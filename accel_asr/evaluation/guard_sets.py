@@ -93,6 +93,7 @@ def _utterances_of(
         task_column=None,
         prompt_column=None,
         breakdown_columns=[],
+        keywords_column=None,
         reference_columns=[],
         audio_root=None,
         max_duration_s=LONGEST_S,

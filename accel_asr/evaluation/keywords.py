@@ -56,16 +56,22 @@ def keyword_record(
 ) -> dict[str, Any] | None:
     """How well the keywords were recognised, and each of them, those with the most errors first; None without keywords.
 
+    They are the same for all utterances, and those that each has of its own.
+
     recall: Of the occurrences in the references, those that stand in the transcript at that place, by the alignment of
     the normalised words. precision: Of the occurrences in the transcripts, those that do. error_rate: Missed ones and
     false alarms / occurrences in the references. Occurrences that overlap count each.
     """
-    phrases = {keyword: tuple(normalize(keyword).split()) for keyword in keywords}
+    own = dict.fromkeys(keyword for utterance in scored for keyword in utterance.transcript.keywords)
+    phrases = {keyword: tuple(normalize(keyword).split()) for keyword in (*keywords, *own)}
     phrases = {keyword: phrase for keyword, phrase in phrases.items() if phrase}
     if not phrases:
         return None
-    counts = np.array([_counts(utterance, list(phrases.values())) for utterance in scored], dtype=np.float64)
-    counts = counts.reshape(len(scored), len(phrases), len(KEYWORD_COUNTS))
+    counts = np.zeros((len(scored), len(phrases), len(KEYWORD_COUNTS)))
+    for row, utterance in enumerate(scored):
+        wanted = {*keywords, *utterance.transcript.keywords}  # a row's own are looked for in that row alone
+        places = [place for place, keyword in enumerate(phrases) if keyword in wanted]
+        counts[row, places] = _counts(utterance, [phrase for keyword, phrase in phrases.items() if keyword in wanted])
     intervals = ratio_intervals(_ratios(counts.sum(axis=1)), blocks=blocks_of(scored))
     of_each = zip(phrases, counts.sum(axis=0), strict=True)
     by_keyword = {keyword: _rates(of_keyword) for keyword, of_keyword in of_each}

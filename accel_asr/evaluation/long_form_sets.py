@@ -69,6 +69,7 @@ def _rows_of(
         task_column=None,
         prompt_column=None,
         breakdown_columns=[],
+        keywords_column=None,
         reference_columns=[],
         audio_root=None,
         streaming=False,

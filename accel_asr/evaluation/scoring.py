@@ -20,7 +20,7 @@ class Transcript:
         language, source: The row's own, if it has any.
         audio_problem: Why the recording could not be decoded; the hypothesis is empty, so every word is a deletion.
         silent: Nothing can be heard in the recording.
-        columns: The row's cells of `data.breakdown_columns`.
+        columns: The row's cells of `data.breakdown_columns`; keywords: its own of `data.keywords_column`.
         block: What utterances share whose errors are alike, such as the speaker; intervals resample blocks whole.
         block_column: The column that names the blocks, or `recording`.
         task: `translate` for a translation into English.
@@ -37,6 +37,7 @@ class Transcript:
     audio_problem: str | None = None
     silent: bool = False
     columns: Mapping[str, str] = field(default_factory=dict)
+    keywords: tuple[str, ...] = ()
     block: str | None = None
     block_column: str | None = None
     task: str | None = None
@@ -92,7 +93,7 @@ class ScoredUtterance:
             if column.name in line or _is_required(column)
         }
         return cls(
-            transcript=Transcript(**values | {"references": tuple(line.get("references", ()))}),
+            transcript=Transcript(**values | {name: tuple(line.get(name, ())) for name in ("keywords", "references")}),
             reference_normalized=line["reference_normalized"],
             hypothesis_normalized=line["hypothesis_normalized"],
             **{name: line[name] and EditCounts(**line[name]) for name in COUNTS},

@@ -21,6 +21,7 @@ from accel_asr.reporting.data_tables import data_account
 from accel_asr.reporting.error_sections import breakdown_tables, frequent_confusions, odd_kinds
 from accel_asr.reporting.guard_table import guard_table
 from accel_asr.reporting.headline import headline
+from accel_asr.reporting.keywords_section import keywords_section
 from accel_asr.reporting.long_form_section import long_form_section
 from accel_asr.reporting.media import Clips, SamplesOf
 from accel_asr.reporting.no_speech_section import no_speech_section
@@ -75,6 +76,7 @@ def render(records: RunRecords, charts: Charts, *, samples_of: SamplesOf | None 
         name=records.run_dir.resolve().name,
         headline=headline(records, comparison),
         guards=guard_table(records),
+        keywords=keywords_section(records),
         no_speech=no_speech_section(records),
         trade_off=trade_off(records),
         long_form=long_form_section(records),

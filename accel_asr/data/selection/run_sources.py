@@ -83,6 +83,7 @@ def open_part(
         channel=data.channel,
         name=source.name if several else None,
         breakdown_columns=tuple(dict.fromkeys(data.breakdown_columns)),
+        has_keywords=data.keywords_column is not None,
         reference_columns=tuple(dict.fromkeys(data.reference_columns)),
         group_column=None if data.group_column in (data.text_column, source.text_column) else data.group_column,
         language=source.language and language_name(source.language),
@@ -122,7 +123,7 @@ def source_name(data: DataConfig, source: SourceConfig, split: str, *, validates
             data.language_column,
             data.task_column,
             data.prompt_column,
-            single_columns(data.breakdown_columns),
+            (*single_columns(data.breakdown_columns), *filter(None, [data.keywords_column])),
             tuple(dict.fromkeys(data.reference_columns)),
         ),
         times=TimeSettings(

@@ -22,7 +22,8 @@ class Utterance:
     and `prompt` are the row's own, None to use the run's. Clips of one `group` stay on one side of a split. `source` is
     the name of its source in a mixture; `columns` are the cells by which scores are broken down; `references` are
     further texts that would be right in an evaluation.
-    `block` is the group, the speaker, or the recording of a segment, and `block_column` says which.
+    `keywords` are the row's own. `block` is the group, the speaker, or the recording of a segment, and `block_column`
+    says which.
     """
 
     utterance_id: str
@@ -36,6 +37,7 @@ class Utterance:
     timed: tuple[TimedWords, ...] = ()
     source: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    keywords: tuple[str, ...] = ()
     block: str | None = None
     block_column: str | None = None
     references: tuple[str, ...] = ()
@@ -62,6 +64,7 @@ class Part:
     task: str | None = None
     breakdown_columns: tuple[str, ...] = ()
     reference_columns: tuple[str, ...] = ()
+    has_keywords: bool = False  # in the kept cells, after those of the breakdown
     group_column: str | None = None  # None also where rows are grouped by their text
 
     def utterance(self, row: int) -> Utterance:
@@ -83,6 +86,8 @@ class Part:
         cells = indexed.breakdown or []
         first = max(len(cells) - len(self.reference_columns), 0)  # as `Row.breakdown` says
         block, block_column = self._block(indexed)
+        kept = cells[:first]
+        keywords = kept.pop() if self.has_keywords and kept else None
         return Utterance(
             utterance_id=self.prefix + indexed.utterance_id,
             text=self.text(indexed.text or ""),
@@ -94,7 +99,8 @@ class Part:
             task=task,
             prompt=self.text.previous(indexed.prompt),
             source=self.name,
-            columns=crossed_cells(self.breakdown_columns, cells[:first]),
+            columns=crossed_cells(self.breakdown_columns, kept),
+            keywords=tuple(filter(None, map(str.strip, (keywords or "").split(";")))),
             block=None if block is None else self.prefix + block,
             block_column=block_column,
             references=tuple(self.text(cell) for cell in cells[first:] if cell),

@@ -250,3 +250,14 @@ def test_a_replayed_source_fills_its_share_of_an_epoch_and_is_not_validated_on(
     assert data.rows_of_parts() == (28, 7)
     assert data.weights == pytest.approx((0.5, 0.5))
     assert any("each comes 4.0 times in an epoch" in notice for notice in data.notices)
+
+
+def test_a_row_brings_its_own_keywords(load, folder: Path) -> None:
+    rows = (folder / "metadata.csv").read_text().splitlines()
+    cells = ["names", *(f"Anna; {number}" if number % 2 else "" for number in range(len(rows) - 1))]
+    (folder / "metadata.csv").write_text("\n".join(f"{row},{cell}" for row, cell in zip(rows, cells, strict=True)))
+    settings = {"name_or_path": str(folder), "eval_split": "test", "keywords_column": "names"}
+    for breakdown in ([], ["split"]):
+        validation = load(DataConfig(**settings, breakdown_columns=breakdown)).validation
+        assert [utterance.keywords for utterance in validation] == [(), ("Anna", "9")]
+        assert [dict(utterance.columns) for utterance in validation] == [dict.fromkeys(breakdown, "test")] * 2

@@ -1,6 +1,7 @@
 """Recall, precision and error rate of keywords, counted by hand; files of keywords; the prompt."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +60,13 @@ def test_a_file_has_one_on_each_line(tmp_path: Path) -> None:
     assert keywords_prompt(("Anna", "IBAN")) == "Anna, IBAN."
     with refused("--evaluation.keywords", "read", remedy="one keyword on each line"):
         listed_keywords([str(tmp_path / "none.txt")])
+
+
+def test_a_rows_own_keywords_are_looked_for_in_that_row_alone() -> None:
+    first, second = score_pairs([("anna pays", "anna pays"), ("anna pays bob", "emma pays rob")])
+    own = replace(first, transcript=replace(first.transcript, keywords=("Anna",)))
+    record = keyword_record([own, second], ["bob"], str.lower)
+    assert record is not None
+    assert (record["occurrences"], record["hits"]) == (2, 1)
+    assert record["by_keyword"]["Anna"]["occurrences"] == 1
+    assert keyword_record([first, second], [], str.lower) is None
