@@ -87,10 +87,12 @@ def test_a_run_says_it_before_it_starts(tiny_folder: Path, tmp_path: Path) -> No
         (tmp_path / f"{number}.wav").write_bytes(clip(number))
         (tmp_path / f"{number}.txt").write_text(text, encoding="utf-8")
     model, data = ModelConfig(name_or_path=str(tiny_folder), language="sa"), DataConfig(str(tmp_path), train_rows=2)
-    job = load_job(Config(model=model, data=data, evaluation=EvaluationConfig(generation_max_length=20)))
+    job = load_job(
+        Config(model=model, data=data, evaluation=EvaluationConfig(generation_max_length=20, long_form="none"))
+    )
     named = [notice.partition(":")[0] for notice in job.data.notices]
     assert named[-2:] == ["evaluation.generation_max_length", "evaluation.normalizer"]
-    better = EvaluationConfig(generation_max_length=200, normalizer="multilingual")
+    better = EvaluationConfig(generation_max_length=200, normalizer="multilingual", long_form="none")
     notices = load_job(Config(model=model, data=data, evaluation=better)).data.notices
     assert not any(notice.startswith("evaluation.") for notice in notices)
 
