@@ -100,6 +100,7 @@ def plan_of_run(
                 evaluation_s=own.seconds_an_utterance,
                 guards_s=own.guards_s,
                 baseline_guards=guards_now,
+                like=probes[0] if probes else None,
             )
             probes.append(probe)
             guards_s = own.guards_s if guards_now else 0.0

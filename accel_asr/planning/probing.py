@@ -88,6 +88,7 @@ def probe_way(
     evaluation_s: float,
     guards_s: float,
     baseline_guards: dict[str, Any],
+    like: Probe | None,
 ) -> Probe:
     """Make up to STEPS steps in `budget_s`, with fewer utterances in each if need be, and score the sample.
 
@@ -97,6 +98,7 @@ def probe_way(
         evaluation_s: Seconds that an utterance of the validation data takes.
         guards_s: Seconds that the guards take at an evaluation.
         baseline_guards: Records of the guards before training.
+        like: The first way's probe; no more steps or utterances are made than there, so that no way wins by them.
 
     Raises:
         UserError: the way does not go with the run's model or data.
@@ -113,10 +115,11 @@ def probe_way(
     model.train()
     settling = _steps(job, plan, model, optimizer, accelerator=accelerator, utterances=min(2, of_run), steps=2)
     affordable = int(budget_s / STEPS / max(settling.median_s / min(2, of_run), 1e-6))
-    utterances = min(max(affordable, 1), of_run)
+    utterances = min(max(affordable, 1), of_run if like is None else like.utterances_a_step)
+    steps = STEPS if like is None else like.steps
     with peak_watched() as peak:
         timed = _steps(
-            job, plan, model, optimizer, accelerator=accelerator, utterances=utterances, steps=STEPS, budget_s=budget_s
+            job, plan, model, optimizer, accelerator=accelerator, utterances=utterances, steps=steps, budget_s=budget_s
         )
     peak_bytes = peak.bytes if accelerator.device.type == "cpu" else used_bytes(accelerator.device)
     step_s = timed.median_s * of_run / utterances
