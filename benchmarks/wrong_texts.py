@@ -13,6 +13,7 @@ from pathlib import Path
 SHARE = 0.05
 FOREIGN = (
     "el tren sale a las ocho de la mañana",
+    "mañana vamos a comer con mi hermana",
     "no sé dónde está la llave de la casa",
     "la lluvia no ha parado en toda la noche",
     "quiero un café con leche y dos panes",

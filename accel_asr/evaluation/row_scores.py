@@ -20,9 +20,7 @@ from accel_asr.evaluation.hallucinations import is_looping
 from accel_asr.evaluation.row_losses import RowLosses
 from accel_asr.evaluation.scoring import ScoredUtterance, character_edits
 
-SURE_LANGUAGE = (
-    0.9  # from this probability on, another language than the label's is a reason: an accent alone reaches 0.87
-)
+SURE_LANGUAGE = 0.9  # from this probability on, another language is a reason: an accent alone reached 0.87
 LONG_STRETCH = 3  # words in a row that only one side has
 ANOTHER_TEXT_EDITS, ANOTHER_TEXT_FIT = 0.6, 0.3  # from this edit rate on, and up to this fit
 SAME_TEXT_EDITS = 0.35  # up to which a transcript is that of another row's text
