@@ -234,6 +234,9 @@ class EvaluationConfig:
     keywords_prompt: bool = False
     """Give the keywords to the decoder as the previous text of every utterance that is scored, in place of
     `data.prompt_column`. Long recordings are transcribed without."""
+    word_confidence: bool = False
+    """Keep the probability of each word beside its transcript, and report how well it tells right words from wrong ones
+    and whether it means what it says. Takes one more pass of the decoder."""
     no_speech: bool = True
     """Before training, and at the end for the best model: transcribe made-up clips in which nobody speaks (silence,
     hiss, hum, music, babble), and report in how many of them words are written."""

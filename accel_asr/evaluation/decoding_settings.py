@@ -47,6 +47,7 @@ class Decoding:
         is_compiled: Decode by a compiled step of the decoder, see `compiled_decoding`; greedy only.
         fallback: For recordings longer than the window.
         keywords: Words and phrases whose recognition is scored.
+        word_confidence: The probability of each word is kept.
         prompt: Previous text for every utterance, in place of the rows' own; who makes the items gives it to them.
     """
 
@@ -60,6 +61,7 @@ class Decoding:
     is_compiled: bool = False
     fallback: Fallback = WHISPERS_FALLBACK
     keywords: tuple[str, ...] = ()
+    word_confidence: bool = False
     prompt: str | None = None
 
     @classmethod

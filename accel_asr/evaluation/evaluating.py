@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from accelerate import Accelerator
@@ -11,12 +11,14 @@ from transformers import WhisperForConditionalGeneration
 from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Collator
 from accel_asr.evaluation.blocks import blocks_of
+from accel_asr.evaluation.calibration import confidence_record, judged_words
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.evaluation.intervals import rate_intervals
 from accel_asr.evaluation.keywords import keyword_record
 from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, grouped, score_utterance
 from accel_asr.evaluation.translations import translation_record
+from accel_asr.evaluation.word_probabilities import WordProbabilities
 from accel_asr.ranks.agreement import Agreement
 
 
@@ -31,6 +33,7 @@ class Evaluation:
         batch_size, processes, device: What the speed was measured with: utterances in one batch of one process, how
             many processes transcribed, and on what.
         keywords: As `keyword_record` gives it; None where none were given.
+        word_confidence: As `confidence_record` gives it; None where it was not asked for.
     """
 
     score: CorpusScore
@@ -42,6 +45,7 @@ class Evaluation:
     processes: int = 1
     device: str = "cpu"
     keywords: dict[str, Any] | None = None
+    word_confidence: dict[str, Any] | None = None
 
     def record(self) -> dict[str, Any]:
         """The numbers as metrics.jsonl and summary.json hold them; with several languages or sources, also of each.
@@ -62,6 +66,7 @@ class Evaluation:
         if translation is not None:
             record["translation"] = translation
         record |= {"keywords": self.keywords} if self.keywords else {}
+        record |= {"word_confidence": self.word_confidence} if self.word_confidence else {}
         parts_by = {
             "by_language": grouped(self.scored, lambda utterance: utterance.transcript.language or ""),
             "by_source": grouped(self.scored, lambda utterance: utterance.transcript.source or ""),
@@ -99,9 +104,14 @@ def evaluate_model(
         accelerator=accelerator,
         collator=collator,
         agreement=agreement,
+        closer_look=WordProbabilities(items.encoder.spelling) if decoding.word_confidence else None,
         on_batch=on_batch,
     )
-    scored = [score_utterance(transcript, decoding.normalizer) for transcript in transcription.transcripts]
+    transcripts = transcription.transcripts
+    if decoding.word_confidence:
+        pairs = zip(transcripts, transcription.details or [None] * len(transcripts), strict=True)
+        transcripts = [replace(transcript, word_confidences=words or ()) for transcript, words in pairs]
+    scored = [score_utterance(transcript, decoding.normalizer) for transcript in transcripts]
     return Evaluation(
         score=corpus_score(scored),
         loss=transcription.loss,
@@ -112,4 +122,5 @@ def evaluate_model(
         processes=accelerator.num_processes,
         device=accelerator.device.type,
         keywords=keyword_record(scored, decoding.keywords, decoding.normalizer),
+        word_confidence=confidence_record(judged_words(scored, decoding.normalizer)),
     )

@@ -102,6 +102,8 @@ def _speed(result: SetResult) -> str:
 def show_details(console: Console, result: SetResult) -> None:
     """Breakdowns, confusions and hallucinations of one set, and what could not be scored."""
     score = result.evaluation.score
+    if result.evaluation.word_confidence:
+        show_confidence(console, result.evaluated.name, result.evaluation.word_confidence)
     if result.evaluation.keywords:
         show_keywords(console, result.evaluated.name, result.evaluation.keywords)
     for column, parts in breakdowns(result.scored).items():
@@ -120,6 +122,17 @@ def show_details(console: Console, result: SetResult) -> None:
             _say(console, f"{result.evaluated.name}: {len(utterances):,} with {HALLUCINATIONS[kind]}, such as")
             _say(console, f"  reference   {shown(utterances[0].transcript.reference)}")
             _say(console, f"  hypothesis  {shown(utterances[0].transcript.hypothesis)}")
+
+
+def show_confidence(console: Console, name: str, record: Mapping[str, Any]) -> None:
+    """How well the confidences of words tell right from wrong, and whether they mean what they say."""
+    after, before = (percent(record[name]["ece"]) for name in ("calibrated", "uncalibrated"))
+    of_words = f"{record['words']:,} words, {percent(record['right'])} of them right"
+    _say(
+        console,
+        f"{name}: confidence of {of_words}: AUROC {record['auroc']:.3f}, ECE {percent(record['ece'])}; at temperature "
+        f"{record['temperature']:.2f}, fitted on half of the utterances, {after} in place of {before} on the other",
+    )
 
 
 def show_keywords(console: Console, name: str, record: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ class Transcript:
         audio_problem: Why the recording could not be decoded; the hypothesis is empty, so every word is a deletion.
         silent: Nothing can be heard in the recording.
         columns: The row's cells of `data.breakdown_columns`; keywords: its own of `data.keywords_column`.
+        word_confidences: The probability of each word of the hypothesis, split at white space, where it was asked for.
         block: What utterances share whose errors are alike, such as the speaker; intervals resample blocks whole.
         block_column: The column that names the blocks, or `recording`.
         task: `translate` for a translation into English.
@@ -38,6 +39,7 @@ class Transcript:
     silent: bool = False
     columns: Mapping[str, str] = field(default_factory=dict)
     keywords: tuple[str, ...] = ()
+    word_confidences: tuple[float, ...] = ()
     block: str | None = None
     block_column: str | None = None
     task: str | None = None
@@ -93,7 +95,9 @@ class ScoredUtterance:
             if column.name in line or _is_required(column)
         }
         return cls(
-            transcript=Transcript(**values | {name: tuple(line.get(name, ())) for name in ("keywords", "references")}),
+            transcript=Transcript(
+                **values | {name: tuple(line.get(name, ())) for name in ("keywords", "word_confidences", "references")}
+            ),
             reference_normalized=line["reference_normalized"],
             hypothesis_normalized=line["hypothesis_normalized"],
             **{name: line[name] and EditCounts(**line[name]) for name in COUNTS},

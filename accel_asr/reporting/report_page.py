@@ -17,6 +17,7 @@ from accel_asr.files.atomic_writes import write_text
 from accel_asr.model.parts import parameters_in_words
 from accel_asr.reporting import wording
 from accel_asr.reporting.charts import Charts
+from accel_asr.reporting.confidence_section import confidence_section
 from accel_asr.reporting.data_tables import data_account
 from accel_asr.reporting.error_sections import breakdown_tables, frequent_confusions, odd_kinds
 from accel_asr.reporting.guard_table import guard_table
@@ -77,6 +78,7 @@ def render(records: RunRecords, charts: Charts, *, samples_of: SamplesOf | None 
         headline=headline(records, comparison),
         guards=guard_table(records),
         keywords=keywords_section(records),
+        confidence=confidence_section(records),
         no_speech=no_speech_section(records),
         trade_off=trade_off(records),
         long_form=long_form_section(records),

@@ -110,6 +110,7 @@ def load_model(
             is_compiled=evaluation.compile_decoding,
             fallback=evaluation.long_form_decoding,
             keywords=keywords,
+            word_confidence=evaluation.word_confidence,
             prompt=keywords_prompt(keywords) if evaluation.keywords_prompt else None,
         ),
         encoder=LabelEncoder(

@@ -59,6 +59,7 @@ _OF_SETTING = {
     "evaluation.eval_steps": HARMLESS,
     "evaluation.guard_every": HARMLESS,
     "evaluation.no_speech": HARMLESS,
+    "evaluation.word_confidence": HARMLESS,
     "evaluation.long_form": HARMLESS,  # of no weight in choosing the best
     "evaluation.long_form_recordings": HARMLESS,
     "evaluation.per_device_eval_batch_size": HARMLESS,

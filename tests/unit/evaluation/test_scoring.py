@@ -172,6 +172,7 @@ def test_a_line_of_the_evaluation_file_holds_text_and_counts() -> None:
         "block_column": None,
         "task": None,
         "keywords": [],
+        "word_confidences": [],
         "references": [],
         "reference_normalized": "my card",
         "hypothesis_normalized": "my car",
