@@ -11,7 +11,7 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.reading.source_table import first_few
 from accel_asr.data.selection.overlap import shared_recordings
 from accel_asr.data.selection.preparation import prepare_utterances
-from accel_asr.data.selection.run_sources import DEFAULT_VALIDATION_SPLIT, open_part
+from accel_asr.data.selection.run_sources import DEFAULT_VALIDATION_SPLIT, open_part, settings_of_other_rows
 from accel_asr.data.selection.utterances import Utterances
 from accel_asr.errors import UserError, raise_all
 
@@ -81,24 +81,9 @@ def _utterances_of(
     settings: GuardConfig, data: DataConfig, *, encoder: LabelEncoder, sampling_rate_hz: int
 ) -> tuple[Utterances, list[str]]:
     own = replace(
-        data,
-        name_or_path=settings.name_or_path,
-        sources=[],
-        subset=None,
-        revision=None,
-        license=None,
-        eval_split=None,
-        eval_name_or_path=None,
-        group_column=None,
-        task_column=None,
-        prompt_column=None,
-        breakdown_columns=[],
-        keywords_column=None,
-        reference_columns=[],
-        audio_root=None,
+        settings_of_other_rows(data, settings.name_or_path),
         max_duration_s=LONGEST_S,
         long_labels="cut",  # in the loss alone: the text that is scored stays whole
-        streaming=False,
     )
     of_source = {name: getattr(settings, name) for name in SourceConfig.__dataclass_fields__ if hasattr(settings, name)}
     source = SourceConfig(**of_source | {"eval_name_or_path": settings.name_or_path, "eval_split": settings.split})

@@ -1,14 +1,12 @@
 """The long recordings of a run: joined from its validation clips, or the rows of a source."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from accel_asr.config.settings import DataConfig, SourceConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.selection.long_recordings import LongRecording, joined_recordings
 from accel_asr.data.selection.preparation import prepare_utterances
-from accel_asr.data.selection.run_sources import DEFAULT_VALIDATION_SPLIT, open_part
+from accel_asr.data.selection.run_sources import DEFAULT_VALIDATION_SPLIT, open_part, settings_of_other_rows
 from accel_asr.data.selection.utterances import Utterances
 from accel_asr.errors import UserError, raise_all
 
@@ -56,24 +54,7 @@ def load_long_recordings(
 def _rows_of(
     source: str, data: DataConfig, encoder: LabelEncoder, *, sampling_rate_hz: int, window_s: float
 ) -> tuple[Utterances, list[str]]:
-    own = replace(
-        data,
-        name_or_path=source,
-        sources=[],
-        subset=None,
-        revision=None,
-        license=None,
-        eval_split=None,
-        eval_name_or_path=None,
-        group_column=None,
-        task_column=None,
-        prompt_column=None,
-        breakdown_columns=[],
-        keywords_column=None,
-        reference_columns=[],
-        audio_root=None,
-        streaming=False,
-    )
+    own = settings_of_other_rows(data, source)
     split = DEFAULT_VALIDATION_SPLIT
     as_validation = SourceConfig(name_or_path=source, eval_name_or_path=source)
     part, notices = open_part(own, as_validation, split, sampling_rate_hz=sampling_rate_hz, validates=True)

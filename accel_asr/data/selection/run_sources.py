@@ -92,6 +92,28 @@ def open_part(
     return part, [f"{part.prefix.rstrip('/')}: {notice}" if several else notice for notice in notices]
 
 
+def settings_of_other_rows(data: DataConfig, name_or_path: str) -> DataConfig:
+    """How rows are read that are neither trained nor validated on: as in `data`, but for what is about its own rows."""
+    return replace(
+        data,
+        name_or_path=name_or_path,
+        sources=[],
+        subset=None,
+        revision=None,
+        license=None,
+        eval_split=None,
+        eval_name_or_path=None,
+        group_column=None,
+        task_column=None,
+        prompt_column=None,
+        breakdown_columns=[],
+        keywords_column=None,
+        reference_columns=[],
+        audio_root=None,
+        streaming=False,
+    )
+
+
 def validation_split(data: DataConfig, source: SourceConfig) -> str | None:
     """The split of a source that is validated on; None where rows are held out."""
     return source.eval_split or data.eval_split or (DEFAULT_VALIDATION_SPLIT if source.eval_name_or_path else None)
