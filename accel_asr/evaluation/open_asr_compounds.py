@@ -21,8 +21,8 @@ def joined_where_equal(reference: str, hypothesis: str) -> tuple[str, str]:
 def spaced_as_reference(reference: str, hypothesis: str) -> str:
     """The hypothesis, with its compounds spaced as in the reference wherever that lowers the edits.
 
-    The edits that are left are those of `kaldialign.edit_distance(..., merge_compounds=True)`, in which neighbouring
-    words match one word of the other side at no cost. The reference stays, and so does its length.
+    The edits that are left are, but for rare ties, those of `kaldialign.edit_distance(..., merge_compounds=True)`, in which
+    neighbouring words match one word of the other side at no cost. The reference stays, and so does its length.
     """
     words, others = reference.split(), hypothesis.split()
     if not (_may_match(words, others) or _may_match(others, words)):
