@@ -21,7 +21,7 @@ def joined_where_equal(reference: str, hypothesis: str) -> tuple[str, str]:
 def spaced_as_reference(reference: str, hypothesis: str) -> str:
     """The hypothesis, with its compounds spaced as in the reference wherever that lowers the edits.
 
-    The edits that are left are, but for rare ties, those of `kaldialign.edit_distance(..., merge_compounds=True)`, in which
+    The edits that are left are nearly always those of `kaldialign.edit_distance(..., merge_compounds=True)`, in which
     neighbouring words match one word of the other side at no cost. The reference stays, and so does its length.
     """
     words, others = reference.split(), hypothesis.split()
