@@ -26,7 +26,7 @@ from accel_asr.run.job import load_job
 
 LOADING_S = 8.0  # of the first way, beside its steps and evaluation: loading, and the steps that measure memory
 NO_SPEECH_SHARE = 0.1  # of the time, for clips without speech
-NO_TIME = "no time is left for it; give more --minutes"
+NO_TIME = "no time is left for it; give more --minutes, or a smaller --sample"
 SHARE_OF_STEPS = 0.8  # of what that leaves: steps differ in length
 
 
@@ -82,8 +82,8 @@ def plan_of_run(
     ways = [*ways_of(config)]
     beside_steps_s = own.evaluation.seconds + LOADING_S  # of the next way, as the ways before it were
     for number, way in enumerate(ways):
-        left_s = (budget_s - (time.perf_counter() - began_s)) / (len(ways) - number)
-        steps_s = (left_s - beside_steps_s) * SHARE_OF_STEPS
+        left_s = budget_s - (time.perf_counter() - began_s)
+        steps_s = seconds_for_steps(left_s, ways=len(ways) - number, beside_s=beside_steps_s)
         if steps_s < 0 and probes:
             refusals[way.name] = NO_TIME
             continue
@@ -123,6 +123,18 @@ def plan_of_run(
         "settings": advice.settings,
         "seconds": round(time.perf_counter() - began_s, 1),
     }
+
+
+def seconds_for_steps(left_s: float, *, ways: int, beside_s: float) -> float:
+    """How long the steps of the next way may take; negative if there is no time for it.
+
+    As many ways as there is time for share it, the first ones before the later ones.
+
+    Args:
+        beside_s: Seconds that a way takes beside its steps.
+    """
+    affordable = min(ways, int(left_s / beside_s))
+    return (left_s / max(affordable, 1) - beside_s) * SHARE_OF_STEPS
 
 
 def plan_without_training(

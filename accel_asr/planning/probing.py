@@ -1,5 +1,6 @@
 """A way of training, probed: some real steps on a run's own data; seconds, memory, and what they taught."""
 
+import math
 import statistics
 import time
 from contextlib import closing
@@ -192,12 +193,14 @@ def _steps(
         num_workers=num_workers_of_rank(plan.training.dataloader_num_workers, device=accelerator.device),
         pin_memory=accelerator.device.type == "cuda",
     )
+    of_run = plan.training.per_device_train_batch_size * plan.training.gradient_accumulation_steps
+    peak = plan.schedule.peak * math.sqrt(utterances / of_run)  # as Adam's goes with the batch (arXiv 2205.10287)
     times, audio_s = list[float](), 0.0
     began_s = time.perf_counter()
     with closing(windows):
         for step, window in enumerate(windows, start=1):
             started_s = time.perf_counter()
-            set_learning_rate(optimizer, plan.schedule.peak * min(step / WARMUP_STEPS, 1))
+            set_learning_rate(optimizer, peak * min(step / WARMUP_STEPS, 1))
             result = train_step(
                 model,
                 optimizer,
