@@ -14,6 +14,7 @@ LEVELS_DBFS = {
     "music": (-45.0, -30.0, -18.0),
     "babble": (-45.0, -30.0, -18.0),
 }
+SPEECHLESS_CLIPS = len(LENGTHS_S) * (1 + sum(map(len, LEVELS_DBFS.values())))  # fewer in a short window
 _SEED = 20_260_017
 _TALKERS, _SYLLABLES_HZ = 12, (2.5, 6.0)
 _FORMANTS_HZ = ((300, 900), (900, 2_200), (2_200, 3_200))

@@ -112,6 +112,9 @@ def evaluate_model(
         pairs = zip(transcripts, transcription.details or [None] * len(transcripts), strict=True)
         transcripts = [replace(transcript, word_confidences=words or ()) for transcript, words in pairs]
     scored = [score_utterance(transcript, decoding.normalizer) for transcript in transcripts]
+    confidence = None
+    if decoding.word_confidence:
+        confidence = confidence_record(judged_words(scored, decoding.normalizer))
     return Evaluation(
         score=corpus_score(scored),
         loss=transcription.loss,
@@ -122,5 +125,5 @@ def evaluate_model(
         processes=accelerator.num_processes,
         device=accelerator.device.type,
         keywords=keyword_record(scored, decoding.keywords, decoding.normalizer),
-        word_confidence=confidence_record(judged_words(scored, decoding.normalizer)),
+        word_confidence=confidence,
     )

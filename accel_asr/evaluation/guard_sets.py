@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from accel_asr.config.guard_settings import SILENCE, GuardConfig
 from accel_asr.config.settings import DataConfig, SourceConfig
@@ -15,7 +15,6 @@ from accel_asr.data.selection.run_sources import DEFAULT_VALIDATION_SPLIT, open_
 from accel_asr.data.selection.utterances import Utterances
 from accel_asr.errors import UserError, raise_all
 
-LONGEST_S = 4 * 3600.0  # of a row
 _SETTING = "--evaluation.guards"
 
 
@@ -63,7 +62,7 @@ def load_guards(
             continue
         try:
             utterances, guard_notices = _utterances_of(
-                settings, data, encoder=encoder, sampling_rate_hz=sampling_rate_hz
+                settings, data, encoder=encoder, sampling_rate_hz=sampling_rate_hz, window_s=window_s
             )
         except UserError as error:
             raise_all(
@@ -78,18 +77,14 @@ def load_guards(
 
 
 def _utterances_of(
-    settings: GuardConfig, data: DataConfig, *, encoder: LabelEncoder, sampling_rate_hz: int
+    settings: GuardConfig, data: DataConfig, *, encoder: LabelEncoder, sampling_rate_hz: int, window_s: float
 ) -> tuple[Utterances, list[str]]:
-    own = replace(
-        settings_of_other_rows(data, settings.name_or_path),
-        max_duration_s=LONGEST_S,
-        long_labels="cut",  # in the loss alone: the text that is scored stays whole
-    )
+    own = settings_of_other_rows(data, settings.name_or_path)
     of_source = {name: getattr(settings, name) for name in SourceConfig.__dataclass_fields__ if hasattr(settings, name)}
     source = SourceConfig(**of_source | {"eval_name_or_path": settings.name_or_path, "eval_split": settings.split})
     split = settings.split or DEFAULT_VALIDATION_SPLIT
     part, notices = open_part(own, source, split, sampling_rate_hz=sampling_rate_hz, validates=True)
-    utterances, drops = prepare_utterances(part, own, encoder=encoder, window_s=LONGEST_S)
+    utterances, drops = prepare_utterances(part, own, encoder=encoder, window_s=window_s, keep_long=True)
     notices.append(f"kept {len(utterances):,} of {len(part.index):,} utterances; {drops.sentence()}")
     return utterances[: settings.utterances], notices
 

@@ -71,7 +71,10 @@ def keyword_record(
     for row, utterance in enumerate(scored):
         wanted = {*keywords, *utterance.transcript.keywords}  # a row's own are looked for in that row alone
         places = [place for place, keyword in enumerate(phrases) if keyword in wanted]
-        counts[row, places] = _counts(utterance, [phrase for keyword, phrase in phrases.items() if keyword in wanted])
+        if places:
+            counts[row, places] = _counts(
+                utterance, [phrase for keyword, phrase in phrases.items() if keyword in wanted]
+            )
     intervals = ratio_intervals(_ratios(counts.sum(axis=1)), blocks=blocks_of(scored))
     of_each = zip(phrases, counts.sum(axis=0), strict=True)
     by_keyword = {keyword: _rates(of_keyword) for keyword, of_keyword in of_each}

@@ -1,7 +1,7 @@
 """What a model writes where nobody speaks: Whisper models write words there, and fine-tuning may make that worse."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,18 +88,21 @@ def score_no_speech(
     *,
     accelerator: Accelerator,
     collator: Collator,
-    language: str | None = None,
+    rows: Iterable[Utterance] = (),
     agreement: Agreement | None = None,
     on_batch: Callable[[int], object] = lambda clips: None,
 ) -> NoSpeechResult:
     """Transcribe clips without speech as an evaluation transcribes utterances. Every rank must call this.
 
     Args:
-        language: For a model whose rows say their own: any that it knows.
+        rows: Of the data: where the model has no language of its own, any that these have will do.
 
     Raises:
         AgreedStopError: a rank was asked to stop; raised on every rank.
     """
+    language = None
+    if encoder.languages and decoding.language is None:
+        language = next((utterance.language for utterance in rows if utterance.language), None)
     rate_hz = processor.feature_extractor.sampling_rate
     clips = [*speechless_clips(rate_hz, longest_s=processor.feature_extractor.n_samples / rate_hz)]
     utterances = [

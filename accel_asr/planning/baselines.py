@@ -5,6 +5,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
+from accel_asr.audio.speechless_clips import SPEECHLESS_CLIPS
 from accel_asr.evaluation.alignments import confusions
 from accel_asr.evaluation.breakdowns import PartScore, breakdowns, worst_part
 from accel_asr.evaluation.evaluating import Evaluation
@@ -15,7 +16,6 @@ from accel_asr.planning.sample import Sample, score_sample
 from accel_asr.run.loaded_model import LoadedModel
 
 MOST_CONFUSIONS, MOST_WORST = 8, 8
-CLIPS = 39  # in which nobody speaks
 LEAST_OF_PART = 5  # utterances of a part of the data, to be called the worst
 
 
@@ -101,10 +101,7 @@ def score_baseline(
             model, sample, loaded, accelerator=accelerator, prompt=prompt, name=f"{name}, with keywords"
         )
     baseline = Baseline(name, evaluation, prompted)
-    if CLIPS * baseline.seconds_an_utterance < no_speech_s:
-        language = None
-        if loaded.encoder.languages and loaded.decoding.language is None:  # any that the rows have will do
-            language = next((utterance.language for utterance in sample.utterances if utterance.language), None)
+    if SPEECHLESS_CLIPS * baseline.seconds_an_utterance < no_speech_s:
         clips = score_no_speech(
             model,
             loaded.processor,
@@ -112,7 +109,7 @@ def score_baseline(
             loaded.decoding,
             accelerator=accelerator,
             collator=loaded.collator,
-            language=language,
+            rows=sample.utterances,
         )
         baseline = replace(baseline, no_speech=clips)
     return baseline

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from accelerate import Accelerator
@@ -110,19 +111,16 @@ def plan_of_run(
     guard_names = [guard.name for guard in sample.guards]
     untried = [way for way, problem in refusals.items() if problem == NO_TIME]
     advice = _advice(own, probes, train_hours=train_hours, guards=guard_names, untried=untried)
-    return {
-        "models": [baseline.record() for baseline in (own, *others)],
-        "sample": len(sample.utterances),
-        "train_hours": train_hours,
-        "keywords": list(keywords),
-        "prompt": prompt,
-        "ways": [_way_record(probe, own) for probe in probes],
-        "not_probed": refusals,
-        "answer": advice.answer,
-        "reasons": advice.reasons,
-        "settings": advice.settings,
-        "seconds": round(time.perf_counter() - began_s, 1),
-    }
+    return _record(
+        [own, *others],
+        advice,
+        sample=sample,
+        train_hours=train_hours,
+        keywords=keywords,
+        began_s=began_s,
+        probes=probes,
+        refusals=refusals,
+    )
 
 
 def seconds_for_steps(left_s: float, *, ways: int, beside_s: float) -> float:
@@ -154,7 +152,6 @@ def plan_without_training(
     keywords = listed_keywords(config.evaluation.keywords)
     prompt = keywords_prompt(keywords) if keywords else None
     baselines: list[Baseline] = []
-    size = 0
     for name in models:
         loaded, sets, notices = load_model_and_sets(
             replace(config.model, name_or_path=name),
@@ -167,7 +164,6 @@ def plan_without_training(
         if not baselines:
             Display(accelerator).say_lines(notices)
         sample = Sample(sampled(sets[0].utterances, most=sample_size), ())
-        size = len(sample.utterances)
         baseline = score_baseline(
             name,
             loaded,
@@ -178,14 +174,29 @@ def plan_without_training(
         )
         baselines.append(baseline)
     advice = _advice(baselines[0], [], train_hours=0.0, guards=[], untried=[])
+    return _record(baselines, advice, sample=sample, train_hours=0.0, keywords=keywords, began_s=began_s)
+
+
+def _record(
+    baselines: Sequence[Baseline],
+    advice: Advice,
+    *,
+    sample: Sample,
+    train_hours: float | None,
+    keywords: Sequence[str],
+    began_s: float,
+    probes: Sequence[Probe] = (),
+    refusals: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """What was found, as values for JSON; the first of `baselines` is the run's own model."""
     return {
         "models": [baseline.record() for baseline in baselines],
-        "sample": size,
-        "train_hours": 0.0,
+        "sample": len(sample.utterances),
+        "train_hours": train_hours,
         "keywords": list(keywords),
-        "prompt": prompt,
-        "ways": [],
-        "not_probed": {},
+        "prompt": keywords_prompt(keywords) if keywords else None,
+        "ways": [_way_record(probe, baselines[0]) for probe in probes],
+        "not_probed": dict(refusals),
         "answer": advice.answer,
         "reasons": advice.reasons,
         "settings": advice.settings,

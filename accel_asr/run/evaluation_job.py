@@ -140,10 +140,6 @@ def score_clips_without_speech(
     features_on_device: bool | None = None,
 ) -> NoSpeechResult:
     """What the model writes where nobody speaks, decoded as its sets are. Every rank must call this."""
-    language = None
-    if loaded.encoder.languages and loaded.decoding.language is None:  # any that the rows have will do
-        rows = (utterance for evaluated in sets for utterance in evaluated.utterances)
-        language = next((utterance.language for utterance in rows if utterance.language), None)
     return score_no_speech(
         loaded.model.to(accelerator.device),
         loaded.processor,
@@ -151,5 +147,5 @@ def score_clips_without_speech(
         loaded.decoding,
         accelerator=accelerator,
         collator=loaded.collator_for(accelerator.device, features_on_device=features_on_device),
-        language=language,
+        rows=(utterance for evaluated in sets for utterance in evaluated.utterances),
     )

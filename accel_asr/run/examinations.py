@@ -96,9 +96,6 @@ def no_speech_of_run(
     name: str = "no speech",
 ) -> NoSpeechResult:
     """The clips without speech, as the run's evaluations decode. A collective."""
-    language = None
-    if job.validation_items.encoder.languages and job.decoding.language is None:
-        language = next((utterance.language for utterance in job.data.validation if utterance.language), None)
     with display.evaluation_bar(0, name=name):
         return score_no_speech(
             whole,
@@ -107,6 +104,6 @@ def no_speech_of_run(
             job.decoding,
             accelerator=accelerator,
             collator=job.collator,
-            language=language,
+            rows=job.data.validation,
             agreement=agreement,
         )

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from accel_asr.audio.log_mel import log_mel
+from accel_asr.data.selection.utterances import Utterance
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.intervals import share_interval
 from accel_asr.evaluation.no_speech import NoSpeechResult, _as_counted, no_speech_change, score_no_speech
@@ -52,7 +53,8 @@ def test_a_model_whose_language_its_rows_say_hears_them(model_and_processor, enc
     model, processor = model_and_processor
 
     def written(decoding: Decoding, language: str | None) -> list[str]:
-        parts = {"accelerator": accelerator, "collator": collator, "language": language}
+        rows = [Utterance("spoken", "", 1.0, None, language=language)]  # type: ignore[arg-type]
+        parts = {"accelerator": accelerator, "collator": collator, "rows": rows}
         result = score_no_speech(model, processor, encoder, decoding, **parts)
         return [clip.transcript.hypothesis for clip in result.scored]
 
