@@ -60,6 +60,10 @@ class Spelling:
         text: str = self._tokenizer.decode([number for number in token_ids if not self.is_control(number)])
         return text.strip()
 
+    def byte_length(self, token_id: int) -> int:
+        """How many bytes of a text, in UTF-8, an ordinary token stands for: its spelling has a letter for each."""
+        return len(self._tokenizer.convert_ids_to_tokens(token_id))
+
     def _checked(self, text: str, ids: list[int]) -> tuple[int, ...]:
         if max(ids, default=-1) < self._lowest_control_id or not any(map(self.is_control, ids)):
             return tuple(ids)

@@ -16,12 +16,23 @@ _WORD = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """What was said from `start_s` to `end_s`, seconds from the beginning of the recording."""
+class Word:
+    """A word, with its punctuation, from `start_s` to `end_s`; `probability` is the model's, from 0 to 1."""
 
     start_s: float
     end_s: float
     text: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What was said from `start_s` to `end_s`, seconds from the beginning of the recording; words where asked for."""
+
+    start_s: float
+    end_s: float
+    text: str
+    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,11 @@ class TimedText:
     duration_s: float
     language: str | None = None
     cut_off: bool = False
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text: between spaces, and each character of a script without spaces."""
+    return _WORD.findall(text)
 
 
 def joined(texts: Sequence[str]) -> str:
