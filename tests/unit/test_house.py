@@ -22,8 +22,9 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up: a room may import what stands before it, and never what stands after it.
 ORDER = [
     *("console", "errors", "files", "ranks", "config", "quickstart", "audio", "model", "data"),
-    *("training", "transcription", "evaluation", "run", "planning", "verification", "exporting", "publishing"),
-    *("demonstration", "reporting", "run_comparison", "after_training", "commands", "train", "api", "__main__"),
+    *("training", "transcription", "alignment", "evaluation", "run", "planning", "verification", "exporting"),
+    *("publishing", "demonstration", "reporting", "run_comparison", "after_training", "commands", "train", "api"),
+    "__main__",
 ]
 # The same within `data`, whose own modules are rooms too.
 DATA_ORDER = [
