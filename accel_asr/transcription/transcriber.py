@@ -55,6 +55,23 @@ class Transcriber:
     def sampling_rate_hz(self) -> int:
         return self.processor.feature_extractor.sampling_rate
 
+    @property
+    def window_s(self) -> float:
+        """Length of the model's window."""
+        return window_s(self.processor)
+
+    def start_ids(self, language: str | None) -> list[int]:
+        """What the decoder begins with when it writes no times; `language` is the code of a multilingual model's."""
+        task = self.task or "transcribe"
+        multilingual = [] if language is None or self.task is None else [f"<|{language}|>", f"<|{task}|>"]
+        tokens = ["<|startoftranscript|>", *multilingual, "<|notimestamps|>"]
+        return list(self.processor.tokenizer.convert_tokens_to_ids(tokens))
+
+    def encode(self, clip: np.ndarray) -> torch.Tensor:
+        """The encoder's states of one clip within a whole window, (1, positions, width)."""
+        with half_precision(self.model.device):
+            return encode_clips(self.model, self._features([clip]), None)
+
     def is_long(self, samples: np.ndarray) -> bool:
         """Whether a recording is longer than the model's window."""
         return len(samples) > self.processor.feature_extractor.n_samples

@@ -1,0 +1,173 @@
+"""What is said in a recording, in order: the words of its text that were heard, and heard words that the text lacks.
+
+The text and the transcript are matched letter by letter, which also works where a model misspells a language. Words are
+then said or not by how many of their letters, and of those around them, were found.
+"""
+
+import math
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+from accel_asr.transcription.segments import Segment, split_words
+
+# A letter of a word that is said is found this often at least, by chance one of an unrelated text about so often.
+SAID_FOUND, CHANCE_FOUND = 0.65, 0.3
+CHANGE = 3.0  # what it costs to go from said to not said, in natural logarithms of probability
+FASTEST = 25.0  # letters a second; nobody speaks faster
+FEWEST_LETTERS = 8  # fewer that are not found are misheard
+_EXPLAINED = 0.4  # of the letters heard: a text with fewer is not what they are
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptWord:
+    """A word to look for.
+
+    Args:
+        place: Its number in the text; None for one that is heard only.
+        about_s: When it begins, roughly.
+    """
+
+    text: str
+    place: int | None
+    about_s: float
+
+
+@dataclass(frozen=True)
+class Script:
+    """All that is said, and the places of the text's words that are not."""
+
+    words: tuple[ScriptWord, ...]
+    unsaid: tuple[range, ...]
+
+
+def letters_of(word: str) -> str:
+    """Its letters and digits, with their marks, in one case."""
+    return "".join(
+        character
+        for character in unicodedata.normalize("NFKC", word.casefold())
+        if unicodedata.category(character)[0] in "LNM"
+    )
+
+
+def write_script(words: Sequence[str], heard: Sequence[Segment], *, duration_s: float) -> Script:
+    """Match the words of a text with what was heard.
+
+    Args:
+        heard: Segments with times; within one, letters are taken to follow each other evenly.
+    """
+    said, listened = _Letters.of(words), _Letters.of([word for part in heard for word in split_words(part.text)])
+    listened_s = _letter_times(listened, heard)
+    partner = np.full(len(said.text), -1)  # of each letter of the text, among those heard
+    for block in Levenshtein.opcodes(said.text, listened.text):
+        if block.tag == "equal":
+            partner[block.src_start : block.src_end] = np.arange(block.dest_start, block.dest_end)
+    has_partner = np.zeros(len(listened.text), dtype=bool)
+    has_partner[partner[partner >= 0]] = True
+    found = [word for word in _likely_words(said, partner >= 0) if (partner[said.span(word)] >= 0).any()]
+    unknown = set(range(len(listened.words))) - set(_likely_words(listened, has_partner))
+
+    script: list[ScriptWord] = []
+    unsaid: list[range] = []
+    ends = [_Found(-1, -1, 0.0), *(_found(word, said, listened, partner, listened_s) for word in found)]
+    ends.append(_Found(len(words), len(listened.words), duration_s))
+    for before, after in pairwise(ends):
+        if before.place >= 0:
+            script.append(ScriptWord(words[before.place], before.place, before.about_s))
+        missing = range(before.place + 1, after.place)
+        strange = [word for word in range(before.heard + 1, after.heard) if word in unknown]
+        letters, strange_letters = said.count(missing), listened.count(strange)
+        room_s = max(after.about_s - before.about_s, 0.0)
+        if letters >= FEWEST_LETTERS and letters > FASTEST * room_s:
+            unsaid.append(missing)
+            missing = range(0)
+        if strange_letters >= FEWEST_LETTERS and letters * bool(missing) < _EXPLAINED * strange_letters:
+            # what little text there is stands before it
+            script += [ScriptWord(words[place], place, before.about_s) for place in missing]
+            script += [
+                ScriptWord(listened.words[word], None, float(listened_s[listened.span(word)].mean()))
+                for word in strange
+                if listened.count([word])
+            ]
+            continue
+        each_s = room_s / (len(missing) + 1)
+        script += [
+            ScriptWord(words[place], place, before.about_s + number * each_s) for number, place in enumerate(missing, 1)
+        ]
+    return Script(tuple(script), tuple(unsaid))
+
+
+@dataclass(frozen=True)
+class _Letters:
+    """The letters of many words in a row; `starts` has where each word's begin, and the end."""
+
+    words: list[str]
+    text: str
+    starts: np.ndarray
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> "_Letters":
+        letters = [letters_of(word) for word in words]
+        return cls(list(words), "".join(letters), np.cumsum([0, *map(len, letters)]))
+
+    def span(self, word: int) -> slice:
+        return slice(int(self.starts[word]), int(self.starts[word + 1]))
+
+    def count(self, words: Iterable[int]) -> int:
+        return sum(int(self.starts[word + 1] - self.starts[word]) for word in words)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    place: int  # in the text
+    heard: int  # the last heard word that has letters of it
+    about_s: float
+
+
+def _found(word: int, said: _Letters, listened: _Letters, partner: np.ndarray, listened_s: np.ndarray) -> _Found:
+    partners = partner[said.span(word)]
+    partners = partners[partners >= 0]
+    heard = int(np.searchsorted(listened.starts, partners[-1], side="right")) - 1
+    return _Found(word, heard, float(listened_s[partners[0]]))
+
+
+def _letter_times(listened: _Letters, heard: Sequence[Segment]) -> np.ndarray:
+    """When each letter is said, (letters,), in seconds."""
+    times: list[np.ndarray] = []
+    word = 0
+    for part in heard:
+        stop = word + len(split_words(part.text))
+        letters = int(listened.starts[stop] - listened.starts[word])
+        times.append(part.start_s + (part.end_s - part.start_s) * np.arange(letters) / max(letters, 1))
+        word = stop
+    return np.concatenate([np.zeros(0), *times])
+
+
+def _likely_words(letters: _Letters, is_found: np.ndarray) -> list[int]:
+    """The words of the likeliest sequence of said and not said, by Viterbi's algorithm over two states."""
+    hit, miss = math.log(SAID_FOUND / CHANCE_FOUND), math.log((1 - SAID_FOUND) / (1 - CHANCE_FOUND))
+    found = np.concatenate([[0], np.cumsum(is_found)])[letters.starts]
+    gains = [
+        hit * hits + miss * (size - hits)
+        for hits, size in zip(np.diff(found).tolist(), np.diff(letters.starts).tolist(), strict=True)
+    ]
+    scores = (0.0, 0.0)  # of not said, said
+    came_from: list[tuple[int, int]] = []
+    for gain in gains:
+        sources = tuple(max((0, 1), key=lambda old, new=new: scores[old] - CHANGE * (old != new)) for new in (0, 1))
+        came_from.append((sources[0], sources[1]))
+        scores = (
+            scores[sources[0]] - CHANGE * (sources[0] != 0),
+            scores[sources[1]] - CHANGE * (sources[1] != 1) + gain,
+        )
+    state = int(scores[1] > scores[0])
+    likely = []
+    for word in range(len(gains) - 1, -1, -1):
+        if state:
+            likely.append(word)
+        state = came_from[word][state]
+    return likely[::-1]
