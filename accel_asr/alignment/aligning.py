@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import groupby
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from accel_asr.alignment.aligned import AlignedRecording, AlignedRow, LeftOut
 from accel_asr.alignment.cutting import cut
 from accel_asr.alignment.forcing import force
 from accel_asr.alignment.pauses import Pauses
-from accel_asr.alignment.script import Script, ScriptWord, write_script
+from accel_asr.alignment.script import Script, write_script
 from accel_asr.transcription.segments import Word, joined, split_words
 from accel_asr.transcription.transcriber import Transcriber
 
@@ -139,5 +138,7 @@ def _stretches(script: Script, timed: Sequence[Word]) -> list[list[int]]:
 
 def _where(places: range, script: Script, timed: Sequence[Word], *, duration_s: float) -> float:
     """Where text that is not said would stand: at the end of the last word before it."""
-    before = [number for number, word in enumerate(script.words) if word.place is not None and word.place < places.start]
+    before = [
+        number for number, word in enumerate(script.words) if word.place is not None and word.place < places.start
+    ]
     return timed[before[-1]].end_s if before else 0.0

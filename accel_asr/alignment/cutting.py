@@ -1,5 +1,6 @@
 """Where to cut words with times into rows: at pauses, ends of sentences first."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ def cut(words: Sequence[Word], pauses: Pauses, *, begin_s: float, end_s: float, 
     if not words:
         return []
     middles = [(word.start_s + word.end_s) / 2 for word in words]
-    between = [pauses.longest(begin, end) for begin, end in zip(middles, middles[1:], strict=False)]
+    between = [pauses.longest(begin, end) for begin, end in itertools.pairwise(middles)]
     before = pauses.longest(begin_s, middles[0])
     after = pauses.longest(middles[-1], end_s)
     starts = [_late(pause) for pause in (before, *between)]

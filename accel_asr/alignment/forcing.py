@@ -1,4 +1,4 @@
-"""The times of a script's words: the text is forced upon window after window, each with some words of the one before."""
+"""The times of a script's words: its text is forced upon window after window, each with some words of the last."""
 
 from collections.abc import Callable, Sequence
 

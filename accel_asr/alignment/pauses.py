@@ -35,8 +35,8 @@ class Pauses:
 
     def longest(self, begin_s: float, end_s: float) -> tuple[float, float]:
         """(begin, end) of the longest pause within these seconds; without one, the quietest moment twice."""
-        first = int(round(begin_s / FRAME_S))
-        stop = max(min(int(round(end_s / FRAME_S)), len(self.is_quiet)), first + 1)
+        first = round(begin_s / FRAME_S)
+        stop = max(min(round(end_s / FRAME_S), len(self.is_quiet)), first + 1)
         quiet = np.concatenate([[False], self.is_quiet[first:stop], [False]])
         edges = np.flatnonzero(quiet[1:] != quiet[:-1])
         begins, ends = edges[::2], edges[1::2]

@@ -68,26 +68,28 @@ def write_script(words: Sequence[str], heard: Sequence[Segment], *, duration_s: 
             partner[block.src_start : block.src_end] = np.arange(block.dest_start, block.dest_end)
     has_partner = np.zeros(len(listened.text), dtype=bool)
     has_partner[partner[partner >= 0]] = True
-    found = [word for word in _likely_words(said, partner >= 0) if (partner[said.span(word)] >= 0).any()]
-    unknown = set(range(len(listened.words))) - set(_likely_words(listened, has_partner))
+    known = set(_likely_words(listened, has_partner))
+    found = _anchors(said, listened, partner, known, _likely_words(said, partner >= 0))
 
     script: list[ScriptWord] = []
     unsaid: list[range] = []
-    ends = [_Found(-1, -1, 0.0), *(_found(word, said, listened, partner, listened_s) for word in found)]
-    ends.append(_Found(len(words), len(listened.words), duration_s))
-    for before, after in pairwise(ends):
+    for before, after in pairwise(_with_edges(found, said, listened)):
+        before_s, after_s = (
+            float(listened_s[min(listened.starts[anchor.heard.start], len(listened_s) - 1)]) if anchor.heard else edge_s
+            for anchor, edge_s in ((before, 0.0), (after, duration_s))
+        )
         if before.place >= 0:
-            script.append(ScriptWord(words[before.place], before.place, before.about_s))
+            script.append(ScriptWord(words[before.place], before.place, before_s))
         missing = range(before.place + 1, after.place)
-        strange = [word for word in range(before.heard + 1, after.heard) if word in unknown]
+        strange = [word for word in range(before.heard.stop, after.heard.start) if word not in known]
         letters, strange_letters = said.count(missing), listened.count(strange)
-        room_s = max(after.about_s - before.about_s, 0.0)
+        room_s = max(after_s - before_s, 0.0)
         if letters >= FEWEST_LETTERS and letters > FASTEST * room_s:
             unsaid.append(missing)
             missing = range(0)
         if strange_letters >= FEWEST_LETTERS and letters * bool(missing) < _EXPLAINED * strange_letters:
             # what little text there is stands before it
-            script += [ScriptWord(words[place], place, before.about_s) for place in missing]
+            script += [ScriptWord(words[place], place, before_s) for place in missing]
             script += [
                 ScriptWord(listened.words[word], None, float(listened_s[listened.span(word)].mean()))
                 for word in strange
@@ -96,7 +98,7 @@ def write_script(words: Sequence[str], heard: Sequence[Segment], *, duration_s: 
             continue
         each_s = room_s / (len(missing) + 1)
         script += [
-            ScriptWord(words[place], place, before.about_s + number * each_s) for number, place in enumerate(missing, 1)
+            ScriptWord(words[place], place, before_s + number * each_s) for number, place in enumerate(missing, 1)
         ]
     return Script(tuple(script), tuple(unsaid))
 
@@ -114,6 +116,13 @@ class _Letters:
         letters = [letters_of(word) for word in words]
         return cls(list(words), "".join(letters), np.cumsum([0, *map(len, letters)]))
 
+    def letters(self, word: int) -> str:
+        return self.text[self.span(word)]
+
+    def word_of(self, letters: np.ndarray) -> np.ndarray:
+        """The word of each letter, (letters,)."""
+        return np.searchsorted(self.starts, letters, side="right") - 1
+
     def span(self, word: int) -> slice:
         return slice(int(self.starts[word]), int(self.starts[word + 1]))
 
@@ -122,17 +131,49 @@ class _Letters:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    place: int  # in the text
-    heard: int  # the last heard word that has letters of it
-    about_s: float
+class _Anchor:
+    """A word of the text, by its place, and the heard words that have letters of it."""
+
+    place: int
+    heard: range
 
 
-def _found(word: int, said: _Letters, listened: _Letters, partner: np.ndarray, listened_s: np.ndarray) -> _Found:
-    partners = partner[said.span(word)]
-    partners = partners[partners >= 0]
-    heard = int(np.searchsorted(listened.starts, partners[-1], side="right")) - 1
-    return _Found(word, heard, float(listened_s[partners[0]]))
+def _anchors(
+    said: _Letters, listened: _Letters, partner: np.ndarray, known: set[int], likely: Sequence[int]
+) -> list[_Anchor]:
+    """The words of the text whose heard words are sure, in order.
+
+    The edits with the fewest letters may as well find the word before or after strange speech within it; so a word
+    beside strange speech is found where it stands in full beside its neighbour.
+    """
+    sure: list[_Anchor] = []
+    for place in likely:
+        partners = partner[said.span(place)]
+        partners = partners[partners >= 0]
+        if len(partners):
+            first, last = (int(number) for number in listened.word_of(partners[[0, -1]]))
+            if known.issuperset(heard := range(first, last + 1)):
+                sure.append(_Anchor(place, heard))
+    anchors: list[_Anchor] = []
+    for before, after in pairwise(_with_edges(sure, said, listened)):
+        ahead: list[_Anchor] = []
+        place, heard = after.place - 1, after.heard.start - 1
+        while place > before.place and heard >= before.heard.stop and said.letters(place) == listened.letters(heard):
+            ahead.append(_Anchor(place, range(heard, heard + 1)))
+            place, heard = place - 1, heard - 1
+        stop, free = place, heard
+        place, heard = before.place + 1, before.heard.stop
+        while place <= stop and heard <= free and said.letters(place) == listened.letters(heard):
+            anchors.append(_Anchor(place, range(heard, heard + 1)))
+            place, heard = place + 1, heard + 1
+        anchors += [*reversed(ahead), after]
+    return anchors[:-1]
+
+
+def _with_edges(anchors: Sequence[_Anchor], said: _Letters, listened: _Letters) -> list[_Anchor]:
+    """With one that has no words before the first and one after the last."""
+    end = len(listened.words)
+    return [_Anchor(-1, range(0)), *anchors, _Anchor(len(said.words), range(end, end))]
 
 
 def _letter_times(listened: _Letters, heard: Sequence[Segment]) -> np.ndarray:
@@ -155,16 +196,12 @@ def _likely_words(letters: _Letters, is_found: np.ndarray) -> list[int]:
         hit * hits + miss * (size - hits)
         for hits, size in zip(np.diff(found).tolist(), np.diff(letters.starts).tolist(), strict=True)
     ]
-    scores = (0.0, 0.0)  # of not said, said
-    came_from: list[tuple[int, int]] = []
+    unsaid, said = 0.0, 0.0  # the best score of a sequence that ends so
+    came_from: list[tuple[int, int]] = []  # before not said, before said
     for gain in gains:
-        sources = tuple(max((0, 1), key=lambda old, new=new: scores[old] - CHANGE * (old != new)) for new in (0, 1))
-        came_from.append((sources[0], sources[1]))
-        scores = (
-            scores[sources[0]] - CHANGE * (sources[0] != 0),
-            scores[sources[1]] - CHANGE * (sources[1] != 1) + gain,
-        )
-    state = int(scores[1] > scores[0])
+        came_from.append((int(said - CHANGE > unsaid), int(said > unsaid - CHANGE)))
+        unsaid, said = max(unsaid, said - CHANGE), max(said, unsaid - CHANGE) + gain
+    state = int(said > unsaid)
     likely = []
     for word in range(len(gains) - 1, -1, -1):
         if state:
