@@ -152,20 +152,20 @@ def _anchors(
         partners = partners[partners >= 0]
         if len(partners):
             first, last = (int(number) for number in listened.word_of(partners[[0, -1]]))
-            if known.issuperset(heard := range(first, last + 1)):
-                sure.append(_Anchor(place, heard))
+            if known.issuperset(range(first, last + 1)):
+                sure.append(_Anchor(place, range(first, last + 1)))
     anchors: list[_Anchor] = []
     for before, after in pairwise(_with_edges(sure, said, listened)):
         ahead: list[_Anchor] = []
-        place, heard = after.place - 1, after.heard.start - 1
-        while place > before.place and heard >= before.heard.stop and said.letters(place) == listened.letters(heard):
-            ahead.append(_Anchor(place, range(heard, heard + 1)))
-            place, heard = place - 1, heard - 1
-        stop, free = place, heard
-        place, heard = before.place + 1, before.heard.stop
-        while place <= stop and heard <= free and said.letters(place) == listened.letters(heard):
-            anchors.append(_Anchor(place, range(heard, heard + 1)))
-            place, heard = place + 1, heard + 1
+        place, word = after.place - 1, after.heard.start - 1
+        while place > before.place and word >= before.heard.stop and said.letters(place) == listened.letters(word):
+            ahead.append(_Anchor(place, range(word, word + 1)))
+            place, word = place - 1, word - 1
+        last_place, last_word = place, word
+        place, word = before.place + 1, before.heard.stop
+        while place <= last_place and word <= last_word and said.letters(place) == listened.letters(word):
+            anchors.append(_Anchor(place, range(word, word + 1)))
+            place, word = place + 1, word + 1
         anchors += [*reversed(ahead), after]
     return anchors[:-1]
 

@@ -1,5 +1,7 @@
 """Rows are cut in pauses, at ends of sentences where they can be, and never longer than asked."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -35,7 +37,7 @@ def rows(text: str, *, longest_s: float = 30.0) -> list[str]:
     cuts = cut(words, pauses, begin_s=0.0, end_s=words[-1].end_s + PAUSE_S, longest_s=longest_s)
     assert [place for part in cuts for place in part.words] == list(range(len(words)))
     assert all(part.end_s - part.start_s <= longest_s + 1e-9 for part in cuts)
-    assert all(before.end_s <= after.start_s for before, after in zip(cuts, cuts[1:], strict=False))
+    assert all(before.end_s <= after.start_s for before, after in pairwise(cuts))
     return [" ".join(words[place].text for place in part.words) for part in cuts]
 
 
