@@ -11,6 +11,7 @@ from accel_asr.data.reading.manifests import METADATA_SUFFIXES
 from accel_asr.data.reading.source_table import first_few
 from accel_asr.data.reading.split_names import is_split_name, without_shard_number
 from accel_asr.data.reading.text_files import AUDIO_SUFFIXES, TEXT_SUFFIX
+from accel_asr.data.reading.timed_texts.annotation_formats import FORMATS
 
 MANIFEST_STEMS = ("metadata", "manifest")
 # folders of tables that are not subsets
@@ -18,7 +19,8 @@ _PLAIN_FOLDERS = frozenset(("data", "dataset", "metadata", "manifest", "manifest
 LAYOUTS = (
     "metadata.csv, .tsv, .jsonl or .parquet (with a column file_name, and one for the text), also in a folder for each "
     "split; tables named by split (train.tsv, dev.json, train-00000-of-00002.parquet); Kaldi's wav.scp and text; "
-    "LibriSpeech's *.trans.txt; LJSpeech's metadata.csv; the output of save_to_disk; or a .txt beside each audio file"
+    "LibriSpeech's *.trans.txt; LJSpeech's metadata.csv; the output of save_to_disk; a .txt beside each audio file; or "
+    "subtitles or another annotation with times (.srt, .vtt, .json, .tsv, ...) beside it"
 )
 
 
@@ -70,6 +72,11 @@ class FolderContents:
                 elif stem not in audio and not name.startswith(".") and _may_be_table(stem, suffix):
                     contents.tables.append((inside / name).as_posix())
         return contents
+
+    @property
+    def may_have_annotations(self) -> bool:
+        """Whether there are recordings, and files that may be annotations of them, by their suffixes."""
+        return bool(AUDIO_SUFFIXES & self.suffixes.keys() and FORMATS.keys() & self.suffixes.keys())
 
     def split_tables(self) -> list[DataTable]:
         """The tables whose own name, or folder's name, stands for a split."""

@@ -16,8 +16,15 @@ from accel_asr.data.reading.rows import ReadableTable, file_name
 from accel_asr.data.reading.saved_datasets import is_saved_dataset, open_saved_dataset, table_of
 from accel_asr.data.reading.source_table import Table, first_few, source_error
 from accel_asr.data.reading.split_names import choose_splits, is_split_name
-from accel_asr.data.reading.table_files import LocalName, is_table_pattern, tables_as_one
+from accel_asr.data.reading.table_files import (
+    LocalName,
+    annotations_as_table,
+    is_table_pattern,
+    table_of_annotated,
+    tables_as_one,
+)
 from accel_asr.data.reading.text_files import list_files, read_text_files
+from accel_asr.data.reading.timed_texts.annotated_recordings import read_annotated_folder
 from accel_asr.errors import UserError
 from accel_asr.files.regular_files import NO_REGULAR_FILE, is_no_regular_file
 
@@ -36,6 +43,8 @@ def find_local(name: LocalName) -> ReadableTable:
     if path.is_file():
         if path.name == KALDI_FILE:
             return _of_kaldi(name, path.parent)
+        if (annotated := annotations_as_table(name, path.parent, [path])) is not None:
+            return replace(annotated, dependencies=(path.parent, *annotated.dependencies))  # audio may come or go
         return tables_as_one(name, path.parent, [path.name])
     # beside a manifest, a README.md may be anything
     configs = {} if name.subset is None and find_manifest(path) is not None else configs_of_card(path)
@@ -60,6 +69,7 @@ def _of_folder(name: LocalName, configs: Mapping[str, dict[str, Any]]) -> Readab
         or _of_kaldi_folders(name, contents)
         or _of_librispeech(name, contents)
         or _of_named_tables(name, contents, contents.split_tables())
+        or _of_annotations(name, contents)
         or _of_texts(name, contents)
         or _of_named_tables(name, contents, list(contents.named_tables()))
     )
@@ -179,6 +189,14 @@ def _of_librispeech(name: LocalName, contents: FolderContents) -> ReadableTable 
         id_column="utterance_id",
         dependencies=files,
     )
+
+
+def _of_annotations(name: LocalName, contents: FolderContents) -> ReadableTable | None:
+    if not contents.may_have_annotations:
+        return None
+    folder = contents.folder
+    annotated = read_annotated_folder(folder, split=name.split, paths=name.paths(folder), any_lone=name.any_lone_split)
+    return None if annotated is None else table_of_annotated(name, folder, annotated)
 
 
 def _of_texts(name: LocalName, contents: FolderContents) -> ReadableTable | None:

@@ -16,6 +16,7 @@ from accel_asr.data.reading.source_table import source_error
 from accel_asr.data.reading.table_files import LocalName, find_tables, is_table_pattern
 from accel_asr.data.reading.tar_shards import read_tar_shards
 from accel_asr.data.reading.time_columns import TimeSettings
+from accel_asr.data.reading.timed_texts.recording_pairs import is_annotation_name
 from accel_asr.errors import UserError
 from accel_asr.files.cache_folder import default_cache_dir
 from accel_asr.quickstart import CLIPS_PARQUET, QUICKSTART
@@ -142,7 +143,8 @@ def rows_of_parts(parts: list[PartOfSplit], rows: int) -> list[int]:
 
 
 def _looks_local(name: str) -> bool:
-    return Path(name).suffix in MANIFEST_SUFFIXES or name.startswith((".", "/", "~")) or name.count("/") > 1
+    has_known_suffix = Path(name).suffix in MANIFEST_SUFFIXES or is_annotation_name(name)
+    return has_known_suffix or name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
 def _find_shards(name: SourceName, *, cache_dir: Path | None) -> ReadableTable:

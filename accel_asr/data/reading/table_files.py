@@ -17,6 +17,8 @@ from accel_asr.data.reading.saved_datasets import open_parquet_files, table_of
 from accel_asr.data.reading.source_table import SourceTable, Table, first_few, source_error
 from accel_asr.data.reading.split_names import missing_shards
 from accel_asr.data.reading.tar_shards import read_tar_shards
+from accel_asr.data.reading.timed_texts.annotated_recordings import Annotated, read_annotation_files
+from accel_asr.data.reading.timed_texts.recording_pairs import is_annotation_name
 from accel_asr.files.cache_folder import default_cache_dir
 
 
@@ -41,8 +43,9 @@ class LocalName:
 
 
 def is_table_pattern(name: str) -> bool:
-    """Whether a source's name is a pattern of table files, such as `data/train-*.jsonl`."""
-    return glob.has_magic(name) and "://" not in name and Path(name).suffix in MANIFEST_SUFFIXES
+    """Whether a source's name is a pattern of table or annotation files, such as `data/train-*.jsonl`."""
+    is_readable = Path(name).suffix in MANIFEST_SUFFIXES or is_annotation_name(name)
+    return is_readable and glob.has_magic(name) and "://" not in name
 
 
 def find_tables(pattern: str, name: LocalName) -> ReadableTable:
@@ -55,8 +58,11 @@ def find_tables(pattern: str, name: LocalName) -> ReadableTable:
     if not files:
         raise source_error("no file matches", pattern, "check the pattern (it is relative to the current folder)")
     base = Path(os.path.commonpath([str(file.absolute().parent) for file in files]))
-    names = [os.path.relpath(file, base) for file in files]
-    source = tables_as_one(replace(name, path=base), base, names, [f"read {len(files):,} files that match {pattern}"])
+    notices = [f"read {len(files):,} files that match {pattern}"]
+    source = annotations_as_table(replace(name, path=base), base, files, notices)
+    if source is None:
+        names = [os.path.relpath(file, base) for file in files]
+        source = tables_as_one(replace(name, path=base), base, names, notices)
     # a new match may appear in a folder that has none now
     start = Path(*takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts))
     return replace(source, dependencies=(*FolderContents.of(start).folders, *source.dependencies))
@@ -103,6 +109,30 @@ def tables_as_one(
         is_manifest=True,
         dataset=dataset,
         dependencies=tuple(paths),
+    )
+
+
+def annotations_as_table(
+    name: LocalName, folder: Path, files: Sequence[Path], notices: Sequence[str] = ()
+) -> ReadableTable | None:
+    """The cues of annotation files given by name; None if they are not all annotations."""
+    if not all(is_annotation_name(file.name) for file in files):
+        return None
+    annotated = read_annotation_files(files, folder, paths=name.paths(folder))
+    return None if annotated is None else table_of_annotated(name, folder, annotated, notices)
+
+
+def table_of_annotated(
+    name: LocalName, folder: Path, annotated: Annotated, notices: Sequence[str] = ()
+) -> ReadableTable:
+    """Rows with times, with their own columns, whatever those of other sources are called."""
+    return ReadableTable(
+        annotated.table,
+        [*notices, *annotated.notices],
+        "file_name",
+        "text",
+        name.paths(folder),
+        dependencies=tuple(annotated.files),
     )
 
 

@@ -1,6 +1,7 @@
 """A folder of audio with a text file beside each recording: a.wav, a.txt."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from accel_asr.data.reading.audio_paths import AudioPaths
@@ -12,6 +13,11 @@ AUDIO_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".m4a", ".aac", ".mp4", ".webm")
 )
 TEXT_SUFFIX = ".txt"
+
+
+def is_audio_name(name: str) -> bool:
+    """Whether a file is audio, by its suffix."""
+    return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
 
 
 def list_files(folder: Path) -> tuple[list[str], list[str], list[str]]:
@@ -33,6 +39,25 @@ def list_files(folder: Path) -> tuple[list[str], list[str], list[str]]:
     return sorted(audio), sorted(texts), sorted(links)
 
 
+def names_of_split(
+    lists: Sequence[list[str]], *, folder: Path, split: str, any_lone: bool
+) -> tuple[list[list[str]], list[str]]:
+    """The lists of names, the first of which are audio files, without those in folders of other splits; and notices.
+
+    Raises:
+        UserError: no such split.
+    """
+    audio = lists[0]
+    tops = {name.split("/")[0] for name in audio if "/" in name}
+    if split not in tops and not any(map(kind_of, tops)):
+        return list(lists), []
+    chosen, notices = choose_splits(split, sorted(tops), where=repr(str(folder)), any_lone=any_lone)
+    of_split = [[name for name in names if name.split("/")[0] in chosen] for names in lists]
+    folders = first_few([f"{name}/" for name in chosen])
+    notices.append(f"{split}: {len(of_split[0]):,} of the folder's {len(audio):,} audio files, those in {folders}")
+    return of_split, notices
+
+
 def read_text_files(folder: Path, *, split: str, paths: AudioPaths, any_lone: bool = False) -> tuple[Table, list[str]]:
     """Every audio file below a folder, with the text in the .txt beside it, lines joined; None if there is none.
 
@@ -44,20 +69,7 @@ def read_text_files(folder: Path, *, split: str, paths: AudioPaths, any_lone: bo
     Raises:
         UserError: a text that is not UTF-8 or leads outside; no such split.
     """
-    notices = []
-    audio, texts, links = list_files(folder)
-    tops = {name.split("/")[0] for name in audio if "/" in name}
-    if split in tops or any(map(kind_of, tops)):
-        chosen, split_notices = choose_splits(split, sorted(tops), where=repr(str(folder)), any_lone=any_lone)
-        total = len(audio)
-        audio, texts, links = (
-            [name for name in names if name.split("/")[0] in chosen] for names in (audio, texts, links)
-        )
-        folders = first_few([f"{name}/" for name in chosen])
-        notices += [
-            *split_notices,
-            f"{split}: {len(audio):,} of the folder's {total:,} audio files, those in {folders}",
-        ]
+    (audio, texts, links), notices = names_of_split(list_files(folder), folder=folder, split=split, any_lone=any_lone)
     stems = {os.path.splitext(name)[0]: name for name in texts}
     text_names = [stems.get(os.path.splitext(name)[0]) for name in audio]
     transcripts, unreadable = {}, []

@@ -1,0 +1,1 @@
+"""Transcripts with times beside recordings: subtitles, annotations and what programs that transcribe write."""

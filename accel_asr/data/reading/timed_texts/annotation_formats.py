@@ -1,0 +1,69 @@
+"""The formats of annotation files by their suffixes, in the order in which one of several files is chosen.
+
+What a person annotates goes before subtitles, which are cut for the screen, and these before what a program wrote.
+"""
+
+from collections.abc import Mapping
+
+from accel_asr.data.reading.timed_texts.audacity_labels import is_audacity, read_audacity
+from accel_asr.data.reading.timed_texts.subtitle_blocks import (
+    has_arrow_lines,
+    has_comma_lines,
+    read_comma_times,
+    read_srt,
+    read_vtt,
+)
+from accel_asr.data.reading.timed_texts.subtitle_library import reader_of
+from accel_asr.data.reading.timed_texts.timed_cues import AnnotationFile, AnnotationFormat
+from accel_asr.data.reading.timed_texts.whisper_outputs import (
+    is_whisper_console,
+    is_whisper_json,
+    is_whisper_tsv,
+    read_whisper_console,
+    read_whisper_json,
+    read_whisper_tsv,
+)
+
+_SUBSTATION = AnnotationFormat("SubStation Alpha", reader_of("ass"))
+_SAMI = AnnotationFormat("SAMI", reader_of("sami"))
+_WHISPER_CONSOLE = AnnotationFormat("Whisper's console output", read_whisper_console, is_whisper_console)
+FORMATS: Mapping[str, tuple[AnnotationFormat, ...]] = {
+    ".ass": (_SUBSTATION,),
+    ".ssa": (AnnotationFormat("SubStation Alpha", reader_of("ssa")),),
+    ".srt": (AnnotationFormat("SubRip", read_srt),),
+    ".vtt": (AnnotationFormat("WebVTT", read_vtt),),
+    ".sbv": (AnnotationFormat("YouTube's .sbv", read_comma_times),),
+    ".sub": (
+        AnnotationFormat("SubViewer", read_comma_times, has_comma_lines),
+        AnnotationFormat("SubRip", read_srt, has_arrow_lines),
+        AnnotationFormat("MicroDVD", reader_of("microdvd")),
+    ),
+    ".smi": (_SAMI,),
+    ".sami": (_SAMI,),
+    ".mpl": (AnnotationFormat("MPL2", reader_of("mpl2")),),
+    ".txt": (
+        AnnotationFormat("Audacity's labels", read_audacity, is_audacity),
+        _WHISPER_CONSOLE,
+        AnnotationFormat("SubRip", read_srt, has_arrow_lines),
+    ),
+    ".json": (AnnotationFormat("Whisper's .json", read_whisper_json, is_whisper_json),),
+    ".tsv": (AnnotationFormat("Whisper's .tsv", read_whisper_tsv, is_whisper_tsv),),
+}
+_ORDER = {suffix: place for place, suffix in enumerate(FORMATS)}
+
+
+def format_of(file: AnnotationFile) -> AnnotationFormat | None:
+    """The format of a file by its suffix, and by its content where that decides; None if it is no annotation.
+
+    Raises:
+        OSError, ValueError: it can't be read, and its suffix alone does not say.
+    """
+    for annotation_format in FORMATS.get(file.path.suffix.lower(), ()):
+        if annotation_format.recognises is None or annotation_format.recognises(file):
+            return annotation_format
+    return None
+
+
+def place_in_order(suffix: str) -> int:
+    """Of several annotations of one recording, that with the lowest place is read."""
+    return _ORDER[suffix.lower()]
