@@ -28,6 +28,7 @@ _UNKNOWN_SIZES = (  # left by writers that can't go back to fill in the size: a 
     range(0x7FFFEF00, 0x80000100),  # SoX, arecord
     range(0xFFFFFF00, 0x100000000),  # ffmpeg
 )
+_SHORTENED = "it is compressed by shorten, which nothing here reads; make it WAV: sph2pipe -f wav OLD.sph NEW.wav"
 
 Order = Literal["little", "big"]
 
@@ -45,6 +46,8 @@ def find_ending(source: bytes | Path) -> Ending:
             return _wav_ending(file, size, head)
         if head[:4] == b"OggS":
             return ogg_ending(file, size)
+        if head[:7] == b"NIST_1A" and b"shorten" in read_at(file, 0, 1024):
+            return Ending(fault=_SHORTENED)
         if head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] >= 0xE0):
             return mp3_ending(file, size)
         return _share_of(_promised_samples(file, size, head))

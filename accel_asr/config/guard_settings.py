@@ -35,6 +35,10 @@ class GuardConfig:
     """As `data.audio_column`."""
     text_column: str | None = None
     """As `data.text_column`."""
+    tier: str | None = None
+    """As `data.tier`."""
+    speaker: str | None = None
+    """As `data.speaker`."""
     start_column: str | None = None
     """As `data.start_column`."""
     end_column: str | None = None

@@ -91,6 +91,10 @@ class SourceConfig:
     """As `data.audio_column`."""
     text_column: str | None = None
     """As `data.text_column`."""
+    tier: str | None = None
+    """As `data.tier`."""
+    speaker: str | None = None
+    """As `data.speaker`."""
     start_column: str | None = None
     """As `data.start_column`."""
     end_column: str | None = None
@@ -152,6 +156,12 @@ class DataConfig:
     """Column with the audio: Hub audio feature, or path relative to the manifest."""
     text_column: str = "text"
     """Column with the text to learn."""
+    tier: str | None = None
+    """Tiers of annotations (Praat, ELAN) with the text to learn: a name, a type of tier in ELAN, or a pattern such as
+    `tx@*`. By default the only tier of utterances, else of words, by its name; otherwise the run lists them all."""
+    speaker: str | None = None
+    """Use only what this speaker says, by name or by a pattern such as `interviewer*`, in annotations that name
+    speakers. Rows without a speaker are left out."""
     start_column: str | None = "auto"
     """Column with the start of a row in its recording, in seconds or as `00:01:02.5`. `auto` recognises the usual
     names, such as `start`, `begin_time`, `start_ms`, `offset` or `audio: {start_time}`; null uses no column."""

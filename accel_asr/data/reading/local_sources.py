@@ -195,7 +195,9 @@ def _of_annotations(name: LocalName, contents: FolderContents) -> ReadableTable 
     if not contents.may_have_annotations:
         return None
     folder = contents.folder
-    annotated = read_annotated_folder(folder, split=name.split, paths=name.paths(folder), any_lone=name.any_lone_split)
+    annotated = read_annotated_folder(
+        folder, split=name.split, paths=name.paths(folder), tiers=name.tiers, any_lone=name.any_lone_split
+    )
     return None if annotated is None else table_of_annotated(name, folder, annotated)
 
 

@@ -87,6 +87,7 @@ class ReadableTable:
         is_manifest: It may be Common Voice's, or have a column of ids.
         dependencies: The files and folders that it was read from.
         dataset: Of the library `datasets`, if cells are `DatasetCell`s.
+        has_tiers: It was read from annotations, by the tier and the speaker that were asked for.
     """
 
     table: Table
@@ -99,6 +100,7 @@ class ReadableTable:
     id_column: str | None = None
     dependencies: tuple[Path, ...] = ()
     dataset: Any = None
+    has_tiers: bool = False
 
 
 def rows_of(

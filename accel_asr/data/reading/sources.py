@@ -17,6 +17,7 @@ from accel_asr.data.reading.table_files import LocalName, find_tables, is_table_
 from accel_asr.data.reading.tar_shards import read_tar_shards
 from accel_asr.data.reading.time_columns import TimeSettings
 from accel_asr.data.reading.timed_texts.recording_pairs import is_annotation_name
+from accel_asr.data.reading.timed_texts.tier_choice import TierSettings
 from accel_asr.errors import UserError
 from accel_asr.files.cache_folder import default_cache_dir
 from accel_asr.quickstart import CLIPS_PARQUET, QUICKSTART
@@ -61,6 +62,7 @@ class SourceName:
     allow_outside_paths: bool = False
     any_lone_split: bool = False
     audio_root: str | None = None
+    tiers: TierSettings = field(default_factory=TierSettings)
 
     @property
     def local_path(self) -> Path | None:
@@ -131,6 +133,13 @@ def find_source(name: SourceName, *, cache_dir: Path | None) -> tuple[ReadableTa
             id_prefix=name.split,
             dataset=dataset,
         )
+    if name.tiers != TierSettings() and not source.has_tiers:
+        raise UserError(
+            f"{name.name_or_path} has no annotations with tiers or speakers",
+            setting="--data.tier" if name.tiers.tier is not None else "--data.speaker",
+            value=name.tiers.tier if name.tiers.tier is not None else name.tiers.speaker,
+            remedy="leave it out, or give it to the source that has them, in data.sources",
+        )
     if not any(source.table.values()):
         raise source_error(f"it has no rows in its split {split_name!r}", name.name_or_path)
     return source, parts
@@ -166,6 +175,7 @@ def _local_name(name: SourceName, path: Path, *, split: str, cache_dir: Path | N
         allow_outside=name.allow_outside_paths,
         any_lone_split=name.any_lone_split,
         audio_root=Path(name.audio_root) if name.audio_root else None,
+        tiers=name.tiers,
         cache_dir=cache_dir or default_cache_dir(),
     )
 

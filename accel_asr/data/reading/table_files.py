@@ -19,6 +19,7 @@ from accel_asr.data.reading.split_names import missing_shards
 from accel_asr.data.reading.tar_shards import read_tar_shards
 from accel_asr.data.reading.timed_texts.annotated_recordings import Annotated, read_annotation_files
 from accel_asr.data.reading.timed_texts.recording_pairs import is_annotation_name
+from accel_asr.data.reading.timed_texts.tier_choice import TierSettings
 from accel_asr.files.cache_folder import default_cache_dir
 
 
@@ -34,6 +35,7 @@ class LocalName:
     allow_outside: bool = False
     any_lone_split: bool = False
     audio_root: Path | None = None
+    tiers: TierSettings = field(default_factory=TierSettings)
     cache_dir: Path = field(default_factory=default_cache_dir)
 
     def paths(self, folder: Path) -> AudioPaths:
@@ -118,7 +120,7 @@ def annotations_as_table(
     """The cues of annotation files given by name; None if they are not all annotations."""
     if not all(is_annotation_name(file.name) for file in files):
         return None
-    annotated = read_annotation_files(files, folder, paths=name.paths(folder))
+    annotated = read_annotation_files(files, folder, paths=name.paths(folder), tiers=name.tiers)
     return None if annotated is None else table_of_annotated(name, folder, annotated, notices)
 
 
@@ -133,6 +135,7 @@ def table_of_annotated(
         "text",
         name.paths(folder),
         dependencies=tuple(annotated.files),
+        has_tiers=True,
     )
 
 

@@ -10,7 +10,7 @@ from accel_asr.data.reading.split_names import choose_splits, kind_of
 from accel_asr.files.regular_files import read_regular_text
 
 AUDIO_SUFFIXES = frozenset(
-    (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".m4a", ".aac", ".mp4", ".webm")
+    (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".sph", ".m4a", ".aac", ".mp4", ".webm")
 )
 TEXT_SUFFIX = ".txt"
 

@@ -11,6 +11,7 @@ from accel_asr.data.reading.crossed_columns import single_columns
 from accel_asr.data.reading.rows import RowColumns
 from accel_asr.data.reading.sources import SourceName, parts_of_split, rest_of_split
 from accel_asr.data.reading.time_columns import TimeSettings
+from accel_asr.data.reading.timed_texts.tier_choice import TierSettings
 from accel_asr.data.selection.utterances import Part
 from accel_asr.data.text_processing import TextProcessing
 from accel_asr.errors import setting_shown_as
@@ -110,6 +111,8 @@ def settings_of_other_rows(data: DataConfig, name_or_path: str) -> DataConfig:
         keywords_column=None,
         reference_columns=[],
         audio_root=None,
+        tier=None,
+        speaker=None,
         streaming=False,
     )
 
@@ -158,6 +161,7 @@ def source_name(data: DataConfig, source: SourceConfig, split: str, *, validates
         any_lone_split=own_file is not None and not (source.eval_split or data.eval_split),
         allow_outside_paths=data.allow_outside_paths,
         audio_root=source.audio_root or data.audio_root,
+        tiers=TierSettings(source.tier or data.tier, source.speaker or data.speaker),
     )
 
 

@@ -15,10 +15,21 @@ from accel_asr.data.reading.timed_texts.cue_treatment import CHANGED, LEFT_OUT, 
 from accel_asr.data.reading.timed_texts.recording_pairs import (
     Pair,
     Recordings,
-    chosen_pairs,
     is_annotation_name,
+    pairs_of_recordings,
 )
+from accel_asr.data.reading.timed_texts.spoken_cues import (
+    BEYOND,
+    OTHER_SPEAKERS,
+    SILENCE,
+    UNKNOWN_WORDS,
+    WORDS,
+    cues_within,
+    spoken_cues,
+)
+from accel_asr.data.reading.timed_texts.tier_choice import TierError, TierSettings, choose_tiers
 from accel_asr.data.reading.timed_texts.timed_cues import AnnotationFile, AnnotationFormat, TimedCue
+from accel_asr.errors import UserError
 
 
 @dataclass
@@ -43,9 +54,19 @@ class _Reading:
     cues_of_many: dict[tuple[str, str], list[TimedCue]] = field(default_factory=dict)  # (audio, annotation)
     alone: list[str] = field(default_factory=list)
     bad: list[str] = field(default_factory=list)
+    without_text: dict[str, TierError] = field(default_factory=dict)
+    kinds: Counter[str] = field(default_factory=Counter)  # of tiers, by files
+    speakers: Counter[str] = field(default_factory=Counter)
 
 
-def read_annotated_folder(folder: Path, *, split: str, paths: AudioPaths, any_lone: bool = False) -> Annotated | None:
+def read_annotated_folder(
+    folder: Path,
+    *,
+    split: str,
+    paths: AudioPaths,
+    tiers: TierSettings | None = None,
+    any_lone: bool = False,
+) -> Annotated | None:
     """The cues of every recording below a folder that has an annotation file; None if none has.
 
     Recordings without one are read with the .txt beside them as one row, and named if they have none either. If the
@@ -59,7 +80,7 @@ def read_annotated_folder(folder: Path, *, split: str, paths: AudioPaths, any_lo
     (audio, annotations, texts, links), notices = names_of_split(
         (audio, annotations, texts, links), folder=folder, split=split, any_lone=any_lone
     )
-    annotated = read_annotations(folder, audio, annotations, paths=paths)
+    annotated = read_annotations(folder, audio, annotations, paths=paths, tiers=tiers)
     if annotated is None:
         return None
     if links:
@@ -68,7 +89,12 @@ def read_annotated_folder(folder: Path, *, split: str, paths: AudioPaths, any_lo
 
 
 def read_annotations(
-    folder: Path, audio: Sequence[str], annotations: Iterable[str], *, paths: AudioPaths
+    folder: Path,
+    audio: Sequence[str],
+    annotations: Iterable[str],
+    *,
+    paths: AudioPaths,
+    tiers: TierSettings | None = None,
 ) -> Annotated | None:
     """The cues of the recordings that these annotations belong to; None if no file is an annotation of a recording.
 
@@ -82,15 +108,22 @@ def read_annotations(
     for name in sorted(annotations):
         _pair_up(reading, name, paths)
     paths.refuse_bad()
-    chosen, others = chosen_pairs(reading.pairs, folder)
+    candidates = pairs_of_recordings(reading.pairs, folder)
+    chosen: list[Pair] = []
     table: dict[str, list[Any]] = {name: [] for name in ("file_name", "start", "end", "text", "speaker", "tier")}
     counts: Counter[str] = Counter()
     examples: dict[str, str] = {}
     total = 0
-    for pair in chosen:
-        cues = _cues(reading, pair)
-        usable, of_pair = usable_cues(cues)
-        total += len(cues)
+    for of_recording in candidates:
+        first = _first_with_text(reading, of_recording, tiers or TierSettings())
+        if first is None:
+            continue
+        pair, cues, of_pair = first
+        chosen.append(pair)
+        total += len(cues) + sum(of_pair.values())
+        usable, of_usable = usable_cues(cues)
+        usable, of_pair[BEYOND] = cues_within(usable, paths.path(pair.audio))
+        of_pair += of_usable
         counts += of_pair
         examples |= {reason: pair.annotation for reason in of_pair if reason not in examples}
         for cue in usable:
@@ -109,15 +142,21 @@ def read_annotations(
             folder,
             "mend them, or move them away",
         )
-    if not chosen:
+    if not candidates:
         return None
+    _refuse_open_tiers(reading, folder, tiers or TierSettings(), has_rows=bool(table["text"]))
     for column in ("speaker", "tier"):
         if not any(table[column]):
             del table[column]
+    read = {*chosen, *(pair for pair in reading.pairs if pair.annotation in reading.without_text)}
+    others = [pair for of_recording in candidates for pair in of_recording if pair not in read]
     notices = _notices(reading, chosen, others, rows=len(table["text"]))
     notices += [
         f"{counts[reason]:,} of {total:,} cues {verb} {reason} (the first in {examples[reason]})"
-        for verb, reasons in (("are left out:", LEFT_OUT), ("are", CHANGED))
+        for verb, reasons in (
+            ("are left out:", (SILENCE, OTHER_SPEAKERS, UNKNOWN_WORDS, *LEFT_OUT, BEYOND)),
+            ("are", (WORDS, *CHANGED)),
+        )
         for reason in reasons
         if counts[reason]
     ]
@@ -126,7 +165,9 @@ def read_annotations(
     return Annotated(table, notices, [folder / name for name in reading.files])
 
 
-def read_annotation_files(files: Sequence[Path], folder: Path, *, paths: AudioPaths) -> Annotated | None:
+def read_annotation_files(
+    files: Sequence[Path], folder: Path, *, paths: AudioPaths, tiers: TierSettings | None = None
+) -> Annotated | None:
     """The cues of annotation files that were given by name, of the recordings in the same folders; None if they are
     not annotations.
 
@@ -136,7 +177,7 @@ def read_annotation_files(files: Sequence[Path], folder: Path, *, paths: AudioPa
     formats = [_format_or_none(file) for file in files]
     if None in formats:
         return None
-    if any(annotation_format and annotation_format.names_recordings for annotation_format in formats):
+    if any(each is not None and (each.names_recordings or each.names_its_recording) for each in formats):
         audio = list_files(folder)[0]
     else:
         folders = {file.parent for file in files}
@@ -144,7 +185,7 @@ def read_annotation_files(files: Sequence[Path], folder: Path, *, paths: AudioPa
             os.path.relpath(path, folder) for home in folders for path in home.iterdir() if is_audio_name(path.name)
         ]
     names = [os.path.relpath(file, folder) for file in files]
-    annotated = read_annotations(folder, sorted(audio), names, paths=paths)
+    annotated = read_annotations(folder, sorted(audio), names, paths=paths, tiers=tiers)
     if annotated is None:
         raise source_error(
             f"there is no audio file of its name beside it ({first_few(names)})",
@@ -184,7 +225,8 @@ def _pair_up(reading: _Reading, name: str, paths: AudioPaths) -> None:
     if annotation_format is None:
         return
     reading.formats[name], reading.files[name] = annotation_format, file
-    if annotation_format.names_recordings:
+    has_own_name = beside is not None and not beside.label
+    if annotation_format.names_recordings or (annotation_format.names_its_recording and not has_own_name):
         _pair_with_many(reading, name, beside)
         return
     pair = beside or (None if annotation_format.recognises else reading.recordings.elsewhere(name))
@@ -226,6 +268,50 @@ def _read(reading: _Reading, name: str) -> list[TimedCue]:
         return []
 
 
+def _first_with_text(
+    reading: _Reading, pairs: Sequence[Pair], tiers: TierSettings
+) -> tuple[Pair, list[TimedCue], Counter[str]] | None:
+    """Of the annotations of one recording the first that has a tier with the text, its cues, and why others are not."""
+    for pair in pairs:
+        cues = _cues(reading, pair)
+        try:
+            chosen = choose_tiers(cues, tiers.tier)
+        except TierError as error:
+            reading.without_text[pair.annotation] = error
+            continue
+        reading.kinds.update([chosen.kind] if chosen.kind else [])
+        reading.speakers.update(cue.speaker for cue in chosen.cues if cue.speaker)
+        return pair, *spoken_cues(chosen, speaker=tiers.speaker)
+    return None
+
+
+def _refuse_open_tiers(reading: _Reading, folder: Path, tiers: TierSettings, *, has_rows: bool) -> None:
+    """Refuse annotations in which several tiers may hold the text, and sources without the tier or speaker.
+
+    Raises:
+        UserError: lists the tiers or speakers that there are.
+    """
+    open_files = {name: error for name, error in reading.without_text.items() if error.is_open}
+    listed = open_files or reading.without_text
+    if open_files or (listed and not has_rows):
+        name, error = next(iter(listed.items()))
+        more = f" ({len(listed) - 1:,} more files are like it)" if len(listed) > 1 else ""
+        raise UserError(
+            f"{folder / name}: {error}{more}",
+            setting="--data.tier",
+            value=tiers.tier,
+            remedy="give one by --data.tier NAME, several by a pattern such as --data.tier 'tx@*', or all by '*'",
+        )
+    if tiers.speaker is not None and not has_rows:
+        names = [f"{name!r} ({count:,} labels)" for name, count in reading.speakers.most_common()]
+        raise UserError(
+            f"nobody of that name says something; the speakers are: {first_few(names, most=50) or 'not named'}",
+            setting="--data.speaker",
+            value=tiers.speaker,
+            remedy="give one of them, or a pattern",
+        )
+
+
 def _notices(reading: _Reading, chosen: Sequence[Pair], others: Sequence[Pair], *, rows: int) -> list[str]:
     by_format = Counter(reading.formats[pair.annotation].name for pair in chosen)
     formats = ", ".join(f"{count:,} {name}" for name, count in by_format.most_common())
@@ -242,6 +328,12 @@ def _notices(reading: _Reading, chosen: Sequence[Pair], others: Sequence[Pair], 
             f"{len(without):,} of {len(reading.recordings.names):,} audio files have no annotation, and are left out: "
             f"{first_few(without)}"
         )
+    if reading.kinds:
+        kinds = [f"{kind!r} in {count:,} files" for kind, count in reading.kinds.most_common()]
+        notices.append(f"the text is that of the tier {first_few(kinds)}; --data.tier takes another")
+    if reading.without_text:
+        unread = list(reading.without_text)
+        notices.append(f"{len(unread):,} annotations have no such tier, and are left out: {first_few(unread)}")
     if reading.alone:
         notices.append(f"{len(reading.alone):,} annotations have no audio file: {first_few(reading.alone)}")
     if reading.recordings.doubles:

@@ -6,6 +6,9 @@ What a person annotates goes before subtitles, which are cut for the screen, and
 from collections.abc import Mapping
 
 from accel_asr.data.reading.timed_texts.audacity_labels import is_audacity, read_audacity
+from accel_asr.data.reading.timed_texts.elan_files import read_elan
+from accel_asr.data.reading.timed_texts.praat_textgrids import read_textgrid
+from accel_asr.data.reading.timed_texts.scoring_transcripts import is_ctm, is_stm, read_ctm, read_stm
 from accel_asr.data.reading.timed_texts.subtitle_blocks import (
     has_arrow_lines,
     has_comma_lines,
@@ -15,6 +18,7 @@ from accel_asr.data.reading.timed_texts.subtitle_blocks import (
 )
 from accel_asr.data.reading.timed_texts.subtitle_library import reader_of
 from accel_asr.data.reading.timed_texts.timed_cues import AnnotationFile, AnnotationFormat
+from accel_asr.data.reading.timed_texts.timit_files import is_timit_sentence, read_timit
 from accel_asr.data.reading.timed_texts.whisper_outputs import (
     is_whisper_console,
     is_whisper_json,
@@ -28,6 +32,9 @@ _SUBSTATION = AnnotationFormat("SubStation Alpha", reader_of("ass"))
 _SAMI = AnnotationFormat("SAMI", reader_of("sami"))
 _WHISPER_CONSOLE = AnnotationFormat("Whisper's console output", read_whisper_console, is_whisper_console)
 FORMATS: Mapping[str, tuple[AnnotationFormat, ...]] = {
+    ".textgrid": (AnnotationFormat("Praat TextGrid", read_textgrid),),
+    ".eaf": (AnnotationFormat("ELAN", read_elan, names_its_recording=True),),
+    ".stm": (AnnotationFormat("STM", read_stm, is_stm, names_recordings=True),),
     ".ass": (_SUBSTATION,),
     ".ssa": (AnnotationFormat("SubStation Alpha", reader_of("ssa")),),
     ".srt": (AnnotationFormat("SubRip", read_srt),),
@@ -43,11 +50,14 @@ FORMATS: Mapping[str, tuple[AnnotationFormat, ...]] = {
     ".mpl": (AnnotationFormat("MPL2", reader_of("mpl2")),),
     ".txt": (
         AnnotationFormat("Audacity's labels", read_audacity, is_audacity),
+        AnnotationFormat("TIMIT", read_timit, is_timit_sentence),
         _WHISPER_CONSOLE,
         AnnotationFormat("SubRip", read_srt, has_arrow_lines),
     ),
+    ".wrd": (AnnotationFormat("TIMIT's words", read_timit),),
     ".json": (AnnotationFormat("Whisper's .json", read_whisper_json, is_whisper_json),),
     ".tsv": (AnnotationFormat("Whisper's .tsv", read_whisper_tsv, is_whisper_tsv),),
+    ".ctm": (AnnotationFormat("CTM", read_ctm, is_ctm, names_recordings=True),),
 }
 _ORDER = {suffix: place for place, suffix in enumerate(FORMATS)}
 

@@ -1,6 +1,8 @@
-"""Which annotation file belongs to which recording, by their names: a.mp3 has a.srt, a.en.srt or a.mp3.srt."""
+"""Which annotation file belongs to which recording, by their names: a.mp3 has a.srt, a.en.srt, a_en.srt or
+a.mp3.srt."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,6 +11,7 @@ from accel_asr.data.reading.source_table import first_few, source_error
 from accel_asr.data.reading.timed_texts.annotation_formats import FORMATS, place_in_order
 from accel_asr.model.languages import language_code
 
+_MARK = re.compile(r"[._ -]")  # between the name of a recording and what an annotation adds: a.en.srt, a_words.TextGrid
 _LOSSLESS = (".wav", ".flac", ".aif", ".aiff")  # of two recordings of one name, the first of these is read
 
 
@@ -59,12 +62,14 @@ class Recordings:
     def beside(self, annotation: str) -> Pair | None:
         """The recording of an annotation file in the same folder, with the longest name that fits."""
         folder, name = os.path.split(annotation)
-        parts = os.path.splitext(name)[0].split(".")
-        for count in range(len(parts), 0, -1):
-            stem = os.path.join(folder, ".".join(parts[:count]))
+        own = os.path.splitext(name)[0]
+        ends = [len(own), *(mark.start() for mark in reversed(list(_MARK.finditer(own))))]
+        for end in ends:
+            stem, label = os.path.join(folder, own[:end]), own[end + 1 :]
             audio = self._by_name.get(stem) or self._by_stem.get(stem)
-            if audio is not None:
-                return Pair(audio, annotation, ".".join(parts[count:]))
+            # take_1_2 is no annotation of take_1, but a recording that is missing
+            if audio is not None and not label.isdigit():
+                return Pair(audio, annotation, label)
         return None
 
     def elsewhere(self, annotation: str) -> Pair | None:
@@ -83,8 +88,8 @@ class Recordings:
         return found or (next(iter(others)) if len(others) == 1 else None)
 
 
-def chosen_pairs(pairs: Sequence[Pair], folder: Path) -> tuple[list[Pair], list[Pair]]:
-    """For each recording the annotation that is read, in the order of the recordings; and those that are not.
+def pairs_of_recordings(pairs: Sequence[Pair], folder: Path) -> list[list[Pair]]:
+    """The annotations of each recording in the order of the recordings, that to be read before the others.
 
     Raises:
         UserError: a recording has annotations in several languages, and none without a language in its name.
@@ -102,8 +107,7 @@ def chosen_pairs(pairs: Sequence[Pair], folder: Path) -> tuple[list[Pair], list[
                 folder,
                 f"give those to read by a pattern, such as --data.name_or_path '{folder / ending}'",
             )
-    chosen = [by_audio[audio][0] for audio in sorted(by_audio)]
-    return chosen, [pair for of_audio in by_audio.values() for pair in of_audio[1:]]
+    return [by_audio[audio] for audio in sorted(by_audio)]
 
 
 def _preferred(name: str) -> tuple[bool, str]:

@@ -30,6 +30,7 @@ class TimedCue:
         end_s: None is up to the next cue, or the end of the recording.
         speaker: Who says it, where the format tells.
         tier: The layer of an annotation that it lies on.
+        tier_type: What tiers of several speakers have in common: a name, such as ELAN's type of tier.
         recording: Name of the recording, with or without an ending, in a file that annotates several.
     """
 
@@ -39,6 +40,7 @@ class TimedCue:
     speaker: str | None = None
     tier: str | None = None
     recording: str | None = None
+    tier_type: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,14 @@ class AnnotationFormat:
             ValueError for a file that is damaged, and UserError if a package is missing.
         recognises: Whether a file is of this format, if its suffix alone does not say so; may raise ValueError.
         names_recordings: One file may annotate several recordings, which its cues name.
+        names_its_recording: Its cues name the recording, which counts where none has the file's own name.
     """
 
     name: str
     read: Callable[[AnnotationFile], list[TimedCue]]
     recognises: Callable[[AnnotationFile], bool] | None = None
     names_recordings: bool = False
+    names_its_recording: bool = False
 
 
 def decoded(content: bytes) -> tuple[str, str]:
