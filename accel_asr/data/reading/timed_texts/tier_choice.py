@@ -19,130 +19,16 @@ _MOST_TIERS = 20  # listed in a message
 _EXAMPLES = 2  # of the labels of each
 _WORD_IN_NAME = re.compile(r"[^\W\d_]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_NO_TEXT = frozenset(
-    [
-        "phone",
-        "phones",
-        "phoneme",
-        "phonemes",
-        "phonetic",
-        "phonetics",
-        "phonemic",
-        "phn",
-        "ipa",
-        "mau",
-        "kan",
-        "syllable",
-        "syllables",
-        "syll",
-        "syl",
-        "tone",
-        "tones",
-        "tobi",
-        "break",
-        "breaks",
-        "stress",
-        "pitch",
-        "f0",
-        "intensity",
-        "gloss",
-        "glosses",
-        "glossing",
-        "gls",
-        "gl",
-        "ge",
-        "gn",
-        "translation",
-        "translations",
-        "translated",
-        "trl",
-        "ft",
-        "fte",
-        "ftf",
-        "ftg",
-        "ftn",
-        "free",
-        "literal",
-        "lit",
-        "lt",
-        "morph",
-        "morphs",
-        "morpheme",
-        "morphemes",
-        "mb",
-        "mot",
-        "mot",
-        "mp",
-        "msa",
-        "ps",
-        "pos",
-        "lemma",
-        "lemmas",
-        "tag",
-        "tags",
-        "note",
-        "notes",
-        "nt",
-        "comment",
-        "comments",
-        "cmt",
-        "cm",
-        "com",
-        "remark",
-        "remarks",
-        "ref",
-        "id",
-        "ids",
-        "segnum",
-        "number",
-        "numbers",
-        "silence",
-        "silences",
-        "noise",
-        "music",
-        "laughter",
-        "event",
-        "events",
-        "gesture",
-        "gestures",
-        "gaze",
-        "language",
-        "lang",
-        "topic",
-    ]
+_NO_TEXT = re.compile(
+    r"phon(es?|emes?|etics?|emic)|phn|ipa|mau|kan|syl(l|lables?)?|tones?|tobi|breaks?|stress|pitch|intensity|"
+    r"gloss(es|ing)?|gls?|g[en]|translat(ions?|ed)|trl|ft[efgn]?|free|lit(eral)?|lt|morph(s|emes?)?|m[bopt]|msa|pos?|ps|"
+    r"lemmas?|tags?|notes?|nt|comments?|com|cmt?|remarks?|refs?|ids?|segnum|numbers?|silences?|noise|music|laughter|"
+    r"events?|gestures?|gaze|lang(uage)?|topic"
 )
-_WORDS = frozenset(["word", "words", "wd", "wrd", "wrds", "token", "tokens"])
-_UTTERANCES = frozenset(
-    [
-        "utterance",
-        "utterances",
-        "utt",
-        "utts",
-        "sentence",
-        "sentences",
-        "sent",
-        "sents",
-        "phrase",
-        "phrases",
-        "transcript",
-        "transcripts",
-        "transcription",
-        "transcriptions",
-        "transcribed",
-        "text",
-        "texts",
-        "txt",
-        "tx",
-        "ortho",
-        "orth",
-        "orthography",
-        "orthographic",
-        "speech",
-        "trn",
-        "trs",
-        "turn",
-        "turns",
-    ]
+_WORDS = re.compile(r"words?|wd|wrds?|tokens?")
+_UTTERANCES = re.compile(
+    r"utt(erance)?s?|sent(ence)?s?|phrases?|transcript(ion|ions|s)?|transcribed|texts?|txt?|ortho?|orthograph(y|ic)|"
+    r"speech|trn|trs|turns?"
 )
 
 
@@ -231,11 +117,8 @@ def role_of(name: str) -> Role:
     words = {word.lower() for part in _CAMEL.split(name) for word in _WORD_IN_NAME.findall(part)}
     if {"ort", "mau"} <= words:  # of WebMAUS
         return Role.WORDS
-    if words & _NO_TEXT:
-        return Role.NO_TEXT
-    if words & _WORDS:
-        return Role.WORDS
-    return Role.UTTERANCES if words & _UTTERANCES else Role.UNKNOWN
+    kinds = ((_NO_TEXT, Role.NO_TEXT), (_WORDS, Role.WORDS), (_UTTERANCES, Role.UTTERANCES))
+    return next((role for kind, role in kinds if any(map(kind.fullmatch, words))), Role.UNKNOWN)
 
 
 def _tiers(cues: Sequence[TimedCue]) -> list[_Tier]:

@@ -1,47 +1,26 @@
 """From labels to texts of speech: labels of silence are taken out, and words joined to utterances at pauses."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from accel_asr.data.reading.timed_texts.timed_cues import TimedCue
 
 PAUSE_S = 0.5  # between words, from which on a new utterance begins
-LONGEST_S = 30.0  # of an utterance: Whisper's window
+LONGEST_S = 30.0  # of an utterance, Whisper's window: a longer one is cut at its longest pauses
 # of Praat, MFA, WebMAUS, TIMIT and other aligners, and of transcripts for scoring; compared without case
-_SILENCE = frozenset(
-    [
-        "sil",
-        "sp",
-        "pau",
-        "silence",
-        "spn",
-        "h#",
-        "#",
-        "_",
-        "<p>",
-        "<p:>",
-        "<p:sil>",
-        "<sil>",
-        "<silence>",
-        "<eps>",
-        "<s>",
-        "</s>",
-        "[sil]",
-        "[silence]",
-        "(sil)",
-        "{sl}",
-        "<nib>",
-        "<usb>",
-        "ignore_time_segment_in_scoring",
-        "inter_segment_gap",
-    ]
+_SILENCE = re.compile(
+    r"sil(ence)?|sp|pau|h#|#|_|<(p:?|p:sil|sil|silence|eps|s|/s|nib|usb)>|\[sil(ence)?\]|\(sil\)|"
+    r"ignore_time_segment_in_scoring|inter_segment_gap",
+    re.IGNORECASE,
 )
-_UNKNOWN_WORDS = frozenset(("<unk>", "[unk]", "<oov>"))  # somebody said a word that is not written
+_UNKNOWN_WORDS = frozenset(("<unk>", "[unk]", "<oov>", "spn"))  # somebody said a word that is not written
 
 
 def is_silence(cue: TimedCue) -> bool:
     """Whether its label says that nobody speaks."""
-    return cue.text.strip().lower() in _SILENCE
+    return _SILENCE.fullmatch(cue.text.strip()) is not None
 
 
 def has_unknown_words(cue: TimedCue) -> bool:
@@ -50,7 +29,7 @@ def has_unknown_words(cue: TimedCue) -> bool:
 
 
 def joined_words(words: Iterable[TimedCue]) -> list[TimedCue]:
-    """The utterances of each speaker: words up to a pause of PAUSE_S. One of more than LONGEST_S is cut at its pauses."""
+    """The utterances of each speaker: words up to a pause of PAUSE_S, and no longer than LONGEST_S."""
     by_voice: dict[tuple[str | None, str | None, str | None], list[TimedCue]] = {}
     for word in sorted(words, key=lambda word: word.start_s):
         if word.text.strip():
@@ -65,7 +44,7 @@ def joined_words(words: Iterable[TimedCue]) -> list[TimedCue]:
 
 def _split_at_pauses(words: Sequence[TimedCue]) -> list[list[TimedCue]]:
     parts = [[words[0]]]
-    for before, word in zip(words, words[1:], strict=False):
+    for before, word in pairwise(words):
         if _pause_s(before, word) >= PAUSE_S:
             parts.append([])
         parts[-1].append(word)
