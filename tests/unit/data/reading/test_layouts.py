@@ -273,7 +273,7 @@ def test_a_table_in_the_folder_goes_before_a_card(folder) -> None:
 
 
 def test_an_unknown_layout_is_answered_with_the_known_ones(folder) -> None:
-    there = folder({"a.eaf": "", "b.eaf": "", "clips/a.wav": ""})
+    there = folder({"a.cha": "", "b.cha": "", "clips/a.wav": ""})
     layouts = ("metadata.csv", "train.tsv", "wav.scp", "trans.txt", "save_to_disk", ".txt")
-    refused(there, "--data.name_or_path", "2 .eaf", "1 .wav", "folders: clips", *layouts)
+    refused(there, "--data.name_or_path", "2 .cha", "1 .wav", "folders: clips", *layouts)
     refused(folder({"x.tar": ""}), "--data.name_or_path", "/*.tar'")  # how to give the shards
