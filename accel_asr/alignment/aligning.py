@@ -9,8 +9,8 @@ from accel_asr.alignment.aligned import AlignedRecording, AlignedRow, LeftOut
 from accel_asr.alignment.cutting import cut
 from accel_asr.alignment.forcing import force
 from accel_asr.alignment.pauses import Pauses
-from accel_asr.alignment.script import Script, write_script
-from accel_asr.transcription.segments import Word, joined, split_words
+from accel_asr.alignment.script import FASTEST, Script, letters_of, write_script
+from accel_asr.transcription.segments import TimedText, Word, joined, split_words
 from accel_asr.transcription.transcriber import Transcriber
 
 LONGEST_ROW_S = 30.0
@@ -52,7 +52,7 @@ def align_recording(
         on_progress=lambda done_s: on_progress(0.7 + 0.3 * done_s / whole_s),
     )
     pauses = Pauses.of_samples(samples, sampling_rate_hz=transcriber.sampling_rate_hz)
-    rows, left_out = _rows(words, script, timed, pauses, duration_s=duration_s, longest_s=longest_s)
+    rows, left_out = _rows(words, script, timed, pauses, heard, longest_s=longest_s)
     return AlignedRecording(
         duration_s=duration_s,
         language=heard.language,
@@ -68,13 +68,13 @@ def _rows(
     script: Script,
     timed: Sequence[Word],
     pauses: Pauses,
+    heard: TimedText,
     *,
-    duration_s: float,
     longest_s: float,
 ) -> tuple[list[AlignedRow], list[LeftOut]]:
+    duration_s = heard.duration_s
     rows: list[AlignedRow] = []
     left_out: list[LeftOut] = []
-    unsaid_before = {places.stop: places for places in script.unsaid}
     stretches = [list(stretch) for stretch in _stretches(script, timed)]
     for number, stretch in enumerate(stretches):
         spoken = [timed[index] for index in stretch]
@@ -85,6 +85,7 @@ def _rows(
             continue
         if probability(spoken) < UNLIKELY and len(spoken) >= FEWEST_WORDS:
             left_out.append(LeftOut("text", begin_s, end_s, said))
+            left_out += _heard_between(heard, begin_s, end_s)
             continue
         earliest = timed[stretches[number - 1][-1]].end_s if number else 0.0
         latest = timed[stretches[number + 1][0]].start_s if number + 1 < len(stretches) else duration_s
@@ -98,6 +99,10 @@ def _rows(
         ):
             inside = tuple(spoken[part.words.start : part.words.stop])
             row_text = joined([word.text for word in inside])
+            if len(letters_of(row_text)) > FASTEST * (part.end_s - part.start_s):
+                left_out.append(LeftOut("text", inside[0].start_s, inside[-1].end_s, row_text))
+                previous = None
+                continue
             rows.append(
                 AlignedRow(
                     start_s=round(max(part.start_s, 0.0), 3),
@@ -109,8 +114,8 @@ def _rows(
                 )
             )
             previous = row_text
-    for places in unsaid_before.values():
-        at_s = _where(places, script, timed, duration_s=duration_s)
+    for places in script.unsaid:
+        at_s = _where(places, script, timed)
         left_out.append(LeftOut("text", at_s, at_s, joined([words[place] for place in places])))
     return rows, sorted(left_out, key=lambda stretch: (stretch.start_s, stretch.end_s))
 
@@ -136,7 +141,19 @@ def _stretches(script: Script, timed: Sequence[Word]) -> list[list[int]]:
     return runs
 
 
-def _where(places: range, script: Script, timed: Sequence[Word], *, duration_s: float) -> float:
+def _heard_between(heard: TimedText, begin_s: float, end_s: float) -> list[LeftOut]:
+    """The segments that lie in this stretch with their greater part, as speech without text."""
+    inside = [
+        part
+        for part in heard.segments
+        if min(part.end_s, end_s) - max(part.start_s, begin_s) > (part.end_s - part.start_s) / 2
+    ]
+    if not inside:
+        return []
+    return [LeftOut("speech", inside[0].start_s, inside[-1].end_s, joined([part.text for part in inside]))]
+
+
+def _where(places: range, script: Script, timed: Sequence[Word]) -> float:
     """Where text that is not said would stand: at the end of the last word before it."""
     before = [
         number for number, word in enumerate(script.words) if word.place is not None and word.place < places.start

@@ -19,6 +19,7 @@ from accel_asr.transcription.segments import Segment, split_words
 SAID_FOUND, CHANCE_FOUND = 0.65, 0.3
 CHANGE = 3.0  # what it costs to go from said to not said, in natural logarithms of probability
 FASTEST = 25.0  # letters a second; nobody speaks faster
+UNHEARD = 12.0  # the same where nothing was heard
 FEWEST_LETTERS = 8  # fewer that are not found are misheard
 _EXPLAINED = 0.4  # of the letters heard: a text with fewer is not what they are
 
@@ -74,9 +75,13 @@ def write_script(words: Sequence[str], heard: Sequence[Segment], *, duration_s: 
     script: list[ScriptWord] = []
     unsaid: list[range] = []
     for before, after in pairwise(_with_edges(found, said, listened)):
-        before_s, after_s = (
-            float(listened_s[min(listened.starts[anchor.heard.start], len(listened_s) - 1)]) if anchor.heard else edge_s
-            for anchor, edge_s in ((before, 0.0), (after, duration_s))
+        before_s, ended_s, after_s = (
+            float(listened_s[min(letter, len(listened_s) - 1)]) if anchor.heard else edge_s
+            for anchor, letter, edge_s in (
+                (before, listened.starts[before.heard.start], 0.0),
+                (before, listened.starts[before.heard.stop], 0.0),
+                (after, listened.starts[after.heard.start], duration_s),
+            )
         )
         if before.place >= 0:
             script.append(ScriptWord(words[before.place], before.place, before_s))
@@ -84,7 +89,8 @@ def write_script(words: Sequence[str], heard: Sequence[Segment], *, duration_s: 
         strange = [word for word in range(before.heard.stop, after.heard.start) if word not in known]
         letters, strange_letters = said.count(missing), listened.count(strange)
         room_s = max(after_s - before_s, 0.0)
-        if letters >= FEWEST_LETTERS and letters > FASTEST * room_s:
+        fastest = FASTEST if strange else UNHEARD
+        if letters >= FEWEST_LETTERS and letters > fastest * max(after_s - ended_s, 0.0):
             unsaid.append(missing)
             missing = range(0)
         if strange_letters >= FEWEST_LETTERS and letters * bool(missing) < _EXPLAINED * strange_letters:
