@@ -22,6 +22,7 @@ COMMANDS = {  # name -> (module with main(arguments) -> exit code or None, what 
     ),
     "augment-samples": ("accel_asr.commands.augment_samples", "write clips as training would hear them, to listen to"),
     "transcribe": ("accel_asr.commands.transcribe", "transcribe audio files of any length"),
+    "align": ("accel_asr.commands.align", "find where the texts of long recordings are said, as rows to train on"),
     "demo": ("accel_asr.commands.demo", "serve a page that transcribes recordings and uploads"),
     "export": (
         "accel_asr.commands.export",

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,9 +40,17 @@ class Clips:
     If `samples_of` is None there are no clips, and `reason` says why.
     """
 
-    def __init__(self, samples_of: SamplesOf | None, *, reason: str = "", max_bytes: int = MAX_MEDIA_BYTES) -> None:
+    def __init__(
+        self,
+        samples_of: SamplesOf | None,
+        *,
+        reason: str = "",
+        max_bytes: int = MAX_MEDIA_BYTES,
+        max_played_s: float = MAX_PLAYED_S,
+    ) -> None:
         self.samples_of = samples_of
         self.reason = reason
+        self.max_played_s = max_played_s
         self.bytes_left = max_bytes
         self.left_out = 0
         self.failed: list[str] = []
@@ -59,7 +68,7 @@ class Clips:
             reason = "no longer in the data" if isinstance(error, KeyError) else str(error)
             self.failed.append(f"{utterance_id} ({reason})")
             return None
-        clip = make_clip(samples)
+        clip = make_clip(samples, max_played_s=self.max_played_s)
         size = len(clip.audio_url) + len(clip.picture_url)
         if size > self.bytes_left:
             self.left_out += 1
@@ -97,9 +106,8 @@ def log_mel_webp(samples: np.ndarray) -> bytes:
 
     from accel_asr.audio.pictures import log_mel_strip  # brings in torch: a page without audio needs none
 
-    pixels = log_mel_strip(
-        samples, feature_extractor=WhisperFeatureExtractor(), width=PICTURE_WIDTH, height=PICTURE_HEIGHT
-    )
+    extractor = WhisperFeatureExtractor(chunk_length=math.ceil(max(MAX_PLAYED_S, len(samples) / SAMPLING_RATE_HZ)))
+    pixels = log_mel_strip(samples, feature_extractor=extractor, width=PICTURE_WIDTH, height=PICTURE_HEIGHT)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "WEBP", quality=60)
     return buffer.getvalue()

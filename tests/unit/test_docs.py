@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 import accel_asr
-from accel_asr.commands import demo, push, report, transcribe
+from accel_asr.commands import align, demo, push, report, transcribe
 from accel_asr.config.command_line import build_parser, find_config, parse_config
 from accel_asr.config.given_settings import SETTINGS
 from accel_asr.errors import UserError
@@ -35,7 +35,7 @@ from tests.doc_pages import (
 )
 
 BASH = [block for block in all_blocks() if block.language == "bash"]
-COMMANDS_WITH_A_PARSER = {"transcribe": transcribe, "push": push, "report": report, "demo": demo}
+COMMANDS_WITH_A_PARSER = {"align": align, "transcribe": transcribe, "push": push, "report": report, "demo": demo}
 PROGRAMS_OF_OTHERS = {"bash", "cat", "hf", "mkdocs", "mypy", "ruff", "sbatch"}
 SECTIONS = ("model", "data", "training", "evaluation", "checkpoint", "tracking", "hub")
 
