@@ -37,8 +37,11 @@ def usable_cues(cues: Iterable[TimedCue]) -> tuple[list[TimedCue], Counter[str]]
     """
     counts: Counter[str] = Counter()
     kept: list[TimedCue] = []
-    for cue in _with_ends(cues):
+    cues = list(cues)
+    for original, cue in zip(cues, _with_ends(cues), strict=True):
         text = " ".join(cue.text.split())
+        if not text and original.end_s is None:
+            continue  # not a cue, but the end of the one before
         reason = _reason_against(replace(cue, text=text))
         if reason is None:
             kept.append(replace(cue, start_s=max(cue.start_s, 0.0), text=text))
@@ -54,8 +57,7 @@ def usable_cues(cues: Iterable[TimedCue]) -> tuple[list[TimedCue], Counter[str]]
     return usable, +counts
 
 
-def _with_ends(cues: Iterable[TimedCue]) -> list[TimedCue]:
-    cues = list(cues)
+def _with_ends(cues: Sequence[TimedCue]) -> list[TimedCue]:
     starts = sorted({(cue.tier or "", cue.start_s) for cue in cues})
     following = {first: second[1] for first, second in pairwise(starts) if first[0] == second[0]}
     return [

@@ -25,18 +25,17 @@ class _Block:
     markup: str
 
 
-def read_srt(file: AnnotationFile) -> list[TimedCue]:
-    """The cues of a SubRip file; raises ValueError if it has none but has text."""
-    return _cues(_blocks(file.text, _ARROW_LINE, ends_at_blank=False), file)
+def read_arrow_times(file: AnnotationFile) -> list[TimedCue]:
+    """The cues of a SubRip or WebVTT file, which its content tells apart: only in WebVTT a blank line ends a cue.
 
-
-def read_vtt(file: AnnotationFile) -> list[TimedCue]:
-    """The cues of a WebVTT file; raises as `read_srt`."""
-    return _cues(_blocks(file.text, _ARROW_LINE, ends_at_blank=True), file)
+    Raises:
+        ValueError: it has no line of times, but text.
+    """
+    return _cues(_blocks(file.text, _ARROW_LINE, ends_at_blank=file.text.startswith("WEBVTT")), file)
 
 
 def read_comma_times(file: AnnotationFile) -> list[TimedCue]:
-    """The cues of an .sbv or SubViewer file; raises as `read_srt`."""
+    """The cues of an .sbv or SubViewer file; raises as `read_arrow_times`."""
     text = re.sub(r"\[br\]", "\n", file.text, flags=re.IGNORECASE)
     return _cues(_blocks(text, _COMMA_LINE, ends_at_blank=True), file)
 

@@ -1,12 +1,25 @@
-"""Formats that pysubs2 reads: SubStation Alpha, MicroDVD, SAMI, MPL2, TMPlayer."""
+"""Formats that pysubs2 reads: SubStation Alpha, MicroDVD, SAMI and MPL2."""
 
+import re
 from collections.abc import Callable
 
 from accel_asr.data.reading.timed_texts.cue_markup import plain_text
 from accel_asr.data.reading.timed_texts.timed_cues import AnnotationFile, TimedCue
 from accel_asr.errors import UserError
 
-_WITHOUT_ENDS = ("sami", "tmp")  # pysubs2 guesses ends by the length of the text
+_WITHOUT_ENDS = ("sami",)  # pysubs2 guesses its ends by the length of the text
+
+
+def has_lines_in(opening: str, closing: str) -> Callable[[AnnotationFile], bool]:
+    """Tells whether every line of a file begins with two numbers in such brackets, of MicroDVD or MPL2."""
+    begin, end = re.escape(opening), re.escape(closing)
+    numbers = re.compile(rf"\s*{begin}\d+{end}{begin}\d*{end}")
+
+    def is_it(file: AnnotationFile) -> bool:
+        lines = [line for line in file.text.split("\n") if line.strip()]
+        return bool(lines) and all(map(numbers.match, lines))
+
+    return is_it
 
 
 def reader_of(format_name: str) -> Callable[[AnnotationFile], list[TimedCue]]:

@@ -1,26 +1,6 @@
 """SubRip, WebVTT, .sbv and SubViewer in the variants that people have."""
 
-from pathlib import Path
-
 import pytest
-
-from accel_asr.data.reading.timed_texts.annotation_formats import format_of
-from accel_asr.data.reading.timed_texts.timed_cues import AnnotationFile
-
-
-@pytest.fixture
-def cues(tmp_path: Path):
-    def read(name: str, content: str | bytes) -> list[tuple[float, float | None, str, str | None]]:
-        path = tmp_path / name
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        file = AnnotationFile(path)
-        annotation_format = format_of(file)
-        assert annotation_format is not None
-        return [
-            (cue.start_s, cue.end_s, " ".join(cue.text.split()), cue.speaker) for cue in annotation_format.read(file)
-        ]
-
-    return read
 
 
 def test_the_plain_case(cues) -> None:
