@@ -46,7 +46,7 @@ def finish_run(
     output_dir, hub = Path(str(config.output_dir)), config.hub
     report = report_finished_run(output_dir, validation, say=display.say)
     display.show_summary(scores, output_dir, report=report, has_curves="tensorboard" in config.tracking.report_to)
-    if config.data.timestamps_probability == 0:
+    if config.timestamps_probability == 0:
         display.say(note_on_times())
     if hub.push_to_hub and "best" not in scores:
         raise UserError(

@@ -179,6 +179,7 @@ _NOT_TOGETHER: dict[str, dict[str, str]] = {
         "data.eval_fraction": _ROWS_FIRST,
         "data.group_column": _ROWS_FIRST,
         "data.timestamps_probability": _ROWS_FIRST,
+        "data.previous_text_probability": _ROWS_FIRST,
         "data.no_speech_fraction": _ROWS_FIRST,
         "training.group_by_length": _ROWS_FIRST,
         "training.batch_seconds": _ROWS_FIRST,

@@ -36,6 +36,8 @@ RANGES: dict[str, Range] = {
     "data.max_duration_s": Range(0, 3600, "a model hears 30 s at once", above_low=True),
     "data.max_bad_fraction": _SHARE,
     "data.timestamps_probability": _SHARE,
+    "data.previous_text_probability": _SHARE,
+    "data.longest_pause_s": Range(0, 30, "a window of the model has no more"),
     "data.no_speech_fraction": Range(0, 0.5, "most of what is heard must be speech"),
     "data.streaming_block_rows": Range(1, 10**6, "they are held in memory"),
     "training.learning_rate": _ANY,  # a run warns of one that is far too high for its model

@@ -200,8 +200,15 @@ class DataConfig:
     max_bad_fraction: float = 0.01
     """Rows whose audio can't be decoded are listed, counted and dropped; above this share of the rows, the run ends
     before training."""
-    timestamps_probability: float = 0.0
-    """Share of the training labels with timestamps, so that the model keeps or learns them."""
+    timestamps_probability: float | None = None
+    """Share of the training labels with timestamps, so that the model keeps or learns them. By default none, and half
+    of them with `training.pack: recordings`."""
+    previous_text_probability: float | None = None
+    """Share of the training labels that keep their previous text: by default all of `data.prompt_column`, and half of
+    the windows of `training.pack: recordings`, whose previous text is that of the rows before them."""
+    longest_pause_s: float = 3.0
+    """Rows of one recording are neighbours if at most this much lies between them; with `training.pack: recordings`.
+    Longer stretches without a row may hold speech that nobody wrote down."""
     no_speech_fraction: float = 0.0
     """Share of the training rows of an epoch that are clips without speech, with an empty text: a model that was tuned
     on speech alone writes words for silence. They are made up, as digital silence, hiss and mains hum of 1 to 30 s,
@@ -360,6 +367,18 @@ class Config:
     """Tracking"""
     hub: HubConfig = field(default_factory=HubConfig)
     """Hub"""
+
+    @property
+    def timestamps_probability(self) -> float:
+        """`data.timestamps_probability`, or what it is by default."""
+        given = self.data.timestamps_probability
+        return given if given is not None else 0.5 * (self.training.pack == "recordings")
+
+    @property
+    def previous_text_probability(self) -> float:
+        """`data.previous_text_probability`, or what it is by default."""
+        given = self.data.previous_text_probability
+        return given if given is not None else 0.5 if self.training.pack == "recordings" else 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain nested dictionaries, in the order of the sections."""

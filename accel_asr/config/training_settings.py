@@ -80,10 +80,11 @@ class TrainingConfig:
     batch_seconds: float | None = None
     """Micro-batches of about this many seconds of audio, instead of `per_device_train_batch_size` utterances. Whisper
     pads every clip to its window, so memory depends on how many clips that is."""
-    pack: bool = False
+    pack: Literal["recordings"] | bool = False
     """Join short utterances until they fill the model's window, which is computed whole anyway; each epoch joins
     others. `per_device_train_batch_size` then counts packed windows. This is a different training: the texts of a
-    window become one label, joined by spaces. Validation is not packed."""
+    window become one label, joined by spaces. Validation is not packed. `recordings` joins only neighbours of one
+    recording, to windows of it with their pauses, times and the text before, as Whisper was trained."""
     dataloader_num_workers: int | None = None
     """Worker processes per rank that decode audio and compute log-mel features; 0 does it in the main process. The
     default is 0 on a CPU, whose cores all train; with a GPU the cores of the rank's share but 2, at most 8."""

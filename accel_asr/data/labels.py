@@ -95,11 +95,14 @@ class LabelEncoder:
         task: str | None = None,
         prompt: str | None = None,
         timed: Sequence[TimedWords] = (),
+        cut_at_s: float | None = None,
     ) -> Label:
         """The label of one text. A text that is too long is cut at the end of a word, a prompt at its beginning.
 
         Args:
             timed: The same text in parts, for a label with timestamps; cut at the end of a part.
+            cut_at_s: With `timed`: where an utterance begins that the window cuts in two. Its time ends the label,
+                and says where the next window begins.
         """
         prefix = self.prefix(language, task)
         end = (self.tokenizer.eos_token_id,)
@@ -108,7 +111,8 @@ class LabelEncoder:
             prefix = self._without_no_timestamps(prefix)
             while len(ids := self._timed_ids(timed)) > room + 1 and len(timed) > 1:
                 timed = timed[:-1]
-            ids = ids[: room + 1]
+            goes_on = () if cut_at_s is None else (self._timestamp_id(cut_at_s),)
+            ids = (*ids, *goes_on)[: room + 1]
         elif len(ids := self.spelling.ids(text)) > room:
             ids = self.spelling.ids(self.cut(text, room))
         label = (*prefix, *ids, *end)

@@ -8,6 +8,7 @@ import numpy as np
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.no_speech_rows import NoSpeechRows
 from accel_asr.data.order.packing import Packing
+from accel_asr.data.order.stitching import Stitching
 from accel_asr.data.selection.preparation import hours, label_lengths
 from accel_asr.data.selection.utterances import Utterances
 from accel_asr.data.streaming.streams import Stream
@@ -27,7 +28,7 @@ class RunData:
     summary: dict[str, Any]
     notices: list[str]
     stream: Stream | None = None
-    packing: Packing | None = None
+    packing: Packing | Stitching | None = None
     no_speech: NoSpeechRows | None = None
 
     def rows_of_parts(self) -> tuple[int, ...]:

@@ -2,14 +2,15 @@
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from accel_asr.config.settings import DataConfig, SourceConfig
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.no_speech_rows import Excerpts, NoSpeechRows
 from accel_asr.data.loading.noise_folder import NoiseFolder
 from accel_asr.data.order.epoch_order import shuffled_rows
-from accel_asr.data.order.packing import GAP_S, Packing
+from accel_asr.data.order.packing import GAP_S, Packer, Packing, packs_of_epoch
+from accel_asr.data.order.stitching import Stitching
 from accel_asr.data.run_data import RunData, summary_of
 from accel_asr.data.selection.holdout import count_to_hold_out, split_first, split_groups, split_random
 from accel_asr.data.selection.overlap import VALIDATED_ON, settle_overlap
@@ -42,14 +43,16 @@ def load_train_and_validation(
     sampling_rate_hz: int,
     window_s: float,
     seed: int,
-    pack: bool = False,
+    pack: Literal["recordings"] | bool = False,
+    timestamps: bool = False,
     slowest: float = 1.0,
 ) -> RunData:
     """Index, filter, and split. Every rank calls this; an index that one rank has built is reused by the others.
 
     Args:
         window_s: The model's window; it caps `data.max_duration_s`.
-        pack: Let training utterances share windows; not with `data.streaming`.
+        pack: Let training utterances share windows, or neighbours of one recording; not with `data.streaming`.
+        timestamps: Labels may have times.
         slowest: How many times as long as it was an utterance may become in training; packs leave room for it.
 
     Raises:
@@ -106,21 +109,44 @@ def load_train_and_validation(
     run_data = RunData(
         train=together, validation=validation, weights=weights, summary=summary, notices=notices, no_speech=no_speech
     )
-    if pack:
+    if pack == "recordings":
+        run_data = replace(run_data, packing=_stitching(data, run_data, encoder, window_s=window_s / slowest))
+    elif pack:
         packing = Packing.of_utterances(
             together,
             encoder=encoder,
             sampling_rate_hz=sampling_rate_hz,
             window_s=window_s,
-            timestamps=data.timestamps_probability > 0,
+            timestamps=timestamps,
             slowest=slowest,
         )
         if no_speech:
             packing = packing.with_no_speech(no_speech.durations_s, sampling_rate_hz=sampling_rate_hz)
         run_data = replace(run_data, packing=packing)
-        summary["packed"], notice = _first_packs(packing, run_data, window_s=window_s, seed=seed)
+    if run_data.packing is not None:
+        summary["packed"], notice = _first_packs(run_data.packing, run_data, window_s=window_s, seed=seed)
         notices.append(notice)
     return run_data
+
+
+def _stitching(data: DataConfig, run_data: RunData, encoder: LabelEncoder, *, window_s: float) -> Stitching:
+    stitching = Stitching.of_utterances(
+        run_data.train,
+        encoder=encoder,
+        validation=run_data.validation.parts,
+        longest_pause_s=data.longest_pause_s,
+        window_s=window_s,
+    )
+    if not stitching.has_neighbour.any():
+        raise UserError(
+            f"no row is followed by another of its recording within {data.longest_pause_s:g} s",
+            setting="--training.pack",
+            value="recordings",
+            remedy="give rows a start and an end in their recording (data.start_column, data.end_column), or set it to "
+            "true",
+        )
+    no_speech = run_data.no_speech
+    return stitching.with_no_speech(no_speech.durations_s) if no_speech else stitching
 
 
 def _no_speech_rows(
@@ -191,22 +217,22 @@ class _FilteredSources:
         return utterances
 
 
-def _first_packs(packing: Packing, data: RunData, *, window_s: float, seed: int) -> tuple[dict[str, Any], str]:
+def _first_packs(packing: Packer, data: RunData, *, window_s: float, seed: int) -> tuple[dict[str, Any], str]:
     """How full the windows of the first epoch are, for data_summary.json and as a notice."""
     sizes = data.rows_of_parts()
     rows = shuffled_rows(sum(sizes), sizes, data.weights or (), seed=seed, epoch=0)
-    packs = packing.packs(rows)
+    packs = packs_of_epoch(packing, rows, seed=seed, epoch=0)
     share = packing.fill_share(packs)
-    summary = {
-        "windows_of_first_epoch": len(packs),
-        "window_s": window_s,
-        "gap_s": GAP_S,
-        "fill_share": round(share, 4),
-    }
-    return summary, (
-        f"packed {len(rows):,} utterances into {len(packs):,} windows of {window_s:g} s, {share:.0%} full (the first "
-        "epoch; each packs others together): training.per_device_train_batch_size counts these windows"
-    )
+    how = f"{len(packs):,} windows of {window_s:g} s, {share:.0%} full (the first epoch;"
+    counts = "training.per_device_train_batch_size counts these windows"
+    summary = {"windows_of_first_epoch": len(packs), "window_s": window_s, "fill_share": round(share, 4)}
+    if isinstance(packing, Stitching):
+        alone = int((~packing.has_neighbour).sum())
+        others = f"; {alone:,} have no neighbour, and a window each" if alone else ""
+        return summary, f"stitched {len(rows):,} utterances to {how} each cuts at other places{others}): {counts}"
+    return summary | {
+        "gap_s": GAP_S
+    }, f"packed {len(rows):,} utterances into {how} each packs others together): {counts}"
 
 
 def given_validation(

@@ -37,7 +37,7 @@ def written_control_token(text: str) -> str | None:
 
 def without_times(text: str) -> str:
     """The words only, with a space in place of times between words."""
-    return _TIMES.sub(lambda times: _joint(text[: times.start()], text[times.end() :]), text)
+    return _TIMES.sub(lambda times: joint(text[: times.start()], text[times.end() :]), text)
 
 
 def timed_words(text: str) -> tuple[TimedWords, ...]:
@@ -58,10 +58,11 @@ def timed_words(text: str) -> tuple[TimedWords, ...]:
         if float(end) < float(start):
             raise ValueError(f"<|{end}|> after <|{start}|>")
         if words.strip():
-            spaced = words[0].isspace() or _joint(timed[-1].text if timed else "", words)
+            spaced = words[0].isspace() or joint(timed[-1].text if timed else "", words)
             timed.append(TimedWords((" " if timed and spaced else "") + words.strip(), float(start), float(end)))
     return tuple(timed)
 
 
-def _joint(before: str, after: str) -> str:
+def joint(before: str, after: str) -> str:
+    """What comes between two texts that are joined: a space, or nothing."""
     return "" if _NEEDS_NO_SPACE.fullmatch(before[-1:] + after[:1]) else " "

@@ -4,21 +4,24 @@ import zlib
 from dataclasses import dataclass, replace
 
 import torch
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperProcessor
 
 from accel_asr.audio.augmentation import Augmentation
 from accel_asr.audio.spec_augment import SpecAugment
 from accel_asr.config.augmentation_settings import SpecAugmentConfig
 from accel_asr.config.settings import Config, DataConfig
 from accel_asr.config.trained_parts import frozen_parts
+from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.batches import TrainingWindows
 from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.loading.collator import Collator
 from accel_asr.data.loading.encoder_cache import EncoderCache, open_encoder_cache
 from accel_asr.data.loading.noise_folder import NoiseFolder, open_noise
+from accel_asr.data.loading.stitched_windows import StitchedWindows
 from accel_asr.data.loading.worker_count import num_workers_of_rank
 from accel_asr.data.order.epoch_order import WindowPlan
 from accel_asr.data.order.plan_protocol import Plan
+from accel_asr.data.order.stitching import Stitching
 from accel_asr.data.run_data import RunData
 from accel_asr.data.selection.long_recordings import LongRecording
 from accel_asr.data.selection.preparation import fingerprint
@@ -119,6 +122,27 @@ class Job:
         return f"recordings {noise.fingerprint}" if isinstance(noise, NoiseFolder) else None
 
 
+def _stitched_windows(
+    config: Config,
+    data: RunData,
+    feature_extractor: WhisperFeatureExtractor,
+    encoder: LabelEncoder,
+    augmentation: Augmentation | None,
+) -> StitchedWindows | None:
+    if not isinstance(data.packing, Stitching):
+        return None
+    return StitchedWindows(
+        data.train,
+        data.packing,
+        feature_extractor=feature_extractor,
+        encoder=encoder,
+        timestamps_probability=config.timestamps_probability,
+        previous_text_probability=config.previous_text_probability,
+        seed=config.training.seed,
+        augmentation=augmentation,
+    )
+
+
 def load_job(config: Config, device: torch.device = CPU) -> Job:
     """Load everything, the same on every rank. Each rank does it for itself, so that none waits for another.
 
@@ -154,6 +178,7 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
         window_s=modeling.window_s(processor),
         seed=training.seed,
         pack=training.pack,
+        timestamps=config.timestamps_probability > 0,
         slowest=augment.slowest,
     )
     if noise is not None:
@@ -162,7 +187,7 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
         for utterances in (data.train, data.validation):
             require_languages(model, utterances)
     data.notices.extend(loaded.reference_warnings(data.validation, evaluation))
-    if data_settings.text.written_times == "read" and not data_settings.timestamps_probability:
+    if data_settings.text.written_times == "read" and not config.timestamps_probability:
         data.notices.append(
             "data.text.written_times: read takes the times out of the texts, and data.timestamps_probability is 0: no "
             "label has them; set it to 0.5 to have half of them learnt"
@@ -199,11 +224,13 @@ def load_job(config: Config, device: torch.device = CPU) -> Job:
         data.train,
         feature_extractor=extractor,
         encoder=encoder,
-        timestamps_probability=data_settings.timestamps_probability,
+        timestamps_probability=config.timestamps_probability,
         seed=training.seed,
         encoder_cache=encoder_cache,
         augmentation=augmentation,
         no_speech=data.no_speech,
+        previous_text_probability=config.previous_text_probability,
+        stitched=_stitched_windows(config, data, extractor, encoder, augmentation),
     )
     validation_items = ClipItems(
         data.validation, feature_extractor=extractor, encoder=encoder, prompt=loaded.decoding.prompt

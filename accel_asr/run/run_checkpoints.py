@@ -58,6 +58,8 @@ class RunIdentity:
             recorded(
                 config.to_dict(),
                 model__language=language if config.model.language else None,
+                data__timestamps_probability=config.timestamps_probability,
+                data__previous_text_probability=config.previous_text_probability,
                 training__mixed_precision=mixed_precision,
                 augment__noise_dir=job.noise_fingerprint(),
             ),

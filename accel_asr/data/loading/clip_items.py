@@ -13,7 +13,8 @@ from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.encoder_cache import EncoderCache
 from accel_asr.data.loading.items import ClipSpan, FailedItem, Item
 from accel_asr.data.loading.no_speech_rows import NoSpeechRows
-from accel_asr.data.loading.row_seeds import row_seed
+from accel_asr.data.loading.row_seeds import is_drawn, row_seed
+from accel_asr.data.loading.stitched_windows import StitchedWindows
 from accel_asr.data.order.epoch_order import PackKey, RowKey
 from accel_asr.data.order.packing import GAP_S
 from accel_asr.data.selection.utterances import Utterance
@@ -23,7 +24,8 @@ from accel_asr.model.written_tokens import TimedWords
 class ClipItems:
     """Utterances as items, indexed by (epoch, row): decoded on access, in a worker process.
 
-    `of` also takes (epoch, rows), a pack: these clips one after another as one item. Rows after the last utterance are
+    `of` also takes (epoch, rows), a pack: these clips one after another as one item, or with `stitched` a window of
+    their recording. Rows after the last utterance are
     those of `no_speech`. Cheap to send to a process.
     """
 
@@ -39,6 +41,8 @@ class ClipItems:
         augmentation: Augmentation | None = None,
         no_speech: NoSpeechRows | None = None,
         prompt: str | None = None,
+        previous_text_probability: float = 1.0,
+        stitched: StitchedWindows | None = None,
     ) -> None:
         self.utterances = utterances
         self.feature_extractor = feature_extractor
@@ -49,6 +53,8 @@ class ClipItems:
         self.augmentation = augmentation  # None: clips are heard as they are
         self.no_speech = no_speech
         self.prompt = prompt  # previous text, in place of the rows' own
+        self.previous_text_probability = previous_text_probability  # that a row is given its previous text
+        self.stitched = stitched  # packs of neighbours are windows of their recording
 
     def __getitem__(self, key: RowKey) -> Item | FailedItem:
         epoch, row = key
@@ -66,7 +72,7 @@ class ClipItems:
             utterance.text,
             language=utterance.language,
             task=utterance.task,
-            prompt=self.prompt_of(utterance),
+            prompt=self.prompt_of(utterance) if self._has_previous_text(epoch, row) else None,
             timed=_moved(utterance.timed, rate=heard.rate, begin_s=begin_s) if is_timed else (),
         )
         if is_timed and not utterance.timed:
@@ -86,7 +92,9 @@ class ClipItems:
         """An item for each key, or a `FailedItem` for a clip that could not be decoded."""
         items: list[Item | FailedItem] = []
         for epoch, rows in keys:
-            if isinstance(rows, tuple) and len(rows) > 1:
+            if self.stitched is not None and isinstance(rows, tuple) and self._is_stitched(rows[0]):
+                items += self.stitched.items(epoch, rows)
+            elif isinstance(rows, tuple) and len(rows) > 1:
                 items += self._packed(epoch, rows)
             else:
                 items.append(self[epoch, rows[0] if isinstance(rows, tuple) else rows])
@@ -185,9 +193,14 @@ class ClipItems:
         return self.no_speech.name(row - len(self.utterances))
 
     def _is_timed(self, epoch: int, row: int) -> bool:
-        # from (seed, epoch, row) and not from a worker's generator, so that a resumed run draws the same
-        share = self.timestamps_probability
-        return share > 0 and float(np.random.default_rng((self.seed, epoch, row)).random()) < share
+        return is_drawn(self.timestamps_probability, self.seed, epoch, row)
+
+    def _has_previous_text(self, epoch: int, row: int) -> bool:
+        share = self.previous_text_probability
+        return share == 1 or is_drawn(share, self.seed, epoch, row, 1)
+
+    def _is_stitched(self, row: int) -> bool:
+        return self.stitched is not None and row < len(self.utterances) and self.stitched.has_neighbour(row)
 
     def _heard(self, row: int, utterance: Utterance, *, row_seed: int, most_samples: int) -> AugmentedClip:
         clip = self._clip(row, utterance)

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 
@@ -23,6 +24,20 @@ GAP_S = 0.2
 # 82% full, 2 are 90%, 16 are 96%, and so are 64, which take thrice the time.
 OPEN_WINDOWS = 16
 ALONE = -1  # the group of those that share no pack
+
+
+class Packer(Protocol):
+    """Says which rows share a window."""
+
+    @property
+    def checksum(self) -> int:
+        """Of all that windows depend on beside the order of the rows and the draws."""
+
+    def packs(self, rows: np.ndarray, draws: np.random.Generator) -> list[list[int]]:
+        """`rows` in windows."""
+
+    def fill_share(self, packs: Sequence[Sequence[int]]) -> float:
+        """How much of all windows is sound, between 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +77,15 @@ class Packing:
             timestamps: Labels may say when each text begins and ends.
             slowest: How many times as long as it was a clip may become.
         """
-        around = len(encoder.prefix()) + 1  # and the end of the text
-        first = utterances.numbers(lambda part: label_lengths(part, encoder))
-        after_another = utterances.numbers(lambda part: label_lengths(part, encoder, follows=True))
+        tokens, most_tokens = text_tokens(utterances, encoder, timestamps=timestamps)
         return cls(
             # + 1 for the rounding of resampling
             samples=np.ceil(utterances.durations_s() * slowest * sampling_rate_hz).astype(np.int64) + 1,
-            tokens=np.maximum(first, after_another).astype(np.int64) - around + 2 * timestamps,
-            groups=_groups(utterances, encoder),
+            tokens=tokens,
+            groups=np.where(_has_prompt(utterances), ALONE, label_groups(utterances, encoder)),
             window_samples=int(window_s * sampling_rate_hz),
             gap_samples=round(GAP_S * sampling_rate_hz),
-            most_tokens=encoder.max_label_tokens - around,
+            most_tokens=most_tokens,
         )
 
     def with_no_speech(self, durations_s: np.ndarray, *, sampling_rate_hz: int) -> "Packing":
@@ -95,8 +108,11 @@ class Packing:
             checksum = zlib.crc32(numbers.tobytes(), checksum)
         return checksum
 
-    def packs(self, rows: np.ndarray) -> list[list[int]]:
-        """`rows` in packs: each goes to the open window of its group that it fills best, or opens a new one."""
+    def packs(self, rows: np.ndarray, draws: np.random.Generator | None = None) -> list[list[int]]:
+        """`rows` in packs, without draws.
+
+        Each goes to the open window of its group that it fills best, or opens a new one.
+        """
         gap = self.gap_samples
         packs: list[list[int]] = []
         open_windows: dict[int, list[_Window]] = {}
@@ -137,7 +153,7 @@ class PackPlan(WindowPlan):
     Every epoch is packed anew, so that not the same clips are always together; it has more steps or fewer than others.
     """
 
-    packing: Packing = field(kw_only=True, compare=False)
+    packing: Packer = field(kw_only=True, compare=False)
     # by epoch: where in its rows each pack begins, and the end
     _starts: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -164,11 +180,11 @@ class PackPlan(WindowPlan):
         return slots[rank :: self.num_processes]
 
     def _first_epoch(self) -> str:
-        packs = len(self.packing.packs(self.shuffled_rows(0)))
+        packs = len(packs_of_epoch(self.packing, self.shuffled_rows(0), seed=self.seed, epoch=0))
         return f"{packs} windows that the {self.num_rows} training utterances are packed into"
 
     def _make_windows(self, epoch: int) -> EpochWindows:
-        packs = self.packing.packs(self.shuffled_rows(epoch))
+        packs = packs_of_epoch(self.packing, self.shuffled_rows(epoch), seed=self.seed, epoch=epoch)
         # else the windows that never filled up would come at the end of each epoch
         order = np.random.default_rng((self.seed, epoch, 1)).permutation(len(packs))
         starts = np.cumsum([0, *(len(packs[number]) for number in order)])
@@ -181,6 +197,11 @@ class PackPlan(WindowPlan):
             del self._starts[old]
         self._starts[epoch] = starts
         return np.concatenate([packs[number] for number in order]), windows
+
+
+def packs_of_epoch(packer: Packer, rows: np.ndarray, *, seed: int, epoch: int) -> list[list[int]]:
+    """The rows of an epoch in windows: a pure function."""
+    return packer.packs(rows, np.random.default_rng((seed, epoch, 2)))
 
 
 @dataclass(slots=True)
@@ -196,17 +217,35 @@ def _samples_left(window: _Window) -> int:
     return window.samples_left
 
 
-def _groups(utterances: Utterances, encoder: LabelEncoder) -> np.ndarray:
+def text_tokens(utterances: Utterances, encoder: LabelEncoder, *, timestamps: bool) -> tuple[np.ndarray, int]:
+    """Tokens of each text at most, wherever it stands in a label, shape (utterances,); and what a label has room for.
+
+    Args:
+        timestamps: Labels may say when each text begins and ends.
+    """
+    around = len(encoder.prefix()) + 1  # and the end of the text
+    first = utterances.numbers(lambda part: label_lengths(part, encoder))
+    after_another = utterances.numbers(lambda part: label_lengths(part, encoder, follows=True))
+    tokens = np.maximum(first, after_another).astype(np.int64) - around + 2 * timestamps
+    return tokens, encoder.max_label_tokens - around
+
+
+def label_groups(utterances: Utterances, encoder: LabelEncoder) -> np.ndarray:
+    """A number for each language and task, shape (utterances,): utterances with equal ones may share a label."""
     groups = np.empty(len(utterances), dtype=np.int64)
     numbers: dict[tuple[int, ...], int] = {}
     for number, part in enumerate(utterances.parts):
         mine = np.flatnonzero(utterances.part_of == number)
-        cells = [part.index.texts_of(name, utterances.row_of[mine]) for name in ("language", "task", "prompt")]
+        cells = [part.index.texts_of(name, utterances.row_of[mine]) for name in ("language", "task")]
         groups_by_cells: dict[tuple[str | None, str | None], int] = {}
-        for place, language, task, prompt in zip(mine.tolist(), *cells, strict=True):
+        for place, language, task in zip(mine.tolist(), *cells, strict=True):
             if (language, task) not in groups_by_cells:
                 # the decoder's prompt: a row that repeats the run's language is in the same group as a row without one
                 prefix = encoder.prefix(*part.language_and_task(language, task))
                 groups_by_cells[language, task] = numbers.setdefault(prefix, len(numbers))
-            groups[place] = ALONE if prompt and prompt.strip() else groups_by_cells[language, task]
+            groups[place] = groups_by_cells[language, task]
     return groups
+
+
+def _has_prompt(utterances: Utterances) -> np.ndarray:
+    return np.array([bool(prompt and prompt.strip()) for prompt in utterances.cells("prompt")], dtype=bool)

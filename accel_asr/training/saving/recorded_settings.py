@@ -35,6 +35,8 @@ _OF_SETTING = {
     "model.task": BOTH,
     "data.reference_columns": YARDSTICK,
     "data.timestamps_probability": TRAINING,
+    "data.previous_text_probability": TRAINING,
+    "data.longest_pause_s": ELSEWHERE,  # windows are compared
     "data.long_labels": TRAINING,
     "data.no_speech_fraction": BOTH,  # with it, transcripts may be empty
     "data.no_speech_gaps": TRAINING,
@@ -173,7 +175,7 @@ def differences(before: RecordedSettings, now: RecordedSettings) -> Differences:
     return changes
 
 
-_DEFAULTS = recorded(default_settings())
+_DEFAULTS = recorded(default_settings(), data__timestamps_probability=0.0, data__previous_text_probability=1.0)
 
 
 def _with_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:

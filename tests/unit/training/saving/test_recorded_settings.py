@@ -18,7 +18,9 @@ from accel_asr.training.saving.recorded_settings import (
 )
 
 TRAINING = TrainingConfig(learning_rate=1e-5, lr_scheduler_type="constant_with_warmup", warmup_steps=50)
-PLAIN = recorded(Config(model=ModelConfig(language="en"), training=TRAINING).to_dict())
+PLAIN = recorded(
+    Config(model=ModelConfig(language="en"), training=TRAINING).to_dict(), data__timestamps_probability=0.0
+)
 BEFORE = RecordedSettings(PLAIN, base_model="abc", validation_data=77, validation_utterances=10, last_step=12)
 
 
