@@ -3,7 +3,7 @@
 import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 from accel_asr.model.written_tokens import UNSPACED
@@ -36,6 +36,31 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """What the decoder wrote for one window of a long recording.
+
+    Args:
+        start_s: Where it begins in the recording.
+        audio_s: Seconds of the recording in it; the rest is padding.
+        start_ids: What the decoder was given, but for previous text: start, language, task.
+        ids: What it wrote up to where the next window begins, times among it.
+        temperature: Of the attempt that was kept.
+        avg_logprob: Mean log-probability of the attempt's tokens, in nats.
+        compression_ratio: Of its token ids, by zlib.
+        no_speech_prob: The model's probability of silence.
+    """
+
+    start_s: float
+    audio_s: float
+    start_ids: tuple[int, ...]
+    ids: tuple[int, ...]
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
+
+
+@dataclass(frozen=True, slots=True)
 class TimedText:
     """The transcript of one recording.
 
@@ -43,6 +68,8 @@ class TimedText:
         text: All of it; the segments hold the same words.
         language: The code of its language, None where the model names none.
         cut_off: The model wrote until it had no room left, as it does when it repeats itself.
+        language_probability: The model's, where the language was detected.
+        windows: Of a long recording, those that were not left out as silence.
     """
 
     text: str
@@ -50,6 +77,8 @@ class TimedText:
     duration_s: float
     language: str | None = None
     cut_off: bool = False
+    language_probability: float | None = None
+    windows: tuple[Window, ...] = ()
 
 
 def split_words(text: str) -> list[str]:
@@ -78,24 +107,28 @@ def tidied(segments: Sequence[Segment], *, duration_s: float) -> tuple[Segment, 
     Words that the model places after the end, or in no time at all, go to the segment before.
     """
     kept: list[Segment] = []
-    held = ""  # text of first segments without a length: it goes to the next
+    held = Segment(0.0, 0.0, "")  # first segments without a length: they go to the next
     for segment in segments:
         previous_end_s = kept[-1].end_s if kept else 0.0
         start_s = round(min(max(segment.start_s, previous_end_s), duration_s), TIME_DIGITS)
         end_s = round(min(segment.end_s, duration_s), TIME_DIGITS)
-        text = joined([held, segment.text])
-        if not text:
+        whole = _together(held, segment, start_s, end_s)
+        if not whole.text:
             continue
         if end_s > start_s:
-            kept.append(Segment(start_s, end_s, text))
-            held = ""
+            kept.append(whole)
+            held = Segment(0.0, 0.0, "")
         elif kept:
-            kept[-1] = Segment(kept[-1].start_s, kept[-1].end_s, joined([kept[-1].text, text]))
+            kept[-1] = _together(kept[-1], segment, kept[-1].start_s, kept[-1].end_s)
         else:
-            held = text
-    if held:
-        kept.append(Segment(0.0, max(round(duration_s, TIME_DIGITS), 10**-TIME_DIGITS), held))
+            held = whole
+    if held.text:
+        kept.append(replace(held, start_s=0.0, end_s=max(round(duration_s, TIME_DIGITS), 10**-TIME_DIGITS)))
     return tuple(kept)
+
+
+def _together(first: Segment, second: Segment, start_s: float, end_s: float) -> Segment:
+    return Segment(start_s, end_s, joined([first.text, second.text]), (*first.words, *second.words))
 
 
 def one_segment(text: str, *, duration_s: float) -> tuple[Segment, ...]:

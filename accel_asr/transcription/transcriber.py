@@ -1,8 +1,8 @@
 """From samples to text with times: short recordings in batches, long ones window by window."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from accel_asr.config.fallback_settings import WHISPERS_FALLBACK, Fallback
 from accel_asr.errors import UserError
+from accel_asr.model.decoder_rows import most_rows
 from accel_asr.model.folder.generation_settings import is_multilingual
 from accel_asr.model.languages import known_language, require_english
 from accel_asr.model.pretrained import load_model_and_processor, quiet_libraries, window_s
@@ -20,9 +21,8 @@ from accel_asr.model.silence_merging import KeyBias, SilenceMerging, encode_clip
 from accel_asr.model.spelling import Spelling
 from accel_asr.transcription.half_precision import half_precision
 from accel_asr.transcription.segments import Segment, TimedText, joined, one_segment, repeats_itself, spread, tidied
-
-START_TOKENS = 8  # start of the previous text, start, language, task, and room to spare
-SAMPLING_SEED = 0  # a recording always gives the same transcript
+from accel_asr.transcription.sequential import LongAudio
+from accel_asr.transcription.together import LongRecordings, Start, WithWords
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Transcriber:
         assumes_language: `language` was not given by the user: it is the one that the model was tuned for.
         fallback: For recordings longer than the window.
         merging: Of the padding of short recordings; None keeps the whole window.
+        with_words: Gives the segments of a window of a long recording their words; None leaves them out.
     """
 
     model: WhisperForConditionalGeneration
@@ -46,6 +47,7 @@ class Transcriber:
     assumes_language: bool = False
     fallback: Fallback = WHISPERS_FALLBACK
     merging: SilenceMerging | None = None
+    with_words: WithWords | None = None
 
     @cached_property
     def spelling(self) -> Spelling:
@@ -110,51 +112,43 @@ class Transcriber:
             doubt += f". It was tuned for {name} ({self.language}): if another language is spoken, give --language"
         return doubt
 
-    @torch.no_grad()
     def transcribe_long(
-        self, samples: np.ndarray, *, on_progress: Callable[[float], object] = lambda done_s: None
+        self,
+        samples: np.ndarray,
+        *,
+        speech: Sequence[tuple[float, float]] | None = None,
+        initial_prompt_ids: Sequence[int] = (),
+        keyword_ids: Sequence[int] = (),
+        on_progress: Callable[[float], object] = lambda done_s: None,
     ) -> TimedText:
-        """Transcribe one recording of any length by transformers' long-form generation: each window starts where the
-        last complete segment of the previous one ended, by the model's times.
+        """Transcribe one recording of any length from window to window; the arguments are those of `LongAudio`."""
+        audio = LongAudio(
+            samples,
+            speech=speech,
+            initial_prompt_ids=initial_prompt_ids,
+            keyword_ids=keyword_ids,
+            on_progress=on_progress,
+        )
+        return next(self.transcribe_together([audio], at_once=1))[1]
+
+    def transcribe_together(self, audio: Iterable[LongAudio], *, at_once: int) -> Iterator[tuple[int, TimedText]]:
+        """(index, transcript) of recordings of any length, as they are done.
 
         Args:
-            samples: float32, mono, at the model's rate, shape (samples,).
-            on_progress: Called before each window with the seconds done.
+            audio: No more of them are asked for than are worked on.
+            at_once: Recordings decoded side by side; on a CPU at most 3 are.
         """
-        extractor = self.processor.feature_extractor
-        inputs = extractor(
-            samples,
-            sampling_rate=extractor.sampling_rate,
-            truncation=False,
-            padding="longest",
-            return_attention_mask=True,
-            return_tensors="pt",
-            device=str(self.model.device),
-        ).to(self.model.device)
-        frame_s = extractor.hop_length / extractor.sampling_rate
-        with half_precision(self.model.device):
-            options, languages = self._options(input_features=inputs.input_features)
-        with torch.random.fork_rng(), half_precision(self.model.device):
-            torch.manual_seed(SAMPLING_SEED)
-            generated = self.model.generate(
-                **inputs,
-                **options,
-                **self._window_options(),
-                return_timestamps=True,
-                return_segments=True,
-                monitor_progress=lambda frames: on_progress(float(frames[0, 0]) * frame_s),
-            )
-        parts = generated["segments"][0]
-        segments = self._segments(parts)
-        end_of_text = self.model.generation_config.eos_token_id
-        duration_s = len(samples) / extractor.sampling_rate
-        return TimedText(
-            text=joined([segment.text for segment in segments]),
-            segments=tidied(segments, duration_s=duration_s),
-            duration_s=duration_s,
-            language=languages[0],
-            cut_off=any(end_of_text not in _window_ids(part["result"]) for part in parts),
-        )
+        return LongRecordings(
+            self.model,
+            self.processor.feature_extractor,
+            self.spelling,
+            start_of=self._start_of,
+            at_once=most_rows(self.model.device, at_once),
+            fallback=self.fallback,
+            num_beams=self.num_beams or self.model.generation_config.num_beams or 1,
+            context=partial(half_precision, self.model.device),
+            with_words=self.with_words,
+        ).transcribe(audio)
 
     def _features(self, clips: Sequence[np.ndarray]) -> torch.Tensor:
         """(clips, mel bins, frames), computed by the model's device in fp32."""
@@ -168,7 +162,7 @@ class Transcriber:
         frames = None if self.merging is None or kept is None else self.merging.frames_of(durations_s)
         # one pass of the encoder serves the detection of languages and both transcripts
         encoded = encode_clips(self.model, features[..., :frames], kept and kept.to(self.model.device))
-        options, languages = self._options(encoder_outputs=BaseModelOutput(last_hidden_state=encoded))
+        options, languages = self._options(encoded)
         untimed = self.model.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
             return_timestamps=False,
@@ -195,44 +189,58 @@ class Transcriber:
                 if placed is not None:
                     segments[row] = tidied(placed, duration_s=durations_s[row])
         KeyBias.of_model(self.model).of_batch = None  # long recordings have whole windows
-        columns = (texts, segments, durations_s, languages, cut_off)
-        return [TimedText(*fields) for fields in zip(*columns, strict=True)]
+        columns = (texts, segments, durations_s, cut_off, languages)
+        return [
+            TimedText(text, own, duration_s, language, is_cut_off, probability)
+            for text, own, duration_s, is_cut_off, (language, probability) in zip(*columns, strict=True)
+        ]
 
-    def _window_options(self) -> dict[str, Any]:
-        """How the windows of a long recording are decoded."""
-        settings = self.model.generation_config
-        options = asdict(self.fallback)
-        if getattr(settings, "prev_sot_token_id", None) is None:
-            options["condition_on_prev_tokens"] = False
-        # half the positions for the window, half for the previous text, as in Whisper; a run's own limit is for clips
-        return options | {"max_new_tokens": self.model.config.max_target_positions // 2 - START_TOKENS}
-
-    def _options(self, **heard: Any) -> tuple[dict[str, Any], list[str | None]]:
-        """The options of `generate`, and the language of each clip; an unset one is detected from `heard`."""
+    def _options(self, encoded: torch.Tensor) -> tuple[dict[str, Any], list[tuple[str | None, float | None]]]:
+        """The options of `generate`; and the language of each clip, with its probability where it is detected."""
         options: dict[str, Any] = {} if self.num_beams is None else {"num_beams": self.num_beams}
-        value = next(iter(heard.values()))
-        clips = len(value.last_hidden_state if isinstance(value, BaseModelOutput) else value)
-        if self.task is None:
-            is_english_only = not is_multilingual(self.model.generation_config)
-            return options, ["en" if is_english_only else None] * clips
-        languages = [self.language] * clips
-        if self.language is None:
-            window = {"num_segment_frames": 2 * self.model.config.max_source_positions}
-            ids = self.model.detect_language(**heard, **window).tolist()
-            names = {index: token.strip("<|>") for token, index in self.model.generation_config.lang_to_id.items()}
-            languages = [names[index] for index in ids]
-        return options | {"language": languages, "task": self.task}, languages
+        languages = self._languages(self.language, self.task, encoded)
+        if self.task is not None:
+            options |= {"language": [language for language, _ in languages], "task": self.task}
+        return options, languages
+
+    def _start_of(self, audio: LongAudio, encoded: torch.Tensor) -> Start:
+        """What the decoder begins with in a long recording."""
+        settings, task = self.model.generation_config, audio.task or self.task
+        ((language, probability),) = self._languages(audio.language or self.language, task, encoded)
+        ids = [settings.decoder_start_token_id]
+        if task is not None:
+            ids += [settings.lang_to_id[f"<|{language}|>"], settings.task_to_id[task]]
+        else:  # models of 2022 have what they were tuned for here
+            forced = getattr(self.model.config, "forced_decoder_ids", None) or ()
+            ids += [token for _, token in forced if token not in (None, settings.no_timestamps_token_id)]
+        return Start(tuple(ids), language, probability)
+
+    def _languages(
+        self, language: str | None, task: str | None, encoded: torch.Tensor
+    ) -> list[tuple[str | None, float | None]]:
+        """The language of each clip, detected if it is not given, and then its probability."""
+        clips, settings = len(encoded), self.model.generation_config
+        if task is None:
+            return [(None if is_multilingual(settings) else "en", None)] * clips
+        if language is not None:
+            return [(language, None)] * clips
+        hidden = self.model.model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
+            decoder_input_ids=torch.full((clips, 1), settings.decoder_start_token_id, device=encoded.device),
+            use_cache=False,
+        ).last_hidden_state[:, -1]
+        names, ids = zip(*settings.lang_to_id.items(), strict=True)
+        best = self.model.proj_out(hidden).float()[:, list(ids)].softmax(dim=1).max(dim=1)
+        return [
+            (names[number].strip("<|>"), round(probability, 4))
+            for number, probability in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
 
     def _segments(self, parts: Sequence[dict[str, Any]]) -> list[Segment]:
         return [
             Segment(float(part["start"]), float(part["end"]), self.spelling.text(part["tokens"].tolist()))
             for part in parts
         ]
-
-
-def _window_ids(result: Any) -> list[int]:
-    """The token ids of a segment's window; `generate` returns them alone or, with scores, in a mapping."""
-    return (result if isinstance(result, torch.Tensor) else result["sequences"]).tolist()
 
 
 def load_transcriber(

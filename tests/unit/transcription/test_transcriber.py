@@ -14,6 +14,7 @@ from accel_asr.config.fallback_settings import Fallback
 from accel_asr.model.silence_merging import SilenceMerging
 from accel_asr.transcription.segments import Segment, TimedText
 from accel_asr.transcription.transcriber import Transcriber, find_device, load_transcriber
+from accel_asr.transcription.window_decoding import DecodedWindow, WindowDecoder, most_new_tokens
 from tests.odd_tokenizers import KINDS, with_tokenizer
 from tests.refusals import refused
 
@@ -162,8 +163,11 @@ def test_control_tokens_are_no_words_whatever_the_tokenizer_says_of_them(
         return {"segments": [[{"start": 0.0, "end": 1.0, "tokens": said, "result": said}]]}
 
     monkeypatch.setattr(type(transcriber.model), "generate", generate)
+    decoded = DecodedWindow((times[0], *words, end[0], times[1]), 0.0, -0.1, 1.0, 0.0, is_silence=False, has_ended=True)
+    monkeypatch.setattr(WindowDecoder, "begin", lambda *given, **named: decoded)
+    monkeypatch.setattr(WindowDecoder, "remove", lambda self, row: None)
     (short,) = transcriber.transcribe_short([np.zeros(RATE_HZ, np.float32)], timed=True)
-    long = transcriber.transcribe_long(np.zeros(3 * RATE_HZ, np.float32))
+    long = transcriber.transcribe_long(np.zeros(2 * RATE_HZ, np.float32))
     for spoken in (short, long):
         assert (spoken.text, spoken.segments, spoken.cut_off) == ("my card", (Segment(0.0, 1.0, "my card"),), False)
 
@@ -190,9 +194,7 @@ def test_a_recording_longer_than_the_window_is_heard_to_its_end(
     assert transcriber.is_long(samples)
     assert not transcriber.is_long(samples[: WINDOW_S * RATE_HZ])
     heard_frames, done_s = [], []
-    transcriber.model.get_encoder().register_forward_pre_hook(
-        lambda _, positional, named: heard_frames.append(named["input_features"].shape[-1]), with_kwargs=True
-    )
+    transcriber.model.get_encoder().register_forward_pre_hook(lambda _, given: heard_frames.append(given[0].shape[-1]))
     spoken = transcriber.transcribe_long(samples, on_progress=done_s.append)
     assert len(heard_frames) >= 3
     assert set(heard_frames) == {100 * WINDOW_S}
@@ -217,9 +219,13 @@ def test_an_unset_language_is_detected_for_each_clip(
     assert detected.text == transcript(detected.language, clips[0])
     assert detecting.transcribe_long(np.concatenate(clips)).language is not None
 
-    ids = transcriber.model.generation_config.lang_to_id  # the random model hears one language in everything
-    detections = torch.tensor([ids["<|de|>"], ids["<|fr|>"]])
-    monkeypatch.setattr(type(transcriber.model), "detect_language", lambda self, **heard: detections)
+    assert 0 < detected.language_probability < 1
+
+    # the random model hears one language in everything
+    def languages(self: Transcriber, language: str | None, task: str, encoded: torch.Tensor) -> list[tuple[str, None]]:
+        return [(language or detected, None) for detected in ("de", "fr")[: len(encoded)]]
+
+    monkeypatch.setattr(Transcriber, "_languages", languages)
     both = detecting.transcribe_short([clips[1], clips[1]], timed=False)
     assert [spoken.language for spoken in both] == ["de", "fr"]
     assert [spoken.text for spoken in both] == [transcript("de", clips[1]), transcript("fr", clips[1])]
@@ -320,15 +326,23 @@ def test_an_improbable_window_of_silence_is_left_out(transcriber: Transcriber, c
 def test_long_windows_have_room_for_all_that_is_said_and_for_what_came_before(
     transcriber: Transcriber, clips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[dict[str, object]] = []
-    generate = transcriber.model.generate
+    given: list[list[int]] = []
+    begin = WindowDecoder.begin
     monkeypatch.setattr(
-        transcriber.model, "generate", lambda *a, **given: (asked.append(given), generate(*a, **given))[1]
+        WindowDecoder,
+        "begin",
+        lambda self, row, encoded, ids, **named: given.append(ids) or begin(self, row, encoded, ids, **named),
     )
-    transcriber.model.generation_config.max_new_tokens = 2  # of the run's clips
+    settings = transcriber.model.generation_config
+    settings.max_new_tokens = 2  # of the run's clips
+    spoken = transcriber.transcribe_long(np.concatenate(clips[:3]))
+    assert most_new_tokens(transcriber.model) == 216  # of 448 positions, 224 are for the text before
+    first = spoken.windows[0]
+    assert len(first.ids) > 10
+    assert given[1][0] == settings.prev_sot_token_id
+    assert tuple(given[1][1:-3]) in (first.ids, first.ids[:-1])  # of two times at its end the second begins the next
+    assert tuple(given[1][-3:]) == first.start_ids
+    del given[:]
+    settings.prev_sot_token_id = None
     transcriber.transcribe_long(np.concatenate(clips[:3]))
-    assert asked[-1]["max_new_tokens"] == 216  # of 448 positions, 224 are for the text before
-    assert asked[-1]["condition_on_prev_tokens"] is True
-    transcriber.model.generation_config.prev_sot_token_id = None
-    transcriber.transcribe_long(np.concatenate(clips[:3]))
-    assert asked[-1]["condition_on_prev_tokens"] is False
+    assert {len(ids) for ids in given} == {3}
