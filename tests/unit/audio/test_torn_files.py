@@ -54,6 +54,11 @@ COMPRESSED = [("FLAC", "PCM_16", "FILE"), ("OGG", "VORBIS", "FILE"), ("OGG", "OP
               ("MP3", "MPEG_LAYER_III", "FILE"), ("CAF", "FLOAT", "FILE"), ("CAF", "ALAC_16", "FILE")]  # fmt: skip
 
 
+def test_sphere_files_of_shorten_are_refused_with_the_way_to_convert_them() -> None:
+    header = encoded("NIST", "PCM_16", "FILE")[:1024].replace(b"-s3 pcm\n", b"-s26 pcm,embedded-shorten-v2.00\n")
+    assert "sph2pipe -f wav" in refused(header[:1024] + b"ajkg\x02" + bytes(9_000))
+
+
 @pytest.mark.parametrize("kind", COUNTED, ids="-".join)
 def test_a_file_with_fewer_samples_than_promised_says_where_it_ends(tmp_path: Path, kind: tuple[str, str, str]) -> None:
     whole = encoded(*kind)

@@ -3,17 +3,17 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from accel_asr.data.reading.audio_paths import AudioPaths
 from accel_asr.data.reading.source_table import Table, first_few, source_error
 from accel_asr.data.reading.text_files import is_audio_name, list_files, names_of_split
-from accel_asr.data.reading.timed_texts.annotation_formats import format_of
+from accel_asr.data.reading.timed_texts.annotation_choice import AnnotationChoice
 from accel_asr.data.reading.timed_texts.cue_treatment import CHANGED, LEFT_OUT, usable_cues
+from accel_asr.data.reading.timed_texts.paired_annotations import PairedAnnotations, format_or_none
 from accel_asr.data.reading.timed_texts.recording_pairs import (
-    Pair,
     Recordings,
     is_annotation_name,
     pairs_of_recordings,
@@ -25,11 +25,9 @@ from accel_asr.data.reading.timed_texts.spoken_cues import (
     UNKNOWN_WORDS,
     WORDS,
     cues_within,
-    spoken_cues,
 )
-from accel_asr.data.reading.timed_texts.tier_choice import TierError, TierSettings, choose_tiers
-from accel_asr.data.reading.timed_texts.timed_cues import AnnotationFile, AnnotationFormat, TimedCue
-from accel_asr.errors import UserError
+from accel_asr.data.reading.timed_texts.tier_choice import TierSettings
+from accel_asr.data.reading.timed_texts.timed_cues import AnnotationFile
 
 
 @dataclass
@@ -40,23 +38,6 @@ class Annotated:
     table: Table
     notices: list[str]
     files: list[Path]
-
-
-@dataclass
-class _Reading:
-    """What was read, what was not, and why."""
-
-    folder: Path
-    recordings: Recordings
-    formats: dict[str, AnnotationFormat] = field(default_factory=dict)
-    files: dict[str, AnnotationFile] = field(default_factory=dict)
-    pairs: list[Pair] = field(default_factory=list)
-    cues_of_many: dict[tuple[str, str], list[TimedCue]] = field(default_factory=dict)  # (audio, annotation)
-    alone: list[str] = field(default_factory=list)
-    bad: list[str] = field(default_factory=list)
-    without_text: dict[str, TierError] = field(default_factory=dict)
-    kinds: Counter[str] = field(default_factory=Counter)  # of tiers, by files
-    speakers: Counter[str] = field(default_factory=Counter)
 
 
 def read_annotated_folder(
@@ -104,23 +85,20 @@ def read_annotations(
     Raises:
         UserError: as `read_annotated_folder`.
     """
-    reading = _Reading(folder, Recordings(audio))
+    found = PairedAnnotations(Recordings(audio))
     for name in sorted(annotations):
-        _pair_up(reading, name, paths)
+        found.add(name, paths)
     paths.refuse_bad()
-    candidates = pairs_of_recordings(reading.pairs, folder)
-    chosen: list[Pair] = []
+    candidates = pairs_of_recordings(found.pairs, folder)
+    choice = AnnotationChoice(found, tiers or TierSettings())
     table: dict[str, list[Any]] = {name: [] for name in ("file_name", "start", "end", "text", "speaker", "tier")}
     counts: Counter[str] = Counter()
     examples: dict[str, str] = {}
-    total = 0
     for of_recording in candidates:
-        first = _first_with_text(reading, of_recording, tiers or TierSettings())
-        if first is None:
+        chosen = choice.of(of_recording)
+        if chosen is None:
             continue
-        pair, cues, of_pair = first
-        chosen.append(pair)
-        total += len(cues) + sum(of_pair.values())
+        pair, cues, of_pair = chosen
         usable, of_usable = usable_cues(cues)
         usable, of_pair[BEYOND] = cues_within(usable, paths.path(pair.audio))
         of_pair += of_usable
@@ -136,23 +114,21 @@ def read_annotations(
                 ("tier", cue.tier),
             ):
                 table[column].append(cell)
-    if reading.bad:
+    if found.bad:
         raise source_error(
-            f"{len(reading.bad):,} of its annotations can't be read: {first_few(reading.bad)}",
+            f"{len(found.bad):,} of its annotations can't be read: {first_few(found.bad)}",
             folder,
             "mend them, or move them away",
         )
     if not candidates:
         return None
-    _refuse_open_tiers(reading, folder, tiers or TierSettings(), has_rows=bool(table["text"]))
+    choice.refuse_open(folder, has_rows=bool(table["text"]))
     for column in ("speaker", "tier"):
         if not any(table[column]):
             del table[column]
-    read = {*chosen, *(pair for pair in reading.pairs if pair.annotation in reading.without_text)}
-    others = [pair for of_recording in candidates for pair in of_recording if pair not in read]
-    notices = _notices(reading, chosen, others, rows=len(table["text"]))
+    notices = _notices(found, choice, rows=len(table["text"]))
     notices += [
-        f"{counts[reason]:,} of {total:,} cues {verb} {reason} (the first in {examples[reason]})"
+        f"{counts[reason]:,} of {choice.labels:,} cues {verb} {reason} (the first in {examples[reason]})"
         for verb, reasons in (
             ("are left out:", (SILENCE, OTHER_SPEAKERS, UNKNOWN_WORDS, *LEFT_OUT, BEYOND)),
             ("are", (WORDS, *CHANGED)),
@@ -162,7 +138,7 @@ def read_annotations(
     ]
     if not table["text"]:
         raise source_error(f"none of its cues can be used: {first_few(notices)}", folder)
-    return Annotated(table, notices, [folder / name for name in reading.files])
+    return Annotated(table, notices, [folder / name for name in found.files])
 
 
 def read_annotation_files(
@@ -174,7 +150,7 @@ def read_annotation_files(
     Raises:
         UserError: as `read_annotations`; or there is no recording.
     """
-    formats = [_format_or_none(file) for file in files]
+    formats = [format_or_none(file) for file in files]
     if None in formats:
         return None
     if any(each is not None and (each.names_recordings or each.names_its_recording) for each in formats):
@@ -195,13 +171,6 @@ def read_annotation_files(
     return annotated
 
 
-def _format_or_none(file: Path) -> AnnotationFormat | None:
-    try:
-        return format_of(AnnotationFile(file))
-    except (OSError, ValueError):
-        return None
-
-
 def _below(folder: Path) -> list[str]:
     """The files below a folder that may be annotations, relative to it."""
     names = []
@@ -212,140 +181,42 @@ def _below(folder: Path) -> list[str]:
     return names
 
 
-def _pair_up(reading: _Reading, name: str, paths: AudioPaths) -> None:
-    """Note the recordings that an annotation belongs to, if it is one."""
-    file = AnnotationFile(paths.path(name))
-    beside = reading.recordings.beside(name)
-    try:
-        annotation_format = format_of(file)
-    except (OSError, ValueError) as error:
-        if beside is not None and not name.lower().endswith(".txt"):  # that is read as a plain text, or refused as such
-            reading.bad.append(f"{name} ({error})")
-        return
-    if annotation_format is None:
-        return
-    reading.formats[name], reading.files[name] = annotation_format, file
-    has_own_name = beside is not None and not beside.label
-    if annotation_format.names_recordings or (annotation_format.names_its_recording and not has_own_name):
-        _pair_with_many(reading, name, beside)
-        return
-    pair = beside or (None if annotation_format.recognises else reading.recordings.elsewhere(name))
-    if pair is not None:
-        reading.pairs.append(pair)
-    elif annotation_format.recognises is None:
-        reading.alone.append(name)
-
-
-def _pair_with_many(reading: _Reading, name: str, beside: Pair | None) -> None:
-    """Share the cues of an annotation of several recordings among them."""
-    by_audio: dict[str, list[TimedCue]] = {}
-    missing: dict[str, None] = {}
-    for cue in _read(reading, name):
-        audio = reading.recordings.named(cue.recording, annotation=name) if cue.recording else None
-        if audio is None and beside is not None:
-            audio = beside.audio
-        if audio is None:
-            missing[cue.recording or ""] = None
-            continue
-        by_audio.setdefault(audio, []).append(cue)
-    for audio, cues in by_audio.items():
-        reading.pairs.append(Pair(audio, name))
-        reading.cues_of_many[audio, name] = cues
-    reading.alone += [f"{recording} of {name}" for recording in missing]
-
-
-def _cues(reading: _Reading, pair: Pair) -> list[TimedCue]:
-    of_many = reading.cues_of_many.get((pair.audio, pair.annotation))
-    return _read(reading, pair.annotation) if of_many is None else of_many
-
-
-def _read(reading: _Reading, name: str) -> list[TimedCue]:
-    annotation_format = reading.formats[name]
-    try:
-        return annotation_format.read(reading.files[name])
-    except (OSError, ValueError) as error:
-        reading.bad.append(f"{name}, {annotation_format.name} ({error})")
-        return []
-
-
-def _first_with_text(
-    reading: _Reading, pairs: Sequence[Pair], tiers: TierSettings
-) -> tuple[Pair, list[TimedCue], Counter[str]] | None:
-    """Of the annotations of one recording the first that has a tier with the text, its cues, and why others are not."""
-    for pair in pairs:
-        cues = _cues(reading, pair)
-        try:
-            chosen = choose_tiers(cues, tiers.tier)
-        except TierError as error:
-            reading.without_text[pair.annotation] = error
-            continue
-        reading.kinds.update([chosen.kind] if chosen.kind else [])
-        reading.speakers.update(cue.speaker for cue in chosen.cues if cue.speaker)
-        return pair, *spoken_cues(chosen, speaker=tiers.speaker)
-    return None
-
-
-def _refuse_open_tiers(reading: _Reading, folder: Path, tiers: TierSettings, *, has_rows: bool) -> None:
-    """Refuse annotations in which several tiers may hold the text, and sources without the tier or speaker.
-
-    Raises:
-        UserError: lists the tiers or speakers that there are.
-    """
-    open_files = {name: error for name, error in reading.without_text.items() if error.is_open}
-    listed = open_files or reading.without_text
-    if open_files or (listed and not has_rows):
-        name, error = next(iter(listed.items()))
-        more = f" ({len(listed) - 1:,} more files are like it)" if len(listed) > 1 else ""
-        raise UserError(
-            f"{folder / name}: {error}{more}",
-            setting="--data.tier",
-            value=tiers.tier,
-            remedy="give one by --data.tier NAME, several by a pattern such as --data.tier 'tx@*', or all by '*'",
-        )
-    if tiers.speaker is not None and not has_rows:
-        names = [f"{name!r} ({count:,} labels)" for name, count in reading.speakers.most_common()]
-        raise UserError(
-            f"nobody of that name says something; the speakers are: {first_few(names, most=50) or 'not named'}",
-            setting="--data.speaker",
-            value=tiers.speaker,
-            remedy="give one of them, or a pattern",
-        )
-
-
-def _notices(reading: _Reading, chosen: Sequence[Pair], others: Sequence[Pair], *, rows: int) -> list[str]:
-    by_format = Counter(reading.formats[pair.annotation].name for pair in chosen)
+def _notices(found: PairedAnnotations, choice: AnnotationChoice, *, rows: int) -> list[str]:
+    by_format = Counter(found.formats[pair.annotation].name for pair in choice.pairs)
     formats = ", ".join(f"{count:,} {name}" for name, count in by_format.most_common())
-    notices = [f"{rows:,} rows with times of {len(chosen):,} recordings ({formats})"]
+    notices = [f"{rows:,} rows with times of {len(choice.pairs):,} recordings ({formats})"]
+    read = {*choice.pairs, *(pair for pair in found.pairs if pair.annotation in choice.without_text)}
+    others = [pair.annotation for pair in sorted(found.pairs, key=lambda pair: pair.rank) if pair not in read]
     if others:
         notices.append(
-            f"{len(others):,} more annotations of the same recordings are not read: "
-            f"{first_few([pair.annotation for pair in others])}; a pattern such as 'FOLDER/*.json' reads others"
+            f"{len(others):,} more annotations of the same recordings are not read: {first_few(others)}; a pattern such "
+            "as 'FOLDER/*.json' reads others"
         )
-    names = {pair.audio for pair in chosen}
-    without = [name for name in reading.recordings.names if name not in names]
+    names = {pair.audio for pair in choice.pairs}
+    without = [name for name in found.recordings.names if name not in names]
     if without:
         notices.append(
-            f"{len(without):,} of {len(reading.recordings.names):,} audio files have no annotation, and are left out: "
+            f"{len(without):,} of {len(found.recordings.names):,} audio files have no annotation, and are left out: "
             f"{first_few(without)}"
         )
-    if reading.kinds:
-        kinds = [f"{kind!r} in {count:,} files" for kind, count in reading.kinds.most_common()]
+    if choice.kinds:
+        kinds = [f"{kind!r} in {count:,} files" for kind, count in choice.kinds.most_common()]
         notices.append(f"the text is that of the tier {first_few(kinds)}; --data.tier takes another")
-    if reading.without_text:
-        unread = list(reading.without_text)
+    if choice.without_text:
+        unread = list(choice.without_text)
         notices.append(f"{len(unread):,} annotations have no such tier, and are left out: {first_few(unread)}")
-    if reading.alone:
-        notices.append(f"{len(reading.alone):,} annotations have no audio file: {first_few(reading.alone)}")
-    if reading.recordings.doubles:
-        doubles = reading.recordings.doubles
+    if found.alone:
+        notices.append(f"{len(found.alone):,} annotations have no audio file: {first_few(found.alone)}")
+    if found.recordings.doubles:
+        doubles = found.recordings.doubles
         notices.append(
             f"{len(doubles):,} audio files differ from another in their ending only, and are left out: "
             f"{first_few(doubles)}"
         )
     guessed = [
-        f"{name} as {reading.files[name].encoding}"
-        for name in sorted({pair.annotation for pair in chosen})
-        if _is_guessed(reading.files[name])
+        f"{name} as {found.files[name].encoding}"
+        for name in sorted({pair.annotation for pair in choice.pairs})
+        if _is_guessed(found.files[name])
     ]
     if guessed:
         notices.append(f"{len(guessed):,} annotations are not Unicode, and were read by a guess: {first_few(guessed)}")

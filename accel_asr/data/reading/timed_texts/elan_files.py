@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+from accel_asr.data.reading.text_files import AUDIO_SUFFIXES
 from accel_asr.data.reading.timed_texts.timed_cues import AnnotationFile, TimedCue
 
 Interval = tuple[float, float]  # begin and end in seconds
+_SOUND_ONLY = AUDIO_SUFFIXES - {".mp4", ".webm"}
 _DEFAULT_TYPE = "default-lt"  # of every new file
 
 
@@ -77,12 +79,13 @@ def read_elan(file: AnnotationFile) -> list[TimedCue]:
 
 
 def _recording(document: ElementTree.Element) -> str | None:
-    """The name of the first media file in the header; its folder is that of the machine where it was annotated."""
+    """The name of the media file in the header, sound before pictures; its folder is on the annotator's machine."""
+    names = []
     for media in document.iter("MEDIA_DESCRIPTOR"):
         location = unquote(media.get("RELATIVE_MEDIA_URL") or media.get("MEDIA_URL") or "").replace("\\", "/")
-        if name := os.path.basename(re.sub(r"^\w+:", "", location)):
-            return name
-    return None
+        names.append(os.path.basename(re.sub(r"^\w+:", "", location)))
+    names = sorted(filter(None, names), key=lambda name: os.path.splitext(name)[1].lower() not in _SOUND_ONLY)
+    return names[0] if names else None
 
 
 def _text(annotation: ElementTree.Element) -> str:

@@ -31,7 +31,7 @@ def spoken_cues(chosen: ChosenTiers, *, speaker: str | None = None) -> tuple[lis
     cues = _kept([cue for cue in cues if not is_silence(cue)], cues, SILENCE, counts)
     if chosen.are_words:
         counts[WORDS] = sum(bool(cue.text.strip()) for cue in cues)
-        cues = joined_words(cues)
+        cues = [*joined_words(cues), *(cue for cue in cues if not cue.text.strip())]
     cues = _kept([cue for cue in cues if not has_unknown_words(cue)], cues, UNKNOWN_WORDS, counts)
     return cues, +counts
 
