@@ -189,8 +189,8 @@ def _notices(found: PairedAnnotations, choice: AnnotationChoice, *, rows: int) -
     others = [pair.annotation for pair in sorted(found.pairs, key=lambda pair: pair.rank) if pair not in read]
     if others:
         notices.append(
-            f"{len(others):,} more annotations of the same recordings are not read: {first_few(others)}; a pattern such "
-            "as 'FOLDER/*.json' reads others"
+            f"{len(others):,} more annotations of the same recordings are not read: {first_few(others)}; a pattern "
+            "such as 'FOLDER/*.json' reads others"
         )
     names = {pair.audio for pair in choice.pairs}
     without = [name for name in found.recordings.names if name not in names]
