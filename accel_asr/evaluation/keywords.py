@@ -1,12 +1,10 @@
-"""Words and phrases that matter most, such as names and terms: how many are recognised, and a prompt of them."""
+"""Words and phrases that matter most, such as names and terms: how many are recognised."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from accel_asr.errors import UserError
 from accel_asr.evaluation.alignments import align_words
 from accel_asr.evaluation.blocks import blocks_of
 from accel_asr.evaluation.intervals import ratio_intervals
@@ -14,41 +12,6 @@ from accel_asr.evaluation.scoring import ScoredUtterance
 
 KEYWORD_COUNTS = ("occurrences", "hits", "false_alarms")
 KEYWORD_RATES = ("recall", "precision", "error_rate")
-FILE_ENDING = ".txt"
-
-
-def keywords_prompt(keywords: Sequence[str]) -> str:
-    """The previous text that brings the keywords to the decoder's mind: `Anna, Zurich, IBAN.`"""
-    return ", ".join(keywords) + "."
-
-
-def listed_keywords(given: Sequence[str]) -> tuple[str, ...]:
-    """The keywords, each once; an entry that ends with `.txt` is a file with one on each line.
-
-    Raises:
-        UserError: such a file can't be read, or holds none.
-    """
-    keywords: dict[str, None] = {}
-    for entry in given:
-        lines = _lines(Path(entry)) if entry.endswith(FILE_ENDING) else [entry]
-        keywords |= dict.fromkeys(stripped for line in lines if (stripped := line.strip()))
-    return tuple(keywords)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        problem = "holds no keyword" if not any(line.strip() for line in lines) else ""
-    except (OSError, UnicodeDecodeError) as error:
-        lines, problem = [], f"can't be read ({error})"
-    if problem:
-        raise UserError(
-            problem,
-            setting="--evaluation.keywords",
-            value=path,
-            remedy="give a text file with one keyword on each line",
-        )
-    return lines
 
 
 def keyword_record(

@@ -14,7 +14,6 @@ from accel_asr.data.selection.preparation import hours
 from accel_asr.errors import UserError, setting_shown_as
 from accel_asr.evaluation.evaluation_sets import DatasetName
 from accel_asr.evaluation.intervals import paired_difference
-from accel_asr.evaluation.keywords import keywords_prompt, listed_keywords
 from accel_asr.planning.advice import Advice, Finding, advise
 from accel_asr.planning.baselines import Baseline, score_baseline
 from accel_asr.planning.probing import Probe, probe_way
@@ -24,6 +23,7 @@ from accel_asr.run.display import Display
 from accel_asr.run.evaluation_job import load_model_and_sets
 from accel_asr.run.guards import RunGuards
 from accel_asr.run.job import load_job
+from accel_asr.transcription.previous_text import keywords_prompt, listed_keywords
 
 LOADING_S = 8.0  # of the first way, beside its steps and evaluation: loading, and the steps that measure memory
 NO_SPEECH_SHARE = 0.1  # of the time, for clips without speech

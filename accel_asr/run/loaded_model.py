@@ -14,7 +14,6 @@ from accel_asr.data.selection.references import reference_faults
 from accel_asr.data.selection.utterances import Utterances
 from accel_asr.errors import UserError
 from accel_asr.evaluation.decoding_settings import Decoding, evaluation_batch_size
-from accel_asr.evaluation.keywords import keywords_prompt, listed_keywords
 from accel_asr.evaluation.normalizers import load_normalizer
 from accel_asr.evaluation.open_asr import ENGLISH
 from accel_asr.evaluation.scoring import TRANSLATE
@@ -26,6 +25,7 @@ from accel_asr.model.folder.generation_settings import is_multilingual
 from accel_asr.model.languages import known_language, language_name
 from accel_asr.model.silence_merging import SilenceMerging
 from accel_asr.quickstart import model_source
+from accel_asr.transcription.previous_text import keywords_prompt, listed_keywords
 
 
 @dataclass(frozen=True)

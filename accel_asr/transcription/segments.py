@@ -24,6 +24,11 @@ class Word:
     text: str
     probability: float
 
+    def later(self, seconds: float) -> "Word":
+        """The same, so many seconds later."""
+        start_s, end_s = (round(time_s + seconds, TIME_DIGITS) for time_s in (self.start_s, self.end_s))
+        return replace(self, start_s=start_s, end_s=end_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -33,6 +38,12 @@ class Segment:
     end_s: float
     text: str
     words: tuple[Word, ...] = ()
+
+    def later(self, seconds: float) -> "Segment":
+        """The same, so many seconds later."""
+        words = tuple(word.later(seconds) for word in self.words)
+        start_s, end_s = (round(time_s + seconds, TIME_DIGITS) for time_s in (self.start_s, self.end_s))
+        return Segment(start_s, end_s, self.text, words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,10 @@ class TimedText:
     language_probability: float | None = None
     windows: tuple[Window, ...] = ()
 
+    def later(self, seconds: float, *, duration_s: float) -> "TimedText":
+        """The same in a recording of `duration_s` in which it begins so much later."""
+        return replace(self, segments=tuple(part.later(seconds) for part in self.segments), duration_s=duration_s)
+
 
 def split_words(text: str) -> list[str]:
     """The words of a text: between spaces, and each character of a script without spaces."""
@@ -90,9 +105,14 @@ def joined(texts: Sequence[str]) -> str:
     """All texts in one line, with spaces between them unless their script has none."""
     line = ""
     for text in (" ".join(text.split()) for text in texts):
-        is_unspaced = re.search(rf"[{UNSPACED}]$", line) and re.match(rf"[{UNSPACED}]", text)
-        line += ("" if is_unspaced or not line or not text else " ") + text
+        line += gap_between(line, text) + text
     return line
+
+
+def gap_between(before: str, after: str) -> str:
+    """A space, or nothing where a text is empty or the script has none."""
+    is_unspaced = re.search(rf"[{UNSPACED}]$", before) and re.match(rf"[{UNSPACED}]", after)
+    return "" if is_unspaced or not before or not after else " "
 
 
 def repeats_itself(text: str) -> bool:

@@ -15,14 +15,34 @@ from accel_asr.config.fallback_settings import WHISPERS_FALLBACK, Fallback
 from accel_asr.errors import UserError
 from accel_asr.model.decoder_rows import most_rows
 from accel_asr.model.folder.generation_settings import is_multilingual
+from accel_asr.model.folder.token_ids import PREVIOUS
 from accel_asr.model.languages import known_language, require_english
 from accel_asr.model.pretrained import load_model_and_processor, quiet_libraries, window_s
 from accel_asr.model.silence_merging import KeyBias, SilenceMerging, encode_clips
 from accel_asr.model.spelling import Spelling
 from accel_asr.transcription.half_precision import half_precision
-from accel_asr.transcription.segments import Segment, TimedText, joined, one_segment, repeats_itself, spread, tidied
+from accel_asr.transcription.previous_text import (
+    NO_PREVIOUS_TEXT,
+    PreviousText,
+    listed_keywords,
+    previous_text,
+    require_previous_text,
+)
+from accel_asr.transcription.segment_words import SegmentWords
+from accel_asr.transcription.segments import (
+    Segment,
+    TimedText,
+    Window,
+    joined,
+    one_segment,
+    repeats_itself,
+    spread,
+    tidied,
+)
 from accel_asr.transcription.sequential import LongAudio
-from accel_asr.transcription.together import LongRecordings, Start, WithWords
+from accel_asr.transcription.together import LongRecordings, Start
+from accel_asr.transcription.voice_activity import SpeechFinder, require_voice_activity, speech_finder
+from accel_asr.transcription.window_decoding import START_TOKENS
 
 
 @dataclass(frozen=True)
@@ -36,7 +56,9 @@ class Transcriber:
         assumes_language: `language` was not given by the user: it is the one that the model was tuned for.
         fallback: For recordings longer than the window.
         merging: Of the padding of short recordings; None keeps the whole window.
-        with_words: Gives the segments of a window of a long recording their words; None leaves them out.
+        previous: What the decoder is given as the text before.
+        word_timestamps: Segments have their words, and begin and end with them.
+        find_speech: Finds the parts to transcribe; None transcribes all.
     """
 
     model: WhisperForConditionalGeneration
@@ -47,7 +69,9 @@ class Transcriber:
     assumes_language: bool = False
     fallback: Fallback = WHISPERS_FALLBACK
     merging: SilenceMerging | None = None
-    with_words: WithWords | None = None
+    previous: PreviousText = NO_PREVIOUS_TEXT
+    word_timestamps: bool = False
+    find_speech: SpeechFinder | None = None
 
     @cached_property
     def spelling(self) -> Spelling:
@@ -88,16 +112,33 @@ class Transcriber:
             clips: float32, mono, at the model's rate, each of shape (samples,).
             timed: Make the second pass; without it each clip is one segment.
         """
-        heard = [index for index, clip in enumerate(clips) if len(clip)]
-        results = [TimedText("", (), duration_s=0.0, language=self.language)] * len(clips)
-        if heard:
-            features = self._features([clips[index] for index in heard])
-            durations_s = [len(clips[index]) / self.sampling_rate_hz for index in heard]
+        spans = [self._span_of_speech(clip) for clip in clips]
+        durations_s = [len(clip) / self.sampling_rate_hz for clip in clips]
+        results = [TimedText("", (), duration_s=duration_s, language=self.language) for duration_s in durations_s]
+        if heard := [index for index, span in enumerate(spans) if span.stop > span.start]:
+            parts = [clips[index][spans[index].start : spans[index].stop] for index in heard]
+            features = self._features(parts)
             with half_precision(self.model.device):
-                spoken = self._short_batch(features, durations_s, timed)
+                spoken = self._short_batch(features, [len(part) / self.sampling_rate_hz for part in parts], timed)
             for index, result in zip(heard, spoken, strict=True):
-                results[index] = result
+                later_s = spans[index].start / self.sampling_rate_hz
+                results[index] = result.later(later_s, duration_s=durations_s[index])
         return results
+
+    def _span_of_speech(self, clip: np.ndarray) -> range:
+        """The samples of a short recording from its first speech to its last."""
+        if self.find_speech is None:
+            return range(len(clip))
+        speech = self.find_speech(clip) or [(0.0, 0.0)]
+        return range(*(round(second * self.sampling_rate_hz) for second in (speech[0][0], speech[-1][1])))
+
+    def notes(self, spoken: TimedText) -> list[str]:
+        """What the user may want to know of a transcript: the language that was detected, and what looks wrong."""
+        notes = []
+        if spoken.language is not None and spoken.language_probability is not None:
+            name = LANGUAGES.get(spoken.language, spoken.language).title()
+            notes.append(f"the language is {name} ({spoken.language}), probability {spoken.language_probability:.2f}")
+        return [*notes, *filter(None, [self.doubt(spoken)])]
 
     def doubt(self, spoken: TimedText) -> str | None:
         """What looks wrong with a transcript, for the user; None where nothing does."""
@@ -113,23 +154,28 @@ class Transcriber:
         return doubt
 
     def transcribe_long(
-        self,
-        samples: np.ndarray,
-        *,
-        speech: Sequence[tuple[float, float]] | None = None,
-        initial_prompt_ids: Sequence[int] = (),
-        keyword_ids: Sequence[int] = (),
-        on_progress: Callable[[float], object] = lambda done_s: None,
+        self, samples: np.ndarray, *, on_progress: Callable[[float], object] = lambda done_s: None
     ) -> TimedText:
-        """Transcribe one recording of any length from window to window; the arguments are those of `LongAudio`."""
-        audio = LongAudio(
+        """Transcribe one recording of any length from window to window; the arguments are those of `long_audio`."""
+        audio = self.long_audio(samples, on_progress=on_progress)
+        return next(self.transcribe_together([audio], at_once=1))[1]
+
+    def long_audio(
+        self, samples: np.ndarray, *, on_progress: Callable[[float], object] = lambda done_s: None
+    ) -> LongAudio:
+        """A recording with its parts that are speech, and the texts that come before.
+
+        Args:
+            samples: float32, mono, at the model's rate, shape (samples,).
+            on_progress: Called before each window with the seconds done.
+        """
+        return LongAudio(
             samples,
-            speech=speech,
-            initial_prompt_ids=initial_prompt_ids,
-            keyword_ids=keyword_ids,
+            speech=None if self.find_speech is None else self.find_speech(samples),
+            initial_prompt_ids=self.previous.initial,
+            keyword_ids=self.previous.keywords,
             on_progress=on_progress,
         )
-        return next(self.transcribe_together([audio], at_once=1))[1]
 
     def transcribe_together(self, audio: Iterable[LongAudio], *, at_once: int) -> Iterator[tuple[int, TimedText]]:
         """(index, transcript) of recordings of any length, as they are done.
@@ -147,7 +193,7 @@ class Transcriber:
             fallback=self.fallback,
             num_beams=self.num_beams or self.model.generation_config.num_beams or 1,
             context=partial(half_precision, self.model.device),
-            with_words=self.with_words,
+            with_words=self._words_of_window if self.word_timestamps else None,
         ).transcribe(audio)
 
     def _features(self, clips: Sequence[np.ndarray]) -> torch.Tensor:
@@ -170,9 +216,10 @@ class Transcriber:
             force_unique_generate_call=True,
             **options,
         ).sequences
-        texts = [joined([self.spelling.text(row)]) for row in untimed.tolist()]
+        written = untimed[:, len(options.get("prompt_ids", ())) :].tolist()
+        texts = [joined([self.spelling.text(row)]) for row in written]
         end_of_text = self.model.generation_config.eos_token_id
-        cut_off = [end_of_text not in row for row in untimed.tolist()]
+        cut_off = [end_of_text not in row for row in written]
         segments = [
             one_segment(text, duration_s=duration_s) for text, duration_s in zip(texts, durations_s, strict=True)
         ]
@@ -189,15 +236,34 @@ class Transcriber:
                 if placed is not None:
                     segments[row] = tidied(placed, duration_s=durations_s[row])
         KeyBias.of_model(self.model).of_batch = None  # long recordings have whole windows
+        if self.word_timestamps:
+            for row, (language, _) in enumerate(languages):
+                own, audio_s = slice(row, row + 1), durations_s[row]
+                whole = encoded[own] if self.merging is None else encode_clips(self.model, features[own], None)
+                start_ids = self.start_ids(language)
+                words = self._segment_words.of_window(whole, segments[row], start_ids=start_ids, audio_s=audio_s)
+                segments[row] = tidied(words, duration_s=audio_s)
         columns = (texts, segments, durations_s, cut_off, languages)
         return [
             TimedText(text, own, duration_s, language, is_cut_off, probability)
             for text, own, duration_s, is_cut_off, (language, probability) in zip(*columns, strict=True)
         ]
 
+    @cached_property
+    def _segment_words(self) -> SegmentWords:
+        return SegmentWords(self.model, self.spelling, self.window_s / self.model.config.max_source_positions)
+
+    def _words_of_window(self, encoded: torch.Tensor, window: Window, segments: Sequence[Segment]) -> list[Segment]:
+        start_ids = [*window.start_ids, self.model.generation_config.no_timestamps_token_id]
+        return self._segment_words.of_window(
+            encoded, segments, start_ids=start_ids, audio_s=window.audio_s, begin_s=window.start_s
+        )
+
     def _options(self, encoded: torch.Tensor) -> tuple[dict[str, Any], list[tuple[str | None, float | None]]]:
         """The options of `generate`; and the language of each clip, with its probability where it is detected."""
         options: dict[str, Any] = {} if self.num_beams is None else {"num_beams": self.num_beams}
+        if previous_ids := self._previous_ids():
+            options["prompt_ids"] = torch.tensor(previous_ids, device=encoded.device)
         languages = self._languages(self.language, self.task, encoded)
         if self.task is not None:
             options |= {"language": [language for language, _ in languages], "task": self.task}
@@ -236,6 +302,13 @@ class Transcriber:
             for number, probability in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
 
+    def _previous_ids(self) -> list[int]:
+        """What a short recording is given before the start token; room for the transcript is left."""
+        settings, positions = self.model.generation_config, self.model.config.max_target_positions
+        most = min(positions // 2 - 1, positions - START_TOKENS - (settings.max_new_tokens or 0))
+        ids = self.previous.ids(most)
+        return [self.processor.tokenizer.convert_tokens_to_ids(PREVIOUS), *ids] if ids else []
+
     def _segments(self, parts: Sequence[dict[str, Any]]) -> list[Segment]:
         return [
             Segment(float(part["start"]), float(part["end"]), self.spelling.text(part["tokens"].tolist()))
@@ -253,6 +326,10 @@ def load_transcriber(
     num_beams: int | None = None,
     fallback: Fallback = WHISPERS_FALLBACK,
     audio_context: str = "full",
+    initial_prompt: str | None = None,
+    keywords: Sequence[str] = (),
+    word_timestamps: bool = False,
+    vad: str = "none",
 ) -> Transcriber:
     """Load a model, put it on a device, and check that it knows the language and task.
 
@@ -261,16 +338,24 @@ def load_transcriber(
         language: Code or name; None is the one that the model was tuned for, or detected.
         task: None is the one that the model was tuned for, or `transcribe`.
         audio_context: `full`, or `merged`: the padding of short recordings is merged.
+        initial_prompt, keywords: See `PreviousText`; an entry of the keywords that ends with `.txt` is a file of them.
+        vad: `none`, `energy`, `silero`: what finds the parts to transcribe.
 
     Raises:
-        UserError: no such device or model, or it does not know that language or task.
+        UserError: no such device or model, or it does not know that language or task; or can't be given texts before;
+            or what finds speech is not installed.
     """
     if audio_context not in ("full", "merged"):
         remedy = "give full or merged"
         raise UserError("there is no such context", setting="--audio_context", value=audio_context, remedy=remedy)
+    require_voice_activity(vad)
+    listed = listed_keywords(keywords, setting="--keywords")
     chosen = find_device(device)
     quiet_libraries()
     model, processor = load_model_and_processor(name_or_path, revision=revision)
+    for setting, value in (("--initial_prompt", initial_prompt), ("--keywords", ",".join(keywords))):
+        if value:
+            require_previous_text(processor.tokenizer, setting=setting, value=value)
     settings = model.generation_config
     settings.forced_decoder_ids = None  # the old way to set the language; it would contradict the new one
     assumes_language = False
@@ -299,6 +384,9 @@ def load_transcriber(
         assumes_language=assumes_language,
         fallback=fallback,
         merging=SilenceMerging.of_model(model, window_s=window_s(processor)) if audio_context == "merged" else None,
+        previous=previous_text(Spelling(processor.tokenizer), initial_prompt=initial_prompt, keywords=listed),
+        word_timestamps=word_timestamps,
+        find_speech=speech_finder(vad, sampling_rate_hz=processor.feature_extractor.sampling_rate),
     )
 
 

@@ -1,14 +1,12 @@
-"""Recall, precision and error rate of keywords, counted by hand; files of keywords; the prompt."""
+"""Recall, precision and error rate of keywords, counted by hand."""
 
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from accel_asr.evaluation.keywords import keyword_record, keywords_prompt, listed_keywords
-from tests.refusals import refused
+from accel_asr.evaluation.keywords import keyword_record
 from tests.unit.evaluation.made_up_scores import score_pairs
 
 
@@ -51,15 +49,6 @@ def test_a_keyword_counts_only_where_it_stands() -> None:
 def test_without_keywords_there_is_no_record() -> None:
     assert keyword_record(score_pairs([("a", "a")]), [], str.lower) is None
     assert keyword_record(score_pairs([("a", "a")]), ["?"], lambda text: text.replace("?", "")) is None
-
-
-def test_a_file_has_one_on_each_line(tmp_path: Path) -> None:
-    file = tmp_path / "names.txt"
-    file.write_text("Anna\n\n credit card \n", encoding="utf-8")
-    assert listed_keywords(["IBAN", str(file), "Anna"]) == ("IBAN", "Anna", "credit card")
-    assert keywords_prompt(("Anna", "IBAN")) == "Anna, IBAN."
-    with refused("--evaluation.keywords", "read", remedy="one keyword on each line"):
-        listed_keywords([str(tmp_path / "none.txt")])
 
 
 def test_a_rows_own_keywords_are_looked_for_in_that_row_alone() -> None:
