@@ -224,7 +224,8 @@ def place_of_segment(
         raise AudioError(ends_early(present_s, present_s + missing_s))
     if ending.ends_s is not None and (end_s is None or end_s > ending.ends_s):
         raise AudioError(
-            f"it ends at {ending.ends_s:.2f} s without Ogg's end mark: it was cut, or its writer was stopped; "
+            ending.cut
+            or f"it ends at {ending.ends_s:.2f} s without Ogg's end mark: it was cut, or its writer was stopped; "
             "if nothing is missing, 'ffmpeg -i OLD -c copy NEW' sets the mark"
         )
     return segment_within(start_s, end_s, frames=file.frames, rate_hz=file.samplerate)

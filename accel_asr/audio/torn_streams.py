@@ -24,6 +24,7 @@ class Ending:
         is_certain: The number of samples that libsndfile reports is right.
         has_no_length: An MP3 without a table, of which libsndfile would guess the length by its size.
         ends_s: How much of an Ogg stream without its end mark can be used.
+        cut: How such a stream ends in the middle of a page.
         mended: The file with a header by which libsndfile reads it to its end.
         fault: Why the recording can't be used at all.
         promised_samples: Of an MP3, by the table in its first frame.
@@ -33,6 +34,7 @@ class Ending:
     is_certain: bool = False
     has_no_length: bool = False
     ends_s: float | None = None
+    cut: str | None = None
     mended: bytes | None = None
     fault: str | None = None
     promised_samples: int | None = None
@@ -59,7 +61,8 @@ def ogg_ending(file: BinaryIO, size: int) -> Ending:
         segments = head[26] if len(head) > 26 else 255
         length = 27 + segments + sum(head[27 : 27 + segments])
         if position + length > size:
-            return Ending(fault=f"it ends inside of an Ogg page {so_far}: it has been cut")
+            cut = f"it ends inside of an Ogg page {so_far}: it has been cut"
+            return Ending(ends_s=max(0, sample - skipped) / (rate_hz or 1), cut=cut)
         if _ogg_checksum(head[:22] + bytes(4) + head[26:length]) != int.from_bytes(head[22:26], "little"):
             return Ending(fault=f"it is damaged in an Ogg page {so_far}")
         flags, number = head[5], int.from_bytes(head[18:22], "little")

@@ -195,7 +195,11 @@ def test_an_ogg_must_have_all_its_pages(subtype: str) -> None:
     assert "'ffmpeg -i OLD -c copy NEW'" in message
     assert len(decode(without_end, sampling_rate_hz=RATE_HZ, start_s=0.5, end_s=1.0)) == RATE_HZ // 2
     assert refused(without_end, start_s=0.5, end_s=2.99) == message
-    assert "ends inside of an Ogg page after" in refused(whole[:-10])
+    cut = whole[:-10]
+    assert "ends inside of an Ogg page after" in refused(cut)
+    assert refused(cut, start_s=0.5, end_s=2.99) == refused(cut)
+    parts = [decode(content, sampling_rate_hz=RATE_HZ, start_s=0.5, end_s=1.0) for content in (whole, cut)]
+    np.testing.assert_array_equal(*parts)
     assert "pages are missing" in refused(first + b"".join(middle[:-1]) + last)
     assert refused(whole + whole).startswith("another Ogg stream begins after 3.00 s")
     assert refused(whole + bytes(20)).startswith("it is damaged after 3.00 s")
