@@ -70,11 +70,32 @@ def read_text_files(folder: Path, *, split: str, paths: AudioPaths, any_lone: bo
         UserError: a text that is not UTF-8 or leads outside; no such split.
     """
     (audio, texts, links), notices = names_of_split(list_files(folder), folder=folder, split=split, any_lone=any_lone)
+    text_of = texts_beside(audio, texts, folder=folder, paths=paths)
+    without_text = [name for name in audio if name not in text_of]
+    stems = {os.path.splitext(name)[0] for name in audio}
+    without_audio = [name for name in texts if os.path.splitext(name)[0] not in stems]
+    if without_text:
+        notices.append(f"{len(without_text):,} of {len(audio):,} audio files have no .txt: {first_few(without_text)}")
+    if without_audio:
+        notices.append(
+            f"{len(without_audio):,} of {len(texts):,} .txt files have no audio file: {first_few(without_audio)}"
+        )
+    if links:
+        notices.append(f"links to folders are not followed: {first_few(links)}")
+    return {"file_name": audio, "text": [text_of.get(name) for name in audio]}, notices
+
+
+def texts_beside(audio: Sequence[str], texts: Sequence[str], *, folder: Path, paths: AudioPaths) -> dict[str, str]:
+    """The texts of the audio files that have a text file beside them, lines joined.
+
+    Raises:
+        UserError: a text that is not UTF-8 or leads outside.
+    """
     stems = {os.path.splitext(name)[0]: name for name in texts}
-    text_names = [stems.get(os.path.splitext(name)[0]) for name in audio]
-    transcripts, unreadable = {}, []
-    text_paths = {name: paths.path(name) for name in text_names if name is not None}
+    text_names = {name: stem for name in audio if (stem := stems.get(os.path.splitext(name)[0])) is not None}
+    text_paths = {name: paths.path(name) for name in text_names.values()}
     paths.refuse_bad()
+    transcripts, unreadable = {}, []
     for name, path in text_paths.items():
         try:
             lines = read_regular_text(path).splitlines()
@@ -85,14 +106,4 @@ def read_text_files(folder: Path, *, split: str, paths: AudioPaths, any_lone: bo
         raise source_error(
             f"{len(unreadable):,} of its texts can't be read: {first_few(unreadable)}", folder, "they must be UTF-8"
         )
-    without_text = [name for name, text_name in zip(audio, text_names, strict=True) if text_name is None]
-    without_audio = [name for name in texts if name not in transcripts]
-    if without_text:
-        notices.append(f"{len(without_text):,} of {len(audio):,} audio files have no .txt: {first_few(without_text)}")
-    if without_audio:
-        notices.append(
-            f"{len(without_audio):,} of {len(texts):,} .txt files have no audio file: {first_few(without_audio)}"
-        )
-    if links:
-        notices.append(f"links to folders are not followed: {first_few(links)}")
-    return {"file_name": audio, "text": [None if name is None else transcripts[name] for name in text_names]}, notices
+    return {name: transcripts[text_name] for name, text_name in text_names.items()}

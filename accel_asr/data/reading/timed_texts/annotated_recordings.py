@@ -9,7 +9,7 @@ from typing import Any
 
 from accel_asr.data.reading.audio_paths import AudioPaths
 from accel_asr.data.reading.source_table import Table, first_few, source_error
-from accel_asr.data.reading.text_files import is_audio_name, list_files, names_of_split
+from accel_asr.data.reading.text_files import is_audio_name, list_files, names_of_split, texts_beside
 from accel_asr.data.reading.timed_texts.annotation_choice import AnnotationChoice
 from accel_asr.data.reading.timed_texts.cue_treatment import CHANGED, LEFT_OUT, usable_cues
 from accel_asr.data.reading.timed_texts.paired_annotations import PairedAnnotations, format_or_none
@@ -61,7 +61,7 @@ def read_annotated_folder(
     (audio, annotations, texts, links), notices = names_of_split(
         (audio, annotations, texts, links), folder=folder, split=split, any_lone=any_lone
     )
-    annotated = read_annotations(folder, audio, annotations, paths=paths, tiers=tiers)
+    annotated = read_annotations(folder, audio, annotations, paths=paths, tiers=tiers, texts=texts)
     if annotated is None:
         return None
     if links:
@@ -76,17 +76,20 @@ def read_annotations(
     *,
     paths: AudioPaths,
     tiers: TierSettings | None = None,
+    texts: Sequence[str] = (),
 ) -> Annotated | None:
     """The cues of the recordings that these annotations belong to; None if no file is an annotation of a recording.
 
     Args:
-        audio: Names of the recordings, relative to `folder`; so are `annotations`.
+        audio: Names of the recordings, relative to `folder`; so are `annotations` and `texts`.
+        texts: Plain texts, each for a whole recording that has no annotation.
 
     Raises:
         UserError: as `read_annotated_folder`.
     """
+    annotations = sorted(annotations)
     found = PairedAnnotations(Recordings(audio))
-    for name in sorted(annotations):
+    for name in annotations:
         found.add(name, paths)
     paths.refuse_bad()
     candidates = pairs_of_recordings(found.pairs, folder)
@@ -127,6 +130,10 @@ def read_annotations(
         if not any(table[column]):
             del table[column]
     notices = _notices(found, choice, rows=len(table["text"]))
+    plain, plain_notices = _plain_texts(found, choice, texts, folder=folder, paths=paths)
+    for column, cells in table.items():
+        cells.extend({"file_name": [*plain], "text": [*plain.values()]}.get(column, [None] * len(plain)))
+    notices += plain_notices
     notices += [
         f"{counts[reason]:,} of {choice.labels:,} cues {verb} {reason} (the first in {examples[reason]})"
         for verb, reasons in (
@@ -138,7 +145,24 @@ def read_annotations(
     ]
     if not table["text"]:
         raise source_error(f"none of its cues can be used: {first_few(notices)}", folder)
-    return Annotated(table, notices, [folder / name for name in found.files])
+    return Annotated(table, notices, [folder / name for name in annotations])
+
+
+def _plain_texts(
+    found: PairedAnnotations, choice: AnnotationChoice, texts: Sequence[str], *, folder: Path, paths: AudioPaths
+) -> tuple[dict[str, str], list[str]]:
+    """The plain texts of recordings without an annotation; and notices of these recordings."""
+    annotated = {pair.audio for pair in choice.pairs}
+    names = found.recordings.names
+    without = [name for name in names if name not in annotated]
+    plain = texts_beside(without, texts, folder=folder, paths=paths)
+    left_out = [name for name in without if name not in plain]
+    notices = [
+        f"{len(some):,} of {len(names):,} audio files have no annotation with times, and are {what}: {first_few(some)}"
+        for some, what in (([*plain], "a row each, with the .txt beside"), (left_out, "left out"))
+        if some
+    ]
+    return plain, notices
 
 
 def read_annotation_files(
@@ -191,13 +215,6 @@ def _notices(found: PairedAnnotations, choice: AnnotationChoice, *, rows: int) -
         notices.append(
             f"{len(others):,} more annotations of the same recordings are not read: {first_few(others)}; a pattern "
             "such as 'FOLDER/*.json' reads others"
-        )
-    names = {pair.audio for pair in choice.pairs}
-    without = [name for name in found.recordings.names if name not in names]
-    if without:
-        notices.append(
-            f"{len(without):,} of {len(found.recordings.names):,} audio files have no annotation, and are left out: "
-            f"{first_few(without)}"
         )
     if choice.kinds:
         kinds = [f"{kind!r} in {count:,} files" for kind, count in choice.kinds.most_common()]

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
-from accel_asr.data.reading.sources import Row
-from tests.unit.data.local_sources import load, refused
+from accel_asr.data.indexing.index_building import open_index
+from accel_asr.data.reading.sources import Row, SourceName
+from tests.unit.data.local_sources import RATE_HZ, load, refused
 
 SRT = "1\n00:00:00,500 --> 00:00:02,000\nOne\n\n2\n00:00:02,000 --> 00:00:03,250\nTwo\n"
 VTT = "WEBVTT\n\n00:01.000 --> 00:02.000\nFrom vtt\n"
@@ -74,8 +77,19 @@ def test_what_only_looks_like_an_annotation_is_none(folder, name: str) -> None:
 
 def test_what_has_no_partner_is_counted_and_named(folder) -> None:
     source = load(folder({"a.wav": "", "a.srt": SRT, "b.wav": "", "lost.srt": SRT, "notes.txt": "x"}))
-    assert any("1 of 2 audio files have no annotation" in notice and "b.wav" in notice for notice in source.notices)
+    assert any(
+        "1 of 2 audio files have no annotation with times, and are left out" in notice and "b.wav" in notice
+        for notice in source.notices
+    )
     assert any("1 annotations have no audio file: lost.srt" in notice for notice in source.notices)
+
+
+def test_a_recording_with_a_plain_text_only_is_one_row(folder) -> None:
+    there = folder({"a.wav": "", "a.srt": SRT, "a.txt": "One two", "b.wav": "", "b.txt": "beside\nit\n"})
+    source = load(there)
+    assert source.rows[2:] == [Row("b.wav", there / "b.wav", "beside it")]
+    assert any("1 of 2 audio files" in notice and "a row each" in notice for notice in source.notices)
+    assert there / "b.txt" in source.dependencies
 
 
 def test_recordings_in_another_folder_are_found_by_their_only_name(folder) -> None:
@@ -112,3 +126,45 @@ def test_a_link_that_leads_outside_is_refused(folder, tmp_path: Path) -> None:
     there = folder({"a.wav": ""})
     (there / "a.srt").symlink_to(tmp_path / "secret.srt")
     refused(there, "--data.allow_outside_paths", "a.srt")
+
+
+def test_an_edited_annotation_or_a_new_one_builds_the_index_anew(folder, tmp_path: Path) -> None:
+    there = folder({"a.srt": SRT, "b.txt": "plain"})
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(there / name, np.zeros(RATE_HZ * 4, dtype=np.int16), RATE_HZ)
+
+    def index_texts() -> list[str | None]:
+        name = SourceName(str(there))
+        index, _ = open_index(name, sampling_rate_hz=RATE_HZ, channel=None, cache_dir=tmp_path / "cache")
+        return [index.text_of("text", row) for row in range(len(index))]
+
+    assert index_texts() == ["One", "Two", "plain"]
+    (there / "a.srt").write_text(SRT.replace("Two", "Three"))
+    assert index_texts() == ["One", "Three", "plain"]
+    (there / "b.srt").write_text(SRT)
+    assert index_texts() == ["One", "Three", "One", "Two"]
+
+
+@pytest.mark.realdata
+def test_every_file_that_whisper_wrote_of_one_recording(realdata: Path) -> None:
+    there = realdata / "layouts" / "whisper-outputs-ca"
+    (first, second), (*_, notice, _) = (source := load(there)).rows, source.notices
+    assert (first.start_s, first.end_s, second.start_s, second.end_s) == (0.0, 16.0, 16.0, 32.0)
+    assert (first.text or "").startswith("Igual que la majoria de mamíferes de predadors,")
+    assert (second.text or "").endswith("atrapar les preses.")
+    assert all(name in notice for name in ("gossos.vtt", "gossos.tsv", "gossos.json", "gossos.words.json"))
+    for name in ("gossos.srt", "gossos.vtt", "gossos.tsv", "gossos.json"):
+        assert load(there / name).rows == [first, second], name
+    words = load(there / "gossos.words.json").rows
+    assert [(row.start_s, row.end_s) for row in words] == [(pytest.approx(1.18), 16.0), (16.0, pytest.approx(31.24))]
+    assert [row.text for row in words] == [first.text, second.text]
+
+
+@pytest.mark.realdata
+def test_subtitles_of_a_torn_recording(realdata: Path, tmp_path: Path) -> None:
+    there = realdata / "layouts" / "whisper-outputs-ca"
+    (tmp_path / "gossos.srt").write_bytes((there / "gossos.srt").read_bytes())
+    (tmp_path / "gossos.mp3").write_bytes((there / "gossos.mp3").read_bytes()[:300_000])  # 18 of 32 s
+    source = load(tmp_path)
+    assert [(row.start_s, row.end_s) for row in source.rows] == [(0.0, 16.0)]
+    assert any(notice.startswith("1 of 2 cues are left out: beyond the end") for notice in source.notices)
