@@ -47,6 +47,7 @@ def check_config(config: Config) -> None:
             *lora_errors(config.lora),
             *_switched_off_errors(config),
             *_no_speech_errors(config),
+            *_stitching_errors(config),
             *augment_errors(config.augment, cache_encoder_outputs=config.model.cache_encoder_outputs),
             *_optimizer_errors(config.training),
             *_tracking_errors(config.tracking),
@@ -185,6 +186,11 @@ _NOT_TOGETHER: dict[str, dict[str, str]] = {
         "training.batch_seconds": _ROWS_FIRST,
         "training.pack": _ROWS_FIRST,
     },
+    "data.join_segments": {
+        "data.streaming": "which joins rows that it knows all of",
+        "data.reference_columns": "which joins the texts to learn alone",
+        "data.keywords_column": "which joins the texts to learn alone",
+    },
     "training.batch_seconds": {
         "training.batch_size": "which fills micro-batches by seconds",
         "training.global_batch_size": "which fills global batches by seconds",
@@ -283,6 +289,16 @@ def _switched_off_errors(config: Config) -> Iterator[UserError]:
                     value=value,
                     remedy=f"add --{section}.enabled true",
                 )
+
+
+def _stitching_errors(config: Config) -> Iterator[UserError]:
+    if config.data.join_segments and config.training.pack == "recordings":
+        yield UserError(
+            "does not go with --data.join_segments, which joins the same rows once for all epochs",
+            setting="--training.pack",
+            value="recordings",
+            remedy="leave out one of them",
+        )
 
 
 def _no_speech_errors(config: Config) -> Iterator[UserError]:

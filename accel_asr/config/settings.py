@@ -202,13 +202,17 @@ class DataConfig:
     before training."""
     timestamps_probability: float | None = None
     """Share of the training labels with timestamps, so that the model keeps or learns them. By default none, and half
-    of them with `training.pack: recordings`."""
+    of them with `join_segments` or `training.pack: recordings`."""
     previous_text_probability: float | None = None
     """Share of the training labels that keep their previous text: by default all of `data.prompt_column`, and half of
     the windows of `training.pack: recordings`, whose previous text is that of the rows before them."""
+    join_segments: bool = False
+    """Join neighbours of one recording, such as cues of subtitles, to rows of up to `max_duration_s`, with their pauses
+    and their times; both for training and for validation. Training with `training.pack: recordings` joins them anew in
+    each epoch instead, and leaves the validation as it is."""
     longest_pause_s: float = 3.0
-    """Rows of one recording are neighbours if at most this much lies between them; with `training.pack: recordings`.
-    Longer stretches without a row may hold speech that nobody wrote down."""
+    """Rows of one recording are neighbours if at most this much lies between them: with `join_segments` and
+    `training.pack: recordings`. Longer stretches without a row may hold speech that nobody wrote down."""
     no_speech_fraction: float = 0.0
     """Share of the training rows of an epoch that are clips without speech, with an empty text: a model that was tuned
     on speech alone writes words for silence. They are made up, as digital silence, hiss and mains hum of 1 to 30 s,
@@ -372,7 +376,7 @@ class Config:
     def timestamps_probability(self) -> float:
         """`data.timestamps_probability`, or what it is by default."""
         given = self.data.timestamps_probability
-        return given if given is not None else 0.5 * (self.training.pack == "recordings")
+        return given if given is not None else 0.5 * (self.data.join_segments or self.training.pack == "recordings")
 
     @property
     def previous_text_probability(self) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from accel_asr.config.settings import DataConfig, SourceConfig
+from accel_asr.data.joined_segments import joined_segments
 from accel_asr.data.labels import LabelEncoder
 from accel_asr.data.loading.no_speech_rows import Excerpts, NoSpeechRows
 from accel_asr.data.loading.noise_folder import NoiseFolder
@@ -214,6 +215,14 @@ class _FilteredSources:
         self.notices.extend(notice for notice in notices if notice not in self.notices)
         self.rows[label] = len(part.index)
         self.drops.merge(drops)
+        if self.data.join_segments:
+            utterances, notice = joined_segments(
+                utterances,
+                encoder=self.encoder,
+                window_s=min(self.window_s, self.data.max_duration_s),
+                longest_pause_s=self.data.longest_pause_s,
+            )
+            self.notices.append(f"{label}: {notice}")
         return utterances
 
 

@@ -55,6 +55,7 @@ class Stitching:
         utterances: Utterances,
         *,
         encoder: LabelEncoder,
+        groups: np.ndarray | None = None,
         validation: Sequence[Part],
         longest_pause_s: float,
         window_s: float,
@@ -62,11 +63,12 @@ class Stitching:
         """Utterances of one recording, of equal language and task.
 
         Args:
+            groups: Of equal groups instead, shape (utterances,).
             validation: Parts whose rows are never heard in a stretch.
             window_s: The model's window, or as much of a recording as fills it when it is slowed down.
         """
         start_s, end_s = spans_s(utterances)
-        groups = label_groups(utterances, encoder)
+        groups = label_groups(utterances, encoder) if groups is None else groups
         following = next_rows(utterances, validation, groups=groups, longest_pause_s=longest_pause_s)
         tokens, most_tokens = text_tokens(utterances, encoder, timestamps=True)
         return cls(following, start_s, end_s, tokens, window_s, most_tokens)
@@ -104,11 +106,11 @@ class Stitching:
         """Whether each utterance is part of a longer stretch of its recording: bool, shape (utterances,)."""
         return (self.next_row != NONE) | (self.previous_row != NONE)
 
-    def packs(self, rows: np.ndarray, draws: np.random.Generator) -> list[list[int]]:
+    def packs(self, rows: np.ndarray, draws: np.random.Generator | None = None) -> list[list[int]]:
         """`rows` in windows: each once, or as often as it is in `rows`; neighbours together, in their order.
 
         The first window of each run of neighbours and some of the others have random lengths, so that epochs cut at
-        other places.
+        other places; without draws all are filled.
         """
         packs: list[list[int]] = []
         before = self.previous_row
@@ -125,19 +127,20 @@ class Stitching:
             left = {row: count - 1 for row, count in left.items() if count > 1}
         return packs
 
-    def _windows(self, run: Sequence[int], draws: np.random.Generator) -> list[list[int]]:
+    def _windows(self, run: Sequence[int], draws: np.random.Generator | None) -> list[list[int]]:
         """Consecutive neighbours in windows, which are filled but for those that are drawn to be shorter."""
         starts_s, ends_s, tokens = (numbers[run].tolist() for numbers in (self.start_s, self.end_s, self.tokens))
         is_one = ends_s[-1] - starts_s[0] <= self.window_s
         windows: list[list[int]] = []
         window: list[int] = []
         start_s, tokens_left = starts_s[0], self.most_tokens
-        limit_s = self.window_s * (1.0 if is_one else float(draws.random()))
+        limit_s = self.window_s * (float(draws.random()) if draws is not None and not is_one else 1.0)
         for row, begin_s, end_s, count in zip(run, starts_s, ends_s, tokens, strict=True):
             if window and (end_s - start_s > limit_s or count > tokens_left):
                 windows.append(window)
                 window, start_s, tokens_left = [], begin_s, self.most_tokens
-                limit_s = self.window_s * (float(draws.random()) if draws.random() < SHORT_SHARE else 1.0)
+                is_short = draws is not None and draws.random() < SHORT_SHARE
+                limit_s = self.window_s * (float(draws.random()) if draws is not None and is_short else 1.0)
             window.append(row)
             tokens_left -= count
         return [*windows, window]
