@@ -113,7 +113,7 @@ REFERENCE_JOB = {
     "data.train_rows": 450,
     "data.eval_split": None,
     "data.eval_fraction": None,
-    "data.timestamps_probability": 0.0,
+    "data.timestamps_probability": None,  # which is 0
     "training.learning_rate": 0.00001,
     "training.lr_scheduler_type": "constant_with_warmup",
     "training.warmup_steps": 50,

@@ -24,7 +24,7 @@ DATA = "data: {name_or_path: quickstart, train_rows: 450}\n"
         (["--training.learning_rate"], "--training.learning_rate", None, "give a number, or null"),
         (["--training.warmup_steps", "true"], "--training.warmup_steps", "true", "give a number"),
         (["--training.max_steps", "1.5"], "--training.max_steps", "1.5", "give a whole number, or null"),
-        (["--training.pack", "maybe"], "--training.pack", "maybe", "give true or false"),
+        (["--training.pack", "maybe"], "--training.pack", "maybe", "give 'recordings', or true or false"),
         (["--model.task", "dictate"], "--model.task", "dictate", "give 'transcribe' or 'translate'"),
         (
             ["--training.mixed_precision", "fp8"],
