@@ -29,7 +29,7 @@ ORDER = [
 # The same within `data`, whose own modules are rooms too.
 DATA_ORDER = [
     *("labels", "text_processing", "reading", "indexing", "selection", "order", "loading", "streaming"),
-    *("run_data", "stream_splits", "splits", "checking"),
+    *("run_data", "joined_segments", "stream_splits", "splits", "checking"),
 ]
 STRANGERS = {"training": "evaluation", "evaluation": "training", "demonstration": "publishing"}  # import not at all
 
