@@ -80,7 +80,13 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
     from accel_asr.data.loading.worker_count import num_workers_of_rank
     from accel_asr.evaluation.evaluation_sets import DatasetName
     from accel_asr.run.display import Display
-    from accel_asr.run.evaluation_job import keep_common, load_model_and_sets, score_clips_without_speech, score_sets
+    from accel_asr.run.evaluation_job import (
+        drop_unfit_long_rows,
+        keep_common,
+        load_model_and_sets,
+        score_clips_without_speech,
+        score_sets,
+    )
     from accel_asr.training.launch.environment import describe_environment
     from accel_asr.training.launch.topology import shut_down, start_accelerator
 
@@ -111,7 +117,9 @@ def evaluate(config: Config, options: argparse.Namespace) -> int:
                 num_workers=num_workers_of_rank(config.training.dataloader_num_workers, device=accelerator.device),
                 device=accelerator.device,
                 most_utterances=options.utterances,
+                keep_long=True,
             )
+            notices += drop_unfit_long_rows(models[name], sets[name], accelerator=accelerator)
         if noise is not None:
             sets[name] += [scored.with_noise(noise, snr_db) for snr_db in options.snr for scored in sets[name]]
         if name == names[0]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_asr.commands.manifest_options import MANIFEST, MANIFEST_FILES, ToManifest, load_pseudo_labels
 from accel_asr.commands.transcribe_options import TO_FILES, check_options, fallback_of, needs_words, parser_of_options
 from accel_asr.commands.transcript_outputs import (
     ToFiles,
@@ -66,8 +67,11 @@ def main(arguments: list[str]) -> int:
             word_timestamps=needs_words(options),
             vad=options.vad,
         )
-    output = _output(options, recordings, files)
-    is_timed = set(options.format) != {"txt"}
+    if MANIFEST in options.format:
+        output: TranscriptOutput = ToManifest(recordings, files[MANIFEST], load_pseudo_labels(options, transcriber))
+    else:
+        output = _output(options, recordings, files)
+    is_timed = not set(options.format) <= {"txt", MANIFEST}
     return _transcribe_all(transcriber, recordings, output, batch_size=options.batch_size, timed=is_timed)
 
 
@@ -82,6 +86,8 @@ def _files(options: argparse.Namespace, recordings: "Sequence[Recording]") -> di
     folder: Path | None = options.output_dir
     if folder is not None:
         names = {name: output_names(recordings, suffix=f".{name}") for name in options.format}
+        if MANIFEST in names:
+            names[MANIFEST] = [Path(name) for name in MANIFEST_FILES]
         files = {name: [folder / path for path in paths] for name, paths in names.items()}
         make_room(folder, [path for paths in files.values() for path in paths], overwrite=options.overwrite)
         return files

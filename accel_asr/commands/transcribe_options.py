@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from accel_asr.commands.manifest_options import MANIFEST, add_manifest_options, manifest_problems
 from accel_asr.commands.option_types import at_least_one, probability, temperatures, threshold
 from accel_asr.config.fallback_settings import WHISPERS_FALLBACK, Fallback
 from accel_asr.console.printing import OptionParser
@@ -69,6 +70,7 @@ def parser_of_options(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ...; default is an accelerator if there is one")
     _add_output_options(parser)
     _add_window_options(parser)
+    add_manifest_options(parser)
     return parser
 
 
@@ -79,7 +81,8 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         type=_formats,
         default=("txt",),
         metavar="FORMAT,FORMAT...",
-        help=f"any of {', '.join(FORMATS)}, or all of them: all (default txt); json is one object per line",
+        help=f"any of {', '.join(FORMATS)}, or all of them: all (default txt); json is one object per line. Or "
+        "manifest: rows to train on",
     )
     group.add_argument("--output_dir", type=Path, metavar="FOLDER", help="write a file for each recording into it")
     group.add_argument("--overwrite", action="store_true", help="replace files that are in --output_dir already")
@@ -151,6 +154,7 @@ def check_options(options: argparse.Namespace) -> None:
 
 def _problems(options: argparse.Namespace) -> Iterator[UserError]:
     formats = options.format
+    yield from manifest_problems(options)
     if len(formats) > 1 and options.output_dir is None:
         problem = "standard output takes one format"
         yield UserError(problem, setting="--format", value=",".join(formats), remedy=TO_FILES)
@@ -197,7 +201,8 @@ def _formats(text: str) -> tuple[str, ...]:
     names: dict[str, None] = {}
     for name in text.lower().split(","):
         known = {"text": ["txt"], "all": FORMATS}.get(name.strip(), [name.strip()])  # text: what txt was called first
-        if unknown := [given for given in known if given not in FORMATS]:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!a} is no format; give some of {', '.join(FORMATS)}, or all")
+        if unknown := [given for given in known if given not in (*FORMATS, MANIFEST)]:
+            some = ", ".join(FORMATS)
+            raise argparse.ArgumentTypeError(f"{unknown[0]!a} is no format; give some of {some}, all, or {MANIFEST}")
         names |= dict.fromkeys(known)
     return tuple(names)

@@ -148,6 +148,11 @@ class ProgressLines:
 Bar = ProgressLines | tqdm
 
 
+def advance(bar: Bar, units: int, *, processes: int) -> None:
+    """Count `units` that this process did as done by each of them: the others are about as far, or have none left."""
+    bar.update(min(units * processes, (bar.total or 0) - bar.n))
+
+
 def progress_bar(
     total: int, *, desc: str, unit: str, is_shown: bool = True, result_on_stdout: bool = False, **of_tqdm: Any
 ) -> Bar:

@@ -1,7 +1,7 @@
 """One evaluation: transcribe, normalise, score. Training and the commands both call it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.generation import transcribe_utterances
 from accel_asr.evaluation.intervals import rate_intervals
 from accel_asr.evaluation.keywords import keyword_record
+from accel_asr.evaluation.long_form import LongFormResult
 from accel_asr.evaluation.scoring import CorpusScore, ScoredUtterance, corpus_score, grouped, score_utterance
 from accel_asr.evaluation.translations import translation_record
 from accel_asr.evaluation.word_probabilities import WordProbabilities
@@ -34,6 +35,7 @@ class Evaluation:
             many processes transcribed, and on what.
         keywords: As `keyword_record` gives it; None where none were given.
         word_confidence: As `confidence_record` gives it; None where it was not asked for.
+        long_form: As `LongFormResult.record`, of the rows longer than the window; None where there are none.
     """
 
     score: CorpusScore
@@ -46,6 +48,7 @@ class Evaluation:
     device: str = "cpu"
     keywords: dict[str, Any] | None = None
     word_confidence: dict[str, Any] | None = None
+    long_form: dict[str, Any] | None = None
 
     def record(self) -> dict[str, Any]:
         """The numbers as metrics.jsonl and summary.json hold them; with several languages or sources, also of each.
@@ -67,6 +70,7 @@ class Evaluation:
             record["translation"] = translation
         record |= {"keywords": self.keywords} if self.keywords else {}
         record |= {"word_confidence": self.word_confidence} if self.word_confidence else {}
+        record |= {"long_form": self.long_form} if self.long_form else {}
         parts_by = {
             "by_language": grouped(self.scored, lambda utterance: utterance.transcript.language or ""),
             "by_source": grouped(self.scored, lambda utterance: utterance.transcript.source or ""),
@@ -75,6 +79,29 @@ class Evaluation:
             if len(parts) > 1:
                 record[name] = {value or "unset": asdict(corpus_score(parts[value])) for value in sorted(parts)}
         return record
+
+
+def with_long_rows(
+    evaluation: Evaluation, long_form: LongFormResult, is_long: Sequence[bool], decoding: Decoding
+) -> Evaluation:
+    """Rows that fit the window and rows that do not in one score, in their order.
+
+    The loss and the confidence of words stay those of the rows that fit.
+
+    Args:
+        evaluation: Of the rows that fit.
+        is_long: Whether each row does not.
+    """
+    short, long = iter(evaluation.scored), iter(long_form.scored)
+    scored = [next(long if is_row_long else short) for is_row_long in is_long]
+    return replace(
+        evaluation,
+        score=corpus_score(scored),
+        seconds=evaluation.seconds + long_form.seconds,
+        scored=scored,
+        keywords=keyword_record(scored, decoding.keywords, decoding.normalizer),
+        long_form=long_form.record(),
+    )
 
 
 def evaluate_model(

@@ -85,12 +85,15 @@ def load_evaluation_sets(
     window_s: float,
     seed: int,
     most_utterances: int | None = None,
+    keep_long: bool = False,
 ) -> tuple[list[EvaluationSet], list[str]]:
     """The sets, and notices for the user: what was kept and what was left out.
 
     Args:
         datasets: Without any, the validation rows of `data`, as training holds them out.
         most_utterances: The first utterances of each set, at most so many.
+        keep_long: Keep the rows of `datasets` that are longer than the window, unless `data.max_duration_s` is below
+            it.
 
     Raises:
         UserError: as reading and filtering raise.
@@ -116,7 +119,12 @@ def load_evaluation_sets(
             part, part_notices = open_part(data, source_settings, dataset.split, sampling_rate_hz=sampling_rate_hz)
             # empty texts show what a model writes where nothing is said
             utterances, drops = prepare_utterances(
-                part, data, encoder=encoder, window_s=window_s, keep_empty_texts=True
+                part,
+                data,
+                encoder=encoder,
+                window_s=window_s,
+                keep_empty_texts=True,
+                keep_long=keep_long and data.max_duration_s >= window_s,
             )
         name = _unique(_label(dataset), taken)
         kept = f"{name}: kept {len(utterances):,} of {len(part.index):,} utterances; {drops.sentence()}"

@@ -19,7 +19,7 @@ from accel_asr.data.selection.long_recordings import LongRecording
 from accel_asr.evaluation.decoding_settings import Decoding
 from accel_asr.evaluation.intervals import rate_intervals
 from accel_asr.evaluation.long_form_faults import LongFormFaults, Stretch, find_faults
-from accel_asr.evaluation.scoring import ScoredUtterance, Transcript, corpus_score, score_utterance
+from accel_asr.evaluation.scoring import TRANSLATE, ScoredUtterance, Transcript, corpus_score, score_utterance
 from accel_asr.model.silence_merging import KeyBias
 from accel_asr.model.written_tokens import TimedWords
 from accel_asr.ranks.agreement import Agreement
@@ -29,6 +29,7 @@ from accel_asr.transcription.transcriber import Transcriber
 MOST_EXAMPLES = 10  # of each kind of fault
 SHORTEST_WINDOW_S = 10.0  # in a shorter one many sentences do not end, and the next window begins after a whole one
 _WINDOWS_ASKED = 8
+_OF_ROW = ("keywords", "block", "block_column", "references")
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ def score_long_recordings(
     assert [number for number, *_ in gathered] == list(range(len(recordings))), "a recording is missing or there twice"
     scored, faults = [], []
     for recording, (_, written, problem) in zip(recordings, gathered, strict=True):
-        scored.append(score_utterance(_transcript(recording, written, problem), decoding.normalizer))
+        transcript = _transcript(recording, written, problem, task=decoding.task)
+        scored.append(score_utterance(transcript, decoding.normalizer))
         timed = recording.timed
         said = timed or [TimedWords(recording.text, 0.0, recording.duration_s)]
         name = recording.recording_id
@@ -210,8 +212,10 @@ def _heard(transcriber: Transcriber, recording: LongRecording, agreement: Agreem
     return transcriber.transcribe_long(samples, on_progress=lambda _: agreement.in_time()), None
 
 
-def _transcript(recording: LongRecording, heard: TimedText, problem: str | None) -> Transcript:
+def _transcript(recording: LongRecording, heard: TimedText, problem: str | None, *, task: str | None) -> Transcript:
     first = recording.first
+    # of joined clips, each has its own
+    of_row = {name: getattr(first, name) for name in _OF_ROW} if len(recording.utterances) == 1 else {}
     return Transcript(
         utterance_id=recording.recording_id,
         duration_s=round(recording.duration_s, 3),
@@ -222,6 +226,8 @@ def _transcript(recording: LongRecording, heard: TimedText, problem: str | None)
         source=first.source,
         audio_problem=problem,
         columns=dict(first.columns),
+        task=TRANSLATE if (first.task or task) == TRANSLATE else None,
+        **of_row,
     )
 
 

@@ -53,7 +53,7 @@ def show_sets(console: Console, results: Mapping[str, Sequence[SetResult]]) -> N
             title = f"{shown(model)}\n{name}" if len(results) > 1 else name
             table.add_column(title, justify="right", overflow="fold")
             columns.append(_column(result))
-    for label in columns[0]:
+    for label in dict.fromkeys(label for column in columns for label in column):
         table.add_row(label, *(column.get(label, "n/a") for column in columns))
     console.print(table)
     for sets in results.values():
@@ -80,6 +80,7 @@ def _column(result: SetResult) -> dict[str, str]:
         "deletions": f"{score.deletions:,}",
         "insertions": f"{score.insertions:,}",
         **_translation_cells(record.get("translation")),
+        **_long_form_cells(record.get("long_form")),
         "RTFx (audio seconds a second)": _speed(result),
     }
 
@@ -91,6 +92,21 @@ def _translation_cells(translation: Mapping[str, Any] | None) -> dict[str, str]:
         for label, name in names.items()
         if translation is not None
     }
+
+
+def _long_form_cells(record: Mapping[str, Any] | None) -> dict[str, str]:
+    """Of rows longer than the window, and nothing where there are none."""
+    if record is None:
+        return {}
+    cells = {
+        "longer than the window": f"{record['recordings']:,}",
+        "WER of those": with_interval(record["wer"], record["wer_interval"]),
+        "loops, missing stretches": f"{record['loops']:,}, {record['missing']:,}",
+    }
+    if record["boundaries"]:
+        errors = f"{record['boundary_error_s']:.2f} s, {record['boundary_error_95_s']:.2f} s"
+        cells["segment times: median error, 95%"] = errors
+    return cells
 
 
 def _speed(result: SetResult) -> str:

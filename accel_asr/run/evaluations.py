@@ -10,6 +10,7 @@ from torch import nn
 from transformers import WhisperForConditionalGeneration
 
 from accel_asr.config.settings import EvaluationConfig
+from accel_asr.console.bars import advance
 from accel_asr.evaluation.evaluating import Evaluation, evaluate_model
 from accel_asr.evaluation.run_files import transcripts_file
 from accel_asr.evaluation.scoring import ScoredUtterance
@@ -214,7 +215,7 @@ class RunEvaluations:
                 accelerator=self.accelerator,
                 collator=self.job.collator,
                 agreement=self.agreement,
-                on_batch=lambda utterances: bar.update(utterances * self.accelerator.num_processes),
+                on_batch=lambda utterances: advance(bar, utterances, processes=self.accelerator.num_processes),
             )
 
     def _guards_are_due(self, step: int) -> bool:

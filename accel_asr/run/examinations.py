@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from transformers import WhisperForConditionalGeneration
 
 from accel_asr.config.settings import EvaluationConfig
+from accel_asr.console.bars import advance
 from accel_asr.evaluation.long_form import score_long_recordings, why_not_long
 from accel_asr.evaluation.no_speech import NoSpeechResult, score_no_speech
 from accel_asr.model.pretrained import load_model_and_processor
@@ -81,7 +82,7 @@ class Examinations:
                 encoder=encoder,
                 accelerator=self.accelerator,
                 agreement=self.agreement,
-                on_recording=lambda: bar.update(1),
+                on_recording=lambda: advance(bar, 1, processes=self.accelerator.num_processes),
             )
         return result.record()
 

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from transformers import WhisperForConditionalGeneration
 
+from accel_asr.console.bars import advance
 from accel_asr.data.loading.clip_items import ClipItems
 from accel_asr.data.selection.long_recordings import LongRecording
 from accel_asr.errors import UserError
@@ -135,7 +136,7 @@ class RunGuards:
                     encoder=self.job.validation_items.encoder,
                     accelerator=self.accelerator,
                     agreement=self.agreement,
-                    on_recording=lambda: bar.update(self.accelerator.num_processes),
+                    on_recording=lambda: advance(bar, 1, processes=self.accelerator.num_processes),
                 )
             return GuardResult(LONG_FORM, long_form.scored, long_form.seconds, rate_intervals(long_form.scored)["wer"])
         items = ClipItems(
@@ -152,7 +153,7 @@ class RunGuards:
                 accelerator=self.accelerator,
                 collator=self.job.collator,
                 agreement=self.agreement,
-                on_batch=lambda utterances: bar.update(utterances * self.accelerator.num_processes),
+                on_batch=lambda utterances: advance(bar, utterances, processes=self.accelerator.num_processes),
             ).scored
         seconds = time.perf_counter() - started_s
         return GuardResult(UTTERANCES, scored, seconds, rate_intervals(scored)["wer"])

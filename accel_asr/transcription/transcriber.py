@@ -202,12 +202,22 @@ class Transcriber:
         options = {"sampling_rate": extractor.sampling_rate, "return_tensors": "pt", "device": str(device)}
         return torch.cat([extractor(clip, **options).input_features for clip in clips]).to(device)
 
-    @torch.no_grad()
-    def _short_batch(self, features: torch.Tensor, durations_s: list[float], timed: bool) -> list[TimedText]:
+    def encode_batch(self, clips: Sequence[np.ndarray]) -> torch.Tensor:
+        """The encoder's states of clips no longer than the window, (clips, positions, width).
+
+        With `merging`, the decoder weighs their positions until `KeyBias` is set to another batch.
+        """
+        return self._encoded(self._features(clips), [len(clip) / self.sampling_rate_hz for clip in clips])
+
+    def _encoded(self, features: torch.Tensor, durations_s: list[float]) -> torch.Tensor:
         kept = None if self.merging is None else self.merging.of_batch(durations_s)
         frames = None if self.merging is None or kept is None else self.merging.frames_of(durations_s)
+        return encode_clips(self.model, features[..., :frames], kept and kept.to(self.model.device))
+
+    @torch.no_grad()
+    def _short_batch(self, features: torch.Tensor, durations_s: list[float], timed: bool) -> list[TimedText]:
         # one pass of the encoder serves the detection of languages and both transcripts
-        encoded = encode_clips(self.model, features[..., :frames], kept and kept.to(self.model.device))
+        encoded = self._encoded(features, durations_s)
         options, languages = self._options(encoded)
         untimed = self.model.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded),

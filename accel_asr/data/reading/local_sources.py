@@ -14,7 +14,7 @@ from accel_asr.data.reading.folder_contents import LAYOUTS, DataTable, FolderCon
 from accel_asr.data.reading.manifests import find_manifest, read_manifest, select_split
 from accel_asr.data.reading.rows import ReadableTable, file_name
 from accel_asr.data.reading.saved_datasets import is_saved_dataset, open_saved_dataset, table_of
-from accel_asr.data.reading.source_table import Table, first_few, source_error
+from accel_asr.data.reading.source_table import first_few, source_error
 from accel_asr.data.reading.split_names import choose_splits, is_split_name
 from accel_asr.data.reading.table_files import (
     LocalName,
@@ -23,6 +23,7 @@ from accel_asr.data.reading.table_files import (
     table_of_annotated,
     tables_as_one,
 )
+from accel_asr.data.reading.text_elsewhere import with_texts_from_elsewhere
 from accel_asr.data.reading.text_files import list_files, read_text_files
 from accel_asr.data.reading.timed_texts.annotated_recordings import read_annotated_folder
 from accel_asr.errors import UserError
@@ -97,7 +98,13 @@ def _of_metadata(name: LocalName, contents: FolderContents) -> ReadableTable | N
     if manifest is None:
         return None
     paths = name.paths(manifest.parent)
-    table: Table = read_manifest(manifest)
+    table, texts = with_texts_from_elsewhere(
+        read_manifest(manifest),
+        audio_column=name.audio_column,
+        text_column=name.text_column,
+        paths=name.paths(manifest.parent),
+        manifest=manifest,
+    )
     notices: list[str] = []
     if any(table.values()):
         columns = find_columns(table, audio_column=name.audio_column, text_column=name.text_column)
@@ -105,7 +112,7 @@ def _of_metadata(name: LocalName, contents: FolderContents) -> ReadableTable | N
         notices = [*_unlisted(table[columns.audio], paths=paths, manifest=manifest), *notices]
         table = table_of_split
     return ReadableTable(
-        table, notices, name.audio_column, name.text_column, paths, is_manifest=True, dependencies=(manifest,)
+        table, notices, name.audio_column, name.text_column, paths, is_manifest=True, dependencies=(manifest, *texts)
     )
 
 

@@ -17,6 +17,7 @@ from accel_asr.data.reading.saved_datasets import open_parquet_files, table_of
 from accel_asr.data.reading.source_table import SourceTable, Table, first_few, source_error
 from accel_asr.data.reading.split_names import missing_shards
 from accel_asr.data.reading.tar_shards import read_tar_shards
+from accel_asr.data.reading.text_elsewhere import with_texts_from_elsewhere
 from accel_asr.data.reading.timed_texts.annotated_recordings import Annotated, read_annotation_files
 from accel_asr.data.reading.timed_texts.recording_pairs import is_annotation_name
 from accel_asr.data.reading.timed_texts.tier_choice import TierSettings
@@ -98,6 +99,13 @@ def tables_as_one(
         table = read_manifest(paths[0])
     else:
         table = _joined(paths, name, home)
+    table, texts = with_texts_from_elsewhere(
+        table,
+        audio_column=name.audio_column,
+        text_column=name.text_column,
+        paths=name.paths(home),
+        manifest=paths[0],
+    )
     split_notices: list[str] = []
     if any(table.values()) and not is_one_split:
         where = paths[0] if len(paths) == 1 else home
@@ -110,7 +118,7 @@ def tables_as_one(
         name.paths(home),
         is_manifest=True,
         dataset=dataset,
-        dependencies=tuple(paths),
+        dependencies=(*paths, *texts),
     )
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from accel_asr.audio import INT16_SCALE
+from accel_asr.audio.augmentation import Augmentation
 from accel_asr.data.selection.utterances import Utterance, Utterances
 from accel_asr.model.written_tokens import TimedWords
 
@@ -23,16 +24,18 @@ class LongRecording:
     Args:
         utterances: Of one language and task; a recording that is given whole is one utterance.
         starts_s: Where each begins, shape (utterances,).
+        augmentation: Of its sound, drawn by its id; None leaves it as it is.
     """
 
     recording_id: str
     utterances: Utterances
     starts_s: tuple[float, ...]
+    augmentation: Augmentation | None = None
 
     @classmethod
-    def whole(cls, utterances: Utterances) -> "list[LongRecording]":
+    def whole(cls, utterances: Utterances, augmentation: Augmentation | None = None) -> "list[LongRecording]":
         """A recording for each utterance."""
-        return [cls(name, utterances[row : row + 1], (0.0,)) for row, name in enumerate(utterances.ids())]
+        return [cls(name, utterances[row : row + 1], (0.0,), augmentation) for row, name in enumerate(utterances.ids())]
 
     @property
     def first(self) -> Utterance:
@@ -73,7 +76,11 @@ class LongRecording:
             silence = np.zeros(max(0, round(start_s * rate_hz) - length), dtype=np.int16)
             clips += [silence, clip]
             length += len(silence) + len(clip)
-        return np.concatenate(clips).astype(np.float32) / INT16_SCALE
+        heard = np.concatenate(clips)
+        if self.augmentation is not None:
+            seed = zlib.crc32(self.recording_id.encode())
+            heard = self.augmentation.clip(heard, row_seed=seed, most_samples=len(heard)).samples
+        return heard.astype(np.float32) / INT16_SCALE
 
 
 def joined_recordings(utterances: Utterances, *, most: int, longer_than_s: float) -> list[LongRecording]:

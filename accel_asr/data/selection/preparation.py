@@ -90,14 +90,15 @@ def sift(
     Args:
         window_s: The model's window; it caps `data.max_duration_s`.
         keep_empty_texts: Keep rows whose text is empty rather than missing: nothing is spoken in them.
-        keep_long: Keep rows of any length: they are transcribed from window to window.
+        keep_long: Keep rows of any length: those longer than the window are transcribed from window to window.
     """
     index = part.index
     durations_s = index.durations_s
     max_duration_s = math.inf if keep_long else min(data.max_duration_s, window_s)
     lengths = label_lengths(part, encoder)
     # the decoder reads all but the last token, which leaves room for the end time of a timestamped label
-    is_too_long = (lengths > encoder.max_label_tokens) & (data.long_labels != "cut") & (not keep_long)
+    is_windowed = durations_s > window_s if keep_long else np.zeros(len(index), dtype=bool)
+    is_too_long = (lengths > encoder.max_label_tokens) & (data.long_labels != "cut") & ~is_windowed
     no_text = lengths == 0
     if keep_empty_texts and no_text.any():
         no_text = np.array([text is None for texts in index.texts() for text in texts], dtype=bool)
