@@ -8,7 +8,7 @@ import numpy as np
 from accel_asr.alignment.aligned import AlignedRecording, AlignedRow, LeftOut
 from accel_asr.alignment.cutting import cut
 from accel_asr.alignment.forcing import force
-from accel_asr.alignment.pauses import Pauses
+from accel_asr.alignment.pauses import Pauses, words_around_pauses
 from accel_asr.alignment.script import FASTEST, Script, letters_of, write_script
 from accel_asr.transcription.segments import TimedText, Word, joined, split_words
 from accel_asr.transcription.transcriber import Transcriber
@@ -16,7 +16,7 @@ from accel_asr.transcription.transcriber import Transcriber
 LONGEST_ROW_S = 30.0
 UNLIKELY = 0.01  # mean probability of words that are not what is said
 FEWEST_WORDS = 4
-_AFTER_S = 1.0  # a row may end so long after its last word begins to end
+_AROUND_S = 1.0  # the pauses before the first and after the last word are looked for so far away
 
 
 def align_recording(
@@ -89,14 +89,10 @@ def _rows(
             continue
         earliest = timed[stretches[number - 1][-1]].end_s if number else 0.0
         latest = timed[stretches[number + 1][0]].start_s if number + 1 < len(stretches) else duration_s
+        limits = max(min(earliest, begin_s), begin_s - _AROUND_S), min(max(latest, end_s), end_s + _AROUND_S)
+        spoken = words_around_pauses(spoken, pauses, begin_s=limits[0], end_s=limits[1])
         previous = None
-        for part in cut(
-            spoken,
-            pauses,
-            begin_s=max(min(earliest, begin_s), begin_s - _AFTER_S),
-            end_s=min(max(latest, end_s), end_s + _AFTER_S),
-            longest_s=longest_s,
-        ):
+        for part in cut(spoken, begin_s=limits[0], end_s=limits[1], longest_s=longest_s):
             inside = tuple(spoken[part.words.start : part.words.stop])
             row_text = joined([word.text for word in inside])
             if len(letters_of(row_text)) > FASTEST * (part.end_s - part.start_s):

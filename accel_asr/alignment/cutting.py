@@ -1,14 +1,13 @@
 """Where to cut words with times into rows: at pauses, ends of sentences first."""
 
-import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from accel_asr.alignment.pauses import Pauses
 from accel_asr.transcription.segments import Word
 
-KEPT_PAUSE_S = 0.15  # of the pause around a row, at most half of it
+KEPT_PAUSE_S = 0.1  # of the pause around a row, at most half of it
 LONG_ENOUGH_S = 0.2  # a pause between sentences
 SHORT_ROW_S = 1.5
 _SENTENCE_END = re.compile(r"[.?!\u2026\u3002\uff01\uff1f\u0964\u06d4\u061f][\"'\u201d\u2019\u00bb)\]]*$")
@@ -27,20 +26,17 @@ class Cut:
     end_s: float
 
 
-def cut(words: Sequence[Word], pauses: Pauses, *, begin_s: float, end_s: float, longest_s: float) -> list[Cut]:
-    """The words in rows of at most `longest_s`, by the cheapest cuts.
+def cut(words: Sequence[Word], *, begin_s: float, end_s: float, longest_s: float) -> list[Cut]:
+    """Words, with the pauses between them, in rows of at most `longest_s`, by the cheapest cuts.
 
     Args:
         begin_s, end_s: The first row begins and the last ends within these.
     """
     if not words:
         return []
-    middles = [(word.start_s + word.end_s) / 2 for word in words]
-    between = [pauses.longest(begin, end) for begin, end in itertools.pairwise(middles)]
-    before = pauses.longest(begin_s, middles[0])
-    after = pauses.longest(middles[-1], end_s)
-    starts = [_late(pause) for pause in (before, *between)]
-    ends = [_early(pause) for pause in (*between, after)]
+    between = [(word.end_s, following.start_s) for word, following in pairwise(words)]
+    starts = [_late(pause) for pause in ((begin_s, words[0].start_s), *between)]
+    ends = [_early(pause) for pause in (*between, (words[-1].end_s, end_s))]
     costs = [_cost(word, pause) for word, pause in zip(words, between, strict=False)]
     best: list[tuple[float, int]] = [(0.0, 0)]  # (cost of the words before, where the last row of them begins)
     for stop in range(1, len(words) + 1):

@@ -20,6 +20,7 @@ SAID_FOUND, CHANCE_FOUND = 0.65, 0.3
 CHANGE = 3.0  # what it costs to go from said to not said, in natural logarithms of probability
 FASTEST = 25.0  # letters a second; nobody speaks faster
 UNHEARD = 12.0  # the same where nothing was heard
+DIGIT = 4.0  # letters that a digit stands for, when it is said
 FEWEST_LETTERS = 8  # fewer that are not found are misheard
 _EXPLAINED = 0.4  # of the letters heard: a text with fewer is not what they are
 
@@ -88,9 +89,10 @@ def write_script(words: Sequence[str], heard: Sequence[Segment], *, duration_s: 
         missing = range(before.place + 1, after.place)
         strange = [word for word in range(before.heard.stop, after.heard.start) if word not in known]
         letters, strange_letters = said.count(missing), listened.count(strange)
+        is_number = any(letter.isdigit() for word in strange for letter in listened.letters(word))
         room_s = max(after_s - before_s, 0.0)
         fastest = FASTEST if strange else UNHEARD
-        if letters >= FEWEST_LETTERS and letters > fastest * max(after_s - ended_s, 0.0):
+        if not is_number and letters >= FEWEST_LETTERS and letters > fastest * max(after_s - ended_s, 0.0):
             unsaid.append(missing)
             missing = range(0)
         if strange_letters >= FEWEST_LETTERS and letters * bool(missing) < _EXPLAINED * strange_letters:
@@ -188,8 +190,10 @@ def _letter_times(listened: _Letters, heard: Sequence[Segment]) -> np.ndarray:
     word = 0
     for part in heard:
         stop = word + len(split_words(part.text))
-        letters = int(listened.starts[stop] - listened.starts[word])
-        times.append(part.start_s + (part.end_s - part.start_s) * np.arange(letters) / max(letters, 1))
+        text = listened.text[listened.starts[word] : listened.starts[stop]]
+        lengths = np.array([DIGIT if letter.isdigit() else 1.0 for letter in text])
+        before = np.cumsum(lengths) - lengths
+        times.append(part.start_s + (part.end_s - part.start_s) * before / max(lengths.sum(), 1.0))
         word = stop
     return np.concatenate([np.zeros(0), *times])
 

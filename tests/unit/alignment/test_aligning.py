@@ -71,8 +71,8 @@ def test_sentences_become_rows_with_the_text_before_them(monkeypatch: pytest.Mon
     assert result.left_out == ()
     assert (result.words_in_rows, result.words_in_text, result.language) == (19, 19, "en")
     second = result.rows[1]
-    assert second.start_s == pytest.approx(6 * WORD_S + PAUSE_S - 0.15, abs=0.03)
-    assert second.end_s == pytest.approx(13 * WORD_S + PAUSE_S + 0.15, abs=0.03)
+    assert second.start_s == pytest.approx(6 * WORD_S + PAUSE_S - 0.1, abs=0.03)
+    assert second.end_s == pytest.approx(13 * WORD_S + PAUSE_S + 0.1, abs=0.03)
 
 
 def test_speech_that_the_text_lacks_is_left_out_with_its_times(monkeypatch: pytest.MonkeyPatch) -> None:
