@@ -1,17 +1,22 @@
 """A window of one recording as an item: its sound, its times, its previous text, and the utterance that it cuts."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from accel_asr.audio.augmentation import AugmentedClip
 from accel_asr.data.labels import LabelEncoder
+from accel_asr.data.loading.batches import TrainingWindows
 from accel_asr.data.loading.clip_items import ClipItems
+from accel_asr.data.loading.collator import Collator
 from accel_asr.data.loading.items import FailedItem, Item
 from accel_asr.data.loading.stitched_windows import StitchedWindows
+from accel_asr.data.order.packing import PackPlan
 from accel_asr.data.order.stitching import Stitching
 from accel_asr.data.reading.rows import Row
 from tests.unit.data.local_sources import RATE_HZ, utterances_of
@@ -129,3 +134,27 @@ def test_rows_without_neighbours_stay_as_they_are(windows, recording: Path) -> N
         stitched=windows,
     )
     assert len(together.of([(0, (1,))])[0].clip) > len(item.clip)  # with the pause after it
+
+
+def test_worker_processes_and_a_resumed_run_give_the_same_windows(windows, collator: Collator) -> None:
+    windows = replace(windows, previous_text_probability=0.5, timestamps_probability=0.5)
+    items = ClipItems(
+        windows.utterances, feature_extractor=windows.feature_extractor, encoder=windows.encoder, stitched=windows
+    )
+    plan = PackPlan(len(SPANS_S), 1, 1, 1, seed=4, drop_last=False, packing=windows.stitching)
+    last_step = plan.last_step(5)
+    alone, others, late = (
+        list(
+            TrainingWindows(
+                items, plan, collator=collator, rank=0, num_workers=workers, first_step=first_step, last_step=last_step
+            )
+        )
+        for workers, first_step in ((0, 1), (2, 1), (0, 4))
+    )
+    for whole, part in ((alone, others), (alone[3:], late)):
+        for batch, same in zip(itertools.chain(*whole), itertools.chain(*part), strict=True):
+            assert batch.utterance_ids == same.utterance_ids
+            assert torch.equal(batch.input_features, same.input_features)
+            assert torch.equal(batch.labels, same.labels)
+            assert torch.equal(batch.decoder_input_ids, same.decoder_input_ids)
+    assert any(len(batch.utterance_ids) > 1 for batch in itertools.chain(*alone))
