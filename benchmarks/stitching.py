@@ -19,11 +19,13 @@ import soundfile
 import torch
 
 from accel_asr.audio.decoding import decode
+from accel_asr.config.fallback_settings import WHISPERS_FALLBACK, Fallback
 from accel_asr.transcription.segments import Segment
 from accel_asr.transcription.transcriber import load_transcriber
 from benchmarks.long_form import RATE_HZ, LongFormScore, LongRecording, ours, read_recordings, score_all, totals
 
 TRAINED_S = 900.0
+ONCE = Fallback((0.0,), compression_ratio_threshold=None, logprob_threshold=None, no_speech_threshold=None)
 OTHERS = ("address-2017.mp3", "address-2018.mp3", "udhr-en.mp3")
 # a window of 30 s holds about four of the segments
 RUNS = {
@@ -45,6 +47,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=["sentences", "stitched"])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--without_fallback", action="store_true", help="decode each window once, greedily, and keep what comes out"
+    )
     options, settings = parser.parse_known_args()
     torch.set_num_threads(options.threads)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -52,15 +57,17 @@ def main() -> None:
     with_times = next(each for each in recordings if each.segments)
     rest = write_rows_and_rest(with_times, options.output)
     scored = [rest, *(each for each in recordings if each.path.name in OTHERS)]
-    models = {"untouched": options.model}
-    for name in options.runs:
-        run = options.output / name.replace(" ", "_")
-        models[name] = str(run / "last")
-        if not (run / "last").exists():
-            tune(options.model, options.output, run, [*RUNS[name], *settings], steps=options.steps)
+    fallback = ONCE if options.without_fallback else WHISPERS_FALLBACK
     results = {}
-    for name, model in models.items():
-        results[name] = score_all(scored, ours(load_transcriber(model, device="cpu")), name=name, say=_say)
+    for name in ["nothing", *options.runs]:
+        model = options.model
+        if name in RUNS:
+            run = options.output / name.replace(" ", "_")
+            model = str(run / "last")
+            if not (run / "last").exists():
+                tune(options.model, options.output, run, [*RUNS[name], *settings], steps=options.steps)
+        transcribe = ours(load_transcriber(model, device="cpu", fallback=fallback))
+        results[name] = score_all(scored, transcribe, name=name, say=_say)
     _say("\n".join(table(results)))
 
 

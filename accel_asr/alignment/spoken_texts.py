@@ -176,7 +176,7 @@ def _of_table(table: Path, *, allow_outside: bool) -> tuple[list[SpokenText], li
     """All rows of a table, whatever their split."""
     name = LocalName(table, "train", DataConfig.audio_column, DataConfig.text_column, allow_outside=allow_outside)
     try:
-        source = tables_as_one(name, table.parent, [table.name], is_one_split=True)
+        source = tables_as_one(name, table.parent, [table.name], is_one_split=True, texts_elsewhere=False)
         if not any(source.table.values()):
             raise UserError("has no rows", setting=FILE, value=table)
         source, faults = _with_texts_of_files(source)

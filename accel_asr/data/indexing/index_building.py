@@ -30,7 +30,7 @@ from accel_asr.files.atomic_writes import WRITING, folder_written_whole
 from accel_asr.files.cache_folder import cache_errors_explained, cache_locked, make_cache_folder
 from accel_asr.files.content_hash import hash_of_file
 
-FORMAT = 7  # an index of another format is rebuilt
+FORMAT = 8  # an index of another format is rebuilt
 DECODED_UP_FRONT_S = 2 * 3600  # sets of at most two hours are decoded while they are indexed: it takes seconds
 LEAST_S = 0.01  # a column of Whisper's spectrogram: less is not worth a notice
 READ_AT_ONCE_BYTES = 1 << 28  # of the audio that an index holds; above, only parts of it are checked

@@ -23,7 +23,12 @@ class DatasetCell:
 
 
 class SourceTable(dict[str, list[Any]]):
-    """Columns by name. `lines` are the line numbers of the rows in their file; empty if rows have none."""
+    """Columns by name.
+
+    Args:
+        lines: The line numbers of the rows in their file; empty if rows have none.
+        has_times: Texts have times written in them, put there by the reader.
+    """
 
     def __init__(
         self,
@@ -31,16 +36,18 @@ class SourceTable(dict[str, list[Any]]):
         *,
         lines: Sequence[int] = (),
         notices: Sequence[str] = (),
+        has_times: bool = False,
     ) -> None:
         super().__init__(columns)
         self.lines = list(lines)
         self.notices = list(notices)
+        self.has_times = has_times
 
     def select(self, rows: Sequence[int]) -> "SourceTable":
         """Some of the rows, by number from 0."""
         lines = [self.lines[row] for row in rows] if self.lines else ()
         columns = {name: [cells[row] for row in rows] for name, cells in self.items()}
-        return SourceTable(columns, lines=lines, notices=self.notices)
+        return SourceTable(columns, lines=lines, notices=self.notices, has_times=self.has_times)
 
 
 def place_of_row(table: Table, row: int) -> str:

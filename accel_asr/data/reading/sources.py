@@ -12,7 +12,7 @@ from accel_asr.data.reading.manifests import MANIFEST_SUFFIXES
 from accel_asr.data.reading.rows import ReadableTable, Row, RowColumns, rows_of, speaker_column_of
 from accel_asr.data.reading.saved_datasets import DatasetAudio, table_of
 from accel_asr.data.reading.shard_names import expand_shards, is_shard_pattern
-from accel_asr.data.reading.source_table import source_error
+from accel_asr.data.reading.source_table import SourceTable, source_error
 from accel_asr.data.reading.table_files import LocalName, find_tables, is_table_pattern
 from accel_asr.data.reading.tar_shards import read_tar_shards
 from accel_asr.data.reading.time_columns import TimeSettings
@@ -94,7 +94,12 @@ def read_source(name: SourceName, *, cache_dir: Path | None = None) -> Source:
     if source.dataset is not None:
         dependencies += tuple(Path(file["filename"]) for file in source.dataset.cache_files)
         dataset_audio = DatasetAudio(source.dataset, audio_column)
-    facts = {"speaker_column": speaker_column_of(source.table), "group_column": name.columns.group}
+    has_times = isinstance(source.table, SourceTable) and source.table.has_times
+    facts = {
+        "has_times": has_times,
+        "speaker_column": speaker_column_of(source.table),
+        "group_column": name.columns.group,
+    }
     return Source(rows, notices, dependencies, dataset_audio, facts)
 
 

@@ -72,12 +72,19 @@ def find_tables(pattern: str, name: LocalName) -> ReadableTable:
 
 
 def tables_as_one(
-    name: LocalName, folder: Path, files: Sequence[str], notices: Sequence[str] = (), *, is_one_split: bool = False
+    name: LocalName,
+    folder: Path,
+    files: Sequence[str],
+    notices: Sequence[str] = (),
+    *,
+    is_one_split: bool = False,
+    texts_elsewhere: bool = True,
 ) -> ReadableTable:
     """The rows of these files, which are relative to `folder`, as one table.
 
     Args:
         is_one_split: Their names stand for the split, so no column has to.
+        texts_elsewhere: Read the texts that a table without a column of them has elsewhere.
     """
     paths = [folder / file for file in files]
     suffixes = {path.suffix.lower() for path in paths}
@@ -99,13 +106,15 @@ def tables_as_one(
         table = read_manifest(paths[0])
     else:
         table = _joined(paths, name, home)
-    table, texts = with_texts_from_elsewhere(
-        table,
-        audio_column=name.audio_column,
-        text_column=name.text_column,
-        paths=name.paths(home),
-        manifest=paths[0],
-    )
+    texts: tuple[Path, ...] = ()
+    if texts_elsewhere:
+        table, texts = with_texts_from_elsewhere(
+            table,
+            audio_column=name.audio_column,
+            text_column=name.text_column,
+            paths=name.paths(home),
+            manifest=paths[0],
+        )
     split_notices: list[str] = []
     if any(table.values()) and not is_one_split:
         where = paths[0] if len(paths) == 1 else home

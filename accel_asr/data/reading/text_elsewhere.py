@@ -18,7 +18,7 @@ def with_texts_from_elsewhere(
     """The table with a column of texts, and the files that they were read from; unchanged if it has that column.
 
     The lines of a file are joined. Segments, `[{"start": 0.0, "end": 1.5, "text": "..."}]`, become a text with written
-    times, which `data.text.written_times` deals with.
+    times, and a row that has both is read from its segments.
 
     Args:
         paths: Where the names of files begin, and what they may not leave.
@@ -30,14 +30,17 @@ def with_texts_from_elsewhere(
         return table, ()
     if resolve_columns(table, audio_column=audio_column, text_column=text_column).text in table:
         return table, ()
+    rows = len(next(iter(table.values())))
+    timed = _texts_of_segments(table, manifest) if SEGMENTS in table else [None] * rows
+    texts, files = timed, ()
     if TEXT_FILE in table:
-        texts, files = _texts_of_files(table, paths, manifest)
-    else:
-        texts, files = _texts_of_segments(table, manifest), ()
+        of_files, files = _texts_of_files(table, paths, manifest)
+        texts = [with_times or text for with_times, text in zip(timed, of_files, strict=True)]
     lines, notices = (table.lines, table.notices) if isinstance(table, SourceTable) else ([], [])
-    place = TEXT_FILE if TEXT_FILE in table else SEGMENTS
-    notices = [*notices, f"there is no column {text_column!r}; took the texts of {place!r}"]
-    return SourceTable({**table, text_column: texts}, lines=lines, notices=notices), files
+    places = " and ".join(repr(name) for name in (SEGMENTS, TEXT_FILE) if name in table)
+    notices = [*notices, f"there is no column {text_column!r}; took the texts of {places}"]
+    columns = {**table, text_column: texts}
+    return SourceTable(columns, lines=lines, notices=notices, has_times=any(timed)), files
 
 
 def _texts_of_files(table: Table, paths: AudioPaths, manifest: Path) -> tuple[list[str | None], tuple[Path, ...]]:

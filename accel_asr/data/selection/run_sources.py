@@ -77,9 +77,12 @@ def open_part(
             channel=data.channel,
             decode_all=decode_all,
         )
+    text = TextProcessing(**asdict(data.text))
+    if index.facts["has_times"]:
+        text = replace(text, written_times="read")
     part = Part(
         index,
-        TextProcessing(**asdict(data.text)),
+        text,
         sampling_rate_hz,
         channel=data.channel,
         name=source.name if several else None,

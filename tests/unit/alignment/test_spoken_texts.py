@@ -127,7 +127,7 @@ def test_a_table_has_texts_languages_and_parts_of_recordings(talks: Path) -> Non
 
 def test_a_table_may_name_files_of_text(talks: Path) -> None:
     rows: list[dict[str, object]] = [
-        {"file": "a.mp3", "text_file": "a.txt"},
+        {"file": "a.mp3", "text_file": "a.txt", "segments": [{"start": 0.0, "end": 1.0, "text": "not this"}]},
         {"file": "b.wav", "text_file": "gone.txt"},
     ]
     write_table(talks, rows, name="manifest.jsonl")

@@ -4,9 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
-from tests.unit.data.local_sources import load, refused
+from accel_asr.config.settings import DataConfig
+from accel_asr.data.selection.run_sources import open_part, resolved_sources
+from accel_asr.data.selection.utterances import Utterances
+from tests.unit.data.local_sources import RATE_HZ, load, refused
 
 SEGMENTS = [{"start": 0.0, "end": 9.655, "text": "Printing, "}, {"start": 9.955, "end": 11.855, "text": "in being"}]
 
@@ -37,8 +42,32 @@ def test_a_column_of_texts_wins(tmp_path: Path) -> None:
 
 def test_timed_segments_become_written_times(tmp_path: Path) -> None:
     manifest = manifest_of(tmp_path, {"file": "a.opus", "segments": SEGMENTS}, {"file": "b.opus", "segments": None})
-    texts = [row.text for row in load(manifest).rows]
-    assert texts == ["<|0.000|> Printing,<|9.655|><|9.955|> in being<|11.855|>", None]
+    source = load(manifest)
+    assert [row.text for row in source.rows] == ["<|0.000|> Printing,<|9.655|><|9.955|> in being<|11.855|>", None]
+    assert source.facts["has_times"]
+
+
+def test_a_row_with_both_is_read_from_its_segments(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Of the file", encoding="utf-8")
+    rows = [{"file": "a.wav", "text_file": "a.txt"}, {"file": "b.wav", "text_file": "a.txt", "segments": SEGMENTS}]
+    manifest = manifest_of(tmp_path, *rows)
+    source = load(manifest)
+    assert [row.text for row in source.rows] == [
+        "Of the file",
+        "<|0.000|> Printing,<|9.655|><|9.955|> in being<|11.855|>",
+    ]
+    assert source.facts["has_times"]
+    assert not load(manifest_of(tmp_path, *rows[:1], name="plain.jsonl")).facts["has_times"]
+
+
+def test_times_of_segments_are_read_whatever_is_done_with_times_in_texts(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(12 * RATE_HZ, np.float32), RATE_HZ)
+    data = DataConfig(name_or_path=str(manifest_of(tmp_path, {"audio": "a.wav", "segments": SEGMENTS})))
+    assert data.text.written_times == "refuse"
+    part, _ = open_part(data, resolved_sources(data)[0], "train", sampling_rate_hz=RATE_HZ)
+    (utterance,) = Utterances.of_part(part, np.arange(1))
+    assert utterance.text == "Printing, in being"
+    assert [(words.start_s, words.end_s) for words in utterance.timed] == [(0.0, 9.655), (9.955, 11.855)]
 
 
 def test_what_can_not_be_read_is_refused_with_its_line(tmp_path: Path) -> None:
