@@ -52,7 +52,13 @@ class LoadedModel:
         """
         most = min(evaluation.generation_max_length, self.encoder.room)
         normalizer = self.decoding.normalizer
-        faults = reference_faults(utterances, encoder=self.encoder, normalizer=normalizer, max_new_tokens=most)
+        faults = reference_faults(
+            utterances,
+            encoder=self.encoder,
+            normalizer=normalizer,
+            max_new_tokens=most,
+            window_s=modeling.window_s(self.processor),
+        )
         if problem := faults.problem(normalizer_name=evaluation.normalizer):
             raise problem
         warnings = faults.warnings(normalizer_name=evaluation.normalizer, max_new_tokens=most, room=self.encoder.room)

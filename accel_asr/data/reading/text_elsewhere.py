@@ -68,7 +68,7 @@ def _texts_of_segments(table: Table, manifest: Path) -> list[str | None]:
     for row, cell in enumerate(table[SEGMENTS]):
         try:
             texts.append(None if cell is None else "".join(map(_written, cell)))
-        except (TypeError, ValueError, KeyError):
+        except (TypeError, ValueError, KeyError, OverflowError):
             wrong.append(place_of_row(table, row))
     if wrong:
         problem = f"{len(wrong):,} cells of 'segments' are no lists of start, end and text ({first_few(wrong)})"
@@ -78,4 +78,5 @@ def _texts_of_segments(table: Table, manifest: Path) -> list[str | None]:
 
 def _written(segment: Mapping[str, Any]) -> str:
     start_s, end_s = float(segment["start"]), float(segment["end"])
-    return f"<|{start_s:.3f}|> {' '.join(str(segment['text']).split())}<|{end_s:.3f}|>"
+    words = segment["text"].split() if segment["text"] is not None else []
+    return f"<|{start_s:.3f}|> {' '.join(words)}<|{end_s:.3f}|>"

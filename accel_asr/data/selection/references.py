@@ -1,5 +1,6 @@
 """Checks validation texts against the evaluation settings: do they fit the longest transcript, are words left whole?"""
 
+import math
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,17 +63,23 @@ class ReferenceFaults:
 
 
 def reference_faults(
-    utterances: Utterances, *, encoder: LabelEncoder, normalizer: Callable[[str], str], max_new_tokens: int
+    utterances: Utterances,
+    *,
+    encoder: LabelEncoder,
+    normalizer: Callable[[str], str],
+    max_new_tokens: int,
+    window_s: float = math.inf,
 ) -> ReferenceFaults:
     """Check every validation text; nothing is decoded.
 
     Args:
         max_new_tokens: The longest transcript in tokens, end-of-text included.
+        window_s: Recordings that are longer are transcribed from window to window: their texts may be of any length.
     """
     start = len(encoder.prefix())
     counted = utterances.numbers(lambda part: label_lengths(part, encoder)) - start
     too_long: list[tuple[str, int]] = []
-    for row in np.flatnonzero(counted > max_new_tokens).tolist():
+    for row in np.flatnonzero((counted > max_new_tokens) & (utterances.durations_s() <= window_s)).tolist():
         utterance = utterances[row]
         needed = int(encoder.lengths([utterance.text])[0]) - start  # without timestamps, which may have been counted
         if needed > max_new_tokens:

@@ -79,5 +79,6 @@ def test_what_can_not_be_read_is_refused_with_its_line(tmp_path: Path) -> None:
     outside = manifest_of(tmp_path, {"file": "a.wav", "text_file": "../a.txt"}, name="outside.jsonl")
     (tmp_path.parent / "a.txt").write_text("not ours", encoding="utf-8")
     refused(outside, "--data.allow_outside_paths", "a.txt")
-    wrong = manifest_of(tmp_path, {"file": "a.wav", "segments": [{"start": 0.0, "text": "no end"}]}, name="wrong.jsonl")
-    refused(wrong, "--data.name_or_path", "segments", "line 1")
+    for cell in ({"start": 0.0, "text": "no end"}, {"start": 10**400, "end": 1.0, "text": "never"}, "five"):
+        wrong = manifest_of(tmp_path, {"file": "a.wav", "segments": [cell]}, name="wrong.jsonl")
+        refused(wrong, "--data.name_or_path", "segments", "line 1")

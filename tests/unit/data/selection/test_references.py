@@ -76,6 +76,16 @@ def test_what_just_fits_and_stays_whole_is_no_warning(encoder: LabelEncoder, tmp
     assert faults.warnings(normalizer_name="multilingual", max_new_tokens=needed, room=encoder.room) == []
 
 
+def test_texts_of_recordings_longer_than_the_window_may_be_of_any_length(encoder: LabelEncoder, tmp_path: Path) -> None:
+    clips = [wav_bytes([0.1] * samples, sampling_rate_hz=16_000) for samples in (1600, 3200, 4800)]
+    utterances = utterances_of([Row(f"u{row}", audio, YORUBA) for row, audio in enumerate(clips)], tmp_path)
+    durations_s = utterances.durations_s()
+    options = {"encoder": encoder, "normalizer": load_normalizer("multilingual", encoder.tokenizer)}
+    for window_s, too_long in ((durations_s[1], 2), (durations_s[2], 3)):
+        faults = reference_faults(utterances, max_new_tokens=2, window_s=window_s, **options)
+        assert faults.too_long == too_long
+
+
 def test_texts_of_which_nothing_is_left_are_refused(encoder: LabelEncoder, tmp_path: Path) -> None:
     problem = faults_of(["...", "?!"], encoder, tmp_path, normalizer="basic", most=99).problem(normalizer_name="basic")
     assert problem is not None
