@@ -1,11 +1,12 @@
-"""txt, json, srt and vtt, as the readers of these want them."""
+"""txt, json, srt, vtt, tsv and ctm, as the readers of these want them."""
 
 import json
 
 import pytest
 
-from accel_asr.transcription.formats import rendered, timestamp
-from accel_asr.transcription.segments import Segment, TimedText
+from accel_asr.transcription.cues import LineLimits
+from accel_asr.transcription.formats import Style, rendered, timestamp
+from accel_asr.transcription.segments import Segment, TimedText, Word
 
 SPOKEN = TimedText(
     text="Rock & roll <b> is fine",
@@ -78,3 +79,65 @@ def test_where_nothing_was_said_files_are_empty_but_valid() -> None:
     assert rendered(silent, output_format="txt", name="x") == ""
     assert rendered(silent, output_format="srt", name="x") == ""
     assert rendered(silent, output_format="vtt", name="x") == "WEBVTT"
+
+
+WORDS = (Word(0.5, 0.9, "Rock", 0.91), Word(0.9, 1.0, "&", 0.5), Word(1.0, 1.5, "roll", 0.875))
+TIMED = TimedText(
+    text="Rock & roll is\tfine",
+    segments=(Segment(0.5, 1.5, "Rock & roll", WORDS), Segment(1.5, 2.25, "is\tfine")),
+    duration_s=3.0,
+    language="en",
+    language_probability=0.98765,
+)
+
+
+def test_tsv_has_milliseconds_and_no_tab_in_a_text() -> None:
+    assert rendered(TIMED, output_format="tsv", name="x").split("\n") == [
+        "start\tend\ttext",
+        "500\t1500\tRock & roll",
+        "1500\t2250\tis fine",
+    ]
+
+
+def test_ctm_has_a_line_for_each_word_under_the_name_without_its_suffix() -> None:
+    assert rendered(TIMED, output_format="ctm", name="calls/my call.1.wav").split("\n") == [
+        "my_call.1 1 0.500 0.400 Rock 0.910",
+        "my_call.1 1 0.900 0.100 & 0.500",
+        "my_call.1 1 1.000 0.500 roll 0.875",
+    ]
+
+
+def test_words_are_in_json_and_karaoke_in_vtt_where_asked_for() -> None:
+    style = Style(with_words=True)
+    about = json.loads(rendered(TIMED, output_format="json", name="x", style=style))
+    assert about["language_probability"] == 0.988
+    assert about["segments"][0]["words"][0] == {"start_s": 0.5, "end_s": 0.9, "text": "Rock", "probability": 0.91}
+    assert about["segments"][1]["words"] == []
+    assert "words" not in json.loads(rendered(TIMED, output_format="json", name="x"))["segments"][0]
+    assert rendered(TIMED, output_format="vtt", name="x", style=style).split("\n")[2:4] == [
+        "00:00:00.500 --> 00:00:01.500",
+        "Rock <00:00:00.900>&amp; <00:00:01.000>roll",
+    ]
+    assert rendered(TIMED, output_format="vtt", name="x").split("\n")[3] == "Rock &amp; roll"
+
+
+def test_times_of_karaoke_rise_within_their_cue() -> None:
+    # WebVTT: each later than the one before and than the cue's start, and earlier than its end
+    words = [Word(0.0, 1.0, "a", 1.0), Word(1.0, 1.0, "b", 1.0), Word(1.0, 2.0, "c", 1.0), Word(2.0, 2.0, "d", 1.0)]
+    spoken = TimedText("a b c d", (Segment(0.0, 2.0, "a b c d", tuple(words)),), 2.0)
+    cue = rendered(spoken, output_format="vtt", name="x", style=Style(with_words=True)).split("\n")[3]
+    assert cue == "a <00:00:01.000>b c d"
+
+
+def test_words_keep_the_spaces_of_their_text() -> None:
+    # a script without spaces beside one with them
+    words = [
+        Word(0.0, 0.5, "我", 1.0),
+        Word(0.5, 1.0, "买", 1.0),
+        Word(1.0, 2.0, "iPhone", 1.0),
+        Word(2.0, 3.0, "了", 1.0),
+    ]
+    spoken = TimedText("我买iPhone了", (Segment(0.0, 3.0, "我买iPhone了", tuple(words)),), 3.0, "zh")
+    assert rendered(spoken, output_format="srt", name="x").endswith("\n我买iPhone了")
+    limits = Style(LineLimits(max_line_width=10))
+    assert rendered(spoken, output_format="srt", name="x", style=limits).endswith("\n我买iPhone\n了")
