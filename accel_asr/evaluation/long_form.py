@@ -24,6 +24,7 @@ from accel_asr.model.silence_merging import KeyBias
 from accel_asr.model.written_tokens import TimedWords
 from accel_asr.ranks.agreement import Agreement
 from accel_asr.transcription.segments import TimedText
+from accel_asr.transcription.sequential import LongAudio
 from accel_asr.transcription.transcriber import Transcriber
 
 MOST_EXAMPLES = 10  # of each kind of fault
@@ -106,7 +107,8 @@ def score_long_recordings(
 ) -> LongFormResult:
     """Transcribe each recording sequentially and score it. Every rank must call this; all get the same result.
 
-    The recordings are shared out over the ranks, the longest first. A rank holds one of them at a time.
+    The recordings are shared out over the ranks, the longest first. A rank holds no more of them than it decodes side
+    by side; on a CPU what it writes does not depend on which ones.
 
     Args:
         model: Unwrapped.
@@ -120,16 +122,18 @@ def score_long_recordings(
     agreement = agreement or Agreement(accelerator)
     longest_first = sorted(range(len(recordings)), key=lambda number: -recordings[number].duration_s)
     transcriber = Transcriber(model, processor, num_beams=decoding.num_beams, fallback=decoding.fallback)
-    heard: list[tuple[int, TimedText, str | None]] = []
+    mine = longest_first[accelerator.process_index :: accelerator.num_processes]
+    heard: list[_Heard] = []
     was_training = model.training
     model.eval()
     KeyBias.of_model(model).of_batch = None  # long recordings have whole windows
     try:
-        for number in longest_first[accelerator.process_index :: accelerator.num_processes]:
-            of_row = _of_recording(transcriber, recordings[number], encoder, decoding)
-            with accelerator.autocast():
-                heard.append((number, *_heard(of_row, recordings[number], agreement)))
-            on_recording()
+        with accelerator.autocast():
+            for result in _heard(
+                transcriber, recordings, mine, encoder=encoder, decoding=decoding, agreement=agreement
+            ):
+                heard.append(result)
+                on_recording()
     finally:
         model.train(was_training)
     while not agreement.all_done(is_done=True):
@@ -190,26 +194,39 @@ def why_not_long(
     return None if is_timed else "the model has not learnt to write times"
 
 
-def _of_recording(
-    transcriber: Transcriber, recording: LongRecording, encoder: LabelEncoder, decoding: Decoding
-) -> Transcriber:
-    """With the recording's own language and task, or else the run's."""
-    if not encoder.languages:
-        return transcriber
-    first = recording.first
-    language = encoder.token_language(first.language) if first.language else decoding.language
-    return replace(transcriber, language=language, task=first.task or decoding.task)
+_Heard = tuple[int, TimedText, str | None]  # (number of a recording, what the model hears, why it hears nothing)
 
 
-def _heard(transcriber: Transcriber, recording: LongRecording, agreement: Agreement) -> tuple[TimedText, str | None]:
-    """What the model hears, and why it hears nothing."""
-    try:
-        samples = recording.samples()
-    except AudioError as error:
-        return TimedText("", (), duration_s=recording.duration_s), str(error)
-    if not transcriber.is_long(samples):  # a guard may have such rows among others
-        return transcriber.transcribe_short([samples], timed=True)[0], None
-    return transcriber.transcribe_long(samples, on_progress=lambda _: agreement.in_time()), None
+def _heard(
+    transcriber: Transcriber,
+    recordings: Sequence[LongRecording],
+    numbers: Sequence[int],
+    *,
+    encoder: LabelEncoder,
+    decoding: Decoding,
+    agreement: Agreement,
+) -> Iterator[_Heard]:
+    """The recordings of these numbers, each with its own language and task, or else the run's."""
+    together = transcriber.together(at_once=decoding.batch_size)
+    for number in numbers:
+        recording = recordings[number]
+        try:
+            samples = recording.samples()
+        except AudioError as error:
+            yield number, TimedText("", (), duration_s=recording.duration_s), str(error)
+            continue
+        first, language, task = recording.first, None, None
+        if encoder.languages:
+            language = encoder.token_language(first.language) if first.language else decoding.language
+            task = first.task or decoding.task
+        if transcriber.is_long(samples):
+            audio = LongAudio(samples, language=language, task=task, on_progress=lambda _: agreement.in_time())
+            yield from ((done, written, None) for done, written in together.add(number, audio))
+        else:  # a guard may have such rows among others
+            own = replace(transcriber, language=language, task=task)
+            yield number, own.transcribe_short([samples], timed=True)[0], None
+    while together.is_busy:
+        yield from ((done, written, None) for done, written in together.step())
 
 
 def _transcript(recording: LongRecording, heard: TimedText, problem: str | None, *, task: str | None) -> Transcript:

@@ -19,7 +19,12 @@ Attention = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tens
 
 def most_rows(device: torch.device, wanted: int) -> int:
     """How many rows of those wanted are best decoded at once."""
-    return min(wanted, ROWS_ON_CPU) if device.type == "cpu" else wanted
+    return min(wanted, ROWS_ON_CPU) if is_cpu(device) else wanted
+
+
+def is_cpu(device: torch.device) -> bool:
+    """Whether it is slower with more rows."""
+    return device.type == "cpu"
 
 
 class DecoderRows:
@@ -79,7 +84,7 @@ class DecoderRows:
     def step(self, ids: Sequence[int]) -> torch.Tensor:
         """Give each row its next token; float32 logits of what follows, (rows or more, vocabulary)."""
         count = len(ids)
-        on_cpu = self._device.type == "cpu"
+        on_cpu = is_cpu(self._device)
         spare = ROWS_ON_CPU - count if on_cpu else 0
         lengths = torch.tensor([*self._lengths, *[0] * spare], device=self._device)
         places, longest = lengths[:count], max(self._lengths) + 1

@@ -1,4 +1,4 @@
-"""Many recordings, one after another: short neighbours share a batch, long ones go window by window."""
+"""Many recordings: short neighbours share a batch, and so do the windows of long ones."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -22,40 +22,54 @@ def outcomes(
 ) -> Iterator[tuple[int, TimedText | str]]:
     """(index, transcript) of each recording, in order; or why it can't be decoded.
 
+    No more are held in memory than are worked on.
+
     Args:
+        batch_size: Recordings at once.
         timed: Give short recordings segments with times too.
         on_progress: Gets how far a long recording is, as a line.
     """
-    waiting: list[tuple[int, np.ndarray | str]] = []
+    waiting: list[tuple[int, np.ndarray]] = []
+    together = transcriber.together(at_once=batch_size)
+    done: dict[int, TimedText | str] = {}
+    following = 0
 
-    def finish() -> Iterator[tuple[int, TimedText | str]]:
-        clips = [clip for _, clip in waiting if not isinstance(clip, str)]
-        transcripts = iter(transcriber.transcribe_short(clips, timed=timed))
-        for index, clip in waiting:
-            yield index, clip if isinstance(clip, str) else next(transcripts)
+    def finish_short() -> None:
+        transcripts = transcriber.transcribe_short([clip for _, clip in waiting], timed=timed)
+        done.update(zip((index for index, _ in waiting), transcripts, strict=True))
         waiting.clear()
+
+    def in_order() -> Iterator[tuple[int, TimedText | str]]:
+        nonlocal following
+        while following in done:
+            yield following, done.pop(following)
+            following += 1
 
     for index, recording in enumerate(recordings):
         try:
             source = recording.path if recording.path is not None else sys.stdin.buffer.read()
             samples = decode(source, sampling_rate_hz=transcriber.sampling_rate_hz)
         except AudioError as error:
-            waiting.append((index, str(error)))
+            done[index] = str(error)
             continue
         if not transcriber.is_long(samples):
             waiting.append((index, samples))
-            if sum(not isinstance(clip, str) for _, clip in waiting) == batch_size:
-                yield from finish()
-            continue
-        yield from finish()
-        whole_s = len(samples) / transcriber.sampling_rate_hz
+        if len(waiting) == batch_size or transcriber.is_long(samples):
+            finish_short()
+        if transcriber.is_long(samples):
+            whole_s = len(samples) / transcriber.sampling_rate_hz
 
-        def show(done_s: float, whole_s: float = whole_s, name: str = recording.name) -> None:
-            on_progress(f"{Path(name).name}: {_minutes(done_s)} of {_minutes(whole_s)}")
+            def show(done_s: float, whole_s: float = whole_s, name: str = recording.name) -> None:
+                on_progress(f"{Path(name).name}: {_minutes(done_s)} of {_minutes(whole_s)}")
 
-        yield index, transcriber.transcribe_long(samples, on_progress=show)
-        on_progress("")
-    yield from finish()
+            done.update(together.add(index, transcriber.long_audio(samples, on_progress=show)))
+        yield from in_order()
+    finish_short()
+    yield from in_order()
+    while together.is_busy:
+        done.update(together.step())
+        yield from in_order()
+    on_progress("")
 
 
 def _minutes(seconds: float) -> str:

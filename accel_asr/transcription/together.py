@@ -7,6 +7,7 @@ the others of the batch.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -72,25 +73,41 @@ class LongRecordings:
     ) -> None:
         self._model, self._extractor, self._spelling = model, extractor, spelling
         self._start_of, self._with_words, self._context = start_of, with_words, context
-        self._fallback, self._at_once = fallback, at_once
-        self._decoder = WindowDecoder(model, most=at_once, fallback=fallback, num_beams=num_beams)
+        self._fallback, self._at_once, self._num_beams = fallback, at_once, num_beams
         self._active: list[_Recording] = []
 
     def transcribe(self, audio: Iterable[LongAudio]) -> Iterator[tuple[int, TimedText]]:
         """(index, transcript) of each, as they are done; no more of them are asked for than are worked on."""
-        waiting = enumerate(audio)
-        while True:
-            while len(self._active) < self._at_once and (following := next(waiting, None)) is not None:
-                yield from self._begin(*following)
-            if not self._active:
-                return
-            with torch.no_grad(), self._context():
-                decoded = self._decoder.step()
-            # backwards: the last one takes the place of one that is done
-            for row in reversed(range(len(decoded))):
-                yield from self._go_on(row, decoded[row])
+        for index, following in enumerate(audio):
+            yield from self.add(index, following)
+        while self.is_busy:
+            yield from self.step()
 
-    def _begin(self, index: int, audio: LongAudio) -> Iterator[tuple[int, TimedText]]:
+    @cached_property
+    def _decoder(self) -> WindowDecoder:
+        """Made for the first recording: a model without times can't be asked for one."""
+        return WindowDecoder(self._model, most=self._at_once, fallback=self._fallback, num_beams=self._num_beams)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there are recordings that are not done."""
+        return bool(self._active)
+
+    def add(self, index: int, audio: LongAudio) -> list[tuple[int, TimedText]]:
+        """Begin a recording; where the batch is full, others are done first. Returns those that are done."""
+        done: list[tuple[int, TimedText]] = []
+        while len(self._active) == self._at_once:
+            done += self.step()
+        return done + self._begin(index, audio)
+
+    def step(self) -> list[tuple[int, TimedText]]:
+        """A token of each recording; returns those that are done."""
+        with torch.no_grad(), self._context():
+            decoded = self._decoder.step()
+        # backwards: the last one takes the place of one that is done
+        return [done for row in reversed(range(len(decoded))) for done in self._go_on(row, decoded[row])]
+
+    def _begin(self, index: int, audio: LongAudio) -> list[tuple[int, TimedText]]:
         extractor, model = self._extractor, self._model
         features = extractor(
             audio.samples,
@@ -115,19 +132,20 @@ class LongRecordings:
         self._active.append(_Recording(index, audio, way, generator))
         return self._go_on(len(self._active) - 1, None if way.is_done else self._begin_window(len(self._active) - 1))
 
-    def _go_on(self, row: int, decoded: DecodedWindow | None) -> Iterator[tuple[int, TimedText]]:
-        """Take what is decoded, and begin the next window; yields the recording if it is done."""
+    def _go_on(self, row: int, decoded: DecodedWindow | None) -> list[tuple[int, TimedText]]:
+        """Take what is decoded, and begin the next window; returns the recording if it is done."""
         recording = self._active[row]
         while decoded is not None:
             self._take(recording, decoded)
             decoded = None if recording.way.is_done else self._begin_window(row)
-        if recording.way.is_done:
-            last = self._active.pop()
-            if row < len(self._active):
-                self._active[row] = last
-            if recording.start is not None:
-                self._decoder.remove(row)
-            yield recording.index, self._transcript(recording)
+        if not recording.way.is_done:
+            return []
+        last = self._active.pop()
+        if row < len(self._active):
+            self._active[row] = last
+        if recording.start is not None:
+            self._decoder.remove(row)
+        return [(recording.index, self._transcript(recording))]
 
     def _begin_window(self, row: int) -> DecodedWindow | None:
         recording = self._active[row]

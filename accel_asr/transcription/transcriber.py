@@ -1,6 +1,6 @@
 """From samples to text with times: short recordings in batches, long ones window by window."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -158,7 +158,7 @@ class Transcriber:
     ) -> TimedText:
         """Transcribe one recording of any length from window to window; the arguments are those of `long_audio`."""
         audio = self.long_audio(samples, on_progress=on_progress)
-        return next(self.transcribe_together([audio], at_once=1))[1]
+        return next(self.together(at_once=1).transcribe([audio]))[1]
 
     def long_audio(
         self, samples: np.ndarray, *, on_progress: Callable[[float], object] = lambda done_s: None
@@ -177,13 +177,8 @@ class Transcriber:
             on_progress=on_progress,
         )
 
-    def transcribe_together(self, audio: Iterable[LongAudio], *, at_once: int) -> Iterator[tuple[int, TimedText]]:
-        """(index, transcript) of recordings of any length, as they are done.
-
-        Args:
-            audio: No more of them are asked for than are worked on.
-            at_once: Recordings decoded side by side; on a CPU at most 3 are.
-        """
+    def together(self, *, at_once: int) -> LongRecordings:
+        """Recordings of any length side by side; on a CPU at most 3, more would not be faster."""
         return LongRecordings(
             self.model,
             self.processor.feature_extractor,
@@ -194,7 +189,7 @@ class Transcriber:
             num_beams=self.num_beams or self.model.generation_config.num_beams or 1,
             context=partial(half_precision, self.model.device),
             with_words=self._words_of_window if self.word_timestamps else None,
-        ).transcribe(audio)
+        )
 
     def _features(self, clips: Sequence[np.ndarray]) -> torch.Tensor:
         """(clips, mel bins, frames), computed by the model's device in fp32."""
