@@ -138,8 +138,8 @@ class WindowDecoder:
                 token = torch.multinomial(own.softmax(dim=0), 1, generator=row.generator)[0]
                 tokens[number] = token
                 logprobs[number] = (own * row.temperature).log_softmax(dim=0)[token]
-        # both by one copy to the host
-        pairs = torch.stack([tokens.double(), logprobs.double()], dim=1)[: len(rows)].tolist()
+        # both by one copy to the host; float32 holds every token id
+        pairs = torch.stack([tokens.float(), logprobs], dim=1)[: len(rows)].tolist()
         return [(int(token), logprob) for token, logprob in pairs]
 
     def _accept(self, number: int, token: int, logprob: float) -> DecodedWindow | None:

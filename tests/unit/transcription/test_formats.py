@@ -140,4 +140,4 @@ def test_words_keep_the_spaces_of_their_text() -> None:
     spoken = TimedText("我买iPhone了", (Segment(0.0, 3.0, "我买iPhone了", tuple(words)),), 3.0, "zh")
     assert rendered(spoken, output_format="srt", name="x").endswith("\n我买iPhone了")
     limits = Style(LineLimits(max_line_width=10))
-    assert rendered(spoken, output_format="srt", name="x", style=limits).endswith("\n我买iPhone\n了")
+    assert rendered(spoken, output_format="srt", name="x", style=limits).endswith("\n我买\niPhone了")
