@@ -4,7 +4,9 @@ pseudo-labels of the training recordings, and tuned on their true texts; all wit
 python benchmarks/pseudo_labels.py DATA --teacher openai/whisper-base --student openai/whisper-tiny.en --output_dir OUT
 
 DATA is a folder with a manifest.jsonl of file, text and split, as the recipe learner_english takes. The teacher sees
-the recordings of split train alone, and no text. `--keep` passes filters on to `accel-asr transcribe`.
+the recordings of split train alone, and no text. All its rows are kept but for those that `--keep` leaves out, such as
+`--keep max_disagreement=0.3 min_avg_logprob=-1`, by the scores that `accel-asr transcribe` wrote. Labels and runs that
+are in OUT already are not made again.
 """
 
 import argparse
@@ -12,15 +14,19 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from accel_asr.evaluation.intervals import Difference, paired_difference
 from accel_asr.evaluation.scoring import ScoredUtterance, corpus_score, score_utterance
 from accel_asr.evaluation.scoring import Transcript as Written
+from accel_asr.transcription.manifest_rows import RowFilters, RowScores
 
 TRAIN = ["--config", "learner_english", "--tracking.report_to", "[]", "--evaluation.long_form", "none"]
 TRAIN += ["--evaluation.no_speech", "false", "--evaluation.eval_steps", "100000"]
+ALL = ["--min_avg_logprob", "none", "--max_no_speech_prob", "none", "--max_compression_ratio", "none"]
+NO_FILTERS = RowFilters(None, None, None, None)
 MERGED = ["--evaluation.audio_context", "merged"]
 
 
@@ -30,53 +36,69 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--teacher", required=True)
     parser.add_argument("--student", required=True)
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--keep", nargs=argparse.REMAINDER, default=[], help="filters, such as --min_avg_logprob -0.5")
+    parser.add_argument("--agree_with", help="a second model, whose disagreement with the teacher is a score")
+    parser.add_argument("--recordings", type=int, help="label and train on so many recordings only")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--keep", nargs="+", default=[], metavar="NAME=LIMIT", help="filters of accel-asr transcribe")
     parser.add_argument("--output_dir", type=Path, required=True)
     options = parser.parse_args()
     data, out = options.data.resolve(), options.output_dir.resolve()
     rows = [json.loads(line) for line in (data / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
-    true_texts = {row["file"]: row["text"] for row in rows if row["split"] == "train"}
-    write_labels(data, list(true_texts), out / "labels", teacher=options.teacher, filters=options.keep)
-    print(about_labels(out / "labels", data, true_texts))
+    train = [row for row in rows if row["split"] == "train"][: options.recordings]
+    if not (out / "labels" / "manifest.jsonl").exists():
+        label(data, [row["file"] for row in train], out / "labels", teacher=options.teacher, second=options.agree_with)
 
+    run_name = "_".join(["pseudo", *options.keep])
+    labels = kept(out / "labels", {row["file"]: row["text"] for row in train}, data=data, limits=options.keep)
+    manifests = {
+        run_name: write_rows(out / f"{run_name}.jsonl", labels),
+        "true": write_rows(out / "true.jsonl", [row | {"audio": str(data / row["file"])} for row in train]),
+        "test": write_rows(
+            out / "test.jsonl", [row | {"audio": str(data / row["file"])} for row in rows if row["split"] == "test"]
+        ),
+    }
     common = [*TRAIN, *MERGED, "--model.name_or_path", options.student, "--training.max_steps", str(options.steps)]
-    on_true = ["--data.name_or_path", str(data)]
-    on_pseudo = ["--data.name_or_path", str(out / "labels" / "manifest.jsonl"), "--data.audio_column", "audio"]
-    on_pseudo += ["--data.allow_outside_paths", "true", "--data.eval_name_or_path", str(out / "test.jsonl")]
-    with (out / "test.jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(
-            json.dumps(row | {"audio": str(data / row["file"])}) + "\n" for row in rows if row["split"] == "test"
-        )
+    common += ["--data.eval_name_or_path", str(manifests["test"]), "--data.audio_column", "audio"]
+    common += ["--data.breakdown_columns", "[]"]
     scored: dict[str, list[ScoredUtterance]] = {}
-    for name, source in (("pseudo", on_pseudo), ("true", on_true)):
-        run("train", *common, *source, "--output_dir", str(out / name))
+    for name, run_folder in (("pseudo", run_name), ("true", "true")):
+        if not (out / run_folder / "summary.json").exists():
+            source = ["--data.name_or_path", str(manifests[run_folder]), "--data.allow_outside_paths", "true"]
+            run("train", *common, *source, "--output_dir", str(out / run_folder))
         scored["untuned"], *_, scored[name] = (
-            read_scored(path) for path in sorted((out / name / "evaluations").glob("step-*.jsonl"))
+            read_scored(path) for path in sorted((out / run_folder / "evaluations").glob("step-*.jsonl"))
         )
     print(figures(scored))
 
 
-def write_labels(data: Path, files: list[str], out: Path, *, teacher: str, filters: list[str]) -> None:
-    """Have the teacher transcribe these recordings."""
+def label(data: Path, files: list[str], out: Path, *, teacher: str, second: str | None) -> None:
+    """Have the teacher transcribe these recordings, and keep all rows."""
     recordings = [str(data / file) for file in files]
-    options = ["--format", "manifest", "--language", "en", "--audio_context", "merged", "--overwrite"]
-    run("transcribe", *recordings, "--model", teacher, *options, "--output_dir", str(out), *filters)
+    options = ["--format", "manifest", "--language", "en", "--audio_context", "merged", "--overwrite", *ALL]
+    options += ["--agree_with", second, "--max_disagreement", "none"] if second else []
+    run("transcribe", *recordings, "--model", teacher, *options, "--output_dir", str(out))
 
 
-def about_labels(folder: Path, data: Path, true_texts: dict[str, str]) -> str:
-    """How wrong the labels are, of the rows that are kept and of those that are left out."""
-    lines = []
-    for name, file in (("kept", "manifest.jsonl"), ("left out", "left_out.jsonl")):
-        rows = [json.loads(line) for line in (folder / file).read_text(encoding="utf-8").splitlines()]
-        score = corpus_score([compared(row, true_texts[name_in(row, folder, data)]) for row in rows]) if rows else None
-        lines.append(f"{name}: {len(rows)} rows" + (f", WER of the labels {100 * score.wer:.2f}%" if score else ""))
-    return "\n".join(lines)
+def kept(folder: Path, true_texts: dict[str, str], *, data: Path, limits: list[str]) -> list[dict[str, Any]]:
+    """The rows that pass; prints how many do, and how wrong the labels of those and of the others are."""
+    filters = replace(NO_FILTERS, **{name: float(limit) for name, _, limit in (each.partition("=") for each in limits)})
+    rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
+    passed: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+    for row in rows:
+        scores = RowScores(*(row.get(field.name) for field in fields(RowScores)))
+        passed[filters.why_left_out(scores) is None].append(row | {"audio": os.path.normpath(folder / row["audio"])})
+    for name, some in (("kept", passed[True]), ("left out", passed[False])):
+        compared_rows = [compared(row, true_texts[os.path.relpath(row["audio"], data)]) for row in some]
+        wer = f", WER of the labels {100 * corpus_score(compared_rows).wer:.2f}%" if some else ""
+        print(f"{name}: {len(some)} rows{wer}", flush=True)
+    return passed[True]
 
 
-def name_in(row: dict[str, Any], folder: Path, data: Path) -> str:
-    """What the manifest of `data` calls the recording of a row."""
-    return os.path.relpath(os.path.normpath(folder / row["audio"]), data)
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write a manifest; returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return path
 
 
 def compared(row: dict[str, Any], true_text: str) -> ScoredUtterance:

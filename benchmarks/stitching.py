@@ -10,7 +10,6 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,14 +26,12 @@ from benchmarks.long_form import RATE_HZ, LongFormScore, LongRecording, ours, re
 TRAINED_S = 900.0
 ONCE = Fallback((0.0,), compression_ratio_threshold=None, logprob_threshold=None, no_speech_threshold=None)
 OTHERS = ("address-2017.mp3", "address-2018.mp3", "udhr-en.mp3")
-# a window of 30 s holds about four of the segments
+SENTENCES_OF_WINDOW = 4  # of 30 s
+SENTENCES = ("--training.audio_context", "merged")
 RUNS = {
-    "sentences": ("--training.per_device_train_batch_size", "8", "--training.audio_context", "merged"),
-    "sentences with times": (
-        *("--training.per_device_train_batch_size", "8", "--training.audio_context", "merged"),
-        *("--data.timestamps_probability", "0.5"),
-    ),
-    "stitched": ("--training.per_device_train_batch_size", "2", "--training.pack", "recordings"),
+    "sentences": SENTENCES,
+    "sentences with times": (*SENTENCES, "--data.timestamps_probability", "0.5"),
+    "stitched": ("--training.pack", "recordings"),
 }
 
 
@@ -44,7 +41,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("model")
     parser.add_argument("output", type=Path)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--windows", type=int, default=2, help="of a step, and four times as many sentences")
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=["sentences", "stitched"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
@@ -65,7 +63,7 @@ def main() -> None:
             run = options.output / name.replace(" ", "_")
             model = str(run / "last")
             if not (run / "last").exists():
-                tune(options.model, options.output, run, [*RUNS[name], *settings], steps=options.steps)
+                tune(name, options.model, run, *settings, steps=options.steps, windows=options.windows)
         transcribe = ours(load_transcriber(model, device="cpu", fallback=fallback))
         results[name] = score_all(scored, transcribe, name=name, say=_say)
     _say("\n".join(table(results)))
@@ -92,21 +90,23 @@ def write_rows_and_rest(recording: LongRecording, output: Path) -> LongRecording
     return replace(recording, path=path, text=" ".join(each.text for each in segments), segments=segments)
 
 
-def tune(model: str, rows: Path, run: Path, settings: Sequence[str], *, steps: int) -> None:
-    """Train for `steps`, and score once at the end."""
+def tune(name: str, model: str, run: Path, *settings: str, steps: int, windows: int) -> None:
+    """Train for `steps` as `RUNS` has that name, on the rows beside the run's folder, and score once at the end."""
+    batch_size = windows if name == "stitched" else SENTENCES_OF_WINDOW * windows
     given = {
         "model.name_or_path": model,
-        "data.name_or_path": str(rows / "train.jsonl"),
-        "data.eval_name_or_path": str(rows / "dev.jsonl"),
+        "data.name_or_path": str(run.parent / "train.jsonl"),
+        "data.eval_name_or_path": str(run.parent / "dev.jsonl"),
         "data.allow_outside_paths": "true",
         "training.max_steps": str(steps),
+        "training.per_device_train_batch_size": str(batch_size),
         "evaluation.eval_on_start": "false",
         "evaluation.eval_steps": str(steps),
         "evaluation.long_form": "none",
         "output_dir": str(run),
     }
     arguments = [part for name, value in given.items() for part in (f"--{name}", value)]
-    subprocess.run([sys.executable, "-m", "accel_asr", "train", *arguments, *settings], check=True)
+    subprocess.run([sys.executable, "-m", "accel_asr", "train", *arguments, *RUNS[name], *settings], check=True)
 
 
 def table(results: dict[str, dict[str, LongFormScore]]) -> list[str]:
