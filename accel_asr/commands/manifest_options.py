@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from accel_asr.audio.decoding import AudioError
 from accel_asr.commands.option_types import probability, threshold
-from accel_asr.console.printing import say
+from accel_asr.console.printing import counted, say
 from accel_asr.errors import UserError, setting_shown_as
 from accel_asr.model.folder.examination import refuse_unfit_folder
 from accel_asr.quickstart import model_source
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 MANIFEST = "manifest"
 MANIFEST_FILES = ("manifest.jsonl", "left_out.jsonl")
 _FILTERS = ("agree_with", "max_disagreement", "max_no_speech_prob", "max_compression_ratio", "min_avg_logprob")
+# options that change what is written; models are compared by their weights
+_OF_TRANSCRIPTS = (
+    *("language", "task", "num_beams", "audio_context", "initial_prompt", "keywords", "vad", "temperature"),
+    *("compression_ratio_threshold", "logprob_threshold", "no_speech_threshold", "condition_on_prev_tokens"),
+)
 
 
 def add_manifest_options(parser: argparse.ArgumentParser) -> None:
@@ -92,36 +97,49 @@ def manifest_problems(options: argparse.Namespace) -> Iterator[UserError]:
 
 
 class ToManifest:
-    """An output of `transcribe`: rows of all recordings in one file, and what is left out in another."""
+    """An output of `transcribe`: rows of all recordings in one file, and what is left out in another.
+
+    Args:
+        recordings: All; `pending` are those that a stopped call has not transcribed yet.
+    """
 
     def __init__(self, recordings: "Sequence[Recording]", files: Sequence[Path], labels: "PseudoLabels") -> None:
         self.recordings, self.files, self.labels = recordings, files, labels
+        self.pending = labels.pending(recordings)
+        if done := len(recordings) - len(self.pending):
+            note = f"{done:,} of {counted(len(recordings), 'recording')} done before, by a call that was stopped"
+            say(f"note: {note}", to_stderr=True)
 
     def write(self, index: int, spoken: "TimedText") -> None:
-        """Score the rows of a recording; they are written last.
+        """Score the rows of the recording with that number of `pending`; they are written last.
 
         Raises:
             UserError: the recording can't be read a second time.
         """
         try:
-            self.labels.add(self.recordings[index], spoken)
+            self.labels.add(self.pending[index], spoken)
         except AudioError as error:
             raise UserError(f"it changed while it was transcribed: {error}", setting="FILE") from error
 
     def finish(self, *, failed: int) -> None:
         """Write both files."""
-        say(self.labels.write(*self.files), to_stderr=True)
+        manifest, left_out = self.files
+        counts = self.labels.write(manifest, left_out, self.recordings)
+        say(f"{counts}; {counted(failed, 'recording')} failed" if failed else counts, to_stderr=True)
 
 
 def load_pseudo_labels(options: argparse.Namespace, teacher: "Transcriber") -> "PseudoLabels":
     """What collects the rows, with the second model if one is wanted.
 
     Raises:
-        UserError: the second model can't be loaded, does not know the language, or has a shorter window.
+        UserError: the second model can't be loaded, does not know the language, or has a shorter window; or a stopped
+            call left rows that were made otherwise.
     """
+    from accel_asr.alignment.many_recordings import weights_and_settings_hash
     from accel_asr.transcription.manifest_rows import RowFilters
     from accel_asr.transcription.pseudo_labels import PseudoLabels
     from accel_asr.transcription.transcriber import load_transcriber
+    from accel_asr.transcription.unfinished_rows import UnfinishedRows
 
     second = None
     if "agree_with" in options:
@@ -142,6 +160,16 @@ def load_pseudo_labels(options: argparse.Namespace, teacher: "Transcriber") -> "
                 remedy="give a model with the same window",
             )
     limits = {field.name: vars(options)[field.name] for field in fields(RowFilters) if field.name in options}
+    made_by = {
+        "--model": weights_and_settings_hash(teacher),
+        "--agree_with": None if second is None else weights_and_settings_hash(second),
+        **{f"--{name}": vars(options)[name] for name in _OF_TRANSCRIPTS},
+    }
     return PseudoLabels(
-        options.output_dir, teacher=teacher, second=second, filters=RowFilters(**limits), batch_size=options.batch_size
+        options.output_dir,
+        teacher=teacher,
+        second=second,
+        filters=RowFilters(**limits),
+        batch_size=options.batch_size,
+        unfinished=UnfinishedRows(options.output_dir, made_by, overwrite=options.overwrite),
     )

@@ -68,7 +68,9 @@ def main(arguments: list[str]) -> int:
             vad=options.vad,
         )
     if MANIFEST in options.format:
-        output: TranscriptOutput = ToManifest(recordings, files[MANIFEST], load_pseudo_labels(options, transcriber))
+        labelling = ToManifest(recordings, files[MANIFEST], load_pseudo_labels(options, transcriber))
+        output: TranscriptOutput = labelling
+        recordings = labelling.pending
     else:
         output = _output(options, recordings, files)
     is_timed = not set(options.format) <= {"txt", MANIFEST}

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from accel_asr.transcription.manifest_rows import (
 )
 from accel_asr.transcription.segments import TimedText
 from accel_asr.transcription.transcriber import Transcriber
+from accel_asr.transcription.unfinished_rows import UnfinishedRows
 
 
 class PseudoLabels:
@@ -30,58 +32,93 @@ class PseudoLabels:
     Args:
         folder: Where the files go; the names of recordings are relative to it.
         second: Transcribes each row once more, for `disagreement`.
+        unfinished: Keeps the rows of recordings that are done.
     """
 
     def __init__(
-        self, folder: Path, *, teacher: Transcriber, second: Transcriber | None, filters: RowFilters, batch_size: int
+        self,
+        folder: Path,
+        *,
+        teacher: Transcriber,
+        second: Transcriber | None,
+        filters: RowFilters,
+        batch_size: int,
+        unfinished: UnfinishedRows,
     ) -> None:
         self.folder = folder
         self.teacher, self.second, self.filters = teacher, second, filters
         self.batch_size = batch_size
-        self.rows: list[dict[str, Any]] = []
-        self.left_out: list[dict[str, Any]] = []
-        self._waiting: list[tuple[Path, TranscribedRow, np.ndarray]] = []
+        self.unfinished = unfinished
+        self._new: dict[Path, list[dict[str, Any]]] = {}
+        self._waiting: list[tuple[dict[str, Any], TranscribedRow, np.ndarray]] = []
+
+    def pending(self, recordings: Sequence[Recording]) -> list[Recording]:
+        """Those that are not done yet."""
+        return [each for each in recordings if not self.unfinished.is_done(_path(each))]
 
     def add(self, recording: Recording, spoken: TimedText) -> None:
         """Make rows of a transcript.
 
         Raises:
             AudioError: the recording can no longer be decoded.
+            UserError: rows can't be kept.
         """
-        assert recording.path is not None
+        path = _path(recording)
         rate_hz = self.teacher.sampling_rate_hz
         window_s = self.teacher.window_s
-        samples = decode(recording.path, sampling_rate_hz=rate_hz)
+        samples = decode(path, sampling_rate_hz=rate_hz)
+        lines = self._new[path] = []
+        is_batch_full = False
         for row in rows_of_transcript(spoken, longest_s=window_s):
+            lines.append(self._line(path, row))
             if row.end_s - row.start_s > window_s or not row.text:
-                reason = "no text" if not row.text else f"longer than {window_s:g} s"
-                self.left_out.append(self._line(recording.path, row, RowScores()) | {"reason": reason})
+                lines[-1]["reason"] = "no text" if not row.text else f"longer than {window_s:g} s"
                 continue
-            clip = samples[round(row.start_s * rate_hz) : round(row.end_s * rate_hz)]
-            self._waiting.append((recording.path, row, clip))
+            self._waiting.append((lines[-1], row, samples[round(row.start_s * rate_hz) : round(row.end_s * rate_hz)]))
             if len(self._waiting) == self.batch_size:
                 self._score()
+                is_batch_full = True
+        if is_batch_full:
+            self._keep()
 
-    def write(self, manifest: Path, left_out: Path) -> str:
-        """Write the rows that are kept, and the others with the reason; returns the counts in words.
+    def write(self, manifest: Path, left_out: Path, recordings: Sequence[Recording]) -> str:
+        """Write the rows of these recordings that pass, and the others with the reason; returns the counts in words.
 
         Raises:
             UserError: a file can't be written.
         """
-        self._score()
+        self._keep()
+        rows: list[dict[str, Any]] = []
+        others: list[dict[str, Any]] = []
+        for recording in recordings:
+            for line in self.unfinished.rows_of(_path(recording)):
+                scores = RowScores(*(line.get(field.name) for field in fields(RowScores)))
+                reason = line.get("reason") or self.filters.why_left_out(scores)
+                if reason is None:
+                    rows.append(line)
+                else:
+                    others.append(line | {"reason": reason})
         with write_errors_explained(self.folder, setting="--output_dir"):
-            write_json_lines(left_out, iter(self.left_out))
-            write_json_lines(manifest, iter(self.rows))
-        return summary(self.rows, self.left_out)
+            write_json_lines(left_out, iter(others))
+            write_json_lines(manifest, iter(rows))
+            self.unfinished.remove()
+        return summary(rows, others)
+
+    def _keep(self) -> None:
+        """Score what is waiting; then all recordings so far are done."""
+        self._score()
+        for path, lines in self._new.items():
+            self.unfinished.add(path, lines)
+        self._new.clear()
 
     def _score(self) -> None:
         if not self._waiting:
             return
-        paths, rows, clips = (list(column) for column in zip(*self._waiting, strict=True))
+        lines, rows, clips = (list(column) for column in zip(*self._waiting, strict=True))
         self._waiting.clear()
         labels = score_labels(self.teacher, clips, [row.text for row in rows], [row.language for row in rows])
         others = self._second_texts(clips)
-        for path, row, label, other in zip(paths, rows, labels, others, strict=True):
+        for line, row, label, other in zip(lines, rows, labels, others, strict=True):
             scores = RowScores(
                 avg_logprob=label.avg_logprob,
                 no_speech_prob=label.no_speech_prob,
@@ -89,19 +126,14 @@ class PseudoLabels:
                 disagreement=None if other is None else disagreement(row.text, other),
                 second_text=other,
             )
-            reason = self.filters.why_left_out(scores)
-            line = self._line(path, row, scores)
-            if reason is None:
-                self.rows.append(line)
-            else:
-                self.left_out.append(line | {"reason": reason})
+            line.update(scores.to_json())
 
     def _second_texts(self, clips: Sequence[np.ndarray]) -> Sequence[str | None]:
         if self.second is None:
             return [None] * len(clips)
         return [spoken.text for spoken in self.second.transcribe_short(clips, timed=False)]
 
-    def _line(self, path: Path, row: TranscribedRow, scores: RowScores) -> dict[str, Any]:
+    def _line(self, path: Path, row: TranscribedRow) -> dict[str, Any]:
         return {
             "audio": os.path.relpath(path.absolute(), self.folder.absolute()),
             "start": row.start_s,
@@ -110,5 +142,9 @@ class PseudoLabels:
             **({"language": row.language} if row.language else {}),
             **({"task": self.teacher.task} if self.teacher.task == "translate" else {}),
             **({"previous_text": row.previous_text} if row.previous_text else {}),
-            **scores.to_json(),
         }
+
+
+def _path(recording: Recording) -> Path:
+    assert recording.path is not None, "a manifest can't name stdin"
+    return recording.path

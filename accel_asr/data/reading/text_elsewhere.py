@@ -32,7 +32,8 @@ def with_texts_from_elsewhere(
         return table, ()
     rows = len(next(iter(table.values())))
     timed = _texts_of_segments(table, manifest) if SEGMENTS in table else [None] * rows
-    texts, files = timed, ()
+    texts = timed
+    files: tuple[Path, ...] = ()
     if TEXT_FILE in table:
         of_files, files = _texts_of_files(table, paths, manifest)
         texts = [with_times or text for with_times, text in zip(timed, of_files, strict=True)]

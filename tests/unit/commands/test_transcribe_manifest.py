@@ -93,9 +93,9 @@ def test_rows_on_which_two_models_disagree_are_left_out_and_listed(model_folder,
     assert run(calls, *options, *ALL) == 0
     assert lines_of(out / "manifest.jsonl") == []
     left_out = lines_of(out / "left_out.jsonl")
-    assert [row["reason"] for row in left_out] == ["no text", *["the two models disagree"] * 4]
-    assert all(row["disagreement"] > 0.3 and row["second_text"] for row in left_out[1:])
-    assert left_out[1]["audio"] == "../calls/a.wav"
+    assert [row["reason"] for row in left_out] == [*["the two models disagree"] * 4, "no text"]
+    assert all(row["disagreement"] > 0.3 and row["second_text"] for row in left_out[:4])
+    assert left_out[0]["audio"] == "../calls/a.wav"
     assert "kept 0 of 5 rows" in capsys.readouterr().err
     assert run(calls, *options, *ALL, "--max_disagreement", "none", "--overwrite") == 0
     assert len(lines_of(out / "manifest.jsonl")) == 4
@@ -134,3 +134,40 @@ def test_a_second_model_with_a_shorter_window_is_refused(model_folder, calls, tm
     options = ["--format", "manifest", "--output_dir", tmp_path / "labels", "--agree_with", second]
     with refused("--agree_with", "1 s", "2 s", remedy="window"):
         run(calls, "--model", model_folder, *options)
+
+
+@pytest.mark.usefixtures("long_ones_say")
+def test_a_stopped_call_is_gone_on_with(model_folder, calls, tmp_path, capsys, monkeypatch) -> None:
+    options = ["--model", model_folder, "--format", "manifest", "--batch_size", "1", *ALL]
+    assert run(calls, *options, "--output_dir", tmp_path / "whole") == 0
+    out, unfinished = tmp_path / "labels", tmp_path / "labels" / "unfinished.jsonl"
+    with monkeypatch.context() as stopping:
+        stopping.setattr(Transcriber, "transcribe_long", _stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(calls, *options, "--output_dir", out)
+    assert not (out / "manifest.jsonl").exists()
+    assert len(unfinished.read_text().split("\n\n")) == 3  # what it was made with, and two recordings
+    with unfinished.open("a") as file:
+        file.write('{"recording": "../calls/long.fl')  # half a line
+    with refused("--output_dir", "2 recordings", "--num_beams", value=out, remedy="--overwrite"):
+        run(calls, *options, "--output_dir", out, "--num_beams", "2")
+    soundfile.write(calls / "b.wav", np.full(RATE_HZ, 0.1), RATE_HZ)  # another recording of that name
+    capsys.readouterr()
+    assert run(calls, *options, "--output_dir", out) == 0
+    assert "1 of 3 recordings done before" in capsys.readouterr().err
+    assert not unfinished.exists()
+    rows, of_whole = lines_of(out / "manifest.jsonl"), lines_of(tmp_path / "whole" / "manifest.jsonl")
+    assert [row["audio"] for row in rows] == [row["audio"] for row in of_whole]
+    assert rows[1]["end"] == 1.0 != of_whole[1]["end"]
+    assert [rows[0], *rows[2:]] == [of_whole[0], *of_whole[2:]]
+
+
+def _stopped(*_: object, **__: object) -> TimedText:
+    raise KeyboardInterrupt
+
+
+def test_recordings_that_fail_are_counted(model_folder, calls, tmp_path, capsys) -> None:
+    (calls / "long.flac").write_bytes(b"no recording")
+    options = ["--model", model_folder, "--format", "manifest", "--output_dir", tmp_path / "labels"]
+    assert run(calls, *options, *ALL) == 1
+    assert "1 recording failed" in capsys.readouterr().err
