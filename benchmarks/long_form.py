@@ -1,18 +1,20 @@
 """Long recordings by `accel-asr transcribe` and by faster-whisper: `python -m benchmarks.long_form DATA MODEL...`.
 
 DATA is a folder with `manifest.jsonl`: `file`, `text_file`, `language` and, where the times of sentences are known,
-`segments` with `start`, `end`, `text`. Prints for each model and recording the word error rate (basic normaliser) and,
-with segments, how far the transcript's times are from them; last, the rate of all recordings together.
+`segments` with `start`, `end`, `text`. Prints for each model and recording the word error rate (basic normaliser), the
+CPU time from samples to text, and, with segments, how far the transcript's times are from them; last, the rate and CPU
+time of all recordings: one after the other, and by accel-asr also side by side.
 """
 
 import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -23,9 +25,11 @@ from accel_asr.audio.decoding import decode
 from accel_asr.evaluation.scoring import EditCounts, word_edits
 from accel_asr.exporting.ctranslate2_format import convert_to_ctranslate2
 from accel_asr.transcription.segments import Segment
+from accel_asr.transcription.sequential import LongAudio
 from accel_asr.transcription.transcriber import Transcriber, load_transcriber
 
 RATE_HZ = 16_000
+WARM_UP_S = 35  # two windows
 Transcribe = Callable[[np.ndarray, str], tuple[str, list[Segment]]]  # (samples, language) -> (text, its segments)
 normalized = BasicTextNormalizer()
 
@@ -121,18 +125,24 @@ def _word_times(segments: Sequence[Segment]) -> tuple[list[str], list[float], li
 
 @dataclass(frozen=True)
 class LongFormScore:
-    """Scores of one recording; the time errors are empty where its times are not known."""
+    """Scores of one recording; the time errors are empty where its times are not known.
+
+    Args:
+        cpu_s: CPU time of all threads.
+    """
 
     words: EditCounts
     start_errors_s: np.ndarray
+    cpu_s: float = 0.0
 
     @property
     def wer(self) -> float:
         return self.words.errors / self.words.reference_length
 
     def line(self) -> str:
-        """WER and, where they are known, the errors of the times."""
+        """WER, CPU time and, where they are known, the errors of the times."""
         shown = f"WER {100 * self.wer:.2f}% ({self.words.errors} of {self.words.reference_length:,} words)"
+        shown += f"; CPU {self.cpu_s:.1f} s"
         if len(self.start_errors_s):
             median_s, p90_s = np.median(self.start_errors_s), np.quantile(self.start_errors_s, 0.9)
             shown += (
@@ -143,22 +153,35 @@ class LongFormScore:
 
 def score(recording: LongRecording, transcribe: Transcribe) -> LongFormScore:
     """Transcribe and score one recording."""
-    text, segments = transcribe(decode(recording.path, sampling_rate_hz=RATE_HZ), recording.language)
+    samples = decode(recording.path, sampling_rate_hz=RATE_HZ)
+    begun_s = process_time()
+    text, segments = transcribe(samples, recording.language)
+    cpu_s = process_time() - begun_s
     known = recording.segments
     times_s = start_errors_s(known, segments) if known else np.zeros(0)
-    return LongFormScore(edits(recording, text), times_s)
+    return LongFormScore(edits(recording, text), times_s, cpu_s)
 
 
 def score_all(
     recordings: Sequence[LongRecording], transcribe: Transcribe, *, name: str, say: Callable[[str], Any] = print
 ) -> dict[str, LongFormScore]:
     """Score each recording and print a line for each and for all together; by file name."""
-    scores = {}
+    return score_in_turn(recordings, {name: transcribe}, say=say)[name]
+
+
+def score_in_turn(
+    recordings: Sequence[LongRecording], transcribers: Mapping[str, Transcribe], *, say: Callable[[str], Any] = print
+) -> dict[str, dict[str, LongFormScore]]:
+    """Each recording by each of the transcribers, one after the other; by name and file name."""
+    scores: dict[str, dict[str, LongFormScore]] = {name: {} for name in transcribers}
     for recording in recordings:
-        scores[recording.path.name] = score(recording, transcribe)
-        say(f"{name} {recording.path.name}: {scores[recording.path.name].line()}")
-    errors, words = totals(scores.values())
-    say(f"{name} all: WER {100 * errors / words:.2f}% ({errors} of {words:,} words)")
+        for name, transcribe in transcribers.items():
+            scores[name][recording.path.name] = score(recording, transcribe)
+            say(f"{name} {recording.path.name}: {scores[name][recording.path.name].line()}")
+    for name, own in scores.items():
+        errors, words = totals(own.values())
+        cpu_s = sum(each.cpu_s for each in own.values())
+        say(f"{name} all: WER {100 * errors / words:.2f}% ({errors} of {words:,} words); CPU {cpu_s:.1f} s")
     return scores
 
 
@@ -166,6 +189,40 @@ def totals(scores: Iterable[LongFormScore]) -> tuple[int, int]:
     """(word errors, reference words) of all recordings together."""
     counts = [each.words for each in scores]
     return sum(count.errors for count in counts), sum(count.reference_length for count in counts)
+
+
+def side_by_side(recordings: Sequence[LongRecording], transcriber: Transcriber) -> tuple[list[str], float]:
+    """The texts of the recordings, their windows in the same batches, and the CPU time of it all in seconds."""
+    has_languages = transcriber.task is not None
+    audio = [
+        LongAudio(decode(each.path, sampling_rate_hz=RATE_HZ), language=each.language if has_languages else None)
+        for each in recordings
+    ]
+    begun_s = process_time()
+    spoken = dict(transcriber.together(at_once=len(audio)).transcribe(audio))
+    cpu_s = process_time() - begun_s
+    return [spoken[number].text for number in range(len(audio))], cpu_s
+
+
+def compare(recordings: Sequence[LongRecording], transcriber: Transcriber, folder: Path, scratch: Path) -> None:
+    """Print the scores of one model by both, and how many times faster-whisper's CPU time ours is."""
+    alone, beside, theirs = (
+        f"{folder.name}, {how}" for how in ("accel-asr", "accel-asr side by side", "faster-whisper")
+    )
+    transcribers = {alone: ours(transcriber), theirs: faster_whisper(folder, scratch)}
+    first = decode(recordings[0].path, sampling_rate_hz=RATE_HZ)[: WARM_UP_S * RATE_HZ]
+    for transcribe in transcribers.values():
+        transcribe(first, recordings[0].language)
+    scores = score_in_turn(recordings, transcribers, say=_say)
+    texts, cpu_s = side_by_side(recordings, transcriber)
+    counts = [edits(recording, text) for recording, text in zip(recordings, texts, strict=True)]
+    errors, words = sum(each.errors for each in counts), sum(each.reference_length for each in counts)
+    _say(f"{beside} all: WER {100 * errors / words:.2f}% ({errors} of {words:,} words); CPU {cpu_s:.1f} s")
+    cpu_alone_s, cpu_theirs_s = (sum(each.cpu_s for each in scores[name].values()) for name in (alone, theirs))
+    _say(
+        f"{folder.name}: times faster-whisper's CPU time: {cpu_alone_s / cpu_theirs_s:.2f} for one recording after the "
+        f"other, {cpu_s / cpu_theirs_s:.2f} for all side by side"
+    )
 
 
 def main() -> None:
@@ -182,11 +239,11 @@ def main() -> None:
     for folder in options.models:
         transcriber = load_transcriber(str(folder), device="cpu")
         fitting = [each for each in recordings if transcriber.task is not None or each.language == "en"]
-        score_all(fitting, ours(transcriber), name=f"{folder.name}, accel-asr", say=_say)
         if options.beside_faster_whisper:
             with tempfile.TemporaryDirectory() as scratch:
-                theirs = faster_whisper(folder, Path(scratch))
-                score_all(fitting, theirs, name=f"{folder.name}, faster-whisper", say=_say)
+                compare(fitting, transcriber, folder, Path(scratch))
+        else:
+            score_all(fitting, ours(transcriber), name=f"{folder.name}, accel-asr", say=_say)
 
 
 def _say(line: str) -> None:

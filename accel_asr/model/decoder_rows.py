@@ -8,12 +8,13 @@ are those of `WhisperDecoder.forward`, in the same order.
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import WhisperForConditionalGeneration
 
-# A CPU reads all weights for each token: a product of three rows costs what a product of one does, one of four twice as
-# much (MKL, AVX-512). Rows that are not there are computed too: so what a row gives does not depend on the others.
-ROWS_ON_CPU = 3
+# A CPU reads all weights for each token: a product of four rows costs little more than one of a single row. Rows that
+# are not there are computed too: so what a row gives does not depend on the others.
+ROWS_ON_CPU = 4
 Attention = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -78,11 +79,11 @@ class DecoderRows:
             return scaled_dot_product_attention(query.transpose(0, 1)[None], keys, values, scale=1.0)[0].transpose(0, 1)
 
         places = torch.arange(len(ids), device=self._device)
-        hidden = self._through_layers(torch.tensor(ids, device=self._device), places, look_back, listen)
-        return self._project(hidden[list(at)]).float()
+        hidden = self._through_layers(torch.tensor(ids, device=self._device), places, look_back, listen, _all_rows)
+        return torch.cat([self._project(hidden[place : place + 1]) for place in at]).float()
 
     def step(self, ids: Sequence[int]) -> torch.Tensor:
-        """Give each row its next token; float32 logits of what follows, (rows or more, vocabulary)."""
+        """Give each row its next token; float32 logits of what follows, (rows, vocabulary)."""
         count = len(ids)
         on_cpu = is_cpu(self._device)
         spare = ROWS_ON_CPU - count if on_cpu else 0
@@ -113,9 +114,10 @@ class DecoderRows:
             return torch.cat([attended, attended.new_zeros(spare, *attended.shape[1:])]) if spare else attended
 
         given = torch.tensor([*ids, *[0] * spare], device=self._device)
-        hidden = self._through_layers(given, lengths, look_back, listen)
+        product = _few_rows if on_cpu else _all_rows
+        hidden = self._through_layers(given, lengths, look_back, listen, product)
         self._lengths = [length + 1 for length in self._lengths]
-        return self._project(hidden).float()
+        return product(self._project, hidden)[:count].float()
 
     def rewind(self, row: int, length: int) -> None:
         """Forget what a row was given after its first `length` tokens."""
@@ -137,6 +139,7 @@ class DecoderRows:
         places: torch.Tensor,
         look_back: Attention,
         listen: Callable[[int, torch.Tensor], torch.Tensor],
+        product: Callable[[nn.Module, torch.Tensor], torch.Tensor],
     ) -> torch.Tensor:
         """The last hidden states, (tokens, width), by attention functions over (tokens, heads, head width)."""
         decoder = self._decoder
@@ -144,12 +147,13 @@ class DecoderRows:
         for number, layer in enumerate(decoder.layers):
             own, heard = layer.self_attn, layer.encoder_attn
             normed = layer.self_attn_layer_norm(hidden)
-            query, key, value = own.q_proj(normed) * own.scaling, own.k_proj(normed), own.v_proj(normed)
-            attended = look_back(number, *(self._of_heads(part) for part in (query, key, value)))
-            hidden = hidden + own.out_proj(attended.flatten(1))
-            query = heard.q_proj(layer.encoder_attn_layer_norm(hidden)) * heard.scaling
-            hidden = hidden + heard.out_proj(listen(number, self._of_heads(query)).flatten(1))
-            hidden = hidden + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden))))
+            query, key, value = (product(part, normed) for part in (own.q_proj, own.k_proj, own.v_proj))
+            attended = look_back(number, *(self._of_heads(part) for part in (query * own.scaling, key, value)))
+            hidden = hidden + product(own.out_proj, attended.flatten(1))
+            query = product(heard.q_proj, layer.encoder_attn_layer_norm(hidden)) * heard.scaling
+            hidden = hidden + product(heard.out_proj, listen(number, self._of_heads(query)).flatten(1))
+            inner = layer.activation_fn(product(layer.fc1, layer.final_layer_norm(hidden)))
+            hidden = hidden + product(layer.fc2, inner)
         return decoder.layer_norm(hidden)
 
     def _of_heads(self, states: torch.Tensor) -> torch.Tensor:
@@ -165,3 +169,17 @@ class DecoderRows:
             return [(states.new_zeros(shape), states.new_zeros(shape)) for _ in self._decoder.layers]
 
         self._written, self._heard = room(self._room), room(encoded.shape[1])
+
+
+def _all_rows(linear: nn.Module, rows: torch.Tensor) -> torch.Tensor:
+    """`linear(rows)`, (rows, outputs)."""
+    outputs: torch.Tensor = linear(rows)
+    return outputs
+
+
+def _few_rows(linear: nn.Module, rows: torch.Tensor) -> torch.Tensor:
+    """`linear(rows)` with the weights as the left factor: 8 ms, not 19, for four rows and 51,864 tokens (MKL, AVX2)."""
+    if type(linear) is not nn.Linear:  # such as an adapter's
+        return _all_rows(linear, rows)
+    outputs = (linear.weight @ rows.contiguous().t()).t().contiguous()
+    return outputs if linear.bias is None else outputs + linear.bias

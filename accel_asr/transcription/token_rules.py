@@ -61,7 +61,7 @@ class TokenRules:
         """Set the logits of what may not come next to -inf, in place.
 
         Args:
-            logits: (rows or more, vocabulary).
+            logits: (rows, vocabulary).
             written: What each of the rows has.
         """
         for row, own in enumerate(written):
@@ -69,7 +69,7 @@ class TokenRules:
                 ids = torch.tensor([[*own.given, *own.ids]], device=logits.device)
                 logits[row : row + 1] = processor(ids, logits[row : row + 1])
         logits.index_fill_(1, self.never, -torch.inf)
-        for scores, own in zip(logits, written, strict=False):
+        for scores, own in zip(logits, written, strict=True):
             if not own.ids:
                 scores[self.never_first] = -torch.inf
                 scores[: self.first_time] = -torch.inf

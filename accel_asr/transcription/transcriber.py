@@ -178,7 +178,7 @@ class Transcriber:
         )
 
     def together(self, *, at_once: int) -> LongRecordings:
-        """Recordings of any length side by side; on a CPU at most 3, more would not be faster."""
+        """Recordings of any length side by side; on a CPU at most 4, more would not be faster."""
         return LongRecordings(
             self.model,
             self.processor.feature_extractor,

@@ -129,8 +129,9 @@ class WindowDecoder:
     def _choose(self, logits: torch.Tensor, rows: Sequence[_Row]) -> list[tuple[int, float]]:
         """The next token of each row, and its log-probability."""
         scores = self._rules.apply(logits, [row.written for row in rows])
-        best, tokens = scores.max(dim=1)
-        logprobs = best - scores.logsumexp(dim=1)
+        # one by one: threads share out the sums of a single row otherwise than those of several
+        best, tokens = map(torch.cat, zip(*(row.max(dim=1) for row in scores.split(1)), strict=True))
+        logprobs = best - torch.cat([row.logsumexp(dim=1) for row in scores.split(1)])
         for number, row in enumerate(rows):
             if row.temperature > 0:
                 own = scores[number] / row.temperature
@@ -139,7 +140,7 @@ class WindowDecoder:
                 tokens[number] = token
                 logprobs[number] = (own * row.temperature).log_softmax(dim=0)[token]
         # both by one copy to the host; float32 holds every token id
-        pairs = torch.stack([tokens.float(), logprobs], dim=1)[: len(rows)].tolist()
+        pairs = torch.stack([tokens.float(), logprobs], dim=1).tolist()
         return [(int(token), logprob) for token, logprob in pairs]
 
     def _accept(self, number: int, token: int, logprob: float) -> DecodedWindow | None:

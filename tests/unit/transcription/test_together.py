@@ -41,9 +41,9 @@ def transcriber(model_and_processor, monkeypatch: pytest.MonkeyPatch) -> Iterato
     likely = torch.zeros(model.proj_out.out_features)
     likely[settings.eos_token_id] = 6.0
     likely[settings.no_timestamps_token_id + 1 :] = 2.5
-    watch = model.proj_out.register_forward_hook(lambda module, inputs, logits: logits + likely)
+    model.proj_out.bias = torch.nn.Parameter(likely)
     yield Transcriber(model, processor, language="en", task="transcribe", fallback=GREEDY)
-    watch.remove()
+    model.proj_out.bias = None
 
 
 def by_generate(transcriber: Transcriber, samples: np.ndarray) -> TimedText:
@@ -110,7 +110,7 @@ def test_and_with_other_settings_and_an_english_only_model(tiny_english_folder: 
     assert ours.language == "en"
 
 
-@pytest.mark.parametrize("at_once", [2, 3])
+@pytest.mark.parametrize("at_once", [2, 4])
 def test_a_recording_says_the_same_whatever_is_beside_it(transcriber: Transcriber, long_clips, at_once: int) -> None:
     """To the last bit of its probabilities."""
     asked = replace(transcriber, fallback=DOUBTFUL)
