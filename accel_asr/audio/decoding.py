@@ -223,6 +223,8 @@ def _inspected(source: bytes | Path | ByteRange) -> tuple[bytes | Path, Ending]:
             if source.offset + source.size > source.path.stat().st_size:
                 raise AudioError("the file that holds it ends before it does")
             source = source.read()
+        if not (source.stat().st_size if isinstance(source, Path) else len(source)):
+            raise AudioError("it is empty: 0 bytes")
         ending = find_ending(source)
     except OSError as error:  # a name too long, a folder or file that may not be read
         raise AudioError(f"the file can't be reached ({error.strerror})") from error

@@ -15,6 +15,13 @@ def at_least_one(text: str) -> int:
     return number
 
 
+def words(text: str) -> str:
+    """A text that says something."""
+    if not text.strip(" ,"):
+        raise argparse.ArgumentTypeError(f"{text!r} has no words; give some, or leave it out")
+    return text
+
+
 def port(text: str) -> int:
     """A port to listen on."""
     number = int(text)

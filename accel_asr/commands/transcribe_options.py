@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from accel_asr.commands.manifest_options import MANIFEST, add_manifest_options, manifest_problems
-from accel_asr.commands.option_types import at_least_one, probability, temperatures, threshold
+from accel_asr.commands.option_types import at_least_one, probability, temperatures, threshold, words
 from accel_asr.config.fallback_settings import WHISPERS_FALLBACK, Fallback
 from accel_asr.console.printing import OptionParser
 from accel_asr.errors import UserError, raise_all
@@ -37,7 +37,10 @@ def parser_of_options(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--task", choices=("transcribe", "translate"), help="translate: write English")
     parser.add_argument(
-        "--batch_size", type=at_least_one, default=16, help="short recordings transcribed at once (default 16)"
+        "--batch_size",
+        type=at_least_one,
+        default=16,
+        help="recordings transcribed at once (default 16); on a CPU at most 4 that are longer than the window",
     )
     parser.add_argument(
         "--num_beams", type=at_least_one, help="beams of the beam search; default is the model's own setting"
@@ -51,11 +54,13 @@ def parser_of_options(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--initial_prompt",
+        type=words,
         metavar="TEXT",
         help="text that the decoder takes for what was said before the recording: names, style, punctuation",
     )
     parser.add_argument(
         "--keywords",
+        type=words,
         metavar="FILE|WORD,WORD",
         help="words and phrases to have in mind in every window; a name that ends in .txt is a file with one on each "
         "line",
@@ -64,8 +69,8 @@ def parser_of_options(description: str | None) -> argparse.ArgumentParser:
         "--vad",
         choices=FINDERS,
         default="none",
-        help="skip what is not speech: energy leaves out what is quiet; silero asks a network (needs pip install "
-        "'accel-asr[export]'); default none",
+        help="skip what is not speech, where it lasts 2 s or longer: energy leaves out what is quiet; silero asks a "
+        "network (needs pip install 'accel-asr[export]'); default none",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ...; default is an accelerator if there is one")
     _add_output_options(parser)

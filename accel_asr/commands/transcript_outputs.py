@@ -51,6 +51,8 @@ class ToStandardOutput:
         if not self.has_noted and not standard_output().can_show(content):
             self.has_noted = True
             say(f"note: {_lossy(standard_output().encoding)}", to_stderr=True)
+        if self.output_format == "ctm" and not content:
+            return  # a file of no lines, within one of all recordings
         try:
             print_result(f"{visible(name)}: {content}" if self.is_one_of_many else content)
         except BrokenPipeError:

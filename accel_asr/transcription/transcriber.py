@@ -308,11 +308,32 @@ class Transcriber:
         ]
 
     def _previous_ids(self) -> list[int]:
-        """What a short recording is given before the start token; room for the transcript is left."""
-        settings, positions = self.model.generation_config, self.model.config.max_target_positions
-        most = min(positions // 2 - 1, positions - START_TOKENS - (settings.max_new_tokens or 0))
-        ids = self.previous.ids(most)
+        """What a short recording is given before the start token."""
+        ids = self.previous.ids(self._room_before)
         return [self.processor.tokenizer.convert_tokens_to_ids(PREVIOUS), *ids] if ids else []
+
+    @property
+    def _room_before(self) -> int:
+        """How many tokens of the user's texts any recording can be given; room for the transcript is left."""
+        settings, positions = self.model.generation_config, self.model.config.max_target_positions
+        return max(min(positions // 2 - 1, positions - START_TOKENS - (settings.max_new_tokens or 0)), 0)
+
+    def require_room_for_keywords(self) -> None:
+        """Check that none of them has to be left out.
+
+        Raises:
+            UserError: they are too many.
+        """
+        count, room = len(self.previous.keywords), self._room_before
+        if count > room:
+            problem = f"they are {count:,} tokens, and the model has room for {room:,} before a transcript"
+            raise UserError(problem, setting="--keywords", remedy="give fewer")
+
+    def note_on_prompt(self) -> str | None:
+        """What the user may want to know of the prompt; None where all of it fits."""
+        count, room = len(self.previous.initial), self._room_before - len(self.previous.keywords)
+        fitting = f"its last {room:,} of {count:,} tokens" if room > 0 else f"none of its {count:,} tokens"
+        return f"--initial_prompt is cut: the model has room for {fitting}" if count > room else None
 
     def _segments(self, parts: Sequence[dict[str, Any]]) -> list[Segment]:
         return [
@@ -380,7 +401,7 @@ def load_transcriber(
         language = None if language is None else known_language(language, settings.lang_to_id, setting="--language")
         task = task or getattr(settings, "task", None) or "transcribe"
     model.to(chosen).eval()
-    return Transcriber(
+    transcriber = Transcriber(
         model,
         processor,
         language=language,
@@ -393,6 +414,8 @@ def load_transcriber(
         word_timestamps=word_timestamps,
         find_speech=speech_finder(vad, sampling_rate_hz=processor.feature_extractor.sampling_rate),
     )
+    transcriber.require_room_for_keywords()
+    return transcriber
 
 
 def find_device(name: str | None) -> torch.device:

@@ -90,7 +90,6 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("empty.wav", b""),
         ("text.wav", b"hello, I am not a recording"),
         ("torn.wav", wav(sound(RATE_HZ, 1))[:20]),
         ("sound.raw", bytes(100)),
@@ -101,6 +100,11 @@ def test_what_is_no_recording_is_refused(tmp_path: Path, name: str, content: byt
     (tmp_path / name).write_bytes(content)
     assert "soundfile can't read it" in refused(tmp_path / name)
     assert "soundfile can't read it" in refused(content)
+
+
+def test_a_file_without_a_byte_is_said_to_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "empty.wav").touch()
+    assert refused(tmp_path / "empty.wav") == "it is empty: 0 bytes"
 
 
 @pytest.mark.parametrize("content", [wav(np.zeros(0)), wav(sound(RATE_HZ, 1))[:44]], ids=["no samples", "header only"])

@@ -196,7 +196,48 @@ def test_language_task_beams_and_revision_reach_the_model(
     assert heard == [("fr", "translate", 3)]
 
 
+def test_a_text_before_reaches_the_decoder_and_what_has_no_room_is_told_of(
+    model_folder: Path, recordings: list[Path], expected: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--model", model_folder, "--initial_prompt", "a card", recordings[0]) == 0
+    captured = capsys.readouterr()
+    assert captured.out != expected[0] + "\n"
+    assert "--initial_prompt" not in captured.err
+    run("--model", model_folder, "--initial_prompt", "a card " * 500, recordings[0])
+    assert "note: --initial_prompt is cut: the model has room for its last " in capsys.readouterr().err
+    with refused("--keywords", "tokens, and the model has room for", remedy="give fewer"):
+        run("--model", model_folder, "--keywords", ",".join(map(str, range(1000))), recordings[0])
+
+
 # -- files
+
+
+def test_one_call_writes_every_format_with_the_same_words(
+    model_folder: Path, recordings: list[Path], expected: list[str], tmp_path: Path
+) -> None:
+    asked = ("--format", "all", "--word_timestamps", "--max_line_width", 20, "--output_dir", tmp_path / "out")
+    assert run("--model", model_folder, *asked, recordings[0]) == 0
+    texts = {file.suffix: file.read_text(encoding="utf-8") for file in (tmp_path / "out").iterdir()}
+    spoken = json.loads(texts[".json"])
+    words = [word for segment in spoken["segments"] for word in segment["words"]]
+    assert [word["text"] for word in words] == expected[0].split() == texts[".txt"].split()
+    assert all(0 <= word["start_s"] <= word["end_s"] <= spoken["duration_s"] for word in words)
+    lines = [f"clip-0 1 {word['start_s']:.3f}" for word in words]
+    assert [line.rsplit(" ", 3)[0] for line in texts[".ctm"].splitlines()] == lines
+    assert len(texts[".tsv"].splitlines()) == 1 + len(spoken["segments"])
+    cues = [cue.split("\n")[2:] for cue in texts[".srt"].strip().split("\n\n")]
+    assert all(1 <= len(cue) <= 2 and all(len(line) <= 20 for line in cue) for cue in cues)
+    assert len(texts[".srt"].split("-->")) == len(texts[".vtt"].split("-->")) == len(cues) + 1
+
+
+def test_silence_has_no_words_and_no_line_of_a_ctm(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "silence.wav", np.zeros(5 * RATE_HZ), RATE_HZ)
+    assert run("--model", model_folder, "--vad", "energy", "--format", "ctm", tmp_path / "silence.wav") == 0
+    assert capsys.readouterr().out == ""
+    assert run("--model", model_folder, "--vad", "energy", "--format", "vtt", tmp_path / "silence.wav") == 0
+    assert capsys.readouterr().out == "WEBVTT\n"
 
 
 @pytest.mark.parametrize("output_format", ["txt", "json", "srt", "vtt"])
@@ -360,6 +401,9 @@ def test_a_file_name_that_is_no_utf_8_can_be_written_as_json(
         ("--no_speech_threshold", "7", "between 0 and 1"),
         ("--logprob_threshold", "nan", "finite"),
         ("--compression_ratio_threshold", "high", "high"),
+        ("--keywords", " , ", "no words"),
+        ("--initial_prompt", " ", "no words"),
+        ("--format", "srt,xml", "'xml' is no format"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(

@@ -1,12 +1,16 @@
 """txt, json, srt, vtt, tsv and ctm, as the readers of these want them."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from accel_asr.transcription.cues import LineLimits
-from accel_asr.transcription.formats import Style, rendered, timestamp
+from accel_asr.transcription.formats import FORMATS, PLAIN, Style, rendered, timestamp
 from accel_asr.transcription.segments import Segment, TimedText, Word
+from tests.unit.data.local_sources import load
 
 SPOKEN = TimedText(
     text="Rock & roll <b> is fine",
@@ -141,3 +145,17 @@ def test_words_keep_the_spaces_of_their_text() -> None:
     assert rendered(spoken, output_format="srt", name="x").endswith("\n我买iPhone了")
     limits = Style(LineLimits(max_line_width=10))
     assert rendered(spoken, output_format="srt", name="x", style=limits).endswith("\n我买\niPhone了")
+
+
+@pytest.mark.parametrize("style", [PLAIN, Style(with_words=True)])
+@pytest.mark.parametrize("output_format", sorted({*FORMATS} - {"txt"}))
+def test_what_is_written_is_a_source_with_the_same_times(tmp_path: Path, output_format: str, style: Style) -> None:
+    words = [Word(0.5, 0.9, "Hello", 0.9), Word(0.9, 1.2, "there,", 0.9), Word(1.2, 2.25, "Anna.", 0.9)]
+    fine = [Word(3.0, 3.5, "A", 0.9), Word(3.5, 3.75, "&", 0.9), Word(3.75, 4.125, "B?", 0.9)]
+    segments = (Segment(0.5, 2.25, "Hello there, Anna.", tuple(words)), Segment(3.0, 4.125, "A & B?", tuple(fine)))
+    spoken = TimedText("Hello there, Anna. A & B?", segments, 5.0, "en")
+    written = rendered(spoken, output_format=output_format, name="talk.wav", style=style, indent=2)
+    (tmp_path / f"talk.{output_format}").write_text(written + "\n")
+    soundfile.write(tmp_path / "talk.wav", np.full(5 * 16_000, 0.1), 16_000)
+    rows = [(row.text, row.start_s, row.end_s) for row in load(tmp_path).rows]
+    assert rows == [("Hello there, Anna.", 0.5, 2.25), ("A & B?", 3.0, 4.125)]

@@ -89,6 +89,8 @@ def _sure_times(record: Record) -> tuple[float, float | None] | None:
     if "tStartMs" in record:  # YouTube's
         start_s = record["tStartMs"] / 1000
         return start_s, start_s + record["dDurationMs"] / 1000 if "dDurationMs" in record else None
+    if "start_s" in record:  # our own
+        return float(record["start_s"]), None if record.get("end_s") is None else float(record["end_s"])
     if isinstance(record.get("timestamp"), list):  # transformers'
         start, end = record["timestamp"]
         return float(start), None if end is None else float(end)
