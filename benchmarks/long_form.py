@@ -8,7 +8,6 @@ time of all recordings: one after the other, and by accel-asr also side by side.
 
 import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -251,4 +250,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

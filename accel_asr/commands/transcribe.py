@@ -67,8 +67,8 @@ def main(arguments: list[str]) -> int:
             word_timestamps=needs_words(options),
             vad=options.vad,
         )
-    if note := transcriber.note_on_prompt():
-        say(f"note: {note}", to_stderr=True)
+    if cut := transcriber.note_on_prompt():
+        say(f"note: {cut}", to_stderr=True)
     if MANIFEST in options.format:
         labelling = ToManifest(recordings, files[MANIFEST], load_pseudo_labels(options, transcriber))
         output: TranscriptOutput = labelling
