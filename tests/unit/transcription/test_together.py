@@ -119,6 +119,23 @@ def test_a_recording_says_the_same_whatever_is_beside_it(transcriber: Transcribe
     assert [together[number] for number in range(len(long_clips))] == alone
 
 
+def test_side_by_side_the_decoder_is_called_less_often(
+    transcriber: Transcriber, long_clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    step = DecoderRows.step
+    monkeypatch.setattr(DecoderRows, "step", lambda self, ids: rows.append(len(ids)) or step(self, ids))
+    list(transcriber.together(at_once=16).transcribe(map(LongAudio, long_clips)))
+    together, tokens = len(rows), sum(rows)
+    assert max(rows) == 4  # the most on a CPU
+    rows.clear()
+    for samples in long_clips:
+        transcriber.transcribe_long(samples)
+    assert set(rows) == {1}
+    assert len(rows) == tokens
+    assert together < 0.6 * tokens
+
+
 def test_rows_at_once_on_a_gpu_say_the_same_too(
     transcriber: Transcriber, long_clips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
