@@ -26,6 +26,7 @@ from accel_asr.transcription.manifest_rows import RowFilters, RowScores
 TRAIN = ["--config", "learner_english", "--tracking.report_to", "[]", "--evaluation.long_form", "none"]
 TRAIN += ["--evaluation.no_speech", "false", "--evaluation.eval_steps", "100000"]
 ALL = ["--min_avg_logprob", "none", "--max_no_speech_prob", "none", "--max_compression_ratio", "none"]
+LIMITS = ["max_disagreement=0.3", "max_compression_ratio=2.4", "min_avg_logprob=-1"]  # those of the command
 NO_FILTERS = RowFilters(None, None, None, None)
 MERGED = ["--evaluation.audio_context", "merged"]
 
@@ -37,19 +38,20 @@ def main() -> None:
     parser.add_argument("--teacher", required=True)
     parser.add_argument("--student", required=True)
     parser.add_argument("--agree_with", help="a second model, whose disagreement with the teacher is a score")
-    parser.add_argument("--recordings", type=int, help="label and train on so many recordings only")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--keep", nargs="+", default=[], metavar="NAME=LIMIT", help="filters of accel-asr transcribe")
     parser.add_argument("--output_dir", type=Path, required=True)
     options = parser.parse_args()
     data, out = options.data.resolve(), options.output_dir.resolve()
     rows = [json.loads(line) for line in (data / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
-    train = [row for row in rows if row["split"] == "train"][: options.recordings]
+    train = [row for row in rows if row["split"] == "train"]
     if not (out / "labels" / "manifest.jsonl").exists():
         label(data, [row["file"] for row in train], out / "labels", teacher=options.teacher, second=options.agree_with)
 
     run_name = "_".join(["pseudo", *options.keep])
-    labels = kept(out / "labels", {row["file"]: row["text"] for row in train}, data=data, limits=options.keep)
+    true_texts = {row["file"]: row["text"] for row in train}
+    labels, left_out = passed(out / "labels", options.keep)
+    print(about("kept", labels, true_texts, data=data), about("left out", left_out, true_texts, data=data), sep="\n")
     manifests = {
         run_name: write_rows(out / f"{run_name}.jsonl", labels),
         "true": write_rows(out / "true.jsonl", [row | {"audio": str(data / row["file"])} for row in train]),
@@ -79,19 +81,22 @@ def label(data: Path, files: list[str], out: Path, *, teacher: str, second: str 
     run("transcribe", *recordings, "--model", teacher, *options, "--output_dir", str(out))
 
 
-def kept(folder: Path, true_texts: dict[str, str], *, data: Path, limits: list[str]) -> list[dict[str, Any]]:
-    """The rows that pass; prints how many do, and how wrong the labels of those and of the others are."""
+def passed(folder: Path, limits: list[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows that these filters keep, and the others."""
     filters = replace(NO_FILTERS, **{name: float(limit) for name, _, limit in (each.partition("=") for each in limits)})
-    rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
-    passed: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
-    for row in rows:
+    rows: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
+    for line in (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
         scores = RowScores(*(row.get(field.name) for field in fields(RowScores)))
-        passed[filters.why_left_out(scores) is None].append(row | {"audio": os.path.normpath(folder / row["audio"])})
-    for name, some in (("kept", passed[True]), ("left out", passed[False])):
-        compared_rows = [compared(row, true_texts[os.path.relpath(row["audio"], data)]) for row in some]
-        wer = f", WER of the labels {100 * corpus_score(compared_rows).wer:.2f}%" if some else ""
-        print(f"{name}: {len(some)} rows{wer}", flush=True)
-    return passed[True]
+        row["audio"] = os.path.normpath(folder / row["audio"])
+        rows[filters.why_left_out(scores) is not None].append(row)
+    return rows
+
+
+def about(name: str, rows: list[dict[str, Any]], true_texts: dict[str, str], *, data: Path) -> str:
+    """How many rows, and how wrong their labels are."""
+    wer = corpus_score([compared(row, true_texts, data=data) for row in rows]).wer if rows else None
+    return f"{name}: {len(rows)} rows" + ("" if wer is None else f", WER of the labels {100 * wer:.2f}%")
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -101,10 +106,11 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def compared(row: dict[str, Any], true_text: str) -> ScoredUtterance:
+def compared(row: dict[str, Any], true_texts: dict[str, str], *, data: Path) -> ScoredUtterance:
     """A label against the true text."""
     from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
+    true_text = true_texts[os.path.relpath(row["audio"], data)]
     written = Written(row["audio"], row["end"] - row["start"], true_text, row["text"], cut_off=False)
     return score_utterance(written, BasicTextNormalizer())
 

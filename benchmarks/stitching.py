@@ -8,6 +8,7 @@ others, and how far the times of segments are off in the rest. A run that is the
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,13 +19,11 @@ import soundfile
 import torch
 
 from accel_asr.audio.decoding import decode
-from accel_asr.config.fallback_settings import WHISPERS_FALLBACK, Fallback
 from accel_asr.transcription.segments import Segment
 from accel_asr.transcription.transcriber import load_transcriber
 from benchmarks.long_form import RATE_HZ, LongFormScore, LongRecording, ours, read_recordings, score_all, totals
 
 TRAINED_S = 900.0
-ONCE = Fallback((0.0,), compression_ratio_threshold=None, logprob_threshold=None, no_speech_threshold=None)
 OTHERS = ("address-2017.mp3", "address-2018.mp3", "udhr-en.mp3")
 SENTENCES_OF_WINDOW = 4  # of 30 s
 SENTENCES = ("--training.audio_context", "merged")
@@ -45,9 +44,6 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=2, help="of a step, and four times as many sentences")
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=["sentences", "stitched"])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--without_fallback", action="store_true", help="decode each window once, greedily, and keep what comes out"
-    )
     options, settings = parser.parse_known_args()
     torch.set_num_threads(options.threads)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -55,7 +51,6 @@ def main() -> None:
     with_times = next(each for each in recordings if each.segments)
     rest = write_rows_and_rest(with_times, options.output)
     scored = [rest, *(each for each in recordings if each.path.name in OTHERS)]
-    fallback = ONCE if options.without_fallback else WHISPERS_FALLBACK
     results = {}
     for name in ["nothing", *options.runs]:
         model = options.model
@@ -64,16 +59,20 @@ def main() -> None:
             model = str(run / "last")
             if not (run / "last").exists():
                 tune(name, options.model, run, *settings, steps=options.steps, windows=options.windows)
-        transcribe = ours(load_transcriber(model, device="cpu", fallback=fallback))
+        transcribe = ours(load_transcriber(model, device="cpu"))
         results[name] = score_all(scored, transcribe, name=name, say=_say)
     _say("\n".join(table(results)))
 
 
-def write_rows_and_rest(recording: LongRecording, output: Path) -> LongRecording:
-    """Write `train.jsonl` and `dev.jsonl`, rows of the beginning and of the rest; returns the rest as a recording."""
+def write_rows_and_rest(recording: LongRecording, output: Path, *, until_s: float = math.inf) -> LongRecording:
+    """Write `train.jsonl` and `dev.jsonl`, rows of the beginning and of the rest; returns the rest as a recording.
+
+    Args:
+        until_s: Where the rest ends.
+    """
     parts = {
         "train": [each for each in recording.segments if each.end_s <= TRAINED_S],
-        "dev": [each for each in recording.segments if each.end_s > TRAINED_S],
+        "dev": [each for each in recording.segments if TRAINED_S < each.end_s <= until_s],
     }
     for name, segments in parts.items():
         rows = [
@@ -83,11 +82,12 @@ def write_rows_and_rest(recording: LongRecording, output: Path) -> LongRecording
         lines = "".join(f"{json.dumps(row)}\n" for row in rows)
         (output / f"{name}.jsonl").write_text(lines, encoding="utf-8")
     from_s = parts["dev"][0].start_s
-    samples = decode(recording.path, sampling_rate_hz=RATE_HZ, start_s=from_s)
+    to_s = None if math.isinf(until_s) else parts["dev"][-1].end_s
+    samples = decode(recording.path, sampling_rate_hz=RATE_HZ, start_s=from_s, end_s=to_s)
     path = output / f"{recording.path.stem}-rest.wav"
     soundfile.write(path, samples, RATE_HZ)
-    segments = tuple(Segment(each.start_s - from_s, each.end_s - from_s, each.text) for each in parts["dev"])
-    return replace(recording, path=path, text=" ".join(each.text for each in segments), segments=segments)
+    heard = tuple(Segment(each.start_s - from_s, each.end_s - from_s, each.text) for each in parts["dev"])
+    return replace(recording, path=path, text=" ".join(each.text for each in heard), segments=heard)
 
 
 def tune(name: str, model: str, run: Path, *settings: str, steps: int, windows: int) -> None:
@@ -127,4 +127,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -34,7 +34,8 @@ def add_manifest_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "--format manifest",
         "Rows of at most a window to train on, with scores: manifest.jsonl in --output_dir. Rows that fail are in "
-        "left_out.jsonl beside it, with the reason. `none` switches a filter off.",
+        "left_out.jsonl beside it, with the reason. `none` switches a filter off. The same call after one that was "
+        "stopped goes on from there.",
         argument_default=argparse.SUPPRESS,
     )
     group.add_argument(

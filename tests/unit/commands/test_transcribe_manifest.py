@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,8 @@ def long_ones_say(monkeypatch: pytest.MonkeyPatch) -> None:
     segments = (Segment(0.0, 1.2, "one two"), Segment(1.2, 1.9, "three"), Segment(2.5, 4.4, "four five"))
     segments += (Segment(4.4, 4.9, ""),)
     spoken = TimedText("one two three four five", segments, 5.0, "en")
-    monkeypatch.setattr(Transcriber, "transcribe_long", lambda *_, **__: spoken)
+    together = SimpleNamespace(add=lambda index, _: {index: spoken}, is_busy=False)
+    monkeypatch.setattr(Transcriber, "together", lambda *_, **__: together)
 
 
 def run(*arguments: object) -> int:
@@ -142,7 +144,7 @@ def test_a_stopped_call_is_gone_on_with(model_folder, calls, tmp_path, capsys, m
     assert run(calls, *options, "--output_dir", tmp_path / "whole") == 0
     out, unfinished = tmp_path / "labels", tmp_path / "labels" / "unfinished.jsonl"
     with monkeypatch.context() as stopping:
-        stopping.setattr(Transcriber, "transcribe_long", _stopped)
+        stopping.setattr(Transcriber, "together", lambda *_, **__: SimpleNamespace(add=_stopped))
         with pytest.raises(KeyboardInterrupt):
             run(calls, *options, "--output_dir", out)
     assert not (out / "manifest.jsonl").exists()
