@@ -33,7 +33,7 @@ class Cut:
 
 @dataclass
 class AlignedTotals:
-    """Sums over all recordings; the worst rows, worst first; and the longest stretches that are left out."""
+    """Sums over all recordings; the worst rows, worst first; the longest stretches that are left out, in order."""
 
     recordings: int = 0
     duration_s: float = 0.0
@@ -96,7 +96,9 @@ def write_manifest(
         for name, reason in failures.items()
     ]
     write_json_lines(kept.output_dir / LEFT_OUT, iter(left_out_lines))
-    totals.worst, totals.left_out = cuts, stretches
+    places = {id(spoken): place for place, spoken in enumerate(finished)}
+    totals.worst = cuts
+    totals.left_out = sorted(stretches, key=lambda pair: (places[id(pair[0])], pair[1].start_s))
     return totals
 
 

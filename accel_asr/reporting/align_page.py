@@ -42,6 +42,7 @@ def write_align_page(totals: AlignedTotals, failures: Mapping[str, str], path: P
     clips = Clips(
         lambda number: _with_both_sides(by_number[number]),
         max_bytes=MAX_MEDIA_BYTES,
+        is_small=True,
         max_played_s=MAX_PLAYED_S + 2 * BESIDE_S,
     )
     stretches = [

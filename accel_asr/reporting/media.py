@@ -47,10 +47,11 @@ class Clips:
         reason: str = "",
         max_bytes: int = MAX_MEDIA_BYTES,
         max_played_s: float = MAX_PLAYED_S,
+        is_small: bool = False,
     ) -> None:
         self.samples_of = samples_of
         self.reason = reason
-        self.max_played_s = max_played_s
+        self.max_played_s, self.is_small = max_played_s, is_small
         self.bytes_left = max_bytes
         self.left_out = 0
         self.failed: list[str] = []
@@ -68,7 +69,7 @@ class Clips:
             reason = "no longer in the data" if isinstance(error, KeyError) else str(error)
             self.failed.append(f"{utterance_id} ({reason})")
             return None
-        clip = make_clip(samples, max_played_s=self.max_played_s)
+        clip = make_clip(samples, max_played_s=self.max_played_s, is_small=self.is_small)
         size = len(clip.audio_url) + len(clip.picture_url)
         if size > self.bytes_left:
             self.left_out += 1
@@ -77,10 +78,10 @@ class Clips:
         return clip
 
 
-def make_clip(samples: np.ndarray, *, max_played_s: float = MAX_PLAYED_S) -> Clip:
+def make_clip(samples: np.ndarray, *, max_played_s: float = MAX_PLAYED_S, is_small: bool = False) -> Clip:
     """The clip of int16 samples at 16 kHz; it ends at `max_played_s`."""
     played = samples[: int(max_played_s * SAMPLING_RATE_HZ)]
-    audio, media_type = encode_audio(played)
+    audio, media_type = encode_audio(played, is_small=is_small)
     return Clip(
         audio_url=_data_url(audio, media_type),
         picture_url=_data_url(log_mel_webp(played), "image/webp"),
@@ -89,11 +90,16 @@ def make_clip(samples: np.ndarray, *, max_played_s: float = MAX_PLAYED_S) -> Cli
     )
 
 
-def encode_audio(samples: np.ndarray) -> tuple[bytes, str]:
-    """(file, media type): MP3, which every browser plays (Apple's got Ogg late), or WAV where libsndfile has no MP3."""
+def encode_audio(samples: np.ndarray, *, is_small: bool = False) -> tuple[bytes, str]:
+    """(file, media type): MP3, which every browser plays (Apple's got Ogg late), or WAV where libsndfile has no MP3.
+
+    Args:
+        is_small: 24 kbit a second, half of the usual.
+    """
     buffer = io.BytesIO()
     if "MP3" in soundfile.available_formats():
-        soundfile.write(buffer, samples, SAMPLING_RATE_HZ, format="MP3", subtype="MPEG_LAYER_III")
+        small = {"bitrate_mode": "CONSTANT", "compression_level": 0.9} if is_small else {}
+        soundfile.write(buffer, samples, SAMPLING_RATE_HZ, format="MP3", subtype="MPEG_LAYER_III", **small)
         return buffer.getvalue(), "audio/mpeg"
     soundfile.write(buffer, samples, SAMPLING_RATE_HZ, format="WAV", subtype="PCM_16")
     return buffer.getvalue(), "audio/wav"
