@@ -89,8 +89,8 @@ def decode(
         AudioError: missing, unreadable, torn, empty, without that channel or segment, or with samples that are not
             finite numbers or far above full scale.
     """
-    mono, file_rate_hz = decode_native(source, channel=channel, start_s=start_s, end_s=end_s)
-    return mono if sampling_rate_hz is None else resampled(mono, file_rate_hz, sampling_rate_hz)
+    mono, rate_hz = _decoded(source, sampling_rate_hz, channel=channel, start_s=start_s, end_s=end_s)
+    return mono if sampling_rate_hz is None else resampled(mono, rate_hz, sampling_rate_hz)
 
 
 def resampled(mono: np.ndarray, rate_hz: int, wanted_rate_hz: int) -> np.ndarray:
@@ -121,6 +121,18 @@ def decode_native(
     Raises:
         AudioError: as `decode`.
     """
+    return _decoded(source, None, channel=channel, start_s=start_s, end_s=end_s)
+
+
+def _decoded(
+    source: bytes | Path | ByteRange,
+    wanted_rate_hz: int | None,
+    *,
+    channel: int | None,
+    start_s: float | None,
+    end_s: float | None,
+) -> tuple[np.ndarray, int]:
+    """The samples and their rate: the wanted one where the file knows its length, else its own."""
     content, ending = _inspected(source)
     is_cut_out = False  # whether `mono` is the segment already
     try:
@@ -136,17 +148,34 @@ def decode_native(
             if file.knows_its_length:
                 is_cut_out = True
                 first, stop = place_of_segment(file, ending, start_s=start_s, end_s=end_s)
-                mono = read_mono(file, first=first, frames=stop - first, channel=channel)
-                _refuse_torn(file, stop=stop, missing=stop - first - len(mono))
+                blocks = mono_blocks(file, first=first, frames=stop - first, channel=channel)
+                mono, frames = _gathered(blocks, rate_hz, wanted_rate_hz or rate_hz)
+                _refuse_torn(file, stop=stop, missing=stop - first - frames)
+                rate_hz = wanted_rate_hz or rate_hz
             else:
-                frames = None if end_s is None else round(min(end_s + 1, 1e9) * rate_hz)
-                mono = read_mono(file, frames=frames, channel=channel)
+                most = None if end_s is None else round(min(end_s + 1, 1e9) * rate_hz)
+                mono = read_mono(file, frames=most, channel=channel)
     if not is_cut_out:
         first, stop = segment_within(start_s, end_s, frames=len(mono), rate_hz=rate_hz)
         mono = mono[first:stop]
     if len(mono) == 0:
         raise AudioError("it holds no samples")
     return mono, rate_hz
+
+
+def _gathered(blocks: Iterator[np.ndarray], rate_hz: int, wanted_rate_hz: int) -> tuple[np.ndarray, int]:
+    """Blocks as one array at another rate, and how many frames they had: of an hour, no more is in memory than that.
+
+    A stream of soxr gives the samples that `resampled` gives, to the bit.
+    """
+    stream = soxr.ResampleStream(rate_hz, wanted_rate_hz, 1, dtype="float32", quality="HQ")
+    gathered, frames = bytearray(), 0  # grows in place
+    for block in blocks:
+        frames += len(block)
+        gathered += memoryview(block if rate_hz == wanted_rate_hz else stream.resample_chunk(block)).cast("B")
+    if rate_hz != wanted_rate_hz and frames:
+        gathered += stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True).tobytes()
+    return np.frombuffer(gathered, dtype=np.float32), frames
 
 
 def probe(
