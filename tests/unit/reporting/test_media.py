@@ -23,11 +23,11 @@ def test_what_is_played_is_what_was_recorded() -> None:
     assert np.argmax(spectrum) * rate_hz / 8_000 == pytest.approx(440, abs=4)
 
 
-def test_a_small_one_has_24_kbit_a_second() -> None:
+def test_a_small_one_has_at_most_24_kbit_a_second_and_no_padding() -> None:
     noise = np.random.default_rng(0).integers(-8_000, 8_000, 10 * 16_000, dtype=np.int16)
     content, _ = encode_audio(noise, is_small=True)
-    assert len(content) * 8 / 10 == pytest.approx(24_000, rel=0.05)
-    assert soundfile.info(io.BytesIO(content)).duration == pytest.approx(10, abs=0.2)
+    assert len(content) * 8 / 10 < 24_000
+    assert soundfile.info(io.BytesIO(content)).frames == len(noise)
 
 
 def test_without_an_mp3_encoder_it_is_a_wav(monkeypatch: pytest.MonkeyPatch) -> None:
