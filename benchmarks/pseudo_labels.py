@@ -64,12 +64,12 @@ def main() -> None:
     common += ["--data.breakdown_columns", "[]"]
     scored: dict[str, list[ScoredUtterance]] = {}
     for name, run_folder in (("pseudo", run_name), ("true", "true")):
-        if not (out / run_folder / "summary.json").exists():
+        evaluations = out / run_folder / "evaluations"
+        at_end = evaluations / f"step-{options.steps:08}.jsonl"
+        if not at_end.exists():
             source = ["--data.name_or_path", str(manifests[run_folder]), "--data.allow_outside_paths", "true"]
             run("train", *common, *source, "--output_dir", str(out / run_folder))
-        scored["untuned"], *_, scored[name] = (
-            read_scored(path) for path in sorted((out / run_folder / "evaluations").glob("step-*.jsonl"))
-        )
+        scored["untuned"], scored[name] = (read_scored(path) for path in (evaluations / "step-00000000.jsonl", at_end))
     print(figures(scored))
 
 
