@@ -71,9 +71,11 @@ def _reason_against(cue: TimedCue) -> str | None:
         return EMPTY
     if not any(letter.isalnum() for letter in _SOUND.sub("", cue.text)):
         return SOUNDS
+    if not math.isfinite(cue.start_s):
+        return IMPOSSIBLE
     if cue.end_s is None:
         return None
-    if cue.end_s < cue.start_s or cue.end_s <= 0:
+    if cue.end_s < cue.start_s or cue.end_s <= 0 or not math.isfinite(cue.end_s):
         return IMPOSSIBLE
     return SHORT if cue.end_s - max(cue.start_s, 0.0) < SHORTEST_S else None
 

@@ -20,7 +20,7 @@ Label = tuple[float, float, str]
 def audio(seconds: float, kind: str = "WAV") -> bytes:
     file = io.BytesIO()
     noise = np.random.default_rng(0).normal(size=round(seconds * RATE_HZ)) * 0.1
-    soundfile.write(file, noise, RATE_HZ, format=kind, subtype="PCM_16")
+    soundfile.write(file, noise, RATE_HZ, format=kind, subtype="OPUS" if kind == "OGG" else "PCM_16")
     return file.getvalue()
 
 
@@ -118,7 +118,7 @@ def test_stories_in_elan_with_two_speakers_and_a_renamed_recording(folder) -> No
     assert rows(load(same_name))[0][0] == "1.wav"
 
 
-@pytest.mark.parametrize("kind", ["WAV", "FLAC", "AIFF"])
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "AIFF", "OGG"])
 def test_annotations_beyond_the_end_of_a_torn_recording(folder, kind: str) -> None:
     whole = audio(9, kind)
     labels = [(float(number), number + 1.0, f"phrase {number}") for number in range(9)]
