@@ -118,15 +118,15 @@ def test_stories_in_elan_with_two_speakers_and_a_renamed_recording(folder) -> No
     assert rows(load(same_name))[0][0] == "1.wav"
 
 
-@pytest.mark.parametrize("kind", ["WAV", "FLAC", "AIFF", "OGG"])
-def test_annotations_beyond_the_end_of_a_torn_recording(folder, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "kept"), [("WAV", 5), ("FLAC", 5), ("AIFF", 5), ("OGG", 4)])  # pages of a second
+def test_annotations_beyond_the_end_of_a_torn_recording(folder, kind: str, kept: int) -> None:
     whole = audio(9, kind)
     labels = [(float(number), number + 1.0, f"phrase {number}") for number in range(9)]
     files = {"story.TextGrid": textgrid(phrase=labels), f"story.{kind.lower()}": whole[: len(whole) * 5 // 8]}
     there = folder(files)
     source = load(there)
-    assert [row.text for row in source.rows] == [f"phrase {number}" for number in range(5)]
-    assert has_notice(source, "4 of 9 cues are left out: beyond the end", "story.TextGrid")
+    assert [row.text for row in source.rows] == [f"phrase {number}" for number in range(kept)]
+    assert has_notice(source, f"{9 - kept} of 9 cues are left out: beyond the end", "story.TextGrid")
     index, _ = open_index(
         SourceName(str(there)),
         cache_dir=there.parent / "cache",
@@ -134,7 +134,7 @@ def test_annotations_beyond_the_end_of_a_torn_recording(folder, kind: str) -> No
         channel=None,
         decode_all=True,
     )
-    assert index.durations_s.tolist() == [1.0] * 5  # none of them is reported as unreadable
+    assert index.durations_s.tolist() == [1.0] * kept  # none of them is reported as unreadable
 
 
 def test_a_recording_that_cannot_be_read_is_left_to_the_survey(folder) -> None:
