@@ -172,7 +172,7 @@ def _gathered(blocks: Iterator[np.ndarray], rate_hz: int, wanted_rate_hz: int) -
     gathered, frames = bytearray(), 0  # grows in place
     for block in blocks:
         frames += len(block)
-        gathered += memoryview(block if rate_hz == wanted_rate_hz else stream.resample_chunk(block)).cast("B")
+        gathered += (block if rate_hz == wanted_rate_hz else stream.resample_chunk(block)).tobytes()
     if rate_hz != wanted_rate_hz and frames:
         gathered += stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True).tobytes()
     return np.frombuffer(gathered, dtype=np.float32), frames
