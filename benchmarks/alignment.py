@@ -4,8 +4,8 @@ DATA is a folder with `manifest.jsonl` as `benchmarks.long_form` and `benchmarks
 The text of each recording is given as one plain text. Prints for each recording and aligner how far the times of known
 segments are off, which share of the text came through, and what it took; last, the figures as JSON.
 
-stable-ts gets the same weights and its defaults, in a process of its own (`--aligners stable_ts`: what it leaves behind makes
-decoding slow):
+stable-ts (`--aligners stable_ts`) gets the same weights and its defaults. Run it by itself: what it leaves behind makes
+decoding slow.
 `pip install --no-deps stable-ts openai-whisper tiktoken more-itertools` (all else that it needs here is installed).
 """
 
@@ -246,10 +246,10 @@ def main() -> None:
             continue
         if options.listen:
             listen(recording, transcriber, _say)
-        for name in aligners:
+        for name, align in aligners.items():
             scored = score(
                 recording,
-                aligners[name],
+                align,
                 transcriber,
                 name=name,
                 say=_say,
