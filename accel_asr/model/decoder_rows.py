@@ -183,7 +183,7 @@ def _few_rows(linear: nn.Module, rows: torch.Tensor) -> torch.Tensor:
     if type(linear) is not nn.Linear:  # such as an adapter's
         return _all_rows(linear, rows)
     outputs = (linear.weight @ rows.contiguous().t()).t().contiguous()
-    return outputs if linear.bias is None else outputs + linear.bias
+    return outputs if linear.bias is None else outputs + linear.bias.to(outputs.dtype)  # of autocast's half precision
 
 
 class _ByColumns:

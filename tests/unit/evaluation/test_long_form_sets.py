@@ -51,6 +51,8 @@ def test_rows_longer_than_the_window_are_taken_whole_with_texts_of_any_length(lo
 
 
 def test_short_rows_and_what_is_not_there_are_refused(load, talks: Path) -> None:
+    for text in talks.glob("*.txt"):
+        text.write_text("talk", encoding="utf-8")  # for the label of a short row there is a limit
     with refused("--evaluation.long_form", "no row is longer", value=str(talks), remedy="30 s, or joined"):
         load(str(talks), window_s=30.0)
     with refused("--evaluation.long_form", value=str(talks / "none.csv")):

@@ -78,7 +78,7 @@ def _is_segment(record: Record) -> bool:
         return False
     try:
         return (_sure_times(record) or _plain_times(record)) is not None
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):  # the last for a huge number
         return False
 
 
