@@ -168,6 +168,7 @@ MS_ROW = {"start": 1000, "end": 2000, "text": "One, two"}
         ([{"audio": "a.wav", **ROW}], None),
         ({"duration": 3.0, "segments": 2}, None),
         ({"segments": [{"label": "noise", "start": 1.0, "end": 2.0}]}, None),
+        ([{"start": 10**400, "end": 2, "text": "One"}], None),
         ("text", None),
     ],
 )
