@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
+from huggingface_hub import close_session
 
 from accel_asr.errors import UserError
 from accel_asr.ranks.processes import STOP_SIGNALS
@@ -73,6 +74,8 @@ class Worker:
         self.process: BaseProcess = context.Process(
             target=_work, args=(theirs, inherited, make), name="data worker", daemon=True
         )
+        # A forked process closes huggingface_hub's connections, and hangs if a thread here holds their lock meanwhile
+        close_session()
         try:
             self.process.start()
         except OSError:

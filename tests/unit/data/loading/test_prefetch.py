@@ -13,8 +13,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.utils._http import default_client_factory
 
 from accel_asr.data.loading import prefetch as made_ahead
 from accel_asr.data.loading import workers
@@ -54,6 +56,26 @@ def test_all_is_made_once_in_order_however_many_make_it(num_workers: int) -> Non
     with closing(ahead(at_their_own_pace, range(10), num_workers=num_workers)) as made:
         assert [tensor.tolist() for tensor in made] == [[2.0 * job] * 3 for job in range(10)]
         assert list(made) == []
+
+
+def test_a_worker_finds_no_connection_of_the_hub_to_close(tmp_path: Path) -> None:
+    # huggingface_hub closes them in each forked process, which hangs if a thread held their lock at that moment
+    closed_by = tmp_path / "closed_by"
+
+    class Connections(type(huggingface_hub.get_session())):
+        def close(self) -> None:
+            with closed_by.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            super().close()
+
+    try:
+        huggingface_hub.set_client_factory(Connections)
+        huggingface_hub.get_session()
+        with closing(ahead(doubled, range(3))) as made:
+            assert len(list(made)) == 3
+    finally:
+        huggingface_hub.set_client_factory(default_client_factory)
+    assert closed_by.read_text().split() == [str(os.getpid())]
 
 
 def test_nothing_is_made_before_it_is_wanted_without_workers() -> None:
