@@ -161,7 +161,7 @@ def transcribe(
     from accel_asr.transcription.formats import as_object
     from accel_asr.transcription.inputs import find_recordings
     from accel_asr.transcription.outcomes import outcomes
-    from accel_asr.transcription.transcriber import load_transcriber
+    from accel_asr.transcription.transcriber_loading import load_transcriber
 
     quiet_library_imports()
     refuse_unfit_folder(model_source(str(model)), name=str(model), setting="model")

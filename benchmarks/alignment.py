@@ -22,25 +22,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
 from accel_asr.audio.decoding import decode
-from accel_asr.transcription.transcriber import Transcriber, load_transcriber
+from accel_asr.transcription.segments import Segment
+from accel_asr.transcription.transcriber import Transcriber
+from accel_asr.transcription.transcriber_loading import load_transcriber
 from benchmarks.alignment_scores import (
     BoundaryErrors,
     Coverage,
-    Span,
     Truth,
     coverage,
     row_boundary_errors,
     speech_beside_the_text,
     word_boundary_errors,
 )
+from benchmarks.long_form import RATE_HZ, in_language, known_segments, manifest_records, normalized
 
-RATE_HZ = 16_000
 LONGEST_ROW_S = 30.0
 BATCH = 4
-normalized = BasicTextNormalizer()
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ class Recording:
 class Alignment:
     """What an aligner made of one recording: words with times, and the rows that it would train on."""
 
-    words: tuple[Span, ...]
-    rows: tuple[Span, ...]
+    words: tuple[Segment, ...]
+    rows: tuple[Segment, ...]
     left_out: tuple[str, ...] = ()
 
 
@@ -66,15 +65,10 @@ Align = Callable[[np.ndarray, str, str], Alignment]  # (samples, text, language)
 
 def read_recordings(folder: Path) -> Iterator[Recording]:
     """The recordings that `folder`'s manifest lists, with what it knows of their times."""
-    for line in (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        spans = {
-            name: tuple(Span(each["start"], each["end"], each["text"]) for each in record.get(name, ()))
-            for name in ("segments", "strange")
-        }
-        text = (folder / record["text_file"]).read_text(encoding="utf-8")
-        truth = Truth(text, spans["segments"], spans["strange"], tuple(record.get("unspoken", ())))
-        yield Recording(folder / record["file"], record["language"], truth)
+    for known, record in manifest_records(folder):
+        strange = known_segments(record, "strange")
+        truth = Truth(known.text, known.segments, strange, tuple(record.get("unspoken", ())))
+        yield Recording(known.path, known.language, truth)
 
 
 def ours(transcriber: Transcriber) -> Align:
@@ -82,9 +76,9 @@ def ours(transcriber: Transcriber) -> Align:
     from accel_asr.alignment.aligning import align_recording
 
     def align(samples: np.ndarray, text: str, language: str) -> Alignment:
-        aligned = align_recording(_in(transcriber, language), samples, text)
-        rows = tuple(Span(row.start_s, row.end_s, row.text) for row in aligned.rows)
-        words = tuple(Span(word.start_s, word.end_s, word.text) for row in aligned.rows for word in row.words)
+        aligned = align_recording(in_language(transcriber, language), samples, text)
+        rows = tuple(Segment(row.start_s, row.end_s, row.text) for row in aligned.rows)
+        words = tuple(Segment(word.start_s, word.end_s, word.text) for row in aligned.rows for word in row.words)
         left_out = tuple(
             f"{each.kind} {each.start_s or 0:.2f} to {each.end_s or 0:.2f}: {each.text}" for each in aligned.left_out
         )
@@ -102,8 +96,8 @@ def stable_ts(transcriber: Transcriber) -> Align:
 
     def align(samples: np.ndarray, text: str, language: str) -> Alignment:
         found = model.align(samples, text, language=language, verbose=None)
-        words = tuple(Span(word.start, word.end, word.word) for word in found.all_words())
-        return Alignment(words, tuple(joined([Span(each.start, each.end, each.text) for each in found.segments])))
+        words = tuple(Segment(word.start, word.end, word.word) for word in found.all_words())
+        return Alignment(words, tuple(joined([Segment(each.start, each.end, each.text) for each in found.segments])))
 
     return align
 
@@ -118,12 +112,12 @@ def _without_torchaudio() -> None:
         sys.modules["torchaudio"] = stand_in
 
 
-def joined(segments: Sequence[Span]) -> Iterator[Span]:
+def joined(segments: Sequence[Segment]) -> Iterator[Segment]:
     """Neighbours as one row for as long as it lasts at most 30 s."""
-    row: Span | None = None
+    row: Segment | None = None
     for segment in segments:
         if row and segment.end_s - row.start_s <= LONGEST_ROW_S:
-            row = Span(row.start_s, segment.end_s, f"{row.text} {segment.text.strip()}")
+            row = Segment(row.start_s, segment.end_s, f"{row.text} {segment.text.strip()}")
         else:
             if row:
                 yield row
@@ -132,19 +126,14 @@ def joined(segments: Sequence[Span]) -> Iterator[Span]:
         yield row
 
 
-def transcripts(transcriber: Transcriber, samples: np.ndarray, rows: Sequence[Span], language: str) -> list[str]:
+def transcripts(transcriber: Transcriber, samples: np.ndarray, rows: Sequence[Segment], language: str) -> list[str]:
     """What the model hears in each row, cut out."""
     clips = [samples[int(row.start_s * RATE_HZ) : int(row.end_s * RATE_HZ)] for row in rows]
     heard: list[str] = []
     for first in range(0, len(clips), BATCH):
-        spoken = _in(transcriber, language).transcribe_short(clips[first : first + BATCH], timed=False)
+        spoken = in_language(transcriber, language).transcribe_short(clips[first : first + BATCH], timed=False)
         heard += [each.text for each in spoken]
     return heard
-
-
-def _in(transcriber: Transcriber, language: str) -> Transcriber:
-    # an English-only model takes neither language nor task
-    return transcriber if transcriber.task is None else replace(transcriber, language=language)
 
 
 @dataclass(frozen=True)
@@ -219,10 +208,8 @@ def score(
 def listen(recording: Recording, transcriber: Transcriber, say: Callable[[str], Any]) -> None:
     """Print what the model hears that is not in the text."""
     samples = decode(recording.path, sampling_rate_hz=RATE_HZ)
-    spoken = _in(transcriber, recording.language).transcribe_long(samples)
-    for span in speech_beside_the_text(
-        recording.truth.text, [Span(each.start_s, each.end_s, each.text) for each in spoken.segments]
-    ):
+    spoken = in_language(transcriber, recording.language).transcribe_long(samples)
+    for span in speech_beside_the_text(recording.truth.text, spoken.segments):
         say(f"heard {recording.path.name}: {span.start_s:.2f} to {span.end_s:.2f}: {span.text}")
 
 

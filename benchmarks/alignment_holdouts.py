@@ -160,7 +160,7 @@ def several_voices(clips: Sequence[Clip]) -> Made:
 
 
 def esperanto(scratch: Path) -> Made:
-    """A language that Whisper does not know, by a synthetic voice; the model is told that it is Italian."""
+    """A language that Whisper does not know, by a synthetic voice; the model takes it for Italian."""
     made = Made("esperanto_as_it", "it")
     for text in ESPERANTO:
         subprocess.run(["espeak-ng", "-v", "eo", "-s", "140", "-w", scratch / "said.wav", text], check=True)

@@ -12,18 +12,10 @@ from difflib import SequenceMatcher
 import numpy as np
 
 from accel_asr.evaluation.scoring import character_edits, word_edits
+from accel_asr.transcription.segments import Segment
 
 _PIECE = re.compile(r"[^\W_]+")
 HEARD = 0.3  # rows whose own transcription has a lower error rate hold what their text says
-
-
-@dataclass(frozen=True)
-class Span:
-    """Text from `start_s` to `end_s`, seconds from the beginning of the recording."""
-
-    start_s: float
-    end_s: float
-    text: str
 
 
 @dataclass(frozen=True)
@@ -38,12 +30,12 @@ class Truth:
     """
 
     text: str
-    spoken: tuple[Span, ...] = ()
-    strange: tuple[Span, ...] = ()
+    spoken: tuple[Segment, ...] = ()
+    strange: tuple[Segment, ...] = ()
     unspoken: tuple[str, ...] = ()
 
 
-def pieces(spans: Sequence[Span]) -> list[Span]:
+def pieces(spans: Sequence[Segment]) -> list[Segment]:
     """The pieces of each span's text, with a part of its time in proportion to their letters."""
     found = []
     for span in spans:
@@ -54,12 +46,12 @@ def pieces(spans: Sequence[Span]) -> list[Span]:
             times_s = [
                 span.start_s + (span.end_s - span.start_s) * done / letters for done in (before, before + len(piece))
             ]
-            found.append(Span(*times_s, piece))
+            found.append(Segment(*times_s, piece))
             before += len(piece)
     return found
 
 
-def counterparts(text: str, heard: Sequence[Span]) -> dict[int, Span]:
+def counterparts(text: str, heard: Sequence[Segment]) -> dict[int, Segment]:
     """By number of a piece of `text`: its counterpart among the pieces `heard`, in the order of both."""
     words = _PIECE.findall(text.casefold())
     matcher = SequenceMatcher(None, words, [piece.text for piece in heard], autojunk=False)
@@ -94,12 +86,12 @@ class BoundaryErrors:
         return f"{'; '.join(shown)}; {self.missing} without counterpart"
 
 
-def word_boundary_errors(truth: Truth, words: Sequence[Span]) -> BoundaryErrors:
+def word_boundary_errors(truth: Truth, words: Sequence[Segment]) -> BoundaryErrors:
     """Of the first and the last piece of each spoken part."""
     return _boundary_errors(truth, counterparts(truth.text, pieces(words)), firsts=None, lasts=None)
 
 
-def row_boundary_errors(truth: Truth, rows: Sequence[Span]) -> BoundaryErrors:
+def row_boundary_errors(truth: Truth, rows: Sequence[Segment]) -> BoundaryErrors:
     """Of the rows that begin where a spoken part begins, and of those that end where one ends."""
     firsts, lasts = set(), set()
     for row in rows:
@@ -110,7 +102,7 @@ def row_boundary_errors(truth: Truth, rows: Sequence[Span]) -> BoundaryErrors:
 
 
 def _boundary_errors(
-    truth: Truth, found: dict[int, Span], *, firsts: set[float] | None, lasts: set[float] | None
+    truth: Truth, found: dict[int, Segment], *, firsts: set[float] | None, lasts: set[float] | None
 ) -> BoundaryErrors:
     """`firsts` and `lasts` are the times that count; None counts all, and those that are missing."""
     starts_s, ends_s, missing = [], [], 0
@@ -126,7 +118,7 @@ def _boundary_errors(
 
 def _places(truth: Truth) -> list[tuple[int, int]]:
     """Numbers of the first and the last piece of each spoken part in the text, which has them in this order."""
-    found = counterparts(truth.text, [Span(number, number, p.text) for number, p in enumerate(pieces(truth.spoken))])
+    found = counterparts(truth.text, [Segment(number, number, p.text) for number, p in enumerate(pieces(truth.spoken))])
     in_text = {int(span.start_s): number for number, span in found.items()}
     places, before = [], 0
     for span in truth.spoken:
@@ -156,7 +148,7 @@ class Coverage:
     strange_in_rows_s: float = 0.0
     unspoken: int = 0
     unspoken_in_rows: int = 0
-    bad_rows: tuple[tuple[Span, float, float], ...] = field(default=(), repr=False)  # with their WER and CER
+    bad_rows: tuple[tuple[Segment, float, float], ...] = field(default=(), repr=False)  # with their WER and CER
 
     def line(self) -> str:
         """The shares, and what is left of what should be left out."""
@@ -174,7 +166,7 @@ class Coverage:
 
 def coverage(
     truth: Truth,
-    rows: Sequence[Span],
+    rows: Sequence[Segment],
     transcripts: Sequence[str] | None,
     *,
     normalize: Callable[[str], str],
@@ -189,7 +181,7 @@ def coverage(
     if transcripts is not None:
         rates = [error_rates(row.text, heard, normalize) for row, heard in zip(rows, transcripts, strict=True)]
     # a piece of a row stands for it by the row's number as its time
-    numbered = [Span(number, number, row.text) for number, row in enumerate(rows)]
+    numbered = [Segment(number, number, row.text) for number, row in enumerate(rows)]
     row_of = {place: int(span.start_s) for place, span in counterparts(truth.text, pieces(numbered)).items()}
     total = len(_PIECE.findall(truth.text.casefold()))
     unspoken = unspoken_places(truth)
@@ -213,7 +205,7 @@ def error_rates(reference: str, heard: str, normalize: Callable[[str], str]) -> 
     return words, characters
 
 
-def shared_s(span: Span, other: Span) -> float:
+def shared_s(span: Segment, other: Segment) -> float:
     """Seconds that both have."""
     return max(0.0, min(span.end_s, other.end_s) - max(span.start_s, other.start_s))
 
@@ -231,7 +223,7 @@ def unspoken_places(truth: Truth) -> set[int]:
     return places
 
 
-def speech_beside_the_text(text: str, heard: Sequence[Span], *, fewest: int = 3) -> list[Span]:
+def speech_beside_the_text(text: str, heard: Sequence[Segment], *, fewest: int = 3) -> list[Segment]:
     """Runs of at least `fewest` words that a model heard and that have no counterpart in the text: what may be strange.
 
     Args:
@@ -239,12 +231,14 @@ def speech_beside_the_text(text: str, heard: Sequence[Span], *, fewest: int = 3)
     """
     said = pieces(heard)
     matched = {id(piece) for piece in counterparts(text, said).values()}
-    runs: list[list[Span]] = [[]]
+    runs: list[list[Segment]] = [[]]
     for piece in said:
         if id(piece) in matched:
             runs.append([])
         else:
             runs[-1].append(piece)
     return [
-        Span(run[0].start_s, run[-1].end_s, " ".join(piece.text for piece in run)) for run in runs if len(run) >= fewest
+        Segment(run[0].start_s, run[-1].end_s, " ".join(piece.text for piece in run))
+        for run in runs
+        if len(run) >= fewest
     ]

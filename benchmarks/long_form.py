@@ -25,7 +25,8 @@ from accel_asr.evaluation.scoring import EditCounts, word_edits
 from accel_asr.exporting.ctranslate2_format import convert_to_ctranslate2
 from accel_asr.transcription.segments import Segment
 from accel_asr.transcription.sequential import LongAudio
-from accel_asr.transcription.transcriber import Transcriber, load_transcriber
+from accel_asr.transcription.transcriber import Transcriber
+from accel_asr.transcription.transcriber_loading import load_transcriber
 
 RATE_HZ = 16_000
 WARM_UP_S = 35  # two windows
@@ -43,23 +44,34 @@ class LongRecording:
     segments: tuple[Segment, ...]
 
 
-def read_recordings(folder: Path) -> Iterator[LongRecording]:
-    """The recordings that `folder`'s manifest lists."""
+def manifest_records(folder: Path) -> Iterator[tuple[LongRecording, dict[str, Any]]]:
+    """The recordings that `folder`'s manifest lists, each with its record there."""
     for line in (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
-        path = folder / record["file"]
-        text = path.with_suffix(".txt").read_text(encoding="utf-8")
-        known = tuple(Segment(each["start"], each["end"], each["text"]) for each in record.get("segments", ()))
-        yield LongRecording(path, record["language"], text, known)
+        text = (folder / record["text_file"]).read_text(encoding="utf-8")
+        yield LongRecording(folder / record["file"], record["language"], text, known_segments(record)), record
+
+
+def known_segments(record: Mapping[str, Any], column: str = "segments") -> tuple[Segment, ...]:
+    """The segments in a column of a record; none where it lacks the column."""
+    return tuple(Segment(each["start"], each["end"], each["text"]) for each in record.get(column, ()))
+
+
+def read_recordings(folder: Path) -> Iterator[LongRecording]:
+    """The recordings that `folder`'s manifest lists."""
+    return (recording for recording, _ in manifest_records(folder))
+
+
+def in_language(transcriber: Transcriber, language: str) -> Transcriber:
+    """An English-only model takes neither language nor task."""
+    return transcriber if transcriber.task is None else replace(transcriber, language=language)
 
 
 def ours(transcriber: Transcriber) -> Transcribe:
     """`accel-asr transcribe` as it stands."""
 
     def transcribe(samples: np.ndarray, language: str) -> tuple[str, list[Segment]]:
-        # an English-only model takes neither language nor task
-        asked = transcriber if transcriber.task is None else replace(transcriber, language=language)
-        spoken = asked.transcribe_long(samples)
+        spoken = in_language(transcriber, language).transcribe_long(samples)
         return spoken.text, list(spoken.segments)
 
     return transcribe

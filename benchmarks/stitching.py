@@ -20,7 +20,7 @@ import torch
 
 from accel_asr.audio.decoding import decode
 from accel_asr.transcription.segments import Segment
-from accel_asr.transcription.transcriber import load_transcriber
+from accel_asr.transcription.transcriber_loading import load_transcriber
 from benchmarks.long_form import RATE_HZ, LongFormScore, LongRecording, ours, read_recordings, score_all, totals
 
 TRAINED_S = 900.0

@@ -5,15 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from xxhash import xxh3_64
-
 from accel_asr.alignment.aligned import AlignedRecording
 from accel_asr.alignment.aligning import align_recording
 from accel_asr.alignment.spoken_texts import SpokenText
 from accel_asr.audio.decoding import AudioError, decode
 from accel_asr.errors import UserError
-from accel_asr.files.atomic_writes import to_json
 from accel_asr.model.folder.generation_settings import is_multilingual
 from accel_asr.model.languages import known_language, require_english
 from accel_asr.transcription.transcriber import Transcriber
@@ -111,17 +107,6 @@ def later(aligned: AlignedRecording, seconds: float) -> AlignedRecording:
         for stretch in aligned.left_out
     )
     return replace(aligned, rows=rows, left_out=left_out)
-
-
-def weights_and_settings_hash(transcriber: Transcriber) -> str:
-    """A checksum of all weights and generation settings: of equal models, wherever they lie."""
-    settings = transcriber.model.generation_config.to_diff_dict()
-    settings.pop("transformers_version", None)
-    digest = xxh3_64(to_json(settings).encode())
-    for name, weights in transcriber.model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(weights.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _size(path: Path) -> int:

@@ -89,8 +89,7 @@ def decode(
         AudioError: missing, unreadable, torn, empty, without that channel or segment, or with samples that are not
             finite numbers or far above full scale.
     """
-    mono, rate_hz = _decoded(source, sampling_rate_hz, channel=channel, start_s=start_s, end_s=end_s)
-    return mono if sampling_rate_hz is None else resampled(mono, rate_hz, sampling_rate_hz)
+    return _decoded(source, sampling_rate_hz, channel=channel, start_s=start_s, end_s=end_s)[0]
 
 
 def resampled(mono: np.ndarray, rate_hz: int, wanted_rate_hz: int) -> np.ndarray:
@@ -132,7 +131,7 @@ def _decoded(
     start_s: float | None,
     end_s: float | None,
 ) -> tuple[np.ndarray, int]:
-    """The samples and their rate: the wanted one where the file knows its length, else its own."""
+    """The samples and their rate: the wanted one, or the file's own for None."""
     content, ending = _inspected(source)
     is_cut_out = False  # whether `mono` is the segment already
     try:
@@ -158,9 +157,8 @@ def _decoded(
     if not is_cut_out:
         first, stop = segment_within(start_s, end_s, frames=len(mono), rate_hz=rate_hz)
         mono = mono[first:stop]
-    if len(mono) == 0:
-        raise AudioError("it holds no samples")
-    return mono, rate_hz
+    wanted_rate_hz = wanted_rate_hz or rate_hz
+    return resampled(mono, rate_hz, wanted_rate_hz), wanted_rate_hz
 
 
 def _gathered(blocks: Iterator[np.ndarray], rate_hz: int, wanted_rate_hz: int) -> tuple[np.ndarray, int]:
@@ -168,12 +166,14 @@ def _gathered(blocks: Iterator[np.ndarray], rate_hz: int, wanted_rate_hz: int) -
 
     A stream of soxr gives the samples that `resampled` gives, to the bit.
     """
-    stream = soxr.ResampleStream(rate_hz, wanted_rate_hz, 1, dtype="float32", quality="HQ")
+    stream = None
+    if rate_hz != wanted_rate_hz:
+        stream = soxr.ResampleStream(rate_hz, wanted_rate_hz, 1, dtype="float32", quality="HQ")
     gathered, frames = bytearray(), 0  # grows in place
     for block in blocks:
         frames += len(block)
-        gathered += (block if rate_hz == wanted_rate_hz else stream.resample_chunk(block)).tobytes()
-    if rate_hz != wanted_rate_hz and frames:
+        gathered += (block if stream is None else stream.resample_chunk(block)).tobytes()
+    if stream is not None and frames:
         gathered += stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True).tobytes()
     return np.frombuffer(gathered, dtype=np.float32), frames
 
@@ -252,8 +252,6 @@ def _inspected(source: bytes | Path | ByteRange) -> tuple[bytes | Path, Ending]:
             if source.offset + source.size > source.path.stat().st_size:
                 raise AudioError("the file that holds it ends before it does")
             source = source.read()
-        if not (source.stat().st_size if isinstance(source, Path) else len(source)):
-            raise AudioError("it is empty: 0 bytes")
         ending = find_ending(source)
     except OSError as error:  # a name too long, a folder or file that may not be read
         raise AudioError(f"the file can't be reached ({error.strerror})") from error

@@ -136,21 +136,19 @@ def check_header(*, rate_hz: int, channels: int, channel: int | None, file_forma
         raise AudioError(f"it has {channels} channel{'s' * (channels > 1)}, no number {channel} (they count from 0)")
 
 
-def read_mono(file: SequentialFile, *, frames: int | None, channel: int | None, first: int = 0) -> np.ndarray:
-    """Up to `frames` mono samples from frame `first` on, shape (samples,); all of them if `frames` is None.
+def read_mono(file: SequentialFile, *, frames: int | None, channel: int | None) -> np.ndarray:
+    """Up to `frames` mono samples, shape (samples,); all of them if `frames` is None.
 
     Raises:
         AudioError: it can't be decoded, or holds no sound.
     """
-    return np.concatenate(
-        [np.zeros(0, dtype=np.float32), *mono_blocks(file, frames=frames, channel=channel, first=first)]
-    )
+    return np.concatenate([np.zeros(0, dtype=np.float32), *mono_blocks(file, frames=frames, channel=channel)])
 
 
 def mono_blocks(
     file: SequentialFile, *, frames: int | None, channel: int | None, first: int = 0
 ) -> Iterator[np.ndarray]:
-    """As `read_mono`, in blocks of at most 16 MiB.
+    """As `read_mono`, from frame `first` on, in blocks of at most 16 MiB.
 
     A file that breaks off less than MISSING_TOLERANCE_S before its promised end simply ends there.
 

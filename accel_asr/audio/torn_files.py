@@ -42,6 +42,8 @@ def find_ending(source: bytes | Path) -> Ending:
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
         head = file.read(12)
         size = file.seek(0, io.SEEK_END)
+        if size == 0:
+            return Ending(fault="it is empty: 0 bytes")
         if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE":
             return _wav_ending(file, size, head)
         if head[:4] == b"OggS":

@@ -107,9 +107,10 @@ def align(options: argparse.Namespace, spoken: "Sequence[SpokenText]", notes: Se
     from accelerate.utils import gather_object
 
     from accel_asr.alignment.kept_alignments import KeptAlignments
-    from accel_asr.alignment.many_recordings import share_of_rank, weights_and_settings_hash
+    from accel_asr.alignment.many_recordings import share_of_rank
     from accel_asr.ranks.host_sums import summed_over_ranks
     from accel_asr.training.launch.topology import shut_down, start_accelerator
+    from accel_asr.transcription.transcriber_loading import weights_and_settings_hash
 
     accelerator = start_accelerator(
         mixed_precision=None, gradient_accumulation_steps=1, seed=0, timeout_s=LONGEST_WAIT_S
@@ -142,7 +143,7 @@ def align(options: argparse.Namespace, spoken: "Sequence[SpokenText]", notes: Se
 
 def _load(options: argparse.Namespace, accelerator: "Accelerator") -> "Transcriber":
     from accel_asr.model.languages import token_language
-    from accel_asr.transcription.transcriber import load_transcriber
+    from accel_asr.transcription.transcriber_loading import load_transcriber
 
     device = options.device or str(accelerator.device)
     stand_in = options.language_stand_in

@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
     refuse_unfit_folder(model_source(options.model), name=options.model, setting="--model")
     from accel_asr.demonstration.demo_page import Limits, served
     from accel_asr.demonstration.listening import listen
-    from accel_asr.transcription.transcriber import load_transcriber
+    from accel_asr.transcription.transcriber_loading import load_transcriber
 
     with setting_shown_as("--model", setting="--model.name_or_path"):
         transcriber = load_transcriber(
@@ -127,7 +127,7 @@ def _load_base(
     Raises:
         UserError: a model that was asked for can't be loaded.
     """
-    from accel_asr.transcription.transcriber import load_transcriber
+    from accel_asr.transcription.transcriber_loading import load_transcriber
 
     if asked == NONE or (base := (asked, None) if asked else base_model_of_run(model)) is None:
         return None

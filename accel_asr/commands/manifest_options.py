@@ -136,10 +136,9 @@ def load_pseudo_labels(options: argparse.Namespace, teacher: "Transcriber") -> "
         UserError: the second model can't be loaded, does not know the language, or has a shorter window; or a stopped
             call left rows that were made otherwise.
     """
-    from accel_asr.alignment.many_recordings import weights_and_settings_hash
     from accel_asr.transcription.manifest_rows import RowFilters
     from accel_asr.transcription.pseudo_labels import PseudoLabels
-    from accel_asr.transcription.transcriber import load_transcriber
+    from accel_asr.transcription.transcriber_loading import load_transcriber, weights_and_settings_hash
     from accel_asr.transcription.unfinished_rows import UnfinishedRows
 
     second = None

@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     for note in notes:
         say(f"note: {visible(note)}", to_stderr=True)
 
-    from accel_asr.transcription.transcriber import load_transcriber
+    from accel_asr.transcription.transcriber_loading import load_transcriber
 
     with setting_shown_as("--model", setting="--model.name_or_path"):
         transcriber = load_transcriber(

@@ -52,11 +52,12 @@ def outcomes(
         except AudioError as error:
             done[index] = str(error)
             continue
-        if not transcriber.is_long(samples):
+        is_long = transcriber.is_long(samples)
+        if not is_long:
             waiting.append((index, samples))
-        if len(waiting) == batch_size or transcriber.is_long(samples):
+        if is_long or len(waiting) == batch_size:
             finish_short()
-        if transcriber.is_long(samples):
+        if is_long:
             whole_s = len(samples) / transcriber.sampling_rate_hz
 
             def show(done_s: float, whole_s: float = whole_s, name: str = recording.name) -> None:

@@ -16,17 +16,13 @@ from accel_asr.errors import UserError
 from accel_asr.model.decoder_rows import most_rows
 from accel_asr.model.folder.generation_settings import is_multilingual
 from accel_asr.model.folder.token_ids import PREVIOUS
-from accel_asr.model.languages import known_language, require_english
-from accel_asr.model.pretrained import load_model_and_processor, quiet_libraries, window_s
+from accel_asr.model.pretrained import window_s
 from accel_asr.model.silence_merging import KeyBias, SilenceMerging, encode_clips
 from accel_asr.model.spelling import Spelling
 from accel_asr.transcription.half_precision import half_precision
 from accel_asr.transcription.previous_text import (
     NO_PREVIOUS_TEXT,
     PreviousText,
-    listed_keywords,
-    previous_text,
-    require_previous_text,
 )
 from accel_asr.transcription.segment_words import SegmentWords
 from accel_asr.transcription.segments import (
@@ -41,7 +37,7 @@ from accel_asr.transcription.segments import (
 )
 from accel_asr.transcription.sequential import LongAudio
 from accel_asr.transcription.together import LongRecordings, Start
-from accel_asr.transcription.voice_activity import SpeechFinder, require_voice_activity, speech_finder
+from accel_asr.transcription.voice_activity import SpeechFinder
 from accel_asr.transcription.window_decoding import START_TOKENS
 
 
@@ -340,98 +336,3 @@ class Transcriber:
             Segment(float(part["start"]), float(part["end"]), self.spelling.text(part["tokens"].tolist()))
             for part in parts
         ]
-
-
-def load_transcriber(
-    name_or_path: str,
-    *,
-    revision: str | None = None,
-    device: str | None = None,
-    language: str | None = None,
-    task: str | None = None,
-    num_beams: int | None = None,
-    fallback: Fallback = WHISPERS_FALLBACK,
-    audio_context: str = "full",
-    initial_prompt: str | None = None,
-    keywords: Sequence[str] = (),
-    word_timestamps: bool = False,
-    vad: str = "none",
-) -> Transcriber:
-    """Load a model, put it on a device, and check that it knows the language and task.
-
-    Args:
-        device: Such as `cpu`, `cuda:1`, `mps`; None takes an accelerator if there is one.
-        language: Code or name; None is the one that the model was tuned for, or detected.
-        task: None is the one that the model was tuned for, or `transcribe`.
-        audio_context: `full`, or `merged`: the padding of short recordings is merged.
-        initial_prompt, keywords: See `PreviousText`; an entry of the keywords that ends with `.txt` is a file of them.
-        vad: `none`, `energy`, `silero`: what finds the parts to transcribe.
-
-    Raises:
-        UserError: no such device or model, or it does not know that language or task; or can't be given texts before;
-            or what finds speech is not installed.
-    """
-    if audio_context not in ("full", "merged"):
-        remedy = "give full or merged"
-        raise UserError("there is no such context", setting="--audio_context", value=audio_context, remedy=remedy)
-    require_voice_activity(vad)
-    listed = listed_keywords(keywords, setting="--keywords")
-    chosen = find_device(device)
-    quiet_libraries()
-    model, processor = load_model_and_processor(name_or_path, revision=revision)
-    for setting, value in (("--initial_prompt", initial_prompt), ("--keywords", ",".join(keywords))):
-        if value:
-            require_previous_text(processor.tokenizer, setting=setting, value=value)
-    settings = model.generation_config
-    settings.forced_decoder_ids = None  # the old way to set the language; it would contradict the new one
-    assumes_language = False
-    if not is_multilingual(settings):
-        require_english(language, task, options="--")
-        language = task = None
-    elif getattr(settings, "lang_to_id", None) is None:
-        if language is not None:
-            known_language(language, None, setting="--language")  # raises
-        if task == "translate":
-            raise UserError("the model's generation settings list no tasks", setting="--task", value=task)
-        language = task = None
-    else:
-        tuned_for = getattr(settings, "language", None) or None
-        assumes_language = not language and tuned_for is not None
-        language = language or tuned_for
-        language = None if language is None else known_language(language, settings.lang_to_id, setting="--language")
-        task = task or getattr(settings, "task", None) or "transcribe"
-    model.to(chosen).eval()
-    transcriber = Transcriber(
-        model,
-        processor,
-        language=language,
-        task=task,
-        num_beams=num_beams,
-        assumes_language=assumes_language,
-        fallback=fallback,
-        merging=SilenceMerging.of_model(model, window_s=window_s(processor)) if audio_context == "merged" else None,
-        previous=previous_text(Spelling(processor.tokenizer), initial_prompt=initial_prompt, keywords=listed),
-        word_timestamps=word_timestamps,
-        find_speech=speech_finder(vad, sampling_rate_hz=processor.feature_extractor.sampling_rate),
-    )
-    transcriber.require_room_for_keywords()
-    return transcriber
-
-
-def find_device(name: str | None) -> torch.device:
-    """The device of that name; for None an accelerator, or else the CPU.
-
-    Raises:
-        UserError: there is no such device here; the remedy lists those there are.
-    """
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    if name is None:
-        return accelerator or torch.device("cpu")
-    count = torch.accelerator.device_count() if accelerator is not None else 0
-    here = ["cpu", *([accelerator.type] if accelerator else [])]
-    here += [f"{accelerator.type}:{index}" for index in range(count) if accelerator is not None]
-    if name not in here:
-        raise UserError(
-            "there is no such device here", setting="--device", value=name, remedy=f"give one of {', '.join(here)}"
-        )
-    return torch.device(name)

@@ -1,4 +1,4 @@
-"""The scored rows of recordings that are done, a line each, so that a call that was stopped is gone on with."""
+"""The scored rows of recordings that are done, a line each, so that the next call goes on where one was stopped."""
 
 import json
 import os

@@ -11,8 +11,9 @@ import pytest
 import soundfile
 
 from accel_asr.audio.decoding import decode
+from accel_asr.transcription.segments import Segment
 from benchmarks.alignment import read_recordings
-from benchmarks.alignment_scores import Span, Truth, coverage, row_boundary_errors
+from benchmarks.alignment_scores import Truth, coverage, row_boundary_errors
 from tests.integration.launching import run
 
 pytestmark = [pytest.mark.realmodel, pytest.mark.realdata]
@@ -25,12 +26,12 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def aligned(recording: Path, model: Path, output: Path) -> tuple[list[Span], list[dict[str, Any]]]:
+def aligned(recording: Path, model: Path, output: Path) -> tuple[list[Segment], list[dict[str, Any]]]:
     """The rows, and what was left out."""
     command = [sys.executable, "-m", "accel_asr", "align", str(recording), "--model", str(model), "--language", "en"]
     finished = run([*command, "--output_dir", str(output)], cwd=output.parent, deadline_s=900)
     assert finished.code == 0, finished.err
-    rows = [Span(row["start"], row["end"], row["text"]) for row in lines(output / "metadata.jsonl")]
+    rows = [Segment(row["start"], row["end"], row["text"]) for row in lines(output / "metadata.jsonl")]
     return rows, lines(output / "left_out.jsonl")
 
 

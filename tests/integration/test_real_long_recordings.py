@@ -36,7 +36,7 @@ def test_no_more_words_are_wrong_than_by_faster_whisper(
     tmp_path: Path,
     print_figure: Callable[[str], None],
 ) -> None:
-    from accel_asr.transcription.transcriber import load_transcriber
+    from accel_asr.transcription.transcriber_loading import load_transcriber
 
     folder: Path = request.getfixturevalue(model)
     of_language = [each for each in recordings if each.language in languages]

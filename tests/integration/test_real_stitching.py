@@ -18,7 +18,7 @@ MOST_MEDIAN_S, MOST_NINE_TENTHS_S, LOST_S = 0.15, 1.0, 5.0  # of the errors of t
 def test_stitched_rows_keep_the_times_of_long_recordings_and_sentences_do_not(
     realdata: Path, whisper_tiny_en: Path, tmp_path: Path, print_figure: Callable[[str], None]
 ) -> None:
-    from accel_asr.transcription.transcriber import load_transcriber
+    from accel_asr.transcription.transcriber_loading import load_transcriber
 
     with_times = next(each for each in read_recordings(realdata / "longform") if each.segments)
     rest = write_rows_and_rest(with_times, tmp_path, until_s=TRAINED_S + SCORED_S)

@@ -70,12 +70,13 @@ class Worker:
         context = get_context()
         self.socket, theirs = socket.socketpair()
         self.is_gone = False
-        inherited = [self.socket, *(other.socket for other in others)] if context.get_start_method() == "fork" else []
+        inherited: list[socket.socket] = []
+        if context.get_start_method() == "fork":
+            inherited = [self.socket, *(other.socket for other in others)]
+            close_session()  # else the worker closes huggingface_hub's, and hangs if a thread here holds their lock
         self.process: BaseProcess = context.Process(
             target=_work, args=(theirs, inherited, make), name="data worker", daemon=True
         )
-        # A forked process closes huggingface_hub's connections, and hangs if a thread here holds their lock meanwhile
-        close_session()
         try:
             self.process.start()
         except OSError:

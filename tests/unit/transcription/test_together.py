@@ -16,7 +16,8 @@ from accel_asr.transcription.inputs import Recording
 from accel_asr.transcription.outcomes import outcomes
 from accel_asr.transcription.segments import TimedText, joined, tidied
 from accel_asr.transcription.sequential import LongAudio
-from accel_asr.transcription.transcriber import Transcriber, load_transcriber
+from accel_asr.transcription.transcriber import Transcriber
+from accel_asr.transcription.transcriber_loading import load_transcriber
 from accel_asr.transcription.window_decoding import most_new_tokens
 
 RATE_HZ = 16_000
@@ -57,12 +58,12 @@ def by_generate(transcriber: Transcriber, samples: np.ndarray) -> TimedText:
         return_attention_mask=True,
         return_tensors="pt",
     )
-    told = {} if transcriber.task is None else {"language": transcriber.language, "task": transcriber.task}
+    of_language = {} if transcriber.task is None else {"language": transcriber.language, "task": transcriber.task}
     with torch.random.fork_rng():
         torch.manual_seed(0)
         parts = model.generate(
             **inputs,
-            **told,
+            **of_language,
             **asdict(transcriber.fallback),
             num_beams=transcriber.num_beams or 1,
             max_new_tokens=most_new_tokens(model),

@@ -90,15 +90,17 @@ def _sure_times(record: Record) -> tuple[float, float | None] | None:
         start_s = record["tStartMs"] / 1000
         return start_s, start_s + record["dDurationMs"] / 1000 if "dDurationMs" in record else None
     if "start_s" in record:  # our own
-        return float(record["start_s"]), None if record.get("end_s") is None else float(record["end_s"])
+        return _numbers(record["start_s"], record.get("end_s"))
     if isinstance(record.get("timestamp"), list):  # transformers'
-        start, end = record["timestamp"]
-        return float(start), None if end is None else float(end)
+        return _numbers(*record["timestamp"])
     return None
 
 
 def _plain_times(record: Record) -> tuple[float, float | None]:
-    start, end = _first(record, _STARTS), _first(record, _ENDS)
+    return _numbers(_first(record, _STARTS), _first(record, _ENDS))
+
+
+def _numbers(start: Any, end: Any) -> tuple[float, float | None]:
     return float(start), None if end is None else float(end)
 
 
